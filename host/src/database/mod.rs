@@ -1,0 +1,2 @@
+//! The database capability.
+pub struct Transaction;

@@ -1,0 +1,3 @@
+//! The host runtime of Usher.
+pub mod bindings;
+pub mod database;
