@@ -9,6 +9,7 @@ wasmtime::component::bindgen!({
         package usher:host;
         world serving {
             import usher:database/database@0.1.0;
+            import usher:database/streaming@0.1.0;
             export wasi:http/incoming-handler@0.2.12;
         }
     ",
@@ -21,6 +22,7 @@ wasmtime::component::bindgen!({
         "wasi:io": wasmtime_wasi::p2::bindings::io,
         "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
         "usher:database/database.transaction": crate::database::Transaction,
+        "usher:database/streaming.cursor": crate::database::Cursor,
     },
 });
 

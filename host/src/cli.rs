@@ -123,6 +123,7 @@ impl Options {
         config.instance_reuse = self.instance_reuse;
         config.instance_memory = self.instance_memory;
         config.workers = self.workers.unwrap_or(config.workers);
+        config.database.pools = config.workers;
         config.max_requests = self.max_requests;
         config.max_connections = self.max_connections;
         config.max_body = self.max_body;

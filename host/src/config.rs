@@ -51,6 +51,7 @@ impl Config {
     /// The defaults, with this database.
     pub fn new(database: database::Config) -> Self {
         let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let database = database::Config { pools: workers, ..database };
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             admin_listen: None,

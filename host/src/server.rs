@@ -163,7 +163,8 @@ async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> 
 async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database, ServeError> {
     let database = Database::open(config.database.clone()).await.map_err(ServeError::Database)?;
     if config.migrate {
-        for migration in migrate::migrate(runtime, &database.pool(), config.instance_memory).await.map_err(ServeError::Migrate)? {
+        let pool = database.pool().map_err(ServeError::Database)?;
+        for migration in migrate::migrate(runtime, &pool, config.instance_memory).await.map_err(ServeError::Migrate)? {
             tracing::info!("applied migration {} ({})", migration.version, migration.name);
         }
     }

@@ -155,7 +155,7 @@ impl Builder {
         config.request_timeout = self.adjust.request_timeout.unwrap_or(config.request_timeout);
         config.instance_memory = self.adjust.memory_limit.unwrap_or(config.instance_memory);
         config.instance_reuse = self.adjust.instance_reuse.unwrap_or(config.instance_reuse);
-        let pool = database.pool();
+        let pool = database.pool().map_err(TestError::Database)?;
         if self.migrate {
             migrate::migrate(&runtime, &pool, config.instance_memory).await.map_err(TestError::Migrate)?;
         }

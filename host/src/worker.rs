@@ -11,7 +11,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::mpsc;
 
 use crate::connection::{self, Service};
-use crate::database::Database;
+use crate::database::{Database, Pool};
 use crate::instances::{self, Instances};
 use crate::runtime::Runtime;
 use crate::telemetry::Counters;
@@ -48,8 +48,11 @@ impl Worker {
         let (opened, counted) = (Arc::clone(&open), Arc::clone(&counters));
         let thread = std::thread::Builder::new().name(format!("usher-core-{index}")).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(serve(parts, accepted, &opened, &counted));
-            Ok(())
+            runtime.block_on(async {
+                let pool = parts.database.pool().map_err(std::io::Error::other)?;
+                serve(parts, pool, accepted, &opened, &counted).await;
+                Ok(())
+            })
         })?;
         Ok(Self { connections, open, counters, thread })
     }
@@ -76,11 +79,11 @@ impl Worker {
 
 async fn serve(
     parts: Parts,
+    pool: Pool,
     mut accepted: mpsc::UnboundedReceiver<TcpStream>,
     open: &Arc<AtomicUsize>,
     counters: &Arc<Counters>,
 ) {
-    let pool = parts.database.pool();
     let service = Arc::new(Service {
         instances: Instances::new(parts.runtime, pool, parts.instances, Arc::clone(counters)),
         limits: parts.connections,

@@ -1,26 +1,151 @@
-//! temp
-use std::{fmt,time::Duration,str::FromStr};
-use wasmtime::component::{Linker,ResourceTable};
-#[derive(Clone,Debug)] pub struct Config{pub url:Url}
-impl Config{pub fn new(url:Url)->Self{Self{url}}}
-#[derive(Clone,Debug)] pub struct Url;
-#[derive(Debug)] pub struct UrlError;
-impl fmt::Display for UrlError{fn fmt(&self,f:&mut fmt::Formatter<'_>)->fmt::Result{f.write_str("x")}}
-impl std::error::Error for UrlError{}
-impl FromStr for Url{type Err=UrlError;fn from_str(_:&str)->Result<Self,UrlError>{Ok(Url)}}
-#[derive(Debug)] pub struct OpenError;
-impl OpenError{pub fn is_transient(&self)->bool{false}}
-impl fmt::Display for OpenError{fn fmt(&self,f:&mut fmt::Formatter<'_>)->fmt::Result{f.write_str("x")}}
-impl std::error::Error for OpenError{}
-#[derive(Clone,Debug)] pub struct Database{c:Config}
-impl Database{pub async fn open(c:Config)->Result<Self,OpenError>{Ok(Self{c})} pub fn pool(&self)->Pool{Pool} pub fn config(&self)->&Config{&self.c} pub async fn check(&self)->Result<(),OpenError>{Ok(())}}
-#[derive(Clone,Debug)] pub struct Pool;
-impl Pool{pub fn session(&self)->Session{Session}}
-#[derive(Debug)] pub struct Session;
-impl Session{pub fn set_deadline(&mut self,_:std::time::Instant){} pub fn reset(&mut self)->bool{true}}
-#[derive(Debug)] pub struct View<'a>{pub session:&'a mut Session,pub table:&'a mut ResourceTable}
-pub fn add_to_linker<T:Send+'static>(_:&mut Linker<T>,_:fn(&mut T)->View<'_>)->wasmtime::Result<()>{Ok(())}
-#[derive(clap::Args,Debug)] pub struct Options{#[arg(long)] pub pool_size:Option<usize>}
-impl Options{pub fn config(self,url:Url)->Config{Config::new(url)}}
-#[derive(Debug)] pub struct Transaction;
-const _D:Option<Duration>=None;
+//! The capability a guest is handed: one database, and nothing of how it is reached.
+//!
+//! Every call of a guest passes [`session`], the one choke point, where policy, size and deadline are decided before a back end
+//! sees it. Read in this order:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`url`], [`config`] | which database, and what may be asked of it |
+//! | [`session`] | the choke point: what a guest's calls go through |
+//! | [`policy`] | what no guest may say, and which statements write |
+//! | `backend` | what the choke point asks of a back end |
+//! | `postgres` | statements pipelined over shared connections, transactions on their own |
+//! | `sqlite` | a file or memory: one writer, many readers |
+//! | [`scripted`] | a test's own answers, faults and delays |
+
+mod backend;
+pub mod config;
+mod failure;
+pub mod policy;
+mod postgres;
+#[path="/tmp/stub2.rs"] pub mod scripted;
+pub mod session;
+#[path="/tmp/stub.rs"] mod sqlite;
+pub mod url;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use crate::bindings::usher::database::types::{Error, Refusal, RefusalKind, Row, Rows, Value};
+pub use config::{Config, Options};
+pub use session::{Cursor, Session, Transaction, View, add_to_linker};
+pub use url::{Url, UrlError};
+
+use backend::Backend;
+
+/// A database that was reached. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    config: Arc<Config>,
+    backend: Backend,
+}
+
+impl Database {
+    /// Reaches the database once, so that a wrong address, password or file is known at start.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let config = Arc::new(config);
+        let backend = match config.url.target() {
+            url::Target::Postgres(target) => Backend::Postgres(postgres::Database::open(target, &config).await?),
+            url::Target::Sqlite(file) => Backend::Sqlite(sqlite::Database::open(file, &config).await?),
+            url::Target::Memory => Backend::Sqlite(sqlite::Database::memory(&config).await?),
+        };
+        Ok(Self { config, backend })
+    }
+
+    /// A test's own answers in place of a database.
+    pub fn scripted(script: scripted::Script) -> Self {
+        let config = Arc::new(Config::new(Url::memory()));
+        Self { config, backend: Backend::Scripted(script) }
+    }
+
+    /// Connections for one core. They must be used on the runtime on which this is called.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing is connected yet, so a database that has gone since is no error here.
+    pub fn pool(&self) -> Result<Pool, OpenError> {
+        Ok(Pool(Arc::new(session::PoolInner::new(Arc::clone(&self.config), self.backend.pool()?))))
+    }
+
+    /// What was asked for.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether the database answers now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn check(&self) -> Result<(), OpenError> {
+        self.backend.check().await
+    }
+}
+
+/// The connections of one core. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<session::PoolInner>);
+
+impl Pool {
+    /// The way of one instance to its database.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.0))
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Nobody answers there. A later try may pass.
+    Unreachable {
+        /// The URL, its password masked.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It answers, and says no: a password, a role, a database that is not there.
+    Refused {
+        /// The URL, its password masked.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
+    /// It cannot work as configured: a file that cannot be opened, a certificate that cannot be read.
+    Configuration {
+        /// The URL, its password masked.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// Whether the database may become reachable by waiting.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether what was asked for is at fault, rather than the database.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Configuration { .. })
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { url, reason } => {
+                write!(f, "cannot reach the database {url}: {reason}; start it, or choose another with --database")
+            }
+            Self::Refused { url, reason } => {
+                write!(f, "the database {url} refuses: {reason}; correct --database or the database's own settings")
+            }
+            Self::Configuration { url, reason } => {
+                write!(f, "cannot use the database {url}: {reason}; choose another with --database")
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

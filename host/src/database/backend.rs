@@ -1,0 +1,287 @@
+//! What the choke point asks of a back end, and which back ends there are.
+//!
+//! A back end is given statements that policy has let through, and answers with what is known of their outcome. It keeps to
+//! the [`Budget`]: the deadline, and the size of a result while it is read.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::{Error, OpenError, Row, Rows, Value, failure, postgres, scripted, sqlite};
+pub(crate) use crate::bindings::usher::database::database::{Isolation, SqlDialect};
+
+/// A statement that policy has let through.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) text: Box<str>,
+    /// Whether it may change something, so that a connection lost under it leaves its outcome unknown.
+    pub(crate) writes: bool,
+    /// How long it has taken of late, in microseconds: what is known to be slow must not stand before what is quick.
+    pub(crate) micros: AtomicU32,
+}
+
+impl Statement {
+    pub(crate) fn new(text: String, writes: bool) -> Arc<Self> {
+        Arc::new(Self { text: text.into_boxed_str(), writes, micros: AtomicU32::new(0) })
+    }
+
+    /// Whether it has of late taken longer than so many microseconds.
+    pub(crate) fn is_slower_than(&self, micros: u32) -> bool {
+        self.micros.load(Relaxed) > micros
+    }
+
+    /// Takes one more run into account.
+    pub(crate) fn took(&self, time: Duration) {
+        let now = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let before = self.micros.load(Relaxed);
+        // A moving average over about four runs, so that one bad moment is forgotten soon.
+        self.micros.store((before / 4).saturating_mul(3).saturating_add(now / 4), Relaxed);
+    }
+}
+
+/// What one call may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) deadline: Instant,
+    /// The values of one result, in bytes.
+    pub(crate) rows_bytes: u64,
+}
+
+impl Budget {
+    /// The outcome, or `None` where the deadline came first. The timer is set only once there is something to wait for.
+    pub(crate) async fn race<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        let mut timer = None;
+        std::future::poll_fn(|cx| {
+            use std::task::Poll;
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
+            timer.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Counts the bytes of a result while it is read.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter { left: self.rows_bytes, limit: self.rows_bytes }
+    }
+}
+
+/// The room a result has left.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    left: u64,
+    limit: u64,
+}
+
+impl Meter {
+    /// What a value costs beside its text: its place in the row.
+    const VALUE: u64 = 16;
+
+    /// Whether so much has been taken that it is time to hand over what there is.
+    pub(crate) fn is_half_empty(&self) -> bool {
+        self.left < self.limit / 2
+    }
+
+    /// Takes room for a row of so many values with so many bytes of text, JSON and the like.
+    pub(crate) fn take(&mut self, values: usize, bytes: usize) -> Result<(), Error> {
+        let cost = (values as u64).saturating_mul(Self::VALUE).saturating_add(bytes as u64);
+        match self.left.checked_sub(cost) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(failure::too_large(self.limit)),
+        }
+    }
+}
+
+/// A database that was reached.
+#[derive(Clone, Debug)]
+pub(crate) enum Backend {
+    Postgres(postgres::Database),
+    Sqlite(sqlite::Database),
+    Scripted(scripted::Script),
+}
+
+impl Backend {
+    pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
+        Ok(match self {
+            Self::Postgres(database) => Pool::Postgres(database.pool()?),
+            Self::Sqlite(database) => Pool::Sqlite(database.pool()),
+            Self::Scripted(script) => Pool::Scripted(script.clone()),
+        })
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), OpenError> {
+        match self {
+            Self::Postgres(database) => database.check().await,
+            Self::Sqlite(database) => database.check().await,
+            Self::Scripted(_) => Ok(()),
+        }
+    }
+}
+
+/// A back end's connections for one core.
+#[derive(Debug)]
+pub(crate) enum Pool {
+    Postgres(postgres::Pool),
+    Sqlite(sqlite::Pool),
+    Scripted(scripted::Script),
+}
+
+impl Pool {
+    pub(crate) fn dialect(&self) -> SqlDialect {
+        match self {
+            Self::Postgres(_) => SqlDialect::Postgres,
+            Self::Sqlite(_) => SqlDialect::Sqlite,
+            Self::Scripted(script) => script.dialect(),
+        }
+    }
+
+    /// Runs a statement as its own transaction and gives its rows.
+    pub(crate) async fn query(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<Rows, Error> {
+        match self {
+            Self::Postgres(pool) => pool.query(statement, params, budget).await,
+            Self::Sqlite(pool) => pool.query(statement, params, budget).await,
+            Self::Scripted(script) => script.query(statement, params, budget).await,
+        }
+    }
+
+    /// Runs a statement as its own transaction and gives the number of rows it affected.
+    pub(crate) async fn execute(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<u64, Error> {
+        match self {
+            Self::Postgres(pool) => pool.execute(statement, params, budget).await,
+            Self::Sqlite(pool) => pool.execute(statement, params, budget).await,
+            Self::Scripted(script) => script.execute(statement, params, budget).await,
+        }
+    }
+
+    /// Begins a transaction on a connection of its own.
+    pub(crate) async fn begin(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
+        Ok(match self {
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin(isolation, read_only, budget).await?),
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin(isolation, read_only, budget).await?),
+            Self::Scripted(script) => Transaction::Scripted(script.begin(isolation, read_only, budget).await?),
+        })
+    }
+
+    /// Begins to read a result of any length.
+    pub(crate) async fn open(
+        &self,
+        statement: &Arc<Statement>,
+        params: Vec<Value>,
+        budget: &Budget,
+    ) -> Result<Cursor, Error> {
+        Ok(match self {
+            Self::Postgres(pool) => Cursor::Postgres(Box::new(pool.open(statement, params, budget).await?)),
+            Self::Sqlite(pool) => Cursor::Sqlite(pool.open(statement, params, budget).await?),
+            Self::Scripted(script) => Cursor::Scripted(script.open(statement, params, budget).await?),
+        })
+    }
+}
+
+/// A transaction of a back end. Dropping it rolls it back.
+#[derive(Debug)]
+pub(crate) enum Transaction {
+    Postgres(postgres::Transaction),
+    Sqlite(sqlite::Transaction),
+    Scripted(scripted::ScriptedTransaction),
+}
+
+impl Transaction {
+    pub(crate) async fn query(
+        &mut self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<Rows, Error> {
+        match self {
+            Self::Postgres(transaction) => transaction.query(statement, params, budget).await,
+            Self::Sqlite(transaction) => transaction.query(statement, params, budget).await,
+            Self::Scripted(transaction) => transaction.query(statement, params, budget).await,
+        }
+    }
+
+    pub(crate) async fn execute(
+        &mut self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<u64, Error> {
+        match self {
+            Self::Postgres(transaction) => transaction.execute(statement, params, budget).await,
+            Self::Sqlite(transaction) => transaction.execute(statement, params, budget).await,
+            Self::Scripted(transaction) => transaction.execute(statement, params, budget).await,
+        }
+    }
+
+    pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
+        match self {
+            Self::Postgres(transaction) => transaction.commit(budget).await,
+            Self::Sqlite(transaction) => transaction.commit(budget).await,
+            Self::Scripted(transaction) => transaction.commit(budget).await,
+        }
+    }
+
+    pub(crate) async fn rollback(self, budget: &Budget) -> Result<(), Error> {
+        match self {
+            Self::Postgres(transaction) => transaction.rollback(budget).await,
+            Self::Sqlite(transaction) => transaction.rollback(budget).await,
+            Self::Scripted(transaction) => transaction.rollback(budget).await,
+        }
+    }
+}
+
+/// A result that is being read. Dropping it ends the query.
+#[derive(Debug)]
+pub(crate) enum Cursor {
+    Postgres(Box<postgres::Cursor>),
+    Sqlite(sqlite::Cursor),
+    Scripted(scripted::ScriptedCursor),
+}
+
+impl Cursor {
+    pub(crate) fn columns(&self) -> Vec<String> {
+        match self {
+            Self::Postgres(cursor) => cursor.columns(),
+            Self::Sqlite(cursor) => cursor.columns(),
+            Self::Scripted(cursor) => cursor.columns(),
+        }
+    }
+
+    /// Up to so many rows; none at the end.
+    pub(crate) async fn next(&mut self, at_most: u32, budget: &Budget) -> Result<Vec<Row>, Error> {
+        match self {
+            Self::Postgres(cursor) => cursor.next(at_most, budget).await,
+            Self::Sqlite(cursor) => cursor.next(at_most, budget).await,
+            Self::Scripted(cursor) => cursor.next(at_most, budget).await,
+        }
+    }
+}

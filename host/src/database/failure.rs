@@ -1,0 +1,52 @@
+//! The errors of `usher:database`, made in one place so that equal causes read equally on every back end.
+
+use super::{Error, Refusal, RefusalKind};
+
+pub(crate) fn unavailable(why: impl Into<String>) -> Error {
+    Error::Unavailable(why.into())
+}
+
+pub(crate) fn denied(why: impl Into<String>) -> Error {
+    Error::Denied(why.into())
+}
+
+pub(crate) fn invalid(why: impl Into<String>) -> Error {
+    Error::Invalid(why.into())
+}
+
+pub(crate) fn too_large(limit: u64) -> Error {
+    Error::TooLarge(limit)
+}
+
+/// What is known when a connection is lost, or a deadline passes, under a statement that was sent.
+pub(crate) fn lost(writes: bool, why: impl Into<String>) -> Error {
+    if writes { Error::InDoubt } else { Error::Unavailable(why.into()) }
+}
+
+/// A refusal by its SQLSTATE (PostgreSQL, Appendix A).
+pub(crate) fn refused(
+    code: impl Into<String>,
+    message: impl Into<String>,
+    constraint: Option<String>,
+    column: Option<String>,
+) -> Error {
+    let code = code.into();
+    let kind = match code.as_str() {
+        "23505" => RefusalKind::UniqueViolation,
+        "23503" => RefusalKind::ForeignKeyViolation,
+        "23502" => RefusalKind::NotNullViolation,
+        "23514" => RefusalKind::CheckViolation,
+        "40001" | "40P01" => RefusalKind::SerializationFailure,
+        _ => RefusalKind::Other,
+    };
+    Error::Refused(Refusal { kind, code, message: message.into(), constraint, column })
+}
+
+/// What is wrong with the number of parameters, if anything is.
+pub(crate) fn parameter_count(given: usize, wanted: usize) -> Result<(), Error> {
+    if given == wanted {
+        return Ok(());
+    }
+    let plural = if wanted == 1 { "" } else { "s" };
+    Err(invalid(format!("the statement has {wanted} parameter{plural}, and {given} were given")))
+}

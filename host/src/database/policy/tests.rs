@@ -1,0 +1,120 @@
+use super::*;
+
+fn verdict(text: &str) -> String {
+    match judge(text, SqlDialect::Postgres) {
+        Ok(effect) => format!("{effect:?}"),
+        Err(Error::Denied(_)) => "denied".into(),
+        Err(Error::Invalid(_)) => "invalid".into(),
+        Err(other) => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_denied_statement_is_denied_in_any_spelling() {
+    for text in [
+        "SET role admin",
+        "set\tROLE admin",
+        "/* a /* nested */ comment */ SET role admin",
+        "-- a comment\rSET role admin",
+        "\u{a0}SET role admin",
+        "((SET role admin))",
+        "BEGIN",
+        "begin;",
+        "COMMIT",
+        "ROLLBACK AND CHAIN",
+        "SAVEPOINT a",
+        "PREPARE x AS SELECT 1",
+        "EXECUTE s0",
+        "EXPLAIN ANALYZE EXECUTE s0",
+        "CREATE TABLE x AS EXECUTE s0",
+        "COPY users TO PROGRAM 'sh'",
+        "DO $$ BEGIN END $$",
+        "CALL p()",
+        "LOCK TABLE users",
+        "LISTEN x",
+        "DISCARD ALL",
+        "SELECT set_config('a', 'b', false)",
+        "SELECT pg_catalog . \"set_config\" /* */ ('a', 'b', false)",
+        "SELECT U&\"set\\005fconfig\"('a', 'b', false)",
+        "SELECT $1$$ a $$, set_config('a', 'b', false), $$ b $$",
+        "WITH x AS (SELECT pg_advisory_lock(1)) SELECT * FROM x",
+        "SELECT 1 INTO TEMP t",
+        "CREATE TEMP TABLE t (a int)",
+        "CREATE LOCAL TEMPORARY TABLE t (a int)",
+        "CREATE TABLE pg_temp.t (a int)",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "ALTER SYSTEM SET fsync = off",
+        "ALTER ROLE me SET search_path = x",
+        "DROP DATABASE x",
+        "VACUUM",
+        "PRAGMA journal_mode = DELETE",
+        "ATTACH 'x' AS y",
+    ] {
+        assert_eq!(verdict(text), "denied", "{text}");
+    }
+}
+
+#[test]
+fn what_quotes_and_comments_hold_is_not_said() {
+    for (text, expected) in [
+        ("SELECT 'SET role; COMMIT'", "Reads"),
+        ("SELECT E'it\\'s; COMMIT'", "Reads"),
+        ("SELECT $$ ; COMMIT $$", "Reads"),
+        ("SELECT $a$ $$ ; COMMIT $a$ AS x", "Reads"),
+        ("SELECT \"set_config\" FROM t", "Reads"),
+        ("SELECT 1 /* ; COMMIT */ -- ; COMMIT", "Reads"),
+        ("SELECT 1;", "Reads"),
+        ("INSERT INTO t (name) VALUES ('DROP ROLE x') RETURNING id", "Writes"),
+    ] {
+        assert_eq!(verdict(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn two_statements_are_invalid_however_they_are_hidden() {
+    for text in [
+        "SELECT 1; SELECT 2",
+        "SELECT 'a\\'; COMMIT; --'",
+        ";SELECT 1",
+        "",
+        " -- nothing",
+        "SELECT 'open",
+        "SELECT /* open",
+        "SELECT $$ open",
+        "SELECT E'a'\n'b\\'' , set_config('a', 'b', false) --'",
+    ] {
+        assert_eq!(verdict(text), "invalid", "{text}");
+    }
+}
+
+#[test]
+fn what_may_write_is_told_from_what_cannot() {
+    for (text, expected) in [
+        ("SELECT id, name FROM users WHERE id = $1", "Reads"),
+        ("(SELECT 1) UNION (SELECT 2)", "Reads"),
+        ("SELECT count(*) FROM users WHERE lower(name) IN ('a')", "Reads"),
+        ("SELECT nextval('s')", "MayWrite"),
+        ("SELECT my_function($1)", "MayWrite"),
+        ("SELECT * FROM users FOR UPDATE", "Writes"),
+        ("SELECT * INTO t FROM users", "Writes"),
+        ("WITH x AS (DELETE FROM users RETURNING *) SELECT * FROM x", "Writes"),
+        ("EXPLAIN DELETE FROM users", "Reads"),
+        ("EXPLAIN ANALYZE DELETE FROM users", "Writes"),
+        ("CREATE TABLE t (a int)", "Writes"),
+        ("CREATE UNIQUE INDEX i ON t (a)", "Writes"),
+    ] {
+        assert_eq!(verdict(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn sqlite_is_read_as_sqlite_reads_it() {
+    let verdict = |text| judge(text, SqlDialect::Sqlite).map_err(|error| matches!(error, Error::Denied(_)));
+    // Its comments do not nest, so this sets something.
+    assert_eq!(verdict("/* /* */ PRAGMA x */"), Err(true));
+    assert_eq!(verdict("SELECT [load_extension]('x')"), Err(true));
+    assert_eq!(verdict("SELECT load_extension\u{feff}('x')"), Err(true));
+    assert_eq!(verdict("SELECT `name` FROM [users]"), Ok(Effect::Reads));
+    assert_eq!(verdict("CREATE TRIGGER t AFTER INSERT ON u BEGIN SELECT 1; SELECT 2; END"), Ok(Effect::Writes));
+    assert_eq!(verdict("SELECT 1; SELECT 2"), Err(false));
+}

@@ -1,0 +1,250 @@
+//! Making connections: what every session begins with, and TLS.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{CancelToken, Client};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::outcome;
+use crate::database::url::{Postgres, TlsMode};
+use crate::database::{Config, Error, OpenError, failure};
+
+/// Why a connection could not be made: nothing was asked yet.
+#[derive(Debug)]
+pub(super) enum Unreachable {
+    Late(Duration),
+    Failed(tokio_postgres::Error),
+}
+
+impl Unreachable {
+    /// What a guest is told.
+    pub(super) fn error(&self) -> Error {
+        match self {
+            Self::Failed(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => Error::Overloaded,
+            other => failure::unavailable(other.reason()),
+        }
+    }
+
+    /// What the one who started the host is told.
+    pub(super) fn open_error(&self, config: &Config) -> OpenError {
+        let (url, reason) = (config.url.to_string(), self.reason());
+        let code = match self {
+            Self::Late(_) => None,
+            Self::Failed(error) => error.code(),
+        };
+        match code.map(SqlState::code) {
+            // Starting up, shutting down, or full: it may be well in a moment.
+            None | Some("57P01" | "57P02" | "57P03" | "53300") => OpenError::Unreachable { url, reason },
+            Some(_) => OpenError::Refused { url, reason },
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Late(after) => format!("no connection within {after:?}"),
+            Self::Failed(error) => outcome::reason(error),
+        }
+    }
+}
+
+/// How to reach the server.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: MakeRustlsConnect,
+    timeout: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(target: &Postgres, config: &Config) -> Result<Self, OpenError> {
+        let wrong = |reason| OpenError::Configuration { url: config.url.to_string(), reason };
+        let tls = tls(target).map_err(wrong)?;
+        Ok(Self { config: session(target, config), tls: MakeRustlsConnect::new(tls), timeout: config.connect_timeout })
+    }
+
+    /// A new connection, driven by a task of this runtime.
+    pub(super) async fn connect(&self) -> Result<Client, Unreachable> {
+        let made = tokio::time::timeout(self.timeout, self.dial()).await;
+        let (client, _task) = made.map_err(|_| Unreachable::Late(self.timeout))?.map_err(Unreachable::Failed)?;
+        Ok(client)
+    }
+
+    /// As [`connect`](Self::connect), without a limit in time.
+    pub(super) async fn dial(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                // Whoever waits for an answer is told as well; this is for the log alone.
+                tracing::debug!("a database connection ended: {}", outcome::reason(&error));
+            }
+        });
+        Ok((client, task))
+    }
+
+    /// Asks the server to stop what the connection runs. When this returns the server has been told, or cannot be.
+    pub(super) async fn cancel(&self, token: CancelToken) {
+        match tokio::time::timeout(self.timeout, token.cancel_query(self.tls.clone())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("a statement could not be cancelled: {}", outcome::reason(&error)),
+            Err(_) => tracing::debug!("a statement could not be cancelled within {:?}", self.timeout),
+        }
+    }
+}
+
+/// What every session is told at its start, so that nothing has to be asked later.
+fn session(target: &Postgres, config: &Config) -> tokio_postgres::Config {
+    let mut session = target.config.clone();
+    session.ssl_mode(match target.tls {
+        TlsMode::Disable => SslMode::Disable,
+        TlsMode::Prefer => SslMode::Prefer,
+        TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
+    });
+    if session.get_application_name().is_none() {
+        session.application_name("usher");
+    }
+    if session.get_connect_timeout().is_none() {
+        session.connect_timeout(config.connect_timeout);
+    }
+    // A server that has vanished is noticed within a statement's time, also where nobody closed the connection.
+    if session.get_tcp_user_timeout().is_none() {
+        session.tcp_user_timeout(config.statement_timeout + Duration::from_secs(5));
+    }
+    session.keepalives_idle(Duration::from_secs(30));
+    let mut options = session.get_options().map(|options| format!("{options} ")).unwrap_or_default();
+    options.push_str(&format!(
+        "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c standard_conforming_strings=on",
+        config.statement_timeout.as_millis().max(1),
+        config.idle_transaction_timeout.as_millis().max(1),
+    ));
+    if config.read_only {
+        options.push_str(" -c default_transaction_read_only=on");
+    }
+    session.options(options);
+    session
+}
+
+fn tls(target: &Postgres) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let verifier: Arc<dyn ServerCertVerifier> = match (target.tls, &target.root_certificates) {
+        (TlsMode::VerifyFull, file) => webpki(file.as_deref(), &provider)?,
+        (_, Some(file)) => Arc::new(AnyName(webpki(Some(file), &provider)?)),
+        (_, None) => Arc::new(Anyone(provider)),
+    };
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+fn webpki(file: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    match file {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(file) => {
+            let unreadable = |error| format!("the certificates in {} cannot be read: {error}", file.display());
+            for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
+                roots
+                    .add(certificate.map_err(unreadable)?)
+                    .map_err(|error| format!("a certificate in {} cannot be used: {error}", file.display()))?;
+            }
+        }
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| format!("the root certificates cannot be used: {error}"))
+}
+
+/// `sslmode=prefer` and `require` as libpq has them: the connection is encrypted, to whomever.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+/// `sslmode=require` with `sslrootcert`, as libpq has it: to somebody whom the certificates vouch for, under any name.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // The name is looked at last, so everything else was in order.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

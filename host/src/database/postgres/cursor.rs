@@ -1,0 +1,177 @@
+//! Results read bit by bit: a portal in a transaction of its own, driven by a task that owns the connection.
+//!
+//! Rows are fetched as they are asked for, so neither the server nor the host holds more than one helping. The task ends when the
+//! cursor is dropped, and takes the transaction with it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_postgres::{Client, Portal, Transaction};
+
+use super::exclusive::Connection;
+use super::outcome::{self, Failure};
+use super::run::{self, Prepared};
+use crate::database::backend::{Budget, Meter, Statement};
+use crate::database::{Error, Row, Value, failure};
+
+/// Rows fetched at once: few enough for the size limit to be met in time, enough for the round trip not to show.
+const HELPING: u32 = 256;
+
+type Helping = Result<Vec<Row>, Error>;
+
+struct Ask {
+    at_most: u32,
+    budget: Budget,
+    reply: oneshot::Sender<Helping>,
+}
+
+/// An open cursor.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    columns: Vec<String>,
+    asks: mpsc::Sender<Ask>,
+    /// Whether the end was reached, or an error.
+    over: bool,
+}
+
+impl std::fmt::Debug for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ask").field("at_most", &self.at_most).finish_non_exhaustive()
+    }
+}
+
+impl Cursor {
+    pub(super) async fn open(
+        connection: Connection,
+        statement: Arc<Statement>,
+        params: Vec<Value>,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
+        let (opened, opening) = oneshot::channel();
+        let (asks, asked) = mpsc::channel(1);
+        tokio::spawn(drive(connection, statement, params, opened, asked));
+        match budget.race(opening).await {
+            Some(Ok(columns)) => Ok(Self { columns: columns?, asks, over: false }),
+            Some(Err(_)) => Err(failure::unavailable("the cursor's connection was closed")),
+            None => Err(Error::Timeout),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> Vec<String> {
+        self.columns.clone()
+    }
+
+    pub(crate) async fn next(&mut self, at_most: u32, budget: &Budget) -> Helping {
+        if self.over || at_most == 0 {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask { at_most, budget: *budget, reply };
+        let asked = async {
+            self.asks.send(ask).await.ok()?;
+            answer.await.ok()
+        };
+        let helping = match budget.race(asked).await {
+            Some(Some(helping)) => helping,
+            Some(None) => Err(failure::unavailable("the cursor's connection was closed")),
+            None => Err(Error::Timeout),
+        };
+        self.over = !matches!(&helping, Ok(rows) if !rows.is_empty());
+        helping
+    }
+}
+
+async fn drive(
+    mut connection: Connection,
+    statement: Arc<Statement>,
+    params: Vec<Value>,
+    opened: oneshot::Sender<Result<Vec<String>, Error>>,
+    asked: mpsc::Receiver<Ask>,
+) {
+    let Some(client) = connection.client() else { return };
+    if let Some((reply, ended)) = read(client, &statement, &params, opened, asked).await {
+        if ended.is_ok() {
+            connection.settled();
+            connection.give_back();
+        }
+        // Told last, so that whoever has read to the end finds the connection free again.
+        reply.send(ended.map(|()| Vec::new())).ok();
+    }
+}
+
+/// Serves the cursor to its end: what became of its transaction, and whom to tell. Nothing where it was left early; the connection
+/// is then in doubt.
+async fn read(
+    client: &mut Client,
+    statement: &Statement,
+    params: &[Value],
+    mut opened: oneshot::Sender<Result<Vec<String>, Error>>,
+    mut asked: mpsc::Receiver<Ask>,
+) -> Option<(oneshot::Sender<Helping>, Result<(), Error>)> {
+    let open = async {
+        let failed = |error: tokio_postgres::Error| outcome::failure(&error, false).error;
+        let prepared = client.prepare(&statement.text).await.map_err(failed)?;
+        let prepared = Prepared::new(prepared);
+        prepared.check(params)?;
+        let transaction = client.transaction().await.map_err(failed)?;
+        let portal = transaction.bind_raw(&prepared.statement, run::numbered(params)).await.map_err(failed)?;
+        Ok((prepared.columns, transaction, portal))
+    };
+    let result = tokio::select! {
+        result = open => Some(result),
+        () = opened.closed() => None,
+    };
+    let (transaction, portal) = match result? {
+        Err(error) => {
+            opened.send(Err(error)).ok();
+            return None;
+        }
+        Ok((columns, transaction, portal)) => {
+            opened.send(Ok(columns)).ok()?;
+            (transaction, portal)
+        }
+    };
+    while let Some(Ask { at_most, budget, mut reply }) = asked.recv().await {
+        let fetched = tokio::select! {
+            fetched = fetch(&transaction, &portal, at_most, budget.meter()) => fetched,
+            () = reply.closed() => return None,
+        };
+        match fetched {
+            Ok(rows) if rows.is_empty() => {
+                let ended = transaction.commit().await;
+                return Some((reply, ended.map_err(|error| outcome::failure(&error, statement.writes).error)));
+            }
+            Ok(rows) => reply.send(Ok(rows)).ok()?,
+            Err(failure) => {
+                reply.send(Err(failure.error)).ok();
+                return None;
+            }
+        }
+    }
+    None
+}
+
+async fn fetch(
+    transaction: &Transaction<'_>,
+    portal: &Portal,
+    at_most: u32,
+    mut meter: Meter,
+) -> Result<Vec<Row>, Failure> {
+    let mut rows = Vec::new();
+    while !meter.is_half_empty() {
+        let taken = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let helping = at_most.saturating_sub(taken).min(HELPING);
+        if helping == 0 {
+            break;
+        }
+        let before = rows.len();
+        let count = i32::try_from(helping).unwrap_or(i32::MAX);
+        let stream = transaction.query_portal_raw(portal, count).await;
+        let stream = stream.map_err(|error| outcome::failure(&error, false))?;
+        run::collect(stream, &mut meter, false, &mut rows).await?;
+        if rows.len() - before < helping as usize {
+            break;
+        }
+    }
+    Ok(rows)
+}

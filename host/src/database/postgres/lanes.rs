@@ -1,0 +1,327 @@
+//! Single statements of many requests, pipelined over few connections.
+//!
+//! Statements that are sent to a connection while it works on others travel in one write, and their answers in one read, on
+//! PostgreSQL's side too. What that must not cost:
+//!
+//! - **A slow statement holds up those behind it.** A lane whose oldest statement is late is passed by, further lanes are opened
+//!   when needed, and a statement that is known to be slow goes to a connection of its own.
+//! - **A cancel request hits whatever the connection runs.** So it is sent only where nobody else's statement is on it, after
+//!   the lane was taken out of use; `statement_timeout` bounds the rest.
+//! - **A lost connection fails all that is on it.** Each gets its own honest error: `unavailable` for what reads, `in-doubt` for what
+//!   writes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use super::connect::Connector;
+use super::outcome::Failure;
+use super::run::{Cache, Want, is_stale};
+use crate::database::backend::{Budget, Statement};
+use crate::database::{Error, Value};
+
+/// A lane whose oldest statement is older than this is passed by.
+const PATIENCE: Duration = Duration::from_millis(3);
+
+/// An abandoned statement that is older than this is worth the connection a cancel request costs.
+const WORTH_CANCELLING: Duration = Duration::from_millis(50);
+
+/// After a connection failed, for how long nobody tries again: callers are told at once meanwhile.
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
+
+/// The lanes of one core.
+#[derive(Debug)]
+pub(super) struct Lanes(Arc<Inner>);
+
+struct Inner {
+    connector: Arc<Connector>,
+    most: usize,
+    lifetime: Duration,
+    open: Mutex<Vec<Arc<Lane>>>,
+    /// One attempt at a time to make the first connection, and what became of the last one.
+    connecting: tokio::sync::Mutex<Option<(Instant, Error)>>,
+    opening_more: AtomicBool,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lanes").field("open", &self.lanes().len()).field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn lanes(&self) -> MutexGuard<'_, Vec<Arc<Lane>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lane(&self) -> Result<Arc<Lane>, Error> {
+        let client = self.connector.connect().await.map_err(|unreachable| unreachable.error())?;
+        Ok(Arc::new(Lane {
+            client,
+            cache: Cache::default(),
+            queue: Mutex::default(),
+            born: Instant::now(),
+            retired: AtomicBool::new(false),
+            connector: Arc::clone(&self.connector),
+        }))
+    }
+}
+
+impl Lanes {
+    pub(super) fn new(connector: Arc<Connector>, most: usize, lifetime: Duration) -> Self {
+        Self(Arc::new(Inner {
+            connector,
+            most,
+            lifetime,
+            open: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            opening_more: AtomicBool::new(false),
+        }))
+    }
+
+    /// Runs a statement. A read whose connection is lost is run once more, since it cannot have done anything.
+    pub(super) async fn run<W: Want>(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<W::Answer, Error> {
+        let mut again = true;
+        loop {
+            let lane = match self.pick(statement.writes) {
+                Some(lane) => lane,
+                None => match budget.race(self.first()).await {
+                    Some(lane) => lane?,
+                    None => return Err(Error::Timeout),
+                },
+            };
+            let Err(failure) = (match lane.run::<W>(statement, params, budget).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => Err::<(), Failure>(failure),
+            }) else {
+                continue;
+            };
+            let stale = is_stale(&failure.error);
+            if stale {
+                lane.cache.forget(statement);
+            }
+            if !failure.answered {
+                lane.retire();
+            }
+            let harmless = stale || (!failure.answered && (!statement.writes || !failure.ran));
+            if !(again && harmless) {
+                return Err(failure.error);
+            }
+            again = false;
+        }
+    }
+
+    /// The first lane that is not late. Those that read come first, so that they do not wait behind a COMMIT's write to disk.
+    fn pick(&self, writes: bool) -> Option<Arc<Lane>> {
+        let now = Instant::now();
+        let mut lanes = self.0.lanes();
+        lanes.retain(|lane| lane.is_usable() && now.duration_since(lane.born) < self.0.lifetime);
+        let from = usize::from(writes);
+        if let Some(lane) = lanes.iter().skip(from).find(|lane| !lane.is_late(now)) {
+            return Some(Arc::clone(lane));
+        }
+        if !lanes.is_empty() && lanes.len() < self.0.most {
+            self.open_one_more();
+        }
+        lanes.iter().min_by_key(|lane| lane.waiting()).cloned()
+    }
+
+    /// The first connection, made by one caller for all that wait for it.
+    async fn first(&self) -> Result<Arc<Lane>, Error> {
+        let mut last = self.0.connecting.lock().await;
+        // Another caller may have made it meanwhile.
+        if let Some(lane) = self.0.lanes().iter().find(|lane| lane.is_usable()) {
+            return Ok(Arc::clone(lane));
+        }
+        if let Some((when, error)) = &*last
+            && when.elapsed() < PAUSE
+        {
+            return Err(error.clone());
+        }
+        match self.0.lane().await {
+            Ok(lane) => {
+                *last = None;
+                self.0.lanes().push(Arc::clone(&lane));
+                Ok(lane)
+            }
+            Err(error) => {
+                *last = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn open_one_more(&self) {
+        if self.0.opening_more.swap(true, Relaxed) {
+            return;
+        }
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            match inner.lane().await {
+                Ok(lane) => inner.lanes().push(lane),
+                Err(error) => {
+                    tracing::debug!("no further database connection: {error:?}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            inner.opening_more.store(false, Relaxed);
+        });
+    }
+}
+
+/// One shared connection.
+struct Lane {
+    client: Client,
+    cache: Cache,
+    queue: Mutex<Queue>,
+    born: Instant,
+    retired: AtomicBool,
+    connector: Arc<Connector>,
+}
+
+/// The statements on a connection, in the order in which they were sent, which is the order of their answers.
+#[derive(Default)]
+struct Queue {
+    sent: u64,
+    answered: u64,
+    waiting: VecDeque<Waiting>,
+    last_answer: Option<Instant>,
+}
+
+struct Waiting {
+    number: u64,
+    since: Instant,
+    /// Whether nobody waits for the answer any more.
+    abandoned: bool,
+}
+
+impl Lane {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.retired.load(Relaxed) && !self.client.is_closed()
+    }
+
+    /// Nothing more is sent here; what was sent is still answered.
+    fn retire(&self) {
+        self.retired.store(true, Relaxed);
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.queue().waiting.front().is_some_and(|oldest| now.duration_since(oldest.since) > PATIENCE)
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue().waiting.len()
+    }
+
+    async fn run<W: Want>(
+        self: &Arc<Self>,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<W::Answer, Failure> {
+        let ticket = Ticket::new(self);
+        let work = async {
+            let prepared = self.cache.prepare(&self.client, statement).await?;
+            prepared.check(params).map_err(|error| Failure { error, answered: true, ran: false })?;
+            W::run(&self.client, &prepared, params, statement.writes, budget).await
+        };
+        match budget.race(work).await {
+            Some(answer) => {
+                if let Some(took) = ticket.answered() {
+                    statement.took(took);
+                }
+                answer
+            }
+            None => {
+                // It may still run, so of a write nothing is known.
+                let error = if statement.writes { Error::InDoubt } else { Error::Timeout };
+                Err(Failure { error, answered: true, ran: true })
+            }
+        }
+    }
+
+    /// Sees to a statement nobody waits for any more.
+    async fn abandoned(self: Arc<Self>, number: u64) {
+        // An empty query's answer comes after the statement's.
+        let mut probe = std::pin::pin!(self.client.check_connection());
+        if tokio::time::timeout(WORTH_CANCELLING, probe.as_mut()).await.is_err() {
+            self.retire();
+            let alone = self.queue().waiting.iter().all(|waiting| waiting.abandoned);
+            if alone {
+                self.connector.cancel(self.client.cancel_token()).await;
+            }
+            // An error means that the connection is gone, and the statement with it.
+            probe.await.ok();
+        }
+        self.queue().settle(number);
+    }
+}
+
+impl Queue {
+    /// Everything up to this statement has been answered.
+    fn settle(&mut self, number: u64) {
+        self.answered = self.answered.max(number);
+        while self.waiting.front().is_some_and(|oldest| oldest.number <= self.answered) {
+            self.waiting.pop_front();
+        }
+    }
+}
+
+/// A statement's place in the queue.
+struct Ticket {
+    lane: Arc<Lane>,
+    number: u64,
+    since: Instant,
+    open: bool,
+}
+
+impl Ticket {
+    fn new(lane: &Arc<Lane>) -> Self {
+        let since = Instant::now();
+        let mut queue = lane.queue();
+        queue.sent += 1;
+        let number = queue.sent;
+        queue.waiting.push_back(Waiting { number, since, abandoned: false });
+        drop(queue);
+        Self { lane: Arc::clone(lane), number, since, open: true }
+    }
+
+    /// Takes the statement off the queue, and gives how long the server was at it.
+    fn answered(mut self) -> Option<Duration> {
+        self.open = false;
+        let now = Instant::now();
+        let mut queue = self.lane.queue();
+        queue.settle(self.number);
+        // What stood before it in the queue is not its own doing.
+        let began = queue.last_answer.map_or(self.since, |last| last.max(self.since));
+        queue.last_answer = Some(now);
+        now.checked_duration_since(began)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        if let Some(waiting) = self.lane.queue().waiting.iter_mut().find(|waiting| waiting.number == self.number) {
+            waiting.abandoned = true;
+        }
+        // Without a runtime the process is ending, and the connection with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(Arc::clone(&self.lane).abandoned(self.number));
+        }
+    }
+}

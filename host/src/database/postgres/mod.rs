@@ -1,0 +1,132 @@
+//! PostgreSQL.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `connect` | making connections: session settings, TLS, cancel requests |
+//! | `lanes` | single statements of many requests, pipelined over few connections |
+//! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
+//! | `cursor` | results read bit by bit |
+//! | `run` | one prepared statement on one connection |
+//! | `values` | values to and from the wire format |
+//! | `outcome` | errors, as what is known of a statement's outcome |
+
+mod connect;
+mod cursor;
+mod exclusive;
+mod lanes;
+mod outcome;
+mod run;
+mod values;
+
+use std::fmt;
+use std::sync::Arc;
+
+use connect::Connector;
+use exclusive::Exclusives;
+use lanes::Lanes;
+use outcome::reason;
+use run::{Want, WantCount, WantRows};
+
+pub(crate) use cursor::Cursor;
+pub(crate) use exclusive::Transaction;
+
+use super::backend::{Budget, Isolation, Statement};
+use super::{Config, Error, OpenError, Rows, Value, url};
+
+/// A statement that takes longer than this, in microseconds, does not stand before others.
+const SLOW: u32 = 20_000;
+
+/// A server that was reached.
+#[derive(Clone)]
+pub(crate) struct Database {
+    connector: Arc<Connector>,
+    config: Arc<Config>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    pub(crate) async fn open(target: &url::Postgres, config: &Arc<Config>) -> Result<Self, OpenError> {
+        let connector = Arc::new(Connector::new(target, config)?);
+        // deadpool has nothing to object to but the settings, which are the same in every pool.
+        Exclusives::new(&connector, 1, config)?;
+        let database = Self { connector, config: Arc::clone(config) };
+        database.check().await?;
+        Ok(database)
+    }
+
+    pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
+        let share = (self.config.pool_size.get() / self.config.pools.get()).max(2);
+        let lanes = (share / 2).min(4);
+        Ok(Pool {
+            lanes: Lanes::new(Arc::clone(&self.connector), lanes, self.config.max_lifetime),
+            exclusives: Exclusives::new(&self.connector, share - lanes, &self.config)?,
+        })
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), OpenError> {
+        let client = self.connector.connect().await.map_err(|unreachable| unreachable.open_error(&self.config))?;
+        client.check_connection().await.map_err(|error| OpenError::Unreachable {
+            url: self.config.url.to_string(),
+            reason: reason(&error),
+        })
+    }
+}
+
+/// The connections of one core.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    lanes: Lanes,
+    exclusives: Exclusives,
+}
+
+impl Pool {
+    pub(crate) async fn query(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<Rows, Error> {
+        self.run::<WantRows>(statement, params, budget).await
+    }
+
+    pub(crate) async fn execute(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<u64, Error> {
+        self.run::<WantCount>(statement, params, budget).await
+    }
+
+    async fn run<W: Want>(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<W::Answer, Error> {
+        if statement.is_slower_than(SLOW) {
+            self.exclusives.run::<W>(statement, params, budget).await
+        } else {
+            self.lanes.run::<W>(statement, params, budget).await
+        }
+    }
+
+    pub(crate) async fn begin(&self, isolation: Isolation, read_only: bool, budget: &Budget) -> Result<Transaction, Error> {
+        self.exclusives.begin(isolation, read_only, budget).await
+    }
+
+    pub(crate) async fn open(
+        &self,
+        statement: &Arc<Statement>,
+        params: Vec<Value>,
+        budget: &Budget,
+    ) -> Result<Cursor, Error> {
+        let connection = self.exclusives.get(budget).await?;
+        Cursor::open(connection, Arc::clone(statement), params, budget).await
+    }
+}

@@ -1,0 +1,62 @@
+//! What tokio-postgres reports, as what is known of a statement's outcome.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::SqlState;
+
+use super::values::Misfit;
+use crate::database::{Error, failure};
+
+/// What an error means for the connection it came on.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// Whether the server answered, so that the connection is as good as before.
+    pub(super) answered: bool,
+    /// Whether the statement reached the server at all.
+    pub(super) ran: bool,
+}
+
+/// The cause of an error, without the library's own words around it.
+pub(super) fn reason(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
+        None => match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+/// An error of a statement that was to run, on a connection that was open.
+pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
+    if let Some(refusal) = error.as_db_error() {
+        let code = refusal.code();
+        // The server ends the connection, and says so. A write may have been through already.
+        if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN || *code == SqlState::DATABASE_DROPPED {
+            let error = failure::lost(writes, format!("the database ended the connection: {}", refusal.message()));
+            return Failure { error, answered: false, ran: true };
+        }
+        let error = if *code == SqlState::QUERY_CANCELED {
+            Error::Timeout
+        } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands") {
+            failure::invalid("more than one statement: send them one by one")
+        } else {
+            failure::refused(
+                code.code(),
+                refusal.message(),
+                refusal.constraint().map(ToOwned::to_owned),
+                refusal.column().map(ToOwned::to_owned),
+            )
+        };
+        return Failure { error, answered: true, ran: true };
+    }
+    if let Some(misfit) = error.source().and_then(|source| source.downcast_ref::<Misfit>()) {
+        return Failure { error: failure::invalid(misfit.0.clone()), answered: true, ran: false };
+    }
+    // A value that could not be read, or that is too long to be sent, says so without any loss of the connection.
+    let source = error.source();
+    if source.is_some_and(|source| source.downcast_ref::<std::io::Error>().is_none()) && !error.is_closed() {
+        return Failure { error: failure::invalid(reason(error)), answered: true, ran: false };
+    }
+    Failure { error: failure::lost(writes, format!("the connection was lost: {}", reason(error))), answered: false, ran: true }
+}

@@ -1,0 +1,167 @@
+//! Running one prepared statement on one connection.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::TryStreamExt as _;
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, RowStream};
+
+use super::outcome::{self, Failure};
+use super::values::{self, Cell, Param};
+use crate::database::backend::{Budget, Meter, Statement};
+use crate::database::{Error, Row, Rows, Value, failure};
+
+/// A statement as one connection knows it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) statement: tokio_postgres::Statement,
+    pub(super) columns: Vec<String>,
+    /// A column that no value can be made of.
+    unfit: Option<String>,
+}
+
+impl Prepared {
+    pub(super) fn new(statement: tokio_postgres::Statement) -> Self {
+        let unfit = statement.columns().iter().find(|column| !values::can_give(column.type_())).map(|column| {
+            format!("the column {} has the type {}, which has no value here: cast it, to text for one", column.name(), column.type_().name())
+        });
+        let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+        Self { statement, columns, unfit }
+    }
+
+    /// What can be known to be wrong before anything runs.
+    pub(super) fn check(&self, params: &[Value]) -> Result<(), Error> {
+        failure::parameter_count(params.len(), self.statement.params().len())?;
+        match &self.unfit {
+            Some(why) => Err(failure::invalid(why.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a caller wants of a statement: its rows, or their number.
+pub(super) trait Want {
+    type Answer: Send;
+
+    fn run(
+        client: &Client,
+        prepared: &Prepared,
+        params: &[Value],
+        writes: bool,
+        budget: &Budget,
+    ) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+}
+
+pub(super) struct WantRows;
+
+pub(super) struct WantCount;
+
+impl Want for WantRows {
+    type Answer = Rows;
+
+    async fn run(
+        client: &Client,
+        prepared: &Prepared,
+        params: &[Value],
+        writes: bool,
+        budget: &Budget,
+    ) -> Result<Rows, Failure> {
+        let sent = client.query_raw(&prepared.statement, numbered(params)).await;
+        let stream = sent.map_err(|error| outcome::failure(&error, writes))?;
+        let mut rows = Vec::new();
+        collect(stream, &mut budget.meter(), writes, &mut rows).await?;
+        Ok(Rows { columns: prepared.columns.clone(), rows })
+    }
+}
+
+impl Want for WantCount {
+    type Answer = u64;
+
+    async fn run(client: &Client, prepared: &Prepared, params: &[Value], writes: bool, _: &Budget) -> Result<u64, Failure> {
+        client
+            .execute_raw(&prepared.statement, numbered(params))
+            .await
+            .map_err(|error| outcome::failure(&error, writes))
+    }
+}
+
+pub(super) fn numbered(params: &[Value]) -> impl ExactSizeIterator<Item = Param<'_>> {
+    params.iter().enumerate().map(|(index, value)| Param { number: index + 1, value })
+}
+
+/// Reads a result to its end, within its limit.
+pub(super) async fn collect(
+    stream: RowStream,
+    meter: &mut Meter,
+    writes: bool,
+    rows: &mut Vec<Row>,
+) -> Result<(), Failure> {
+    let mut stream = pin!(stream);
+    while let Some(row) = stream.try_next().await.map_err(|error| outcome::failure(&error, writes))? {
+        let ours = |error| Failure { error, answered: true, ran: true };
+        meter.take(row.len(), row.raw_size_bytes()).map_err(ours)?;
+        let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
+        rows.push(values.collect::<Result<_, _>>().map_err(|error| ours(failure::invalid(outcome::reason(&error))))?);
+    }
+    Ok(())
+}
+
+/// The statements that one connection has prepared.
+#[derive(Debug, Default)]
+pub(super) struct Cache(Mutex<HashMap<usize, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    /// Kept, so that the address which is the key cannot become another statement's.
+    _statement: Arc<Statement>,
+    prepared: Arc<OnceCell<Arc<Prepared>>>,
+}
+
+/// Statements a connection keeps prepared. A guest that makes up texts without end starts over.
+const PREPARED: usize = 256;
+
+impl Cache {
+    fn entry(&self, statement: &Arc<Statement>) -> Arc<OnceCell<Arc<Prepared>>> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Arc::as_ptr(statement).addr();
+        if let Some(entry) = entries.get(&key) {
+            return Arc::clone(&entry.prepared);
+        }
+        if entries.len() >= PREPARED {
+            entries.clear();
+        }
+        let prepared = Arc::default();
+        entries.insert(key, Entry { _statement: Arc::clone(statement), prepared: Arc::clone(&prepared) });
+        prepared
+    }
+
+    /// The statement prepared on this connection, once for all that ask at the same time.
+    pub(super) async fn prepare(&self, client: &Client, statement: &Arc<Statement>) -> Result<Arc<Prepared>, Failure> {
+        let entry = self.entry(statement);
+        if let Some(prepared) = entry.get() {
+            return Ok(Arc::clone(prepared));
+        }
+        let prepare = || async { client.prepare(&statement.text).await.map(|prepared| Arc::new(Prepared::new(prepared))) };
+        let prepared = entry.get_or_try_init(prepare).await;
+        // Preparing changes nothing, whatever the statement would do.
+        prepared.map(Arc::clone).map_err(|error| Failure { ran: false, ..outcome::failure(&error, false) })
+    }
+
+    pub(super) fn forget(&self, statement: &Arc<Statement>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Arc::as_ptr(statement).addr());
+    }
+}
+
+/// Whether the statement has to be prepared anew: the schema has changed under it, or something between has forgotten it. It did not
+/// run then.
+pub(super) fn is_stale(error: &Error) -> bool {
+    match error {
+        Error::Refused(refusal) => {
+            refusal.code == "26000" || (refusal.code == "0A000" && refusal.message.contains("cached plan"))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,305 @@
+//! Values between WIT and PostgreSQL's wire format, by the type the statement expects or gives.
+//!
+//! Nothing is converted silently: a value that does not fit is refused with its parameter's number, and a column whose type has
+//! no counterpart is refused when the statement is prepared, before anything ran.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
+
+use crate::database::Value;
+
+type Boxed = Box<dyn StdError + Send + Sync>;
+
+/// From 1970 to 2000, where PostgreSQL's time begins, in microseconds.
+const EPOCH: i64 = 946_684_800_000_000;
+
+/// One parameter, with its number for messages.
+#[derive(Debug)]
+pub(super) struct Param<'a> {
+    pub(super) number: usize,
+    pub(super) value: &'a Value,
+}
+
+/// A parameter that does not fit.
+#[derive(Debug)]
+pub(super) struct Misfit(pub(super) String);
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Misfit {}
+
+impl Param<'_> {
+    fn misfit(&self, why: fmt::Arguments<'_>) -> Boxed {
+        Box::new(Misfit(format!("${} {why}", self.number)))
+    }
+
+    fn range(&self, ty: &Type) -> Boxed {
+        self.misfit(format_args!("is out of the range of {}", ty.name()))
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Boolean(_) => "boolean",
+        Value::Integer(_) => "integer",
+        Value::Real(_) => "real",
+        Value::Text(_) => "text",
+        Value::Bytes(_) => "bytes",
+        Value::Uuid(_) => "uuid",
+        Value::Timestamp(_) => "timestamp",
+        Value::Decimal(_) => "decimal",
+        Value::Json(_) => "json",
+    }
+}
+
+/// The type below any domains.
+fn base(ty: &Type) -> &Type {
+    match ty.kind() {
+        Kind::Domain(inner) => base(inner),
+        _ => ty,
+    }
+}
+
+fn is_text(ty: &Type) -> bool {
+    matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN) || matches!(ty.kind(), Kind::Enum(_))
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Boxed> {
+        let ty = base(ty);
+        match (self.value, ty) {
+            (Value::Null, _) => return Ok(IsNull::Yes),
+            (Value::Boolean(value), &Type::BOOL) => return value.to_sql(ty, out),
+            (Value::Integer(value), &Type::INT8) => return value.to_sql(ty, out),
+            (Value::Integer(value), &Type::INT4) => {
+                return i32::try_from(*value).map_err(|_| self.range(ty))?.to_sql(ty, out);
+            }
+            (Value::Integer(value), &Type::INT2) => {
+                return i16::try_from(*value).map_err(|_| self.range(ty))?.to_sql(ty, out);
+            }
+            (Value::Real(value), &Type::FLOAT8) => return value.to_sql(ty, out),
+            (Value::Real(value), &Type::FLOAT4) => {
+                #[allow(clippy::cast_possible_truncation, reason = "rounding to single precision is what the type means")]
+                let single = *value as f32;
+                if single.is_infinite() && value.is_finite() {
+                    return Err(self.range(ty));
+                }
+                return single.to_sql(ty, out);
+            }
+            (Value::Text(value), ty) if is_text(ty) => {
+                if value.contains('\0') {
+                    return Err(self.misfit(format_args!("holds U+0000, which no text can hold here")));
+                }
+                out.extend_from_slice(value.as_bytes());
+            }
+            (Value::Bytes(value), &Type::BYTEA) => out.extend_from_slice(value),
+            (Value::Uuid((high, low)), &Type::UUID) => {
+                out.extend_from_slice(&high.to_be_bytes());
+                out.extend_from_slice(&low.to_be_bytes());
+            }
+            (Value::Timestamp(micros), &(Type::TIMESTAMP | Type::TIMESTAMPTZ)) => {
+                // The ends of the range mean infinity to PostgreSQL, which a point in time is not.
+                let since_2000 =
+                    micros.checked_sub(EPOCH).filter(|since| *since != i64::MIN).ok_or_else(|| self.range(ty))?;
+                out.extend_from_slice(&since_2000.to_be_bytes());
+            }
+            (Value::Decimal(text), &Type::NUMERIC) => {
+                if !is_decimal(text) {
+                    return Err(self.misfit(format_args!("is no decimal number")));
+                }
+                out.extend_from_slice(text.as_bytes());
+            }
+            (Value::Json(text), &(Type::JSON | Type::JSONB)) => {
+                if text.contains('\0') {
+                    return Err(self.misfit(format_args!("holds U+0000, which is no JSON")));
+                }
+                out.extend_from_slice(text.as_bytes());
+            }
+            (value, ty) => {
+                return Err(self.misfit(format_args!("is {}, and the statement expects {}", kind(value), ty.name())));
+            }
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        match self.value {
+            // PostgreSQL reads these from text itself, and knows better what is too large.
+            Value::Decimal(_) | Value::Json(_) => Format::Text,
+            _ => Format::Binary,
+        }
+    }
+
+    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Boxed> {
+        self.to_sql(ty, out)
+    }
+}
+
+/// Digits with an optional sign and point, or a special value. Exponents are left out, as they can ask for gigabytes of digits.
+fn is_decimal(text: &str) -> bool {
+    if matches!(text, "NaN" | "Infinity" | "-Infinity") {
+        return true;
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    !(whole.is_empty() && fraction.is_empty()) && all_digits(whole) && all_digits(fraction)
+}
+
+/// Whether results of this type can be given.
+pub(super) fn can_give(ty: &Type) -> bool {
+    let ty = base(ty);
+    is_text(ty)
+        || matches!(
+            *ty,
+            Type::BOOL | Type::INT2 | Type::INT4 | Type::INT8 | Type::OID | Type::FLOAT4 | Type::FLOAT8 | Type::BYTEA | Type::UUID
+                | Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::NUMERIC | Type::JSON | Type::JSONB | Type::VOID
+        )
+}
+
+/// One value of a row.
+pub(super) struct Cell(pub(super) Value);
+
+impl<'a> FromSql<'a> for Cell {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Boxed> {
+        let text = || std::str::from_utf8(raw).map(ToOwned::to_owned);
+        let ty = base(ty);
+        Ok(Self(match *ty {
+            Type::BOOL => Value::Boolean(bool::from_sql(ty, raw)?),
+            Type::INT8 => Value::Integer(i64::from_sql(ty, raw)?),
+            Type::INT4 => Value::Integer(i32::from_sql(ty, raw)?.into()),
+            Type::INT2 => Value::Integer(i16::from_sql(ty, raw)?.into()),
+            Type::OID => Value::Integer(u32::from_sql(ty, raw)?.into()),
+            Type::FLOAT8 => Value::Real(f64::from_sql(ty, raw)?),
+            Type::FLOAT4 => Value::Real(f32::from_sql(ty, raw)?.into()),
+            Type::BYTEA => Value::Bytes(raw.to_owned()),
+            Type::UUID => {
+                let bits = u128::from_be_bytes(raw.try_into()?);
+                #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+                Value::Uuid(((bits >> 64) as u64, bits as u64))
+            }
+            Type::TIMESTAMP | Type::TIMESTAMPTZ => {
+                let since_2000 = i64::from_be_bytes(raw.try_into()?);
+                if since_2000 == i64::MAX || since_2000 == i64::MIN {
+                    return Err("an infinite timestamp is no point in time: select it as text".into());
+                }
+                Value::Timestamp(since_2000.checked_add(EPOCH).ok_or("a timestamp is out of range")?)
+            }
+            Type::NUMERIC => Value::Decimal(numeric(raw).ok_or("a numeric value could not be read")?),
+            Type::JSON => Value::Json(text()?),
+            Type::JSONB => match raw {
+                [1, json @ ..] => Value::Json(std::str::from_utf8(json)?.to_owned()),
+                _ => return Err("jsonb came in an unknown format".into()),
+            },
+            Type::VOID => Value::Null,
+            _ if is_text(ty) => Value::Text(text()?),
+            _ => return Err(format!("the type {} has no value here", ty.name()).into()),
+        }))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Boxed> {
+        Ok(Self(Value::Null))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// PostgreSQL's binary `numeric` as text (`numeric_send`): groups of four decimal digits, the weight of the first, a sign, and how many
+/// digits are shown after the point.
+fn numeric(raw: &[u8]) -> Option<String> {
+    let word = |index: usize| Some(u16::from_be_bytes(raw.get(index * 2..index * 2 + 2)?.try_into().ok()?));
+    let groups = usize::from(word(0)?);
+    let weight = i64::from(word(1)?.cast_signed());
+    let negative = match word(2)? {
+        0x0000 => false,
+        0x4000 => true,
+        0xc000 => return Some("NaN".into()),
+        0xd000 => return Some("Infinity".into()),
+        0xf000 => return Some("-Infinity".into()),
+        _ => return None,
+    };
+    let scale = usize::from(word(3)?);
+    let group = |position: i64| -> Option<u16> {
+        match usize::try_from(position) {
+            Ok(index) if index < groups => word(4 + index),
+            _ => Some(0),
+        }
+    };
+    let mut text = String::with_capacity(groups * 4 + scale + 3);
+    if negative {
+        text.push('-');
+    }
+    if weight < 0 {
+        text.push('0');
+    }
+    for position in 0..=weight {
+        let digits = group(position)?.to_string();
+        if position > 0 {
+            (digits.len()..4).for_each(|_| text.push('0'));
+        }
+        text.push_str(&digits);
+    }
+    if scale > 0 {
+        text.push('.');
+        let end = text.len() + scale;
+        let mut position = weight + 1;
+        while text.len() < end {
+            text.push_str(&format!("{:04}", group(position)?));
+            position += 1;
+        }
+        text.truncate(end);
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(words: &[u16]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn numeric_is_read_as_postgresql_would_print_it() {
+        for (words, text) in [
+            (&[0, 0, 0, 0][..], "0"),
+            (&[0, 0, 0, 2], "0.00"),
+            (&[1, 0, 0, 0, 7], "7"),
+            (&[2, 1, 0x4000, 0, 1, 2], "-10002"),
+            (&[1, 1, 0, 0, 12], "120000"),
+            (&[1, 0xffff, 0, 4, 1], "0.0001"),
+            (&[1, 0xfffe, 0, 6, 1200], "0.000012"),
+            (&[2, 0, 0, 2, 3, 1400], "3.14"),
+            (&[0, 0, 0xc000, 0], "NaN"),
+            (&[0, 0, 0xf000, 0], "-Infinity"),
+        ] {
+            assert_eq!(numeric(&raw(words)).as_deref(), Some(text), "{words:?}");
+        }
+        assert_eq!(numeric(&raw(&[2, 0, 0, 0, 1])), None);
+    }
+
+    #[test]
+    fn decimals_are_plain_digits() {
+        for text in ["0", "-1.50", "+.5", "5.", "NaN"] {
+            assert!(is_decimal(text), "{text}");
+        }
+        for text in ["", ".", "1e9", "1,5", " 1", "0x1", "nan"] {
+            assert!(!is_decimal(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The choke point: every call of a guest to its database passes here, and nothing else reaches a back end.
+//!
+//! In order: is the statement within its size, may it be said at all ([`policy`](super::policy)), does the instance hold too much
+//! already, how long may it take, how large may its result be. Only then is a back end asked.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+
+use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
+use super::policy::{self, Effect};
+use super::{Config, Error, Row, Rows, Value, failure};
+use crate::bindings::usher::database::{database, streaming, types};
+
+/// What the sessions of one core share.
+#[derive(Debug)]
+pub(super) struct PoolInner {
+    config: Arc<Config>,
+    backend: backend::Pool,
+    /// Statements already judged, by their text: a service says the same few all the time.
+    judged: Mutex<HashMap<Box<str>, Arc<Statement>>>,
+}
+
+/// Judged statements that are remembered. A guest that makes up texts without end starts over, and costs only itself.
+const JUDGED: usize = 1024;
+
+impl PoolInner {
+    pub(super) fn new(config: Arc<Config>, backend: backend::Pool) -> Self {
+        Self { config, backend, judged: Mutex::new(HashMap::new()) }
+    }
+
+    fn judged(&self, text: String) -> Result<Arc<Statement>, Error> {
+        let known = self.judged.lock().unwrap_or_else(PoisonError::into_inner).get(text.as_str()).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let limit = self.config.max_statement_bytes;
+        if text.len() > limit {
+            return Err(failure::invalid(format!("the statement has {} bytes, over the limit of {limit}", text.len())));
+        }
+        let effect = policy::judge(&text, self.backend.dialect())?;
+        if effect == Effect::Writes && self.config.read_only {
+            return Err(failure::denied("this database is open for reading only"));
+        }
+        let statement = Statement::new(text, effect != Effect::Reads);
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if judged.len() >= JUDGED {
+            judged.clear();
+        }
+        judged.insert(statement.text.clone(), Arc::clone(&statement));
+        Ok(statement)
+    }
+}
+
+/// The way of one instance to its database.
+pub struct Session {
+    pool: Arc<PoolInner>,
+    /// When the request at hand must be over; none for calls without one, such as migrations.
+    deadline: Option<Instant>,
+    /// As many clones as there are transactions and cursors, besides this one.
+    held: Arc<()>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("held", &self.held()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(super) fn new(pool: Arc<PoolInner>) -> Self {
+        Self { pool, deadline: None, held: Arc::new(()) }
+    }
+
+    /// No call from now on lasts beyond this moment.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// Forgets the request at hand. Gives whether nothing of it is left: an instance that still holds a transaction must go.
+    pub fn reset(&mut self) -> bool {
+        self.deadline = None;
+        self.held() == 0
+    }
+
+    fn held(&self) -> usize {
+        Arc::strong_count(&self.held) - 1
+    }
+
+    fn budget(&self) -> Budget {
+        let config = &self.pool.config;
+        let timeout = Instant::now() + config.statement_timeout;
+        let deadline = self.deadline.map_or(timeout, |deadline| deadline.min(timeout));
+        Budget { deadline, rows_bytes: config.max_rows_bytes }
+    }
+
+    /// Lets a call through, or says why not.
+    fn admit(&self, statement: String, params: &[Value]) -> Result<(Arc<Statement>, Budget), Error> {
+        let limit = self.pool.config.max_parameters;
+        if params.len() > limit {
+            return Err(failure::invalid(format!("{} parameters are over the limit of {limit}", params.len())));
+        }
+        let statement = self.pool.judged(statement)?;
+        let budget = self.budget();
+        if budget.is_over() {
+            return Err(Error::Timeout);
+        }
+        Ok((statement, budget))
+    }
+
+    /// A share in what one instance may hold at the same time.
+    fn hold(&self) -> Result<Arc<()>, Error> {
+        let limit = self.pool.config.max_transactions;
+        if self.held() >= limit {
+            return Err(failure::denied(format!("an instance holds at most {limit} transactions and cursors at the same time")));
+        }
+        Ok(Arc::clone(&self.held))
+    }
+}
+
+/// A guest's transaction. Dropped without COMMIT, however that came about, it is rolled back.
+#[derive(Debug)]
+pub struct Transaction {
+    inner: backend::Transaction,
+    _held: Arc<()>,
+}
+
+/// A result that a guest reads bit by bit. Dropping it ends the query.
+#[derive(Debug)]
+pub struct Cursor {
+    inner: backend::Cursor,
+    _held: Arc<()>,
+}
+
+/// A session together with the table in which the instance's resources are.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The instance's way to its database.
+    pub session: &'a mut Session,
+    /// The instance's resources.
+    pub table: &'a mut ResourceTable,
+}
+
+/// Gives components the imports of `usher:database`.
+///
+/// # Errors
+/// Where the linker has them already.
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
+    struct Capability;
+
+    impl HasData for Capability {
+        type Data<'a> = View<'a>;
+    }
+
+    types::add_to_linker::<T, Capability>(linker, view)?;
+    database::add_to_linker::<T, Capability>(linker, view)?;
+    streaming::add_to_linker::<T, Capability>(linker, view)
+}
+
+/// What a guest is told, or a trap where it did what the component model forbids.
+type Told<T> = wasmtime::Result<Result<T, Error>>;
+
+impl types::Host for View<'_> {}
+
+impl database::Host for View<'_> {
+    async fn dialect(&mut self) -> wasmtime::Result<SqlDialect> {
+        Ok(self.session.pool.backend.dialect())
+    }
+
+    async fn query(&mut self, statement: String, params: Vec<Value>) -> Told<Rows> {
+        Ok(match self.session.admit(statement, &params) {
+            Ok((statement, budget)) => self.session.pool.backend.query(&statement, &params, &budget).await,
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn execute(&mut self, statement: String, params: Vec<Value>) -> Told<u64> {
+        Ok(match self.session.admit(statement, &params) {
+            Ok((statement, budget)) => self.session.pool.backend.execute(&statement, &params, &budget).await,
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl database::HostTransaction for View<'_> {
+    async fn begin(&mut self, isolation: Isolation, read_only: bool) -> Told<Resource<Transaction>> {
+        let held = match self.session.hold() {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(error)),
+        };
+        let read_only = read_only || self.session.pool.config.read_only;
+        Ok(match self.session.pool.backend.begin(isolation, read_only, &self.session.budget()).await {
+            Ok(inner) => Ok(self.table.push(Transaction { inner, _held: held })?),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn query(&mut self, this: Resource<Transaction>, statement: String, params: Vec<Value>) -> Told<Rows> {
+        let admitted = self.session.admit(statement, &params);
+        let transaction = self.table.get_mut(&this)?;
+        Ok(match admitted {
+            Ok((statement, budget)) => transaction.inner.query(&statement, &params, &budget).await,
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn execute(&mut self, this: Resource<Transaction>, statement: String, params: Vec<Value>) -> Told<u64> {
+        let admitted = self.session.admit(statement, &params);
+        let transaction = self.table.get_mut(&this)?;
+        Ok(match admitted {
+            Ok((statement, budget)) => transaction.inner.execute(&statement, &params, &budget).await,
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn commit(&mut self, this: Resource<Transaction>) -> Told<()> {
+        let Transaction { inner, _held } = self.table.delete(this)?;
+        Ok(inner.commit(&self.session.budget()).await)
+    }
+
+    async fn rollback(&mut self, this: Resource<Transaction>) -> Told<()> {
+        let Transaction { inner, _held } = self.table.delete(this)?;
+        Ok(inner.rollback(&self.session.budget()).await)
+    }
+
+    async fn drop(&mut self, this: Resource<Transaction>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl streaming::Host for View<'_> {}
+
+impl streaming::HostCursor for View<'_> {
+    async fn open(&mut self, statement: String, params: Vec<Value>) -> Told<Resource<Cursor>> {
+        let admitted = self.session.hold().and_then(|held| Ok((held, self.session.admit(statement, &params)?)));
+        let (held, (statement, budget)) = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(match self.session.pool.backend.open(&statement, params, &budget).await {
+            Ok(inner) => Ok(self.table.push(Cursor { inner, _held: held })?),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn columns(&mut self, this: Resource<Cursor>) -> wasmtime::Result<Vec<String>> {
+        Ok(self.table.get(&this)?.inner.columns())
+    }
+
+    async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Told<Vec<Row>> {
+        let budget = self.session.budget();
+        Ok(self.table.get_mut(&this)?.inner.next(at_most, &budget).await)
+    }
+
+    async fn drop(&mut self, this: Resource<Cursor>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
