@@ -1,7 +1,8 @@
 //! What `wit/` says, as Rust: generated types and traits for both sides of the boundary.
 
-#![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated code")]
+#![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated code, documented in wit/")]
 
+// The host asks of a component only what serving takes; the exports beyond that are looked for where they are needed.
 wasmtime::component::bindgen!({
     path: "../wit",
     inline: "
@@ -22,3 +23,25 @@ wasmtime::component::bindgen!({
         "usher:database/database.transaction": crate::database::Transaction,
     },
 });
+
+/// The component's own schema.
+pub mod migrating {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package usher:host; world migrating { export usher:users/migrations@0.1.0; }",
+        world: "usher:host/migrating",
+        exports: { default: async },
+        require_store_data_send: true,
+    });
+}
+
+/// The service as typed calls.
+pub mod typed {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package usher:host; world typed { export usher:users/users@0.1.0; }",
+        world: "usher:host/typed",
+        exports: { default: async },
+        require_store_data_send: true,
+    });
+}

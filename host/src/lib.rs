@@ -1,3 +1,38 @@
-//! The host runtime of Usher.
+//! The host runtime of Usher: serves a WASI component over HTTP and hands it one capability, a database.
+//!
+//! The host owns the world (sockets, connections, limits, time) and knows nothing of users; the component owns the service
+//! and knows nothing of PostgreSQL. Between them stand `wasi:http` and `usher:database`, and nothing else.
+//!
+//! Read in this order:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`cli`], [`config`] | what can be asked of the program, with defaults and units |
+//! | [`server`], `shutdown` | the process's life: start, accept, drain |
+//! | `worker`, [`connection`] | one core; one client connection and the answers that are the host's own |
+//! | [`runtime`], `engine` | the sandbox: engine, component, what a guest may import |
+//! | [`instances`] | a request meets an instance: reuse, deadline, what happens when either fails |
+//! | [`database`] | the capability: one choke point before PostgreSQL, SQLite and scripted answers |
+//! | [`migrate`] | the component brings its own schema up to date |
+//! | [`telemetry`], `admin` | logs, counters, readiness |
+//! | [`testing`] | the real component in a test, with a database of its own |
+
 pub mod bindings;
+pub mod cli;
+pub mod config;
+pub mod connection;
 pub mod database;
+pub mod instances;
+pub mod migrate;
+pub mod runtime;
+pub mod server;
+pub mod telemetry;
+pub mod testing;
+
+mod admin;
+mod engine;
+mod hooks;
+mod shutdown;
+mod worker;
+
+pub use config::Config;

@@ -1,0 +1,111 @@
+//! Builds a workspace member as a WebAssembly component, from within a build script.
+//!
+//! The target is `wasm32-unknown-unknown`, linked by the toolchain's own `wasm-component-ld`: unlike `wasm32-wasip2` it drags
+//! in no `wasi:cli`, so that the component imports what its world names and nothing else.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Builds `package` of the workspace at `workspace` in `target_dir` and gives the component's path.
+///
+/// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees none of the outer one's
+/// flags or wrappers, and the paths of this machine are mapped away.
+pub fn component(workspace: &Path, package: &str, target_dir: &Path) -> Result<PathBuf, String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = PathBuf::from(output(Command::new(&rustc).args(["--print", "sysroot"]))?.trim());
+    let host = output(Command::new(&rustc).arg("-vV"))?
+        .lines()
+        .find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
+        .ok_or("`rustc -vV` names no host")?;
+    let rustlib = sysroot.join("lib/rustlib");
+    if !rustlib.join(TARGET).is_dir() {
+        add_target()?;
+    }
+    let linker = rustlib.join(&host).join("bin/wasm-component-ld");
+
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    clean_environment(&mut command);
+    let status = command
+        .arg("build")
+        .args(["--package", package, "--lib", "--profile", "component"])
+        .args(["--target", TARGET, "--locked"])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .current_dir(workspace)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+        .env("CARGO_ENCODED_RUSTFLAGS", remapped(workspace, &sysroot))
+        .status()
+        .map_err(|error| format!("cannot start cargo for {package}: {error}"))?;
+    if !status.success() {
+        return Err(format!("building {package} for {TARGET} failed ({status}); see above"));
+    }
+    Ok(target_dir
+        .join(TARGET)
+        .join("component")
+        .join(package.replace('-', "_"))
+        .with_extension("wasm"))
+}
+
+/// Removes what the outer cargo set for its own units, which would otherwise leak into the component's bytes.
+fn clean_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let outer = text.starts_with("CARGO_")
+            && !matches!(text.as_ref(), "CARGO_HOME" | "CARGO_NET_OFFLINE" | "CARGO_TERM_COLOR")
+            && !text.starts_with("CARGO_REGISTRIES_")
+            && !text.starts_with("CARGO_HTTP_");
+        let flags = text.starts_with("RUSTC") || matches!(text.as_ref(), "RUSTFLAGS" | "RUSTDOCFLAGS");
+        if outer || flags || text.starts_with("DEP_") || text == "LLVM_PROFILE_FILE" {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// Flags that keep the paths of this machine out of panic messages, so that every checkout builds the same bytes.
+fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        #[allow(deprecated, reason = "right on the platforms that build this")]
+        std::env::home_dir().map(|home| home.join(".cargo"))
+    });
+    let mut flags = OsString::new();
+    let mut map = |from: &Path, to: &str| {
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    };
+    map(workspace, "usher");
+    map(sysroot, "rust");
+    if let Some(home) = home {
+        // Where the registry's sources lie has the registry's own name in it, which differs where a mirror is used.
+        let sources = std::fs::read_dir(home.join("registry/src")).into_iter().flatten();
+        map(&home, "cargo");
+        for source in sources.flatten() {
+            map(&source.path(), "registry");
+        }
+    }
+    flags
+}
+
+fn add_target() -> Result<(), String> {
+    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!("the Rust target {TARGET} is missing and could not be added; run: rustup target add {TARGET}")),
+    }
+}
+
+fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?} failed ({})", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("{command:?}: {error}"))
+}

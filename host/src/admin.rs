@@ -1,0 +1,81 @@
+//! The operators' listener, apart from the public one: whether the process lives, whether it should get requests, and counters.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use crate::connection::{Body, json};
+use crate::database::Database;
+use crate::telemetry::{Counters, exposition};
+
+/// What the operators' listener looks at.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(crate) database: Database,
+    pub(crate) draining: Arc<AtomicBool>,
+}
+
+/// Serves operators for as long as the process lives.
+pub(crate) async fn serve(listener: TcpListener, view: View) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("an operator's connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let view = view.clone();
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(10))
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| {
+                    let view = view.clone();
+                    async move { Ok::<_, Infallible>(answer(&request, &view).await) }
+                }),
+            );
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::debug!("an operator's connection ended early: {error}");
+            }
+        });
+    }
+}
+
+async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return json(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    }
+    match request.uri().path() {
+        "/live" => json(StatusCode::OK, "alive"),
+        "/ready" if view.draining.load(Relaxed) => json(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        "/ready" => match view.database.check().await {
+            Ok(()) => json(StatusCode::OK, "ready"),
+            Err(error) => {
+                tracing::warn!("not ready: {error}");
+                json(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached")
+            }
+        },
+        "/metrics" => {
+            let text = exposition(view.counters.iter().map(AsRef::as_ref));
+            let mut response = Response::new(Body::Full(Some(Bytes::from(text))));
+            let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, plain);
+            response
+        }
+        _ => json(StatusCode::NOT_FOUND, "Not Found"),
+    }
+}

@@ -1,0 +1,203 @@
+//! The command line: what can be asked, and what comes of it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::database::{self, Url};
+use crate::runtime::{Source, USERS_WASM};
+use crate::server::{self, ServeError};
+use crate::telemetry;
+
+/// Where users are kept if nothing is said: a file in the working directory.
+pub const DEFAULT_DATABASE: &str = "sqlite:usher.db";
+
+/// Serves a WASI component over HTTP and hands it one capability, a database.
+///
+/// Every option can also be given as the environment variable shown with it. Durations are written like 500ms, 30s or 2m,
+/// sizes like 65536, 64KiB or 1MiB.
+#[derive(Debug, Parser)]
+#[command(name = "usher", version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve HTTP (the default).
+    Serve(Box<Options>),
+    /// Bring the database's schema up to date and end.
+    Migrate(Box<Options>),
+    /// Write the embedded component to a file, to run it in another WASI host.
+    Component {
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Options {
+    /// Where to serve HTTP clients; port 0 takes a free one.
+    #[arg(long, env = "USHER_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
+    #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// postgres://…, sqlite:PATH or memory:; SQLAlchemy's spellings are understood [default: sqlite:usher.db].
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database: Option<Url>,
+    /// How long to wait at start for a database that does not answer.
+    #[arg(long, env = "USHER_DATABASE_WAIT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    database_wait: Duration,
+    #[command(flatten)]
+    policy: database::Options,
+    /// The component to serve in place of the embedded one.
+    #[arg(long, env = "USHER_COMPONENT", value_name = "FILE")]
+    component: Option<PathBuf>,
+    /// Leave the schema as it is at start.
+    #[arg(long, env = "USHER_NO_MIGRATE")]
+    no_migrate: bool,
+    /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
+    #[arg(long, env = "USHER_INSTANCE_REUSE", value_name = "N", default_value = "128")]
+    instance_reuse: NonZeroU32,
+    /// Memory an instance may use.
+    #[arg(long, env = "USHER_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    instance_memory: usize,
+    /// Cores to serve on [default: all].
+    #[arg(long, env = "USHER_WORKERS", value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// Requests in flight at once; further ones wait.
+    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N", default_value = "512")]
+    max_requests: NonZeroUsize,
+    /// Client connections at once; further ones wait.
+    #[arg(long, env = "USHER_MAX_CONNECTIONS", value_name = "N", default_value = "10000")]
+    max_connections: NonZeroUsize,
+    /// A request's body; a larger one is 413.
+    #[arg(long, env = "USHER_MAX_BODY", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    max_body: usize,
+    /// A request's line and headers together; larger ones are 431.
+    #[arg(long, env = "USHER_MAX_HEAD", value_name = "SIZE", default_value = "64KiB", value_parser = size)]
+    max_head: usize,
+    /// From a request's arrival to its answer; a later one is 504.
+    #[arg(long, env = "USHER_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    request_timeout: Duration,
+    /// For a request's head to arrive, and for a connection to be idle.
+    #[arg(long, env = "USHER_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    head_timeout: Duration,
+    /// For a request's body to arrive; a slower one is 408.
+    #[arg(long, env = "USHER_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    body_timeout: Duration,
+    /// For connections to end after SIGTERM or Ctrl-C.
+    #[arg(long, env = "USHER_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    drain_timeout: Duration,
+    /// What to log on standard error: error, warn, info, debug or trace.
+    #[arg(long, env = "USHER_LOG", value_name = "LEVEL", default_value = "info")]
+    log: tracing::Level,
+}
+
+impl Options {
+    fn config(self) -> Result<Config, String> {
+        let url = match self.database {
+            Some(url) => url,
+            None => {
+                tracing::info!("no database given: users are kept in {DEFAULT_DATABASE} (choose with --database or DATABASE_URL)");
+                DEFAULT_DATABASE.parse().map_err(|error| format!("{DEFAULT_DATABASE}: {error}"))?
+            }
+        };
+        let mut config = Config::new(self.policy.config(url));
+        config.listen = self.listen;
+        config.admin_listen = self.admin_listen;
+        config.database_wait = self.database_wait;
+        config.component = self.component.map_or(Source::Embedded, Source::File);
+        config.migrate = !self.no_migrate;
+        config.instance_reuse = self.instance_reuse;
+        config.instance_memory = self.instance_memory;
+        config.workers = self.workers.unwrap_or(config.workers);
+        config.max_requests = self.max_requests;
+        config.max_connections = self.max_connections;
+        config.max_body = self.max_body;
+        config.max_head = self.max_head;
+        config.request_timeout = self.request_timeout;
+        config.head_timeout = self.head_timeout;
+        config.body_timeout = self.body_timeout;
+        config.drain_timeout = self.drain_timeout;
+        Ok(config)
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let size: bytesize::ByteSize = text.parse()?;
+    usize::try_from(size.as_u64()).map_err(|error| error.to_string())
+}
+
+/// Runs the program on these arguments, the first being its own name.
+///
+/// The exit code is 0 after a clean end, 2 for a usage or configuration error, 1 for anything else.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no error. If even that fails there is nobody left to tell.
+            error.print().ok();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        None => serve(cli.serve),
+        Some(Command::Serve(options)) => serve(*options),
+        Some(Command::Migrate(options)) => with_runtime(*options, async |config| server::migrate(&config).await),
+        Some(Command::Component { output }) => {
+            telemetry::log_to_stderr(tracing::Level::INFO);
+            match std::fs::write(&output, USERS_WASM) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!("cannot write the component to {}: {error}", output.display());
+                    ExitCode::from(2)
+                }
+            }
+        }
+    }
+}
+
+fn serve(options: Options) -> ExitCode {
+    with_runtime(options, async |config| server::serve(&config).await)
+}
+
+fn with_runtime(options: Options, work: impl AsyncFnOnce(Config) -> Result<(), ServeError>) -> ExitCode {
+    telemetry::log_to_stderr(options.log);
+    let config = match options.config() {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the operating system refused: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(work(config));
+    // A second signal ends with threads still at work; waiting for them here would be a third drain.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            if error.is_configuration() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}

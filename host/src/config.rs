@@ -1,0 +1,99 @@
+//! Everything that can be set, with its default and its unit.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::database;
+use crate::runtime::Source;
+use crate::{connection, instances, runtime};
+
+/// How to serve. Made by the command line ([`crate::cli`]) or by an embedding program.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where HTTP clients are served.
+    pub listen: SocketAddr,
+    /// Where operators are: `/live`, `/ready`, `/metrics`. Nowhere if `None`.
+    pub admin_listen: Option<SocketAddr>,
+    /// The database, and what may be asked of it.
+    pub database: database::Config,
+    /// How long to wait at start for a database that does not answer yet.
+    pub database_wait: Duration,
+    /// What to serve.
+    pub component: Source,
+    /// Whether to bring the schema up to date at start.
+    pub migrate: bool,
+    /// Requests an instance serves before it is replaced.
+    pub instance_reuse: NonZeroU32,
+    /// Linear memory of an instance, in bytes.
+    pub instance_memory: usize,
+    /// Cores to serve on, each with a runtime, instances and database connections of its own.
+    pub workers: NonZeroUsize,
+    /// Requests in flight on all cores together.
+    pub max_requests: NonZeroUsize,
+    /// Client connections on all cores together. Further ones wait in the operating system's queue.
+    pub max_connections: NonZeroUsize,
+    /// A request's body, in bytes.
+    pub max_body: usize,
+    /// A request's line and headers, in bytes; at least 8 KiB.
+    pub max_head: usize,
+    /// From a request's arrival to the component's return.
+    pub request_timeout: Duration,
+    /// For a request's head to arrive, and for a connection to be idle between two requests.
+    pub head_timeout: Duration,
+    /// For a request's body to arrive.
+    pub body_timeout: Duration,
+    /// For connections to end once the server was asked to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Config {
+    /// The defaults, with this database.
+    pub fn new(database: database::Config) -> Self {
+        let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            admin_listen: None,
+            database,
+            database_wait: Duration::from_secs(30),
+            component: Source::Embedded,
+            migrate: true,
+            instance_reuse: NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN),
+            instance_memory: 64 << 20,
+            workers,
+            max_requests: NonZeroUsize::new(512).unwrap_or(NonZeroUsize::MIN),
+            max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+            max_body: 1 << 20,
+            max_head: 64 << 10,
+            request_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// What the engine must be able to hold.
+    pub fn capacity(&self) -> runtime::Capacity {
+        // Every core rounds its share up, and the migrations take one more.
+        let instances = self.max_requests.get() + self.workers.get() + 1;
+        runtime::Capacity { instances: u32::try_from(instances).unwrap_or(u32::MAX), memory: self.instance_memory }
+    }
+
+    pub(crate) fn instances(&self) -> instances::Limits {
+        instances::Limits {
+            reuse: self.instance_reuse.get(),
+            memory: self.instance_memory,
+            in_flight: self.max_requests.get().div_ceil(self.workers.get()),
+            deadline: self.request_timeout,
+        }
+    }
+
+    pub(crate) fn connections(&self) -> connection::Limits {
+        connection::Limits {
+            body: self.max_body,
+            head: self.max_head.max(8 << 10),
+            head_timeout: self.head_timeout,
+            body_timeout: self.body_timeout,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One client connection: HTTP/1.1 in, one call of the component per request, and the answers that are the host's own.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::instances::{CallError, GuestBody, Instances};
+use crate::telemetry::Counters;
+
+/// What a client may ask of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A request's body, in bytes; a larger one is 413.
+    pub body: usize,
+    /// A request's line and headers together, in bytes; larger ones are 431.
+    pub head: usize,
+    /// From the first byte of a request's head, or the end of the request before it, to its last.
+    pub head_timeout: Duration,
+    /// From the end of a request's head to the end of its body; a slower one is 408.
+    pub body_timeout: Duration,
+}
+
+/// What every connection of one core shares.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) instances: Arc<Instances>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// Serves one connection to its end: until the client closes it, breaks the protocol, or `drain` asks for the end and the
+/// request at hand is answered.
+pub(crate) async fn serve<I>(io: I, service: Arc<Service>, drain: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = service.limits;
+    let connection = hyper::server::conn::http1::Builder::new()
+        // Without a timer hyper takes no notice of its timeouts.
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head)
+        .serve_connection(
+            TokioIo::new(io),
+            service_fn(move |request| {
+                let service = Arc::clone(&service);
+                async move { Ok::<_, Infallible>(service.answer(request).await) }
+            }),
+        );
+    if let Err(error) = drain.watch(connection).await {
+        // Nearly always a client that left, or was never one.
+        tracing::debug!("a connection ended early: {error}");
+    }
+}
+
+impl Service {
+    /// Answers one request, whatever it takes.
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let response = match self.handle(request).await {
+            Ok(response) => response.map(Body::Guest),
+            Err(refusal) => refusal.into(),
+        };
+        self.counters.answered(response.status());
+        response
+    }
+
+    async fn handle<B>(&self, request: Request<B>) -> Result<Response<GuestBody>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let (mut head, body) = request.into_parts();
+        check_host(&mut head)?;
+        let body = if body.is_end_stream() {
+            Bytes::new()
+        } else {
+            tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.body))
+                .await
+                .map_err(|_| Refusal::SlowBody)??
+        };
+        self.instances.call(Request::from_parts(head, body)).await.map_err(|error| {
+            match error {
+                CallError::Busy => tracing::warn!("{error}"),
+                _ => tracing::error!("{error}"),
+            }
+            self.counters.failed(&error);
+            Refusal::Call(error)
+        })
+    }
+}
+
+/// RFC 9112, 3.2: an HTTP/1.1 request has exactly one `Host`. One of HTTP/1.0 may have none.
+fn check_host(head: &mut http::request::Parts) -> Result<(), Refusal> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host.to_str().is_ok() => Ok(()),
+        (None, None) if head.uri.authority().is_some() => Ok(()),
+        (None, None) if head.version < Version::HTTP_11 => {
+            head.headers.insert(HOST, HeaderValue::from_static("localhost"));
+            Ok(())
+        }
+        _ => Err(Refusal::Host),
+    }
+}
+
+/// Reads a body of at most `limit` bytes. It is read before an instance is taken, so that a slow client holds up none.
+async fn read<B>(body: B, limit: usize) -> Result<Bytes, Refusal>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Refusal::LargeBody);
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::LargeBody),
+        Err(_) => Err(Refusal::BrokenBody),
+    }
+}
+
+/// Answers the guest has no part in.
+#[derive(Debug)]
+enum Refusal {
+    Host,
+    LargeBody,
+    SlowBody,
+    BrokenBody,
+    Call(CallError),
+}
+
+impl From<Refusal> for Response<Body> {
+    fn from(refusal: Refusal) -> Self {
+        let (status, detail, close) = match refusal {
+            Refusal::Host => (StatusCode::BAD_REQUEST, "Missing or invalid Host header", true),
+            Refusal::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large", true),
+            Refusal::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request body took too long", true),
+            Refusal::BrokenBody => (StatusCode::BAD_REQUEST, "There was an error parsing the body", true),
+            Refusal::Call(CallError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", false),
+            Refusal::Call(CallError::Deadline) => (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout", false),
+            Refusal::Call(CallError::Guest(_) | CallError::Host(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", false)
+            }
+        };
+        let mut response = json(status, detail);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if close {
+            // What is left of the body is not read, so nothing that follows on this connection could be.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// `{"detail":"…"}`, the shape of every error of this service. `detail` needs no escaping.
+pub(crate) fn json(status: StatusCode, detail: &str) -> Response<Body> {
+    let text = format!(r#"{{"detail":"{detail}"}}"#);
+    let mut response = Response::new(Body::Full(None));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    *response.body_mut() = Body::Full(Some(Bytes::from(text)));
+    response
+}
+
+/// A response's body, of the guest or of the host.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Guest(GuestBody),
+    Full(Option<Bytes>),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Guest(body) => Pin::new(body).poll_frame(cx),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Guest(body) => body.is_end_stream(),
+            Self::Full(bytes) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Guest(body) => body.size_hint(),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The server's life: reach the database, load the component, migrate, listen, hand connections to the cores, drain.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::admin;
+use crate::config::Config;
+use crate::database::{Database, OpenError};
+use crate::migrate::{self, MigrateError};
+use crate::runtime::{LoadError, Runtime};
+use crate::shutdown::Signals;
+use crate::telemetry::Counters;
+use crate::worker::{Parts, Worker};
+
+/// Why the server could not start, or did not end well. Every text is one line for the operator.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The component cannot be served.
+    Load(LoadError),
+    /// The database cannot be used.
+    Database(OpenError),
+    /// The schema could not be brought up to date.
+    Migrate(MigrateError),
+    /// The operating system refused a thread, a signal handler or the like.
+    System(io::Error),
+}
+
+impl ServeError {
+    /// Whether it is the configuration that is wrong, rather than the world that is not ready.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Listen(..) | Self::Load(_) => true,
+            Self::Database(error) => !error.is_transient(),
+            Self::Migrate(_) | Self::System(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --listen")
+            }
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Load(error) => error.fmt(f),
+            Self::Database(error) => error.fmt(f),
+            Self::Migrate(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the operating system refused: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// Serves until a signal asks for the end and every connection has been drained.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(config: &Config) -> Result<(), ServeError> {
+    let mut signals = Signals::listen().map_err(ServeError::System)?;
+    // Bound before anything that takes long, so that a taken port is said at once; clients connect only once it listens.
+    let socket = bind(config.listen)?;
+    let admin = config.admin_listen.map(bind).transpose()?;
+
+    let start = start(config);
+    let (runtime, database) = tokio::select! {
+        started = start => started?,
+        signal = signals.next() => {
+            tracing::info!("{signal} before the server was ready; ending");
+            return Ok(());
+        }
+    };
+    let parts = Parts {
+        runtime,
+        database: database.clone(),
+        instances: config.instances(),
+        connections: config.connections(),
+        drain: config.drain_timeout,
+    };
+    let workers = (0..config.workers.get())
+        .map(|index| Worker::start(index, parts.clone()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(ServeError::System)?;
+    drop(parts);
+
+    let draining = Arc::new(AtomicBool::new(false));
+    if let (Some(socket), Some(address)) = (admin, config.admin_listen) {
+        let listener = socket.listen(64).map_err(|error| ServeError::Listen(address, error))?;
+        let counters: Vec<Arc<Counters>> = workers.iter().map(|worker| Arc::clone(&worker.counters)).collect();
+        tracing::info!("operators: http://{}/ready", local(&listener, address)?);
+        tokio::spawn(admin::serve(listener, admin::View { counters, database, draining: Arc::clone(&draining) }));
+    }
+    let listener = socket.listen(4096).map_err(|error| ServeError::Listen(config.listen, error))?;
+    let address = local(&listener, config.listen)?;
+    tracing::info!("listening on http://{address}");
+
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        never = accept(&listener, &workers, config.max_connections.get()) => match never {},
+    };
+    // Closing the listener first: a client that comes now is refused, rather than accepted and forgotten.
+    drop(listener);
+    draining.store(true, Relaxed);
+    let open: usize = workers.iter().map(Worker::open).sum();
+    tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
+    let threads: Vec<_> = workers.into_iter().map(Worker::drain).collect();
+    let drained = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a core's thread had panicked");
+            }
+        }
+    });
+    tokio::select! {
+        _ = drained => {}
+        signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, and nothing else.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn migrate(config: &Config) -> Result<(), ServeError> {
+    start(&Config { migrate: true, ..config.clone() }).await.map(drop)
+}
+
+/// What stands before the first connection: the component and a database that is reached and up to date.
+async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
+    let runtime = Arc::new(Runtime::new(&config.component, config.capacity()).map_err(ServeError::Load)?);
+    let deadline = Instant::now() + config.database_wait;
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let error = match open_and_migrate(config, &runtime).await {
+            Ok(database) => return Ok((runtime, database)),
+            Err(error) => error,
+        };
+        let transient = match &error {
+            ServeError::Database(error) => error.is_transient(),
+            ServeError::Migrate(error) => error.is_transient(),
+            _ => false,
+        };
+        if !transient || Instant::now() + pause >= deadline {
+            return Err(error);
+        }
+        tracing::debug!("{error}; trying again in {pause:?}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database, ServeError> {
+    let database = Database::open(config.database.clone()).await.map_err(ServeError::Database)?;
+    if config.migrate {
+        for migration in migrate::migrate(runtime, &database.pool(), config.instance_memory).await.map_err(ServeError::Migrate)? {
+            tracing::info!("applied migration {} ({})", migration.version, migration.name);
+        }
+    }
+    Ok(database)
+}
+
+fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart need not wait for old connections to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.set_nodelay(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| ServeError::Listen(address, error))
+}
+
+fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, ServeError> {
+    listener.local_addr().map_err(|error| ServeError::Listen(asked, error))
+}
+
+/// Hands every connection to the core with the fewest. One place decides, so that few connections spread evenly, which a
+/// listener per core leaves to a hash.
+async fn accept(listener: &TcpListener, workers: &[Worker], most: usize) -> std::convert::Infallible {
+    loop {
+        // Connections over the limit are left in the operating system's queue until others have closed.
+        if workers.iter().map(Worker::open).sum::<usize>() >= most {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        }
+        let accepted = match listener.accept().await {
+            Ok((stream, _)) => stream.set_nodelay(true).and_then(|()| stream.into_std()),
+            Err(error) => Err(error),
+        };
+        let mut stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                // A client that left before it was accepted, or no descriptors left: the next moment may be better.
+                tracing::warn!("a connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        let mut cores: Vec<&Worker> = workers.iter().collect();
+        cores.sort_by_key(|worker| worker.open());
+        for core in cores {
+            match core.hand(stream) {
+                Ok(()) => break,
+                Err(refused) => stream = refused,
+            }
+        }
+    }
+}

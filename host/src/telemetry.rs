@@ -1,0 +1,107 @@
+//! What the host says of itself: log lines on standard error, and counters for `/metrics`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::StatusCode;
+
+use crate::instances::CallError;
+
+/// Sends log lines at `level` and above to standard error, without colours, which never carry meaning here.
+///
+/// The first call of a process counts; later ones change nothing.
+pub fn log_to_stderr(level: tracing::Level) {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(level)
+        .finish();
+    // An error means that the embedding program already logs somewhere; that is its choice to make.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}
+
+/// Counters of one core. They are written by that core alone, so counting contends with nothing.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Answers by the first digit of their status, from 1 to 5.
+    answers: [AtomicU64; 5],
+    traps: AtomicU64,
+    deadlines: AtomicU64,
+    busy: AtomicU64,
+    instances: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn answered(&self, status: StatusCode) {
+        if let Some(counter) = self.answers.get(usize::from(status.as_u16() / 100).wrapping_sub(1)) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn failed(&self, error: &CallError) {
+        let counter = match error {
+            CallError::Busy => &self.busy,
+            CallError::Deadline => &self.deadlines,
+            CallError::Guest(_) | CallError::Host(_) => &self.traps,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn instantiated(&self) {
+        self.instances.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connected(&self) {
+        self.connections.fetch_add(1, Relaxed);
+    }
+}
+
+/// The counters of all cores in the Prometheus text format, version 0.0.4.
+pub(crate) fn exposition<'a>(cores: impl Iterator<Item = &'a Counters> + Clone) -> String {
+    let sum = |pick: fn(&Counters) -> &AtomicU64| -> u64 { cores.clone().map(|core| pick(core).load(Relaxed)).sum() };
+    let mut text = String::new();
+    let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in values {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    metric(
+        "usher_responses_total",
+        "counter",
+        "Responses by class of status.",
+        &[
+            ("{class=\"1xx\"}", sum(|core| &core.answers[0])),
+            ("{class=\"2xx\"}", sum(|core| &core.answers[1])),
+            ("{class=\"3xx\"}", sum(|core| &core.answers[2])),
+            ("{class=\"4xx\"}", sum(|core| &core.answers[3])),
+            ("{class=\"5xx\"}", sum(|core| &core.answers[4])),
+        ],
+    );
+    metric(
+        "usher_failed_calls_total",
+        "counter",
+        "Calls of the component that gave no answer, by reason.",
+        &[
+            ("{reason=\"trap\"}", sum(|core| &core.traps)),
+            ("{reason=\"deadline\"}", sum(|core| &core.deadlines)),
+            ("{reason=\"busy\"}", sum(|core| &core.busy)),
+        ],
+    );
+    metric(
+        "usher_instances_total",
+        "counter",
+        "Instances of the component that were made.",
+        &[("", sum(|core| &core.instances))],
+    );
+    metric(
+        "usher_connections_total",
+        "counter",
+        "Client connections that were accepted.",
+        &[("", sum(|core| &core.connections))],
+    );
+    text
+}

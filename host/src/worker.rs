@@ -1,0 +1,116 @@
+//! One core: a thread with a runtime, instances and database connections of its own. Nothing a request touches is shared with
+//! another core.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::mpsc;
+
+use crate::connection::{self, Service};
+use crate::database::Database;
+use crate::instances::{self, Instances};
+use crate::runtime::Runtime;
+use crate::telemetry::Counters;
+
+/// What a core needs to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) database: Database,
+    pub(crate) instances: instances::Limits,
+    pub(crate) connections: connection::Limits,
+    /// How long connections may take to end once the server drains.
+    pub(crate) drain: Duration,
+}
+
+/// A running core. Dropping its `connections` makes it drain and end.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    connections: mpsc::UnboundedSender<TcpStream>,
+    open: Arc<AtomicUsize>,
+    pub(crate) counters: Arc<Counters>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the operating system gives no thread.
+    pub(crate) fn start(index: usize, parts: Parts) -> std::io::Result<Self> {
+        let (connections, accepted) = mpsc::unbounded_channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counters = Arc::new(Counters::default());
+        let (opened, counted) = (Arc::clone(&open), Arc::clone(&counters));
+        let thread = std::thread::Builder::new().name(format!("usher-core-{index}")).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(serve(parts, accepted, &opened, &counted));
+            Ok(())
+        })?;
+        Ok(Self { connections, open, counters, thread })
+    }
+
+    /// How many connections the core has at the moment.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Hands the core a connection. Gives it back where the core has died.
+    pub(crate) fn hand(&self, stream: TcpStream) -> Result<(), TcpStream> {
+        self.open.fetch_add(1, Relaxed);
+        self.connections.send(stream).map_err(|refused| {
+            self.open.fetch_sub(1, Relaxed);
+            refused.0
+        })
+    }
+
+    /// Lets the core drain. The thread that is returned ends when it has.
+    pub(crate) fn drain(self) -> JoinHandle<std::io::Result<()>> {
+        self.thread
+    }
+}
+
+async fn serve(
+    parts: Parts,
+    mut accepted: mpsc::UnboundedReceiver<TcpStream>,
+    open: &Arc<AtomicUsize>,
+    counters: &Arc<Counters>,
+) {
+    let pool = parts.database.pool();
+    let service = Arc::new(Service {
+        instances: Instances::new(parts.runtime, pool, parts.instances, Arc::clone(counters)),
+        limits: parts.connections,
+        counters: Arc::clone(counters),
+    });
+    let graceful = GracefulShutdown::new();
+    while let Some(stream) = accepted.recv().await {
+        let closed = Open(Arc::clone(open));
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => {
+                counters.connected();
+                let served = connection::serve(stream, Arc::clone(&service), graceful.watcher());
+                tokio::spawn(async move {
+                    served.await;
+                    drop(closed);
+                });
+            }
+            Err(error) => tracing::warn!("an accepted connection could not be served: {error}"),
+        }
+    }
+    if tokio::time::timeout(parts.drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("{} connections did not end within {:?} and were closed", open.load(Relaxed), parts.drain);
+    }
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
