@@ -1,0 +1,44 @@
+//! The user service: a component that answers HTTP requests and typed calls, looks after its own schema, and reaches
+//! nothing but one database.
+//!
+//! What it serves is [`ROUTES`]; what it exports besides (`usher:users/users` and `usher:users/migrations`) is the same
+//! logic without HTTP. In reading order:
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`routes`] | which route a request is for, redirects, 405, and each operation's answer |
+//! | [`validation`] | what clients may send: bodies, ids, names, email addresses, queries |
+//! | [`users`] | what can be done with users |
+//! | [`sql`] | the statements that do it |
+//! | [`error`] | the answer to whatever goes wrong |
+//! | [`migrations`] | the schema's history, and bringing a database up to date |
+//! | [`http`], [`database`] | the outside world, as far as the above needs it |
+//! | `component` | the component's boundary, compiled for WebAssembly only: all else also runs, and is tested, natively |
+
+use routes::{Operation, Route};
+use http::Method::{Delete, Get, Patch, Post, Put};
+
+/// Everything that is served. `GET` includes `HEAD`; where two routes fit a request the first one wins.
+pub static ROUTES: [Route; 6] = [
+    Route(Post, "/users/", Operation::CreateUser),
+    Route(Get, "/users/{user_id}", Operation::GetUser),
+    Route(Put, "/users/{user_id}", Operation::ReplaceUser),
+    Route(Patch, "/users/{user_id}", Operation::ChangeUser),
+    Route(Delete, "/users/{user_id}", Operation::DeleteUser),
+    Route(Get, "/users/", Operation::ListUsers),
+];
+
+pub mod database;
+pub mod error;
+pub mod http;
+pub mod migrations;
+mod percent;
+pub mod routes;
+pub mod sql;
+pub mod users;
+pub mod validation;
+
+pub use routes::handle;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

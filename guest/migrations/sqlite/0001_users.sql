@@ -1,0 +1,7 @@
+-- AUTOINCREMENT keeps the ids of deleted users from being given to new ones.
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    email TEXT NOT NULL CONSTRAINT users_email_key UNIQUE,
+    version INTEGER NOT NULL DEFAULT 1
+) STRICT;

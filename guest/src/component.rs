@@ -1,0 +1,22 @@
+//! The component's boundary: exports lead in, imports lead out, and nothing is decided here.
+
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code, whose business is raw memory"
+)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "usher:service/service",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        generate_all,
+    });
+    use super::Component;
+    export!(Component);
+}
+
+struct Component;

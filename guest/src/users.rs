@@ -1,0 +1,262 @@
+//! What can be done with users, over any [`Database`]. Both doors, HTTP and the typed interface, lead here.
+
+use crate::database::{self, Database, Param, Rows, Value};
+use crate::sql;
+use crate::validation::{Email, Name};
+
+/// The most users one page may hold.
+pub const PAGE_LIMIT: u32 = 1000;
+
+/// A stored user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The id, from 1.
+    pub id: i64,
+    /// The name.
+    pub name: String,
+    /// The normalised address.
+    pub email: String,
+    /// Goes up by one with every change.
+    pub version: i64,
+}
+
+/// What a user is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewUser<'a> {
+    /// The name.
+    pub name: Name<'a>,
+    /// The address.
+    pub email: Email<'a>,
+}
+
+/// What to change of a user; [`Changes::default`] changes nothing but the version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes<'a> {
+    /// The new name, or `None` to leave it.
+    pub name: Option<Name<'a>>,
+    /// The new address, or `None` to leave it.
+    pub email: Option<Email<'a>>,
+}
+
+/// Which users to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<'a> {
+    /// At most this many, from 1 to [`PAGE_LIMIT`].
+    pub limit: u32,
+    /// Only users with a greater id.
+    pub after: i64,
+    /// Only the user with this address.
+    pub email: Option<Email<'a>>,
+}
+
+/// A page of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserPage {
+    /// The users, by ascending id.
+    pub users: Vec<User>,
+    /// Whether there is a user after the last one given.
+    pub more: bool,
+}
+
+/// The versions a user may have for a write to go ahead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever it has.
+    Any,
+    /// This one.
+    Version(i64),
+    /// One of these; never, where there are none.
+    OneOf(Vec<i64>),
+}
+
+impl From<Option<i64>> for Expected {
+    fn from(version: Option<i64>) -> Self {
+        version.map_or(Self::Any, Self::Version)
+    }
+}
+
+/// Why an operation failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// No user has this id.
+    NotFound,
+    /// Another user has this address.
+    EmailTaken,
+    /// The user has another version than the expected one.
+    Stale,
+    /// The database could not be used; nothing happened, and a later try may pass.
+    Unavailable,
+    /// The database took too long; nothing happened.
+    Timeout,
+    /// Whether the change took effect is unknown.
+    InDoubt,
+    /// The service is at fault. The text is for its operator.
+    Internal(String),
+}
+
+impl From<database::Error> for Error {
+    fn from(error: database::Error) -> Self {
+        use database::Error as E;
+        match error {
+            E::Unavailable(_) | E::Overloaded => Self::Unavailable,
+            E::Timeout => Self::Timeout,
+            E::InDoubt => Self::InDoubt,
+            E::Refused(refusal)
+                if refusal.unique_violation
+                    && refusal.constraint.as_deref() == Some(sql::EMAIL_KEY) =>
+            {
+                Self::EmailTaken
+            }
+            E::Denied(_) | E::Invalid(_) | E::TooLarge(_) | E::Refused(_) => {
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+/// Stores a new user.
+///
+/// # Errors
+/// [`Error::EmailTaken`], or as the database fails.
+pub fn create(database: &impl Database, user: &NewUser<'_>) -> Result<User, Error> {
+    let params = [
+        Param::Text(user.name.as_str()),
+        Param::Text(user.email.as_str()),
+    ];
+    first(database.query(sql::CREATE, &params)?)?
+        .ok_or_else(|| Error::Internal("INSERT … RETURNING gave no row".into()))
+}
+
+/// Gives one user.
+///
+/// # Errors
+/// [`Error::NotFound`], or as the database fails.
+pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
+    first(database.query(sql::GET, &[Param::Integer(id)])?)?.ok_or(Error::NotFound)
+}
+
+/// Gives a page of users.
+///
+/// # Errors
+/// As the database fails.
+pub fn list(database: &impl Database, page: &Page<'_>) -> Result<UserPage, Error> {
+    let limit = page.limit.min(PAGE_LIMIT);
+    // One more than asked for tells whether there is more.
+    let mut params = vec![Param::Integer(page.after), Param::Integer(i64::from(limit) + 1)];
+    let statement = match &page.email {
+        None => sql::LIST,
+        Some(email) => {
+            params.push(Param::Text(email.as_str()));
+            sql::LIST_BY_EMAIL
+        }
+    };
+    let mut rows = database.query(statement, &params)?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let users = rows.into_iter().map(user).collect::<Result<_, _>>()?;
+    Ok(UserPage { users, more })
+}
+
+/// Replaces name and address.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::EmailTaken`], [`Error::Stale`], or as the database fails.
+pub fn replace(
+    database: &impl Database,
+    id: i64,
+    user: &NewUser<'_>,
+    expected: &Expected,
+) -> Result<User, Error> {
+    update(database, id, Some(user.name.as_str()), Some(user.email.as_str()), expected)
+}
+
+/// Changes what is given.
+///
+/// # Errors
+/// As [`replace`].
+pub fn change(
+    database: &impl Database,
+    id: i64,
+    changes: &Changes<'_>,
+    expected: &Expected,
+) -> Result<User, Error> {
+    let name = changes.name.as_ref().map(Name::as_str);
+    let email = changes.email.as_ref().map(Email::as_str);
+    update(database, id, name, email, expected)
+}
+
+/// Deletes a user.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Stale`], or as the database fails.
+pub fn delete(database: &impl Database, id: i64, expected: &Expected) -> Result<(), Error> {
+    conditionally(database, id, expected, |version| {
+        let params = [Param::Integer(id), version.into()];
+        Ok((!database.query(sql::DELETE, &params)?.is_empty()).then_some(()))
+    })
+}
+
+fn update(
+    database: &impl Database,
+    id: i64,
+    name: Option<&str>,
+    email: Option<&str>,
+    expected: &Expected,
+) -> Result<User, Error> {
+    conditionally(database, id, expected, |version| {
+        let params = [Param::Integer(id), name.into(), email.into(), version.into()];
+        first(database.query(sql::UPDATE, &params)?)
+    })
+}
+
+/// Runs a write that gives `None` where no user has the id and the version it is handed.
+fn conditionally<T>(
+    database: &impl Database,
+    id: i64,
+    expected: &Expected,
+    write: impl Fn(Option<i64>) -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    match expected {
+        Expected::Any => write(None)?.ok_or(Error::NotFound),
+        Expected::Version(wanted) => match write(Some(*wanted))? {
+            Some(written) => Ok(written),
+            None => Err(version(database, id)?.map_or(Error::NotFound, |_| Error::Stale)),
+        },
+        // The write is made under the version just read. Where it misses, someone else changed the user in between, and
+        // what they left may be acceptable too.
+        Expected::OneOf(wanted) => loop {
+            let current = version(database, id)?.ok_or(Error::NotFound)?;
+            if !wanted.contains(&current) {
+                return Err(Error::Stale);
+            }
+            if let Some(written) = write(Some(current))? {
+                return Ok(written);
+            }
+        },
+    }
+}
+
+fn version(database: &impl Database, id: i64) -> Result<Option<i64>, Error> {
+    match database.query(sql::VERSION, &[Param::Integer(id)])?.first().map(Vec::as_slice) {
+        None => Ok(None),
+        Some([Value::Integer(version)]) => Ok(Some(*version)),
+        Some(_) => Err(shape()),
+    }
+}
+
+fn first(rows: Rows) -> Result<Option<User>, Error> {
+    rows.into_iter().next().map(user).transpose()
+}
+
+fn user(row: Vec<Value>) -> Result<User, Error> {
+    match <[Value; 4]>::try_from(row) {
+        Ok([Value::Integer(id), Value::Text(name), Value::Text(email), Value::Integer(version)]) => {
+            Ok(User { id, name, email, version })
+        }
+        _ => Err(shape()),
+    }
+}
+
+fn shape() -> Error {
+    Error::Internal("a row of users has other columns than id, name, email, version".into())
+}

@@ -1,0 +1,59 @@
+//! The query of the list.
+
+use super::{Email, Fault, Location, Problem, id, json};
+use crate::percent;
+use crate::users::{PAGE_LIMIT, Page};
+use std::cmp::Ordering;
+
+/// How many users a page holds where the query does not say.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// Reads `limit`, `after` and `email`, of each the last one given. Others are ignored.
+pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
+    let (mut limit, mut after, mut email) = (None, None, None);
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match &*percent::decode_form(key) {
+            "limit" => limit = Some(percent::decode_form(value)),
+            "after" => after = Some(percent::decode_form(value)),
+            "email" => email = Some(percent::decode_form(value)),
+            _ => {}
+        }
+    }
+    let mut faults = Vec::new();
+    let mut fault = |name, problem, text: &str| {
+        let mut input = String::new();
+        json::write_string(text, &mut input);
+        faults.push(Fault { location: Location::Query(name), problem, input });
+    };
+    let mut page = Page { limit: DEFAULT_LIMIT, after: 0, email: None };
+    if let Some(text) = limit {
+        match id::parse(&text) {
+            None => fault("limit", Problem::NotInteger, &text),
+            Some(value) if value.compare(1) == Ordering::Less => {
+                fault("limit", Problem::LessThan(1), &text);
+            }
+            Some(id::Integer::Fits(value)) => match u32::try_from(value) {
+                Ok(value @ 1..=PAGE_LIMIT) => page.limit = value,
+                _ => fault("limit", Problem::GreaterThan(i64::from(PAGE_LIMIT)), &text),
+            },
+            Some(_) => fault("limit", Problem::GreaterThan(i64::from(PAGE_LIMIT)), &text),
+        }
+    }
+    if let Some(text) = after {
+        match id::parse(&text) {
+            None => fault("after", Problem::NotInteger, &text),
+            Some(id::Integer::Fits(value)) => page.after = value,
+            // No id is beyond these.
+            Some(id::Integer::Below) => page.after = i64::MIN,
+            Some(id::Integer::Above) => page.after = i64::MAX,
+        }
+    }
+    if let Some(text) = email {
+        match Email::parse(text.as_ref()) {
+            Ok(email) => page.email = Some(email.into_owned()),
+            Err(reason) => fault("email", Problem::NotEmail(reason.to_string()), &text),
+        }
+    }
+    if faults.is_empty() { Ok(page) } else { Err(faults) }
+}
