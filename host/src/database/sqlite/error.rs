@@ -103,6 +103,7 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
             ffi::SQLITE_TOOBIG => refused("54000", message),
             ffi::SQLITE_MISMATCH => refused("22P02", message),
             ffi::SQLITE_RANGE => failure::invalid(message),
+            ffi::SQLITE_ERROR if message.starts_with("not authorized") => failure::denied(message),
             ffi::SQLITE_ERROR => refused(by_message(message), message),
             _ => refused("XX000", message),
         },

@@ -42,12 +42,11 @@ impl Shared {
 
     /// The writer, once it is free.
     pub(super) async fn writer(&self, budget: &Budget) -> Result<Lease, Error> {
-        let mut guard = match Arc::clone(&self.writer).try_write_owned() {
-            Ok(guard) => guard,
-            Err(_) => {
-                let wait = Arc::clone(&self.writer).write_owned();
-                self.patience(budget).race(wait).await.ok_or(Error::Overloaded)?
-            }
+        let mut guard = if let Ok(guard) = Arc::clone(&self.writer).try_write_owned() {
+            guard
+        } else {
+            let wait = Arc::clone(&self.writer).write_owned();
+            self.patience(budget).race(wait).await.ok_or(Error::Overloaded)?
         };
         let conn = match guard.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             Some(conn) => conn,
@@ -146,14 +145,11 @@ struct Running<T> {
     control: Arc<Control>,
     run: u64,
     handle: JoinHandle<T>,
-    may_stop: bool,
 }
 
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        if self.may_stop {
-            self.control.stop(self.run);
-        }
+        self.control.stop(self.run);
     }
 }
 
@@ -173,14 +169,13 @@ pub(super) async fn apart<T: Send + 'static>(
         let done = work(lease.conn()?);
         Ok((lease, done))
     });
-    let mut running = Running { control, run, handle, may_stop: true };
-    let ended = match budget.race(&mut running.handle).await {
-        Some(ended) => ended,
-        None => {
-            // The progress handler is not asked within one long instruction.
-            interrupt.interrupt();
-            (&mut running.handle).await
-        }
+    let mut running = Running { control, run, handle };
+    let ended = if let Some(ended) = budget.race(&mut running.handle).await {
+        ended
+    } else {
+        // The progress handler is not asked within one long instruction.
+        interrupt.interrupt();
+        (&mut running.handle).await
     };
     ended.unwrap_or_else(|error| Err(failure::unavailable(format!("the work on the database was given up: {error}"))))
 }

@@ -23,12 +23,12 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Begins on this connection.
     pub(super) async fn begin(lease: Lease, read_only: bool, quick: bool, budget: &Budget) -> Result<Self, Error> {
-        let begin = move |conn: &Conn| if read_only { conn.begin_reading() } else { conn.begin() };
+        let start = move |conn: &Conn| if read_only { conn.begin_reading() } else { conn.begin() };
         let (lease, begun) = if quick {
-            let begun = begin(lease.conn()?);
+            let begun = start(lease.conn()?);
             (lease, begun)
         } else {
-            apart(lease, budget, move |conn| conn.patiently(begin)).await?
+            apart(lease, budget, move |conn| conn.patiently(start)).await?
         };
         // A lock that was not given is a connection that was not free.
         begun.map_err(|failure| match failure {
