@@ -2,8 +2,8 @@
 //!
 //! A test says which statement gets which answer, runs the component, and looks at what was asked:
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! ```
+//! # tokio::runtime::Runtime::new()?.block_on(async {
 //! use usher::database::scripted::Script;
 //! use usher::database::{Database, Error, Value};
 //! use usher::testing::TestApp;
@@ -22,8 +22,9 @@
 //! let created = app.post("/users/", r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
 //! assert_eq!(created.status(), 503);
 //! assert_eq!(script.log().len(), 1);
-//! # Ok(())
-//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Policy, size limits and deadlines hold as over any database, since the script stands behind the same choke point. A script
