@@ -13,7 +13,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 ///
 /// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees none of the outer one's
 /// flags or wrappers, and the paths of this machine are mapped away.
-pub fn component(workspace: &Path, package: &str, target_dir: &Path) -> Result<PathBuf, String> {
+pub(crate) fn component(workspace: &Path, package: &str, target_dir: &Path) -> Result<PathBuf, String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = PathBuf::from(output(Command::new(&rustc).args(["--print", "sysroot"]))?.trim());
     let host = output(Command::new(&rustc).arg("-vV"))?

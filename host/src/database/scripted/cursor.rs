@@ -19,7 +19,11 @@ pub(crate) struct ScriptedCursor {
 impl ScriptedCursor {
     pub(super) fn new(answer: Answer) -> Self {
         let (rows, then) = answer.parts();
-        Self { rows, given: 0, then }
+        Self {
+            rows,
+            given: 0,
+            then,
+        }
     }
 
     pub(crate) fn columns(&self) -> Vec<String> {

@@ -55,7 +55,10 @@ impl fmt::Display for Entry {
 
 impl Event {
     pub(super) fn statement(statement: &Statement, params: &[Value]) -> Self {
-        Self::Statement { text: statement.text.to_string(), params: params.to_vec() }
+        Self::Statement {
+            text: statement.text.to_string(),
+            params: params.to_vec(),
+        }
     }
 }
 
@@ -70,13 +73,20 @@ impl fmt::Display for Event {
                 }
                 f.write_str(if params.is_empty() { "" } else { ")" })
             }
-            Self::Begin { isolation, read_only } => {
+            Self::Begin {
+                isolation,
+                read_only,
+            } => {
                 let level = match isolation {
                     Isolation::ReadCommitted => "READ COMMITTED",
                     Isolation::RepeatableRead => "REPEATABLE READ",
                     Isolation::Serializable => "SERIALIZABLE",
                 };
-                write!(f, "BEGIN {level}{}", if *read_only { ", READ ONLY" } else { "" })
+                write!(
+                    f,
+                    "BEGIN {level}{}",
+                    if *read_only { ", READ ONLY" } else { "" }
+                )
             }
             Self::Commit => f.write_str("COMMIT"),
             Self::Rollback => f.write_str("ROLLBACK"),

@@ -2,8 +2,8 @@
 //!
 //! A test says which statement gets which answer, runs the component, and looks at what was asked:
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! ```
+//! # tokio::runtime::Runtime::new()?.block_on(async {
 //! use usher::database::scripted::Script;
 //! use usher::database::{Database, Error, Value};
 //! use usher::testing::TestApp;
@@ -22,8 +22,9 @@
 //! let created = app.post("/users/", r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
 //! assert_eq!(created.status(), 503);
 //! assert_eq!(script.log().len(), 1);
-//! # Ok(())
-//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Policy, size limits and deadlines hold as over any database, since the script stands behind the same choke point. A script
@@ -148,7 +149,12 @@ impl Script {
     /// The rules that never answered, in the order in which they were given.
     pub fn unused(&self) -> Vec<String> {
         let state = self.state();
-        state.rules.iter().filter(|rule| !rule.was_used()).map(ToString::to_string).collect()
+        state
+            .rules
+            .iter()
+            .filter(|rule| !rule.was_used())
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Checks that every statement had an answer, and that every rule gave one.
@@ -176,7 +182,10 @@ impl Script {
     /// Notes what was asked, and gives what a rule has for it.
     fn ask(&self, entry: Entry) -> Option<Plan> {
         let mut state = self.state();
-        let plan = state.rules.iter_mut().find_map(|rule| rule.plan(&entry.event));
+        let plan = state
+            .rules
+            .iter_mut()
+            .find_map(|rule| rule.plan(&entry.event));
         if plan.is_none() && matches!(entry.event, Event::Statement { .. }) {
             state.unmatched.push(entry.event.to_string());
         }
@@ -185,7 +194,10 @@ impl Script {
     }
 
     fn note(&self, transaction: u64, event: Event) {
-        self.state().log.push(Entry { transaction: Some(transaction), event });
+        self.state().log.push(Entry {
+            transaction: Some(transaction),
+            event,
+        });
     }
 
     /// What the script has for one statement, once it is time for it.
@@ -200,13 +212,18 @@ impl Script {
         let shown = event.to_string();
         match self.ask(Entry { transaction, event }) {
             Some(plan) => plan.wait(budget).await,
-            None => Err(Fault::Said(failure::invalid(format!("the script has no answer for: {shown}")))),
+            None => Err(Fault::Said(failure::invalid(format!(
+                "the script has no answer for: {shown}"
+            )))),
         }
     }
 
     /// As [`run`](Self::run), for a beginning or an end.
     async fn control(&self, transaction: u64, event: Event, budget: &Budget) -> Result<(), Fault> {
-        match self.ask(Entry { transaction: Some(transaction), event }) {
+        match self.ask(Entry {
+            transaction: Some(transaction),
+            event,
+        }) {
             Some(plan) => plan.wait(budget).await.map(drop),
             None => Ok(()),
         }
@@ -223,7 +240,9 @@ impl Script {
         budget: &Budget,
     ) -> Result<Rows, Error> {
         let answer = self.run(None, statement, params, budget).await;
-        answer.map_err(|fault| fault.error(statement.writes))?.rows(budget)
+        answer
+            .map_err(|fault| fault.error(statement.writes))?
+            .rows(budget)
     }
 
     pub(crate) async fn execute(
@@ -233,7 +252,9 @@ impl Script {
         budget: &Budget,
     ) -> Result<u64, Error> {
         let answer = self.run(None, statement, params, budget).await;
-        answer.map_err(|fault| fault.error(statement.writes))?.count()
+        answer
+            .map_err(|fault| fault.error(statement.writes))?
+            .count()
     }
 
     pub(crate) async fn begin(
@@ -247,7 +268,17 @@ impl Script {
             state.transactions += 1;
             state.transactions
         };
-        match self.control(number, Event::Begin { isolation, read_only }, budget).await {
+        match self
+            .control(
+                number,
+                Event::Begin {
+                    isolation,
+                    read_only,
+                },
+                budget,
+            )
+            .await
+        {
             Ok(()) => Ok(ScriptedTransaction::new(self.clone(), number)),
             Err(fault) => Err(fault.error(false)),
         }
@@ -260,7 +291,9 @@ impl Script {
         budget: &Budget,
     ) -> Result<ScriptedCursor, Error> {
         let answer = self.run(None, statement, &params, budget).await;
-        Ok(ScriptedCursor::new(answer.map_err(|fault| fault.error(statement.writes))?))
+        Ok(ScriptedCursor::new(
+            answer.map_err(|fault| fault.error(statement.writes))?,
+        ))
     }
 }
 

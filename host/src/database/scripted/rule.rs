@@ -32,7 +32,15 @@ pub enum OnTransaction {}
 
 impl<'s, Of> When<'s, Of> {
     pub(super) fn new(script: &'s Script, moment: Moment) -> Self {
-        Self { script, moment, params: None, first: None, times: None, delay: Duration::ZERO, of: PhantomData }
+        Self {
+            script,
+            moment,
+            params: None,
+            first: None,
+            times: None,
+            delay: Duration::ZERO,
+            of: PhantomData,
+        }
     }
 
     /// Answers at most so many times; after that the rules that follow are asked.
@@ -79,7 +87,9 @@ impl<'s, Of> When<'s, Of> {
 
     fn answer(self, answer: Answer) {
         let first = self.first.unwrap_or(1);
-        let times = self.times.unwrap_or(if self.first.is_some() { 1 } else { u64::MAX });
+        let times = self
+            .times
+            .unwrap_or(if self.first.is_some() { 1 } else { u64::MAX });
         self.script.add(Rule {
             moment: self.moment,
             params: self.params,
@@ -88,7 +98,10 @@ impl<'s, Of> When<'s, Of> {
             times,
             seen: 0,
             used: 0,
-            plan: Plan { delay: self.delay, answer },
+            plan: Plan {
+                delay: self.delay,
+                answer,
+            },
         });
     }
 }
@@ -105,7 +118,11 @@ impl When<'_, OnStatement> {
     /// # Panics
     /// Where a row has more or fewer values than there are columns.
     #[track_caller]
-    pub fn rows(self, columns: impl IntoIterator<Item = impl Into<String>>, rows: impl IntoIterator<Item = Row>) {
+    pub fn rows(
+        self,
+        columns: impl IntoIterator<Item = impl Into<String>>,
+        rows: impl IntoIterator<Item = Row>,
+    ) {
         let rows = result(columns, rows);
         self.answer(Answer::Rows { rows, then: None });
     }
@@ -122,7 +139,10 @@ impl When<'_, OnStatement> {
         error: Error,
     ) {
         let rows = result(columns, rows);
-        self.answer(Answer::Rows { rows, then: Some(error) });
+        self.answer(Answer::Rows {
+            rows,
+            then: Some(error),
+        });
     }
 
     /// Answers that so many rows were affected. Where rows are asked for there are none, and no columns.
@@ -139,12 +159,18 @@ impl When<'_, OnTransaction> {
 }
 
 #[track_caller]
-fn result(columns: impl IntoIterator<Item = impl Into<String>>, rows: impl IntoIterator<Item = Row>) -> Arc<Rows> {
+fn result(
+    columns: impl IntoIterator<Item = impl Into<String>>,
+    rows: impl IntoIterator<Item = Row>,
+) -> Arc<Rows> {
     let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
     let rows: Vec<Row> = rows.into_iter().collect();
     for (index, row) in rows.iter().enumerate() {
         let (number, values, wanted) = (index + 1, row.len(), columns.len());
-        assert!(values == wanted, "row {number} has {values} values, and there are {wanted} columns");
+        assert!(
+            values == wanted,
+            "row {number} has {values} values, and there are {wanted} columns"
+        );
     }
     Arc::new(Rows { columns, rows })
 }
@@ -196,7 +222,11 @@ impl Rule {
         let fits = self.moment.is_now(event)
             && match (&self.params, event) {
                 (Some(wanted), Event::Statement { params, .. }) => {
-                    wanted.len() == params.len() && wanted.iter().zip(params).all(|(one, other)| same(one, other))
+                    wanted.len() == params.len()
+                        && wanted
+                            .iter()
+                            .zip(params)
+                            .all(|(one, other)| same(one, other))
                 }
                 _ => true,
             };
@@ -228,7 +258,11 @@ impl fmt::Display for Rule {
             (Moment::Commit, _) => f.write_str("COMMIT")?,
             (Moment::Rollback, _) => f.write_str("ROLLBACK")?,
         }
-        if self.numbered { write!(f, " [number {}]", self.first) } else { Ok(()) }
+        if self.numbered {
+            write!(f, " [number {}]", self.first)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -260,7 +294,10 @@ impl Plan {
 /// What a rule answers.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    Rows { rows: Arc<Rows>, then: Option<Error> },
+    Rows {
+        rows: Arc<Rows>,
+        then: Option<Error>,
+    },
     Affected(u64),
     Error(Error),
     Hang,
@@ -274,7 +311,9 @@ impl Answer {
             (_, Some(error)) => Err(error),
             (rows, None) => {
                 let mut meter = budget.meter();
-                rows.rows.iter().try_for_each(|row| meter.take(row.len(), size(row)))?;
+                rows.rows
+                    .iter()
+                    .try_for_each(|row| meter.take(row.len(), size(row)))?;
                 Ok(Arc::unwrap_or_clone(rows))
             }
         }
@@ -292,7 +331,12 @@ impl Answer {
 
     /// The rows, and the error after them.
     pub(super) fn parts(self) -> (Arc<Rows>, Option<Error>) {
-        let none = || Arc::new(Rows { columns: Vec::new(), rows: Vec::new() });
+        let none = || {
+            Arc::new(Rows {
+                columns: Vec::new(),
+                rows: Vec::new(),
+            })
+        };
         match self {
             Self::Rows { rows, then } => (rows, then),
             Self::Error(error) => (none(), Some(error)),
@@ -317,8 +361,12 @@ fn even(text: &str) -> String {
 
 fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = pieces.next_back() else {
+        return rest.is_empty();
+    };
     for piece in pieces {
         match rest.split_once(piece) {
             Some((_, after)) => rest = after,
@@ -332,8 +380,11 @@ fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Null, Value::Null) => true,
         (Value::Boolean(one), Value::Boolean(other)) => one == other,
-        (Value::Integer(one), Value::Integer(other)) | (Value::Timestamp(one), Value::Timestamp(other)) => one == other,
-        (Value::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan(),
+        (Value::Integer(one), Value::Integer(other))
+        | (Value::Timestamp(one), Value::Timestamp(other)) => one == other,
+        (Value::Real(one), Value::Real(other)) => {
+            one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan()
+        }
         (Value::Text(one), Value::Text(other))
         | (Value::Decimal(one), Value::Decimal(other))
         | (Value::Json(one), Value::Json(other)) => one == other,

@@ -31,7 +31,12 @@ enum State {
 
 impl ScriptedTransaction {
     pub(super) fn new(script: Script, number: u64) -> Self {
-        Self { script, number, state: State::Whole, wrote: false }
+        Self {
+            script,
+            number,
+            state: State::Whole,
+            wrote: false,
+        }
     }
 
     pub(crate) async fn query(
@@ -40,7 +45,8 @@ impl ScriptedTransaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run(statement, params, budget, |answer| answer.rows(budget)).await
+        self.run(statement, params, budget, |answer| answer.rows(budget))
+            .await
     }
 
     pub(crate) async fn execute(
@@ -68,11 +74,16 @@ impl ScriptedTransaction {
             State::Whole | State::Ended => None,
         };
         if let Some(error) = over {
-            self.script.note(self.number, Event::statement(statement, params));
+            self.script
+                .note(self.number, Event::statement(statement, params));
             return Err(error);
         }
         self.wrote |= statement.writes;
-        let answer = match self.script.run(Some(self.number), statement, params, budget).await {
+        let answer = match self
+            .script
+            .run(Some(self.number), statement, params, budget)
+            .await
+        {
             Ok(answer) => read(answer),
             // Nothing in a transaction takes effect before COMMIT, so what is lost here is known not to have happened.
             Err(fault) => Err(fault.error(false)),
@@ -94,7 +105,12 @@ impl ScriptedTransaction {
             State::Aborted => {
                 self.end(Event::Rollback, false, budget).await?;
                 // What PostgreSQL says to any statement in this state; to COMMIT it says ROLLBACK, as if all were well.
-                Err(failure::refused("25P02", "current transaction is aborted, and was rolled back", None, None))
+                Err(failure::refused(
+                    "25P02",
+                    "current transaction is aborted, and was rolled back",
+                    None,
+                    None,
+                ))
             }
             State::Whole | State::Ended => {
                 let wrote = self.wrote;

@@ -2,19 +2,19 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
 use rusqlite::{CachedStatement, Connection, InterruptHandle, OpenFlags};
 
+use super::control::Control;
 use super::error::{self, Failure};
-use super::values::{self, Kind};
+use super::values::{self, Columns};
 use crate::database::backend::{Budget, Statement};
-use crate::database::{Config, Error, Row, Rows, Value, failure};
+use crate::database::{Config, Error, Rows, Value};
 
 /// Where a database is.
 #[derive(Clone, Debug)]
@@ -49,67 +49,6 @@ const PREPARED: usize = 256;
 /// How long SQLite itself waits for a lock before it is asked whether there is time left.
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
-/// What a running statement is held to; its progress handler looks here.
-#[derive(Debug, Default)]
-pub(super) struct Control {
-    /// In nanoseconds since [`START`].
-    until: AtomicU64,
-    /// The number of the run at hand, and the highest number of one that nobody waits for any more. So a stop that comes late
-    /// stops nobody else's run.
-    run: AtomicU64,
-    stopped: AtomicU64,
-    /// The host itself speaks: no limit, and it may say BEGIN and COMMIT.
-    host: AtomicBool,
-}
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn nanos(moment: Instant) -> u64 {
-    u64::try_from(moment.saturating_duration_since(*START).as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl Control {
-    /// Begins a run, and gives its number.
-    pub(super) fn arm(&self, until: Instant) -> u64 {
-        self.until.store(nanos(until), Relaxed);
-        self.run.fetch_add(1, Relaxed) + 1
-    }
-
-    /// Ends a run that nobody waits for any more.
-    pub(super) fn stop(&self, run: u64) {
-        self.stopped.fetch_max(run, Relaxed);
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.stopped.load(Relaxed) >= self.run.load(Relaxed) || nanos(Instant::now()) >= self.until.load(Relaxed)
-    }
-
-    fn must_stop(&self) -> bool {
-        !self.host.load(Relaxed) && self.is_over()
-    }
-
-    /// The second line behind policy: whatever it may have overlooked, this no statement of a guest does.
-    fn authorize(&self, context: AuthContext<'_>) -> Authorization {
-        let denied = matches!(
-            context.action,
-            AuthAction::Attach { .. }
-                | AuthAction::Detach { .. }
-                | AuthAction::Pragma { .. }
-                | AuthAction::Transaction { .. }
-                | AuthAction::Savepoint { .. }
-                | AuthAction::CreateVtable { .. }
-                | AuthAction::DropVtable { .. }
-                | AuthAction::CreateTempTable { .. }
-                | AuthAction::CreateTempIndex { .. }
-                | AuthAction::CreateTempTrigger { .. }
-                | AuthAction::CreateTempView { .. }
-                | AuthAction::Function { function_name: "load_extension" | "fts3_tokenizer" }
-                | AuthAction::Unknown { .. }
-        );
-        if denied && !self.host.load(Relaxed) { Authorization::Deny } else { Authorization::Allow }
-    }
-}
-
 /// What is wanted of a statement.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Want {
@@ -125,6 +64,13 @@ pub(super) struct Answer {
     pub(super) affected: u64,
 }
 
+/// How much was changed, and whether a transaction is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    changes: u64,
+    is_autocommit: bool,
+}
+
 /// A connection that has been set up.
 pub(super) struct Conn {
     sqlite: Connection,
@@ -133,7 +79,9 @@ pub(super) struct Conn {
 
 impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conn").field("control", &self.control).finish_non_exhaustive()
+        f.debug_struct("Conn")
+            .field("control", &self.control)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,19 +90,34 @@ impl Conn {
         let base = OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut sqlite = match place {
             Place::Memory(name) => {
-                let flags = base | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+                let flags = base
+                    | OpenFlags::SQLITE_OPEN_READ_WRITE
+                    | OpenFlags::SQLITE_OPEN_CREATE
+                    | OpenFlags::SQLITE_OPEN_URI;
                 Connection::open_with_flags(name, flags)?
             }
-            Place::File(path) => Connection::open_with_flags(as_path(path), base | access(role, config))?,
+            Place::File(path) => {
+                Connection::open_with_flags(as_path(path), base | access(role, config))?
+            }
         };
-        let wait = if role == Role::Inline { Duration::ZERO } else { LOCK_WAIT };
+        let wait = if role == Role::Inline {
+            Duration::ZERO
+        } else {
+            LOCK_WAIT
+        };
         sqlite.busy_timeout(wait)?;
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
         limit(&sqlite, config)?;
-        sqlite.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
+        sqlite.execute_batch(
+            "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+        )?;
         match place {
-            Place::Memory(_) => sqlite.execute_batch("PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")?,
-            Place::File(_) => sqlite.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;")?,
+            Place::Memory(_) => {
+                sqlite.execute_batch("PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")?;
+            }
+            Place::File(_) => {
+                sqlite.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;")?;
+            }
         }
         if role != Role::Writer || config.read_only {
             sqlite.execute_batch("PRAGMA query_only = ON;")?;
@@ -163,14 +126,17 @@ impl Conn {
         let progress = Arc::clone(&control);
         sqlite.progress_handler(INSTRUCTIONS, Some(move || progress.must_stop()))?;
         let authorizer = Arc::clone(&control);
-        sqlite.authorizer(Some(move |context: AuthContext<'_>| authorizer.authorize(context)))?;
+        sqlite.authorizer(Some(move |context: AuthContext<'_>| {
+            authorizer.authorize(context)
+        }))?;
         Ok(Self { sqlite, control })
     }
 
     /// Makes writers and readers independent of each other, and tells whether that is so.
     pub(super) fn write_ahead(&self) -> rusqlite::Result<bool> {
         self.host(|sqlite| {
-            let mode: String = sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            let mode: String =
+                sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
             Ok(mode.eq_ignore_ascii_case("wal"))
         })
     }
@@ -178,7 +144,8 @@ impl Conn {
     /// Reads the schema, which shows whether this is a database at all. Gives whether all of it is UTF-8.
     pub(super) fn read_schema(&self) -> rusqlite::Result<bool> {
         self.host(|sqlite| {
-            let mut statement = sqlite.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+            let mut statement =
+                sqlite.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 if row.get_ref(0)?.as_str().is_err() {
@@ -199,14 +166,15 @@ impl Conn {
 
     /// Runs what the host itself has to say.
     fn host<T>(&self, work: impl FnOnce(&Connection) -> T) -> T {
-        self.control.host.store(true, Relaxed);
+        self.control.host_speaks(true);
         let done = work(&self.sqlite);
-        self.control.host.store(false, Relaxed);
+        self.control.host_speaks(false);
         done
     }
 
     fn say(&self, text: &str) -> Result<(), Failure> {
-        self.host(|sqlite| sqlite.execute_batch(text)).map_err(|error| self.failed(error.into(), true))
+        self.host(|sqlite| sqlite.execute_batch(text))
+            .map_err(|error| self.failed(error.into(), true))
     }
 
     /// Begins a transaction that writes.
@@ -216,9 +184,10 @@ impl Conn {
 
     /// Begins a transaction that reads what is there now.
     pub(super) fn begin_reading(&self) -> Result<(), Failure> {
-        self.say("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1").inspect_err(|_| {
-            self.clean();
-        })
+        self.say("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1")
+            .inspect_err(|_| {
+                self.clean();
+            })
     }
 
     /// Commits. What cannot be committed is rolled back.
@@ -226,7 +195,11 @@ impl Conn {
         let committed = self.host(|sqlite| sqlite.execute_batch("COMMIT"));
         let Err(error) = committed else { return Ok(()) };
         // The log may have been written, and what is read from the disk after a crash may hold it.
-        let failure = if error::is_disk(&error) { Failure::Error(Error::InDoubt) } else { self.failed(error.into(), true) };
+        let failure = if error::is_disk(&error) {
+            Failure::Error(Error::InDoubt)
+        } else {
+            self.failed(error.into(), true)
+        };
         if !matches!(failure, Failure::Busy) {
             self.clean();
         }
@@ -237,38 +210,59 @@ impl Conn {
     pub(super) fn clean(&self) -> bool {
         // An interruption that comes late may hit the ROLLBACK.
         for _ in 0..3 {
-            if self.sqlite.is_autocommit() || self.host(|sqlite| sqlite.execute_batch("ROLLBACK")).is_ok() {
+            if self.sqlite.is_autocommit()
+                || self.host(|sqlite| sqlite.execute_batch("ROLLBACK")).is_ok()
+            {
                 return true;
             }
         }
         self.sqlite.is_autocommit()
     }
 
-    /// Changes and an open transaction, which tell whether a statement has done anything.
-    pub(super) fn state(&self) -> (u64, bool) {
-        (self.sqlite.total_changes(), self.sqlite.is_autocommit())
+    /// Tells, compared with an earlier one, whether a statement has done anything.
+    pub(super) fn state(&self) -> State {
+        State {
+            changes: self.sqlite.total_changes(),
+            is_autocommit: self.sqlite.is_autocommit(),
+        }
     }
 
     /// Tries again while a lock is in the way and there is time. Only for threads that may wait.
-    pub(super) fn patiently<T>(&self, mut work: impl FnMut(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn patiently<T>(
+        &self,
+        mut work: impl FnMut(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         loop {
             match work(self) {
-                Err(Failure::Busy) if !self.control.is_over() => std::thread::sleep(Duration::from_millis(1)),
+                Err(Failure::Busy) if !self.control.is_over() => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 done => return done,
             }
         }
     }
 
     /// Runs a statement to its end.
-    pub(super) fn answer(&self, statement: &Statement, params: &[Value], want: Want) -> Result<Answer, Failure> {
+    pub(super) fn answer(
+        &self,
+        statement: &Statement,
+        params: &[Value],
+        want: Want,
+    ) -> Result<Answer, Failure> {
         let began = Instant::now();
-        let answer = self.run(statement, params, want).map_err(|failure| self.failed(failure, statement.writes));
+        let answer = self
+            .run(statement, params, want)
+            .map_err(|failure| self.failed(failure, statement.writes));
         statement.took(began.elapsed());
         answer
     }
 
     /// Prepares a statement and binds its parameters.
-    pub(super) fn prepare(&self, text: &str, params: &[Value]) -> Result<CachedStatement<'_>, Failure> {
+    pub(super) fn prepare(
+        &self,
+        text: &str,
+        params: &[Value],
+    ) -> Result<CachedStatement<'_>, Failure> {
         let mut prepared = self.sqlite.prepare_cached(text)?;
         values::bind(&mut prepared, params)?;
         Ok(prepared)
@@ -276,14 +270,16 @@ impl Conn {
 
     fn run(&self, statement: &Statement, params: &[Value], want: Want) -> Result<Answer, Failure> {
         let mut prepared = self.prepare(&statement.text, params)?;
-        // SQLite commits what a statement has changed also where its rows are not read to the end. Whoever is told that a
-        // result is too large is to know that nothing happened.
-        let whole = self.sqlite.is_autocommit() && prepared.column_count() > 0 && !prepared.readonly();
+        // Left to itself SQLite commits what a statement has changed also where its rows are not read to the end, and may report
+        // an interruption after it has committed. Whoever is told of an error is to know that nothing happened.
+        let whole = self.sqlite.is_autocommit() && !prepared.readonly();
         if !whole {
             return self.step(&mut prepared, want);
         }
         self.begin()?;
-        let answer = self.step(&mut prepared, want).and_then(|answer| self.commit().map(|()| answer));
+        let answer = self
+            .step(&mut prepared, want)
+            .and_then(|answer| self.commit().map(|()| answer));
         if answer.is_err() {
             drop(prepared);
             self.clean();
@@ -293,7 +289,13 @@ impl Conn {
 
     fn step(&self, prepared: &mut CachedStatement<'_>, want: Want) -> Result<Answer, Failure> {
         let before = self.sqlite.total_changes();
-        let mut answer = Answer { rows: Rows { columns: Vec::new(), rows: Vec::new() }, affected: 0 };
+        let mut answer = Answer {
+            rows: Rows {
+                columns: Vec::new(),
+                rows: Vec::new(),
+            },
+            affected: 0,
+        };
         match want {
             Want::Rows(budget) => {
                 let mut meter = budget.meter();
@@ -318,7 +320,11 @@ impl Conn {
         }
         // Definitions leave the count of the last change as it was.
         if !prepared.readonly() {
-            answer.affected = if self.sqlite.total_changes() == before { 0 } else { self.sqlite.changes() };
+            answer.affected = if self.sqlite.total_changes() == before {
+                0
+            } else {
+                self.sqlite.changes()
+            };
         }
         Ok(answer)
     }
@@ -335,40 +341,13 @@ impl Conn {
     }
 }
 
-/// The columns of a result.
-#[derive(Debug)]
-pub(super) struct Columns {
-    pub(super) names: Vec<String>,
-    kinds: Vec<Kind>,
-}
-
-impl Columns {
-    pub(super) fn of(prepared: &rusqlite::Statement<'_>) -> Self {
-        let count = prepared.column_count();
-        let mut columns = Self { names: Vec::with_capacity(count), kinds: Vec::with_capacity(count) };
-        for column in prepared.columns() {
-            columns.names.push(column.name().to_owned());
-            columns.kinds.push(Kind::of(column.decl_type()));
-        }
-        columns
-    }
-
-    /// A row, and how many bytes of text and the like it has.
-    pub(super) fn read(&self, row: &rusqlite::Row<'_>) -> Result<(Row, usize), Failure> {
-        let mut bytes = 0_usize;
-        let mut values = Vec::with_capacity(self.kinds.len());
-        for (index, kind) in self.kinds.iter().enumerate() {
-            let (value, size) = values::read(row, index, *kind)?;
-            bytes = bytes.saturating_add(size);
-            values.push(value);
-        }
-        Ok((values, bytes))
-    }
-}
-
 /// A path is never taken for a URI, nor for one of SQLite's special names.
 fn as_path(path: &Path) -> PathBuf {
-    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
+    if path.is_absolute() {
+        path.to_owned()
+    } else {
+        Path::new(".").join(path)
+    }
 }
 
 fn access(role: Role, config: &Config) -> OpenFlags {
@@ -383,8 +362,14 @@ fn access(role: Role, config: &Config) -> OpenFlags {
 fn limit(sqlite: &Connection, config: &Config) -> rusqlite::Result<()> {
     let bytes = |bytes: u64| i32::try_from(bytes).unwrap_or(i32::MAX);
     sqlite.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes(config.max_rows_bytes.saturating_mul(2).max(64 << 20)))?;
-    sqlite.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, bytes(config.max_statement_bytes.max(64 << 10) as u64))?;
+    sqlite.set_limit(
+        Limit::SQLITE_LIMIT_LENGTH,
+        bytes(config.max_rows_bytes.saturating_mul(2).max(64 << 20)),
+    )?;
+    sqlite.set_limit(
+        Limit::SQLITE_LIMIT_SQL_LENGTH,
+        bytes(config.max_statement_bytes.max(64 << 10) as u64),
+    )?;
     sqlite.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 4096)?;
     sqlite.set_limit(Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 100)?;
     sqlite.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
@@ -393,10 +378,4 @@ fn limit(sqlite: &Connection, config: &Config) -> rusqlite::Result<()> {
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     Ok(())
-}
-
-/// The refusal of whatever follows a refusal in a transaction, as PostgreSQL has it.
-pub(super) fn aborted() -> Error {
-    let message = "current transaction is aborted, commands are ignored until end of transaction block";
-    failure::refused("25P02", message, None, None)
 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::connection::{Columns, Conn, Control};
+use super::connection::Conn;
+use super::control::Control;
 use super::error::Failure;
 use super::lease::Lease;
-use super::values;
+use super::values::{self, Columns};
 use crate::database::backend::{Budget, Meter, Statement};
 use crate::database::{Error, Row, Rows, Value, failure};
 
@@ -61,11 +62,19 @@ struct Batch {
 impl Cursor {
     /// One over a result that is there already.
     pub(super) fn aside(rows: Rows) -> Self {
-        Self { columns: rows.columns, source: Source::Aside(rows.rows.into()) }
+        Self {
+            columns: rows.columns,
+            source: Source::Aside(rows.rows.into()),
+        }
     }
 
     /// One over a statement that only reads.
-    pub(super) async fn live(lease: Lease, statement: Arc<Statement>, params: Vec<Value>, budget: &Budget) -> Result<Self, Error> {
+    pub(super) async fn live(
+        lease: Lease,
+        statement: Arc<Statement>,
+        params: Vec<Value>,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
         let control = Arc::clone(lease.conn()?.control());
         let run = control.arm(budget.deadline);
         let (asks, asked) = mpsc::channel(1);
@@ -77,7 +86,10 @@ impl Cursor {
             }
         });
         let columns = begun.await.map_err(|_| gone())??;
-        Ok(Self { columns, source: Source::Live(live) })
+        Ok(Self {
+            columns,
+            source: Source::Live(live),
+        })
     }
 
     pub(crate) fn columns(&self) -> Vec<String> {
@@ -98,7 +110,11 @@ impl Cursor {
             Source::Live(mut live) => {
                 live.run = live.control.arm(budget.deadline);
                 let (answer, answered) = oneshot::channel();
-                let ask = Ask { at_most, meter: budget.meter(), answer };
+                let ask = Ask {
+                    at_most,
+                    meter: budget.meter(),
+                    answer,
+                };
                 live.asks.send(ask).await.map_err(|_| gone())?;
                 let batch = answered.await.map_err(|_| gone())??;
                 if !batch.end {
@@ -115,7 +131,11 @@ fn gone() -> Error {
     failure::unavailable("the query was given up")
 }
 
-fn from_aside(aside: &mut VecDeque<Row>, at_most: u32, mut meter: Meter) -> Result<Vec<Row>, Error> {
+fn from_aside(
+    aside: &mut VecDeque<Row>,
+    at_most: u32,
+    mut meter: Meter,
+) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     while let Some(row) = aside.front() {
         if rows.len() as u64 >= u64::from(at_most) {
@@ -160,7 +180,10 @@ fn serve(
                 drop(rows);
                 let _gone = ready.send(Ok(Columns::of(&prepared).names));
                 while let Some(ask) = asked.blocking_recv() {
-                    let _gone = ask.answer.send(Ok(Batch { rows: Vec::new(), end: true }));
+                    let _gone = ask.answer.send(Ok(Batch {
+                        rows: Vec::new(),
+                        end: true,
+                    }));
                 }
                 return;
             }
@@ -168,7 +191,9 @@ fn serve(
         };
         match first {
             Ok((columns, first)) => break (rows, columns, first),
-            Err(Failure::Busy) if !conn.control().is_over() => std::thread::sleep(std::time::Duration::from_millis(1)),
+            Err(Failure::Busy) if !conn.control().is_over() => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             Err(failure) => {
                 let _gone = ready.send(Err(tell(failure)));
                 return;
@@ -178,10 +203,17 @@ fn serve(
     if ready.send(Ok(columns.names.clone())).is_err() {
         return;
     }
-    while let Some(Ask { at_most, mut meter, answer }) = asked.blocking_recv() {
+    while let Some(Ask {
+        at_most,
+        mut meter,
+        answer,
+    }) = asked.blocking_recv()
+    {
         let mut batch = Vec::new();
         let filled = loop {
-            let Some((row, bytes)) = next.take() else { break Ok(true) };
+            let Some((row, bytes)) = next.take() else {
+                break Ok(true);
+            };
             if let Err(error) = meter.take(row.len(), bytes) {
                 if batch.is_empty() {
                     break Err(error);

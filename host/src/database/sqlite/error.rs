@@ -47,7 +47,12 @@ impl Failure {
     /// The error to tell inside a transaction, which is over with it.
     pub(super) fn within(self, writes: bool) -> Error {
         match self {
-            Self::Busy => failure::refused("40001", "the database was changed since the transaction began", None, None),
+            Self::Busy => failure::refused(
+                "40001",
+                "the database was changed since the transaction began",
+                None,
+                None,
+            ),
             other => other.alone(writes),
         }
     }
@@ -62,16 +67,24 @@ pub(super) fn is_disk(error: &rusqlite::Error) -> bool {
 pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>) -> Error {
     let refused = |code: &str, message: &str| failure::refused(code, message, None, None);
     let (code, message) = match error {
-        rusqlite::Error::SqliteFailure(code, message) => (code.extended_code, message.as_deref().unwrap_or("unknown error")),
+        rusqlite::Error::SqliteFailure(code, message) => (
+            code.extended_code,
+            message.as_deref().unwrap_or("unknown error"),
+        ),
         rusqlite::Error::SqlInputError { error, msg, .. } => (error.extended_code, msg.as_str()),
-        rusqlite::Error::MultipleStatement => return failure::invalid("more than one statement: send them one by one"),
+        rusqlite::Error::MultipleStatement => {
+            return failure::invalid("more than one statement: send them one by one");
+        }
         rusqlite::Error::Empty => return failure::invalid("the statement is empty"),
         rusqlite::Error::NulError(_) => return failure::invalid("a statement cannot hold U+0000"),
         other => return refused("XX000", &other.to_string()),
     };
     match code {
         ffi::SQLITE_CONSTRAINT_UNIQUE => {
-            let constraint = index.or_else(|| violated(message).map(|(table, columns)| format!("{table}_{}_key", columns.join("_"))));
+            let constraint = index.or_else(|| {
+                violated(message)
+                    .map(|(table, columns)| format!("{table}_{}_key", columns.join("_")))
+            });
             failure::refused("23505", message, constraint, None)
         }
         ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
@@ -80,13 +93,23 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
         }
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => refused("23503", message),
         ffi::SQLITE_CONSTRAINT_NOTNULL => {
-            let column = after(message).and_then(|name| name.rsplit_once('.')).map(|(_, column)| column.to_owned());
+            let column = after(message)
+                .and_then(|name| name.rsplit_once('.'))
+                .map(|(_, column)| column.to_owned());
             failure::refused("23502", message, None, column)
         }
         ffi::SQLITE_CONSTRAINT_CHECK => {
             // A check without a name is told as its expression.
-            let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            failure::refused("23514", message, after(message).filter(is_name).map(str::to_owned), None)
+            let is_name = |name: &&str| {
+                name.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            };
+            failure::refused(
+                "23514",
+                message,
+                after(message).filter(is_name).map(str::to_owned),
+                None,
+            )
         }
         ffi::SQLITE_CONSTRAINT_TRIGGER => refused("P0001", message),
         // A STRICT table: what PostgreSQL says of the parameter before it begins.
@@ -98,7 +121,9 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
             ffi::SQLITE_NOMEM => refused("53200", message),
             ffi::SQLITE_CORRUPT => refused("XX001", message),
             ffi::SQLITE_IOERR if writes => refused("58030", message),
-            ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_NOTADB => failure::unavailable(message),
+            ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_NOTADB => {
+                failure::unavailable(message)
+            }
             ffi::SQLITE_READONLY => refused("25006", message),
             ffi::SQLITE_TOOBIG => refused("54000", message),
             ffi::SQLITE_MISMATCH => refused("22P02", message),
@@ -108,6 +133,13 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
             _ => refused("XX000", message),
         },
     }
+}
+
+/// The refusal of whatever follows a refusal in a transaction, as PostgreSQL has it.
+pub(super) fn aborted() -> Error {
+    let message =
+        "current transaction is aborted, commands are ignored until end of transaction block";
+    failure::refused("25P02", message, None, None)
 }
 
 /// SQLite has one code for all that is wrong with a statement.
@@ -129,21 +161,32 @@ fn by_message(message: &str) -> &'static str {
         ("integer overflow", "22003"),
         ("malformed JSON", "22P02"),
     ];
-    if message.contains("syntax error") || message.contains("values for") && message.contains("column") {
+    if message.contains("syntax error")
+        || message.contains("values for") && message.contains("column")
+    {
         return "42601";
     }
     if message.ends_with("already exists") {
-        return if message.starts_with("index") { "42710" } else { "42P07" };
+        return if message.starts_with("index") {
+            "42710"
+        } else {
+            "42P07"
+        };
     }
     if message.contains("has no column named") {
         return "42703";
     }
-    MESSAGES.iter().find(|(start, _)| message.starts_with(start)).map_or("XX000", |(_, code)| code)
+    MESSAGES
+        .iter()
+        .find(|(start, _)| message.starts_with(start))
+        .map_or("XX000", |(_, code)| code)
 }
 
 /// What a constraint's message says after the colon.
 fn after(message: &str) -> Option<&str> {
-    message.split_once("constraint failed: ").map(|(_, after)| after)
+    message
+        .split_once("constraint failed: ")
+        .map(|(_, after)| after)
 }
 
 /// The table and columns of `UNIQUE constraint failed: users.first, users.last`.
@@ -161,7 +204,9 @@ pub(super) fn violated(message: &str) -> Option<(&str, Vec<&str>)> {
 /// The name of the unique index that was violated, where `CREATE UNIQUE INDEX` gave it one: PostgreSQL tells that name, SQLite
 /// only the columns.
 pub(super) fn index(connection: &Connection, error: &rusqlite::Error) -> Option<String> {
-    let rusqlite::Error::SqliteFailure(code, Some(message)) = error else { return None };
+    let rusqlite::Error::SqliteFailure(code, Some(message)) = error else {
+        return None;
+    };
     if code.extended_code != ffi::SQLITE_CONSTRAINT_UNIQUE {
         return None;
     }
@@ -178,7 +223,10 @@ pub(super) fn index(connection: &Connection, error: &rusqlite::Error) -> Option<
         .ok()?;
     let mut rows = indexes.query([table]).ok()?;
     while let Ok(Some(row)) = rows.next() {
-        if row.get::<_, String>(1).is_ok_and(|of| of == columns.join(", ")) {
+        if row
+            .get::<_, String>(1)
+            .is_ok_and(|of| of == columns.join(", "))
+        {
             return row.get(0).ok();
         }
     }

@@ -3,10 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
+};
 use tokio::task::JoinHandle;
 
-use super::connection::{Conn, Control, Place, Role};
+use super::connection::{Conn, Place, Role};
+use super::control::Control;
 use super::error;
 use crate::database::backend::Budget;
 use crate::database::{Config, Error, failure};
@@ -28,16 +31,24 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(place: Place, config: Arc<Config>, writer: Conn) -> Self {
-        Self { place, config, writer: Arc::new(RwLock::new(Mutex::new(Some(writer)))) }
+        Self {
+            place,
+            config,
+            writer: Arc::new(RwLock::new(Mutex::new(Some(writer)))),
+        }
     }
 
     pub(super) fn open(&self, role: Role) -> Result<Conn, Error> {
-        Conn::open(&self.place, role, &self.config).map_err(|error| error::told(&error, false, None))
+        Conn::open(&self.place, role, &self.config)
+            .map_err(|error| error::told(&error, false, None))
     }
 
     /// Until when a wait for a connection may last.
     pub(super) fn patience(&self, budget: &Budget) -> Budget {
-        Budget { deadline: budget.deadline.min(Instant::now() + self.config.pool_wait), ..*budget }
+        Budget {
+            deadline: budget.deadline.min(Instant::now() + self.config.pool_wait),
+            ..*budget
+        }
     }
 
     /// The writer, once it is free.
@@ -46,13 +57,23 @@ impl Shared {
             guard
         } else {
             let wait = Arc::clone(&self.writer).write_owned();
-            self.patience(budget).race(wait).await.ok_or(Error::Overloaded)?
+            self.patience(budget)
+                .race(wait)
+                .await
+                .ok_or(Error::Overloaded)?
         };
-        let conn = match guard.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let conn = match guard
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             Some(conn) => conn,
             None => self.open(Role::Writer)?,
         };
-        Ok(Lease { conn: Some(conn), home: Home::Writer(guard) })
+        Ok(Lease {
+            conn: Some(conn),
+            home: Home::Writer(guard),
+        })
     }
 
     /// The right to read now, where one is needed.
@@ -64,7 +85,12 @@ impl Shared {
             return Ok(Some(guard));
         }
         let wait = Arc::clone(&self.writer).read_owned();
-        Ok(Some(self.patience(budget).race(wait).await.ok_or(Error::Overloaded)?))
+        Ok(Some(
+            self.patience(budget)
+                .race(wait)
+                .await
+                .ok_or(Error::Overloaded)?,
+        ))
     }
 }
 
@@ -80,7 +106,10 @@ impl Readers {
     const ROOM: usize = 16;
 
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { idle: Mutex::new(Vec::new()), room: Arc::new(Semaphore::new(Self::ROOM)) })
+        Arc::new(Self {
+            idle: Mutex::new(Vec::new()),
+            room: Arc::new(Semaphore::new(Self::ROOM)),
+        })
     }
 
     pub(super) async fn lease(
@@ -90,14 +119,29 @@ impl Readers {
         budget: &Budget,
     ) -> Result<Lease, Error> {
         let wait = Arc::clone(&self.room).acquire_owned();
-        let permit = shared.patience(budget).race(wait).await.ok_or(Error::Overloaded)?;
+        let permit = shared
+            .patience(budget)
+            .race(wait)
+            .await
+            .ok_or(Error::Overloaded)?;
         let permit = permit.map_err(|_| failure::unavailable("the database is closed"))?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let conn = match idle {
             Some(conn) => conn,
             None => shared.open(Role::Reader)?,
         };
-        Ok(Lease { conn: Some(conn), home: Home::Reader { readers: Arc::clone(self), _permit: permit, _reading: reading } })
+        Ok(Lease {
+            conn: Some(conn),
+            home: Home::Reader {
+                readers: Arc::clone(self),
+                _permit: permit,
+                _reading: reading,
+            },
+        })
     }
 }
 
@@ -105,7 +149,11 @@ impl Readers {
 #[derive(Debug)]
 enum Home {
     Writer(OwnedRwLockWriteGuard<Slot>),
-    Reader { readers: Arc<Readers>, _permit: OwnedSemaphorePermit, _reading: Option<Reading> },
+    Reader {
+        readers: Arc<Readers>,
+        _permit: OwnedSemaphorePermit,
+        _reading: Option<Reading>,
+    },
 }
 
 /// A connection that somebody has to themselves. Dropping it rolls back what is open on it, and only then lets the next one in.
@@ -117,7 +165,9 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn conn(&self) -> Result<&Conn, Error> {
-        self.conn.as_ref().ok_or_else(|| failure::unavailable("the connection is closed"))
+        self.conn
+            .as_ref()
+            .ok_or_else(|| failure::unavailable("the connection is closed"))
     }
 
     /// Gives it back from a thread that may wait for a disk.
@@ -132,10 +182,18 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // One that cannot roll back is closed, which does.
-        let Some(conn) = self.conn.take().filter(Conn::clean) else { return };
+        let Some(conn) = self.conn.take().filter(Conn::clean) else {
+            return;
+        };
         match &mut self.home {
-            Home::Writer(slot) => *slot.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(conn),
-            Home::Reader { readers, .. } => readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn),
+            Home::Writer(slot) => {
+                *slot.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(conn);
+            }
+            Home::Reader { readers, .. } => readers
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(conn),
         }
     }
 }
@@ -169,7 +227,11 @@ pub(super) async fn apart<T: Send + 'static>(
         let done = work(lease.conn()?);
         Ok((lease, done))
     });
-    let mut running = Running { control, run, handle };
+    let mut running = Running {
+        control,
+        run,
+        handle,
+    };
     let ended = if let Some(ended) = budget.race(&mut running.handle).await {
         ended
     } else {
@@ -177,7 +239,11 @@ pub(super) async fn apart<T: Send + 'static>(
         interrupt.interrupt();
         (&mut running.handle).await
     };
-    ended.unwrap_or_else(|error| Err(failure::unavailable(format!("the work on the database was given up: {error}"))))
+    ended.unwrap_or_else(|error| {
+        Err(failure::unavailable(format!(
+            "the work on the database was given up: {error}"
+        )))
+    })
 }
 
 /// Does work on another thread to its end, however long that takes and whether or not anybody waits for it.

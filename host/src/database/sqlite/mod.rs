@@ -7,6 +7,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `connection` | one connection: how it is opened, and runs one statement within its time |
+//! | `control` | what it is held to meanwhile: its time, and what it may do |
 //! | `lease` | who has which connection, and work on other threads |
 //! | `values` | values on their way in and out |
 //! | `error` | what SQLite says, in the words of `usher:database` |
@@ -27,6 +28,7 @@
 //! | memory | | while a transaction lives, it has the database to itself, or shares it with those that read |
 
 mod connection;
+mod control;
 mod cursor;
 mod error;
 mod lease;
@@ -73,7 +75,12 @@ impl Database {
         let given = Arc::clone(config);
         tokio::task::spawn_blocking(move || Self::connect(place, given))
             .await
-            .unwrap_or_else(|error| Err(unusable(config, format!("opening it was given up: {error}"))))
+            .unwrap_or_else(|error| {
+                Err(unusable(
+                    config,
+                    format!("opening it was given up: {error}"),
+                ))
+            })
     }
 
     /// Makes a database in memory, apart from all others.
@@ -94,11 +101,17 @@ impl Database {
             return Err(unusable(&config, "its schema is not UTF-8".to_owned()));
         }
         if !place.is_memory() && !config.read_only && !writer.write_ahead().map_err(told)? {
-            return Err(unusable(&config, "write-ahead logging does not work on its file system".to_owned()));
+            return Err(unusable(
+                &config,
+                "write-ahead logging does not work on its file system".to_owned(),
+            ));
         }
         let probe = Conn::open(&place, Role::Reader, &config).map_err(told)?;
         let shared = Arc::new(Shared::new(place, config, writer));
-        Ok(Self { shared, probe: Arc::new(Mutex::new(probe)) })
+        Ok(Self {
+            shared,
+            probe: Arc::new(Mutex::new(probe)),
+        })
     }
 
     /// Connections for one core.
@@ -113,41 +126,70 @@ impl Database {
 
     /// Whether the database can be read now.
     pub(crate) async fn check(&self) -> Result<(), OpenError> {
-        let Place::File(path) = &self.shared.place else { return Ok(()) };
-        let (path, probe, config) = (path.clone(), Arc::clone(&self.probe), Arc::clone(&self.shared.config));
-        let unreachable = |reason| OpenError::Unreachable { url: self.shared.config.url.to_string(), reason };
+        let Place::File(path) = &self.shared.place else {
+            return Ok(());
+        };
+        let (path, probe, config) = (
+            path.clone(),
+            Arc::clone(&self.probe),
+            Arc::clone(&self.shared.config),
+        );
+        let unreachable = |reason| OpenError::Unreachable {
+            url: self.shared.config.url.to_string(),
+            reason,
+        };
         let checked = tokio::task::spawn_blocking(move || {
             // An open file is readable also after somebody has deleted it; nobody would find what is written then.
             std::fs::metadata(path).map_err(|error| error.to_string())?;
             let probe = probe.lock().unwrap_or_else(PoisonError::into_inner);
-            probe.control().arm(Instant::now() + config.statement_timeout);
+            probe
+                .control()
+                .arm(Instant::now() + config.statement_timeout);
             match probe.patiently(|conn| conn.read_schema().map_err(Failure::from)) {
                 Ok(_) => Ok(()),
                 Err(Failure::Sqlite(error)) => Err(reason(&error)),
                 Err(_) => Err("it is locked by another process".to_owned()),
             }
         });
-        checked.await.unwrap_or_else(|error| Err(error.to_string())).map_err(unreachable)
+        checked
+            .await
+            .unwrap_or_else(|error| Err(error.to_string()))
+            .map_err(unreachable)
     }
 }
 
 /// Says of a path what SQLite would call only "unable to open database file".
 fn look(path: &Path, config: &Config) -> Result<(), OpenError> {
     match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(unusable(config, "it is a directory".to_owned())),
+        Ok(found) if found.is_dir() => {
+            return Err(unusable(config, "it is a directory".to_owned()));
+        }
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !config.read_only => {}
         Err(error) => return Err(unusable(config, error.to_string())),
     }
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()).map(std::fs::metadata) {
-        Some(Err(error)) => Err(unusable(config, format!("its directory cannot be entered: {error}"))),
-        Some(Ok(found)) if !found.is_dir() => Err(unusable(config, "what should be its directory is a file".to_owned())),
+    match path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .map(std::fs::metadata)
+    {
+        Some(Err(error)) => Err(unusable(
+            config,
+            format!("its directory cannot be entered: {error}"),
+        )),
+        Some(Ok(found)) if !found.is_dir() => Err(unusable(
+            config,
+            "what should be its directory is a file".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
 
 fn unusable(config: &Config, reason: String) -> OpenError {
-    OpenError::Configuration { url: config.url.to_string(), reason }
+    OpenError::Configuration {
+        url: config.url.to_string(),
+        reason,
+    }
 }
 
 fn reason(error: &rusqlite::Error) -> String {
@@ -170,17 +212,36 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Runs a statement as its own transaction and gives its rows.
-    pub(crate) async fn query(&self, statement: &Arc<Statement>, params: &[Value], budget: &Budget) -> Result<Rows, Error> {
-        self.run(statement, params, Want::Rows(*budget), budget).await.map(|answer| answer.rows)
+    pub(crate) async fn query(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<Rows, Error> {
+        self.run(statement, params, Want::Rows(*budget), budget)
+            .await
+            .map(|answer| answer.rows)
     }
 
     /// Runs a statement as its own transaction and gives the number of rows it affected.
-    pub(crate) async fn execute(&self, statement: &Arc<Statement>, params: &[Value], budget: &Budget) -> Result<u64, Error> {
-        self.run(statement, params, Want::Count, budget).await.map(|answer| answer.affected)
+    pub(crate) async fn execute(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<u64, Error> {
+        self.run(statement, params, Want::Count, budget)
+            .await
+            .map(|answer| answer.affected)
     }
 
     /// Begins a transaction on a connection of its own. Each is serializable, whatever is asked for.
-    pub(crate) async fn begin(&self, _: Isolation, read_only: bool, budget: &Budget) -> Result<Transaction, Error> {
+    pub(crate) async fn begin(
+        &self,
+        _: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
         let lease = if read_only {
             let reading = self.shared.reading(budget).await?;
             self.readers.lease(&self.shared, reading, budget).await?
@@ -192,15 +253,29 @@ impl Pool {
     }
 
     /// Begins to read a result of any length.
-    pub(crate) async fn open(&self, statement: &Arc<Statement>, params: Vec<Value>, budget: &Budget) -> Result<Cursor, Error> {
+    pub(crate) async fn open(
+        &self,
+        statement: &Arc<Statement>,
+        params: Vec<Value>,
+        budget: &Budget,
+    ) -> Result<Cursor, Error> {
         if statement.writes {
-            return self.query(statement, &params, budget).await.map(Cursor::aside);
+            return self
+                .query(statement, &params, budget)
+                .await
+                .map(Cursor::aside);
         }
         if self.shared.place.is_memory() {
-            let budget = Budget { rows_bytes: ASIDE, ..*budget };
+            let budget = Budget {
+                rows_bytes: ASIDE,
+                ..*budget
+            };
             let reading = self.shared.reading(&budget).await?;
             let want = Want::Rows(budget);
-            return self.read_apart(statement, &params, want, reading, &budget).await.map(|answer| Cursor::aside(answer.rows));
+            return self
+                .read_apart(statement, &params, want, reading, &budget)
+                .await
+                .map(|answer| Cursor::aside(answer.rows));
         }
         let lease = self.readers.lease(&self.shared, None, budget).await?;
         Cursor::live(lease, Arc::clone(statement), params, budget).await
@@ -213,10 +288,15 @@ impl Pool {
         want: Want,
         budget: &Budget,
     ) -> Result<Answer, Error> {
-        let quick = statement.micros.load(Relaxed) < SLOW;
+        let quick = is_quick(statement);
         if statement.writes {
             if self.shared.config.read_only {
-                return Err(failure::refused("25006", "the database is open for reading only", None, None));
+                return Err(failure::refused(
+                    "25006",
+                    "the database is open for reading only",
+                    None,
+                    None,
+                ));
             }
             let lease = self.shared.writer(budget).await?;
             if quick && self.shared.place.is_memory() {
@@ -231,11 +311,18 @@ impl Pool {
         if quick && let Some(answer) = self.read_inline(statement, params, want, budget) {
             return answer;
         }
-        self.read_apart(statement, params, want, reading, budget).await
+        self.read_apart(statement, params, want, reading, budget)
+            .await
     }
 
     /// Reads on this thread. None where that takes too long.
-    fn read_inline(&self, statement: &Statement, params: &[Value], want: Want, budget: &Budget) -> Option<Result<Answer, Error>> {
+    fn read_inline(
+        &self,
+        statement: &Statement,
+        params: &[Value],
+        want: Want,
+        budget: &Budget,
+    ) -> Option<Result<Answer, Error>> {
         let mut slot = self.inline.try_lock().ok()?;
         let conn = match slot.take() {
             Some(conn) => conn,
@@ -271,19 +358,36 @@ async fn answer_apart(
 ) -> Result<Answer, Error> {
     let (statement, params) = (Arc::clone(statement), params.to_vec());
     let work = move |conn: &Conn| {
-        conn.patiently(|conn| conn.answer(&statement, &params, want)).map_err(|failure| failure.alone(statement.writes))
+        conn.patiently(|conn| conn.answer(&statement, &params, want))
+            .map_err(|failure| failure.alone(statement.writes))
     };
     apart(lease, budget, work).await?.1
 }
 
+/// Whether a statement may be begun on a core's own thread.
+fn is_quick(statement: &Statement) -> bool {
+    statement.micros.load(Relaxed) < SLOW
+}
+
 /// Runs a statement on this thread, for a moment.
-fn inline(conn: &Conn, statement: &Statement, params: &[Value], want: Want, budget: &Budget) -> Result<Answer, Failure> {
-    conn.control().arm(budget.deadline.min(Instant::now() + INLINE));
+fn inline(
+    conn: &Conn,
+    statement: &Statement,
+    params: &[Value],
+    want: Want,
+    budget: &Budget,
+) -> Result<Answer, Failure> {
+    conn.control()
+        .arm(budget.deadline.min(Instant::now() + INLINE));
     conn.answer(statement, params, want)
 }
 
 /// What came of it; none where it is to be run again on a thread that may wait.
-fn settled(done: Result<Answer, Failure>, statement: &Statement, budget: &Budget) -> Option<Result<Answer, Error>> {
+fn settled(
+    done: Result<Answer, Failure>,
+    statement: &Statement,
+    budget: &Budget,
+) -> Option<Result<Answer, Error>> {
     match done {
         Err(Failure::Interrupted | Failure::Busy) if !budget.is_over() => None,
         done => Some(done.map_err(|failure| failure.alone(statement.writes))),

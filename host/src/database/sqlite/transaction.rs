@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::connection::{Answer, Conn, Want, aborted};
-use super::error::Failure;
+use super::connection::{Answer, Conn, State, Want};
+use super::error::{Failure, aborted};
 use super::lease::{Lease, apart, to_the_end};
+use super::{inline, is_quick};
 use crate::database::backend::{Budget, Statement};
 use crate::database::{Error, Rows, Value};
 
@@ -22,8 +23,19 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     /// Begins on this connection.
-    pub(super) async fn begin(lease: Lease, read_only: bool, quick: bool, budget: &Budget) -> Result<Self, Error> {
-        let start = move |conn: &Conn| if read_only { conn.begin_reading() } else { conn.begin() };
+    pub(super) async fn begin(
+        lease: Lease,
+        read_only: bool,
+        quick: bool,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
+        let start = move |conn: &Conn| {
+            if read_only {
+                conn.begin_reading()
+            } else {
+                conn.begin()
+            }
+        };
         let (lease, begun) = if quick {
             let begun = start(lease.conn()?);
             (lease, begun)
@@ -35,29 +47,65 @@ impl Transaction {
             Failure::Interrupted => Error::Overloaded,
             other => other.alone(false),
         })?;
-        Ok(Self { lease: Some(lease), quick })
+        Ok(Self {
+            lease: Some(lease),
+            quick,
+        })
     }
 
-    pub(crate) async fn query(&mut self, statement: &Arc<Statement>, params: &[Value], budget: &Budget) -> Result<Rows, Error> {
-        self.run(statement, params, Want::Rows(*budget), budget).await.map(|answer| answer.rows)
+    pub(crate) async fn query(
+        &mut self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<Rows, Error> {
+        self.run(statement, params, Want::Rows(*budget), budget)
+            .await
+            .map(|answer| answer.rows)
     }
 
-    pub(crate) async fn execute(&mut self, statement: &Arc<Statement>, params: &[Value], budget: &Budget) -> Result<u64, Error> {
-        self.run(statement, params, Want::Count, budget).await.map(|answer| answer.affected)
+    pub(crate) async fn execute(
+        &mut self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        budget: &Budget,
+    ) -> Result<u64, Error> {
+        self.run(statement, params, Want::Count, budget)
+            .await
+            .map(|answer| answer.affected)
     }
 
-    async fn run(&mut self, statement: &Arc<Statement>, params: &[Value], want: Want, budget: &Budget) -> Result<Answer, Error> {
+    async fn run(
+        &mut self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        want: Want,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
         let lease = self.lease.take().ok_or_else(aborted)?;
+        // A read that is stopped can be run again; with a write that is stopped the transaction would be lost.
+        if !statement.writes && is_quick(statement) {
+            let conn = lease.conn()?;
+            let before = conn.state();
+            let done = inline(conn, statement, params, want, budget);
+            let again = matches!(done, Err(Failure::Interrupted))
+                && conn.state() == before
+                && !budget.is_over();
+            if !again {
+                let (answer, lives) = judged(conn, before, done, statement);
+                if lives {
+                    self.lease = Some(lease);
+                } else {
+                    self.give_back(lease);
+                }
+                return answer;
+            }
+        }
         let (statement, params) = (Arc::clone(statement), params.to_vec());
         let work = move |conn: &Conn| {
             let before = conn.state();
-            let answer = conn.answer(&statement, &params, want).map_err(|failure| failure.within(statement.writes));
-            // What was found wrong before the statement began has changed nothing. Otherwise the transaction is over.
-            let lives = match &answer {
-                Ok(_) => true,
-                Err(Error::Invalid(_) | Error::Denied(_)) => conn.state() == before,
-                Err(_) => false,
-            };
+            let done = conn.answer(&statement, &params, want);
+            let (answer, lives) = judged(conn, before, done, &statement);
             if !lives {
                 conn.clean();
             }
@@ -68,6 +116,15 @@ impl Transaction {
             self.lease = Some(lease);
         }
         answer
+    }
+
+    /// Rolls back, where there is a disk on a thread that may wait for it.
+    fn give_back(&self, lease: Lease) {
+        if self.quick {
+            drop(lease);
+        } else {
+            lease.give_back_apart();
+        }
     }
 
     pub(crate) async fn commit(mut self, budget: &Budget) -> Result<(), Error> {
@@ -81,7 +138,9 @@ impl Transaction {
     }
 
     pub(crate) async fn rollback(mut self, budget: &Budget) -> Result<(), Error> {
-        let Some(lease) = self.lease.take() else { return Ok(()) };
+        let Some(lease) = self.lease.take() else {
+            return Ok(());
+        };
         if self.quick {
             drop(lease);
             return Ok(());
@@ -95,9 +154,24 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        match self.lease.take() {
-            Some(lease) if !self.quick => lease.give_back_apart(),
-            lease => drop(lease),
+        if let Some(lease) = self.lease.take() {
+            self.give_back(lease);
         }
     }
+}
+
+/// What to tell of a statement, and whether its transaction lives on: what was found wrong before it began has changed nothing.
+fn judged(
+    conn: &Conn,
+    before: State,
+    done: Result<Answer, Failure>,
+    statement: &Statement,
+) -> (Result<Answer, Error>, bool) {
+    let answer = done.map_err(|failure| failure.within(statement.writes));
+    let lives = match &answer {
+        Ok(_) => true,
+        Err(Error::Invalid(_) | Error::Denied(_)) => conn.state() == before,
+        Err(_) => false,
+    };
+    (answer, lives)
 }

@@ -16,11 +16,11 @@ use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Row, Statement};
 
 use super::error::Failure;
-use crate::database::{Value, failure};
+use crate::database::{self, Value, failure};
 
 /// What a column's declared type says beyond the storage class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     Plain,
     Boolean,
     Uuid,
@@ -31,9 +31,15 @@ pub(super) enum Kind {
 
 impl Kind {
     /// By the declared type; an expression has none.
-    pub(super) fn of(declared: Option<&str>) -> Self {
-        let Some(declared) = declared else { return Self::Plain };
-        let begins = |with: &str| declared.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    fn of(declared: Option<&str>) -> Self {
+        let Some(declared) = declared else {
+            return Self::Plain;
+        };
+        let begins = |with: &str| {
+            declared
+                .get(..with.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
         match declared.as_bytes().first().map(u8::to_ascii_uppercase) {
             Some(b'B') if begins("BOOL") => Self::Boolean,
             Some(b'U') if declared.eq_ignore_ascii_case("UUID") => Self::Uuid,
@@ -41,9 +47,48 @@ impl Kind {
             Some(b'D') if begins("DATETIME") => Self::Timestamp,
             Some(b'D') if begins("DECIMAL") => Self::Decimal,
             Some(b'N') if begins("NUMERIC") => Self::Decimal,
-            Some(b'J') if declared.eq_ignore_ascii_case("JSON") || declared.eq_ignore_ascii_case("JSONB") => Self::Json,
+            Some(b'J')
+                if declared.eq_ignore_ascii_case("JSON")
+                    || declared.eq_ignore_ascii_case("JSONB") =>
+            {
+                Self::Json
+            }
             _ => Self::Plain,
         }
+    }
+}
+
+/// The columns of a result.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) names: Vec<String>,
+    kinds: Vec<Kind>,
+}
+
+impl Columns {
+    pub(super) fn of(prepared: &Statement<'_>) -> Self {
+        let count = prepared.column_count();
+        let mut columns = Self {
+            names: Vec::with_capacity(count),
+            kinds: Vec::with_capacity(count),
+        };
+        for column in prepared.columns() {
+            columns.names.push(column.name().to_owned());
+            columns.kinds.push(Kind::of(column.decl_type()));
+        }
+        columns
+    }
+
+    /// A row, and how many bytes of text and the like it has.
+    pub(super) fn read(&self, row: &Row<'_>) -> Result<(database::Row, usize), Failure> {
+        let mut bytes = 0_usize;
+        let mut values = Vec::with_capacity(self.kinds.len());
+        for (index, kind) in self.kinds.iter().enumerate() {
+            let (value, size) = read(row, index, *kind)?;
+            bytes = bytes.saturating_add(size);
+            values.push(value);
+        }
+        Ok((values, bytes))
     }
 }
 
@@ -53,7 +98,10 @@ pub(super) fn bind(prepared: &mut Statement<'_>, params: &[Value]) -> Result<(),
     for index in 1..=prepared.parameter_count() {
         let Some(number) = prepared.parameter_name(index).and_then(number) else {
             let name = prepared.parameter_name(index).unwrap_or("?");
-            return Err(failure::invalid(format!("the parameter {name}: parameters are written $1, $2, and so on")).into());
+            return Err(failure::invalid(format!(
+                "the parameter {name}: parameters are written $1, $2, and so on"
+            ))
+            .into());
         };
         wanted = wanted.max(number);
         if let Some(value) = params.get(number - 1) {
@@ -72,12 +120,20 @@ fn number(name: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-fn bind_one(prepared: &mut Statement<'_>, index: usize, number: usize, value: &Value) -> Result<(), Failure> {
-    let invalid = |why: &str| Failure::Error(failure::invalid(format!("parameter ${number}: {why}")));
+fn bind_one(
+    prepared: &mut Statement<'_>,
+    index: usize,
+    number: usize,
+    value: &Value,
+) -> Result<(), Failure> {
+    let invalid =
+        |why: &str| Failure::Error(failure::invalid(format!("parameter ${number}: {why}")));
     match value {
         Value::Null => prepared.raw_bind_parameter(index, Null),
         Value::Boolean(value) => prepared.raw_bind_parameter(index, *value),
-        Value::Integer(value) | Value::Timestamp(value) => prepared.raw_bind_parameter(index, *value),
+        Value::Integer(value) | Value::Timestamp(value) => {
+            prepared.raw_bind_parameter(index, *value)
+        }
         Value::Real(value) if value.is_nan() => return Err(invalid("SQLite has no NaN")),
         Value::Real(value) => prepared.raw_bind_parameter(index, *value),
         Value::Text(text) if text.contains('\0') => return Err(invalid("text cannot hold U+0000")),
@@ -116,7 +172,11 @@ fn exact(text: &str) -> Result<(), &'static str> {
     }
     let significant = format!("{whole}{}", fraction.trim_end_matches('0'));
     let significant = significant.trim_start_matches('0');
-    let significant = if fraction.is_empty() { significant.trim_end_matches('0') } else { significant };
+    let significant = if fraction.is_empty() {
+        significant.trim_end_matches('0')
+    } else {
+        significant
+    };
     // A REAL overflows to infinity, or loses digits where it is nearly zero.
     if significant.len() > 15 || whole.len() > 300 || fraction.len() > 300 {
         return Err("SQLite would round it: numeric values keep 15 significant digits");
@@ -126,7 +186,8 @@ fn exact(text: &str) -> Result<(), &'static str> {
 
 /// Lets JSON through if it is, and if a column of numeric affinity, as one declared `JSON` is, keeps it.
 fn json(text: &str) -> Result<(), &'static str> {
-    let parsed: &serde_json::value::RawValue = serde_json::from_str(text).map_err(|_| "it is not JSON")?;
+    let parsed: &serde_json::value::RawValue =
+        serde_json::from_str(text).map_err(|_| "it is not JSON")?;
     if text.contains('\0') {
         return Err("text cannot hold U+0000");
     }
@@ -138,13 +199,20 @@ fn json(text: &str) -> Result<(), &'static str> {
         integer.to_string() == bare
     } else {
         let digits = bare.bytes().filter(u8::is_ascii_digit).count();
-        digits <= 15 && bare.parse::<f64>().is_ok_and(|number| number.to_string() == bare)
+        digits <= 15
+            && bare
+                .parse::<f64>()
+                .is_ok_and(|number| number.to_string() == bare)
     };
-    if kept { Ok(()) } else { Err("SQLite would change this number: put it into an array or an object") }
+    if kept {
+        Ok(())
+    } else {
+        Err("SQLite would change this number: put it into an array or an object")
+    }
 }
 
 /// A value, and how many bytes of text and the like it has.
-pub(super) fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, usize), Failure> {
+fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, usize), Failure> {
     let value = match (row.get_ref(index)?, kind) {
         (ValueRef::Null, _) => Value::Null,
         (ValueRef::Integer(number @ (0 | 1)), Kind::Boolean) => Value::Boolean(number == 1),
@@ -153,7 +221,9 @@ pub(super) fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, us
         (ValueRef::Integer(number), Kind::Json) => Value::Json(number.to_string()),
         (ValueRef::Integer(number), _) => Value::Integer(number),
         (ValueRef::Real(number), Kind::Decimal) => Value::Decimal(decimal(number)),
-        (ValueRef::Real(number), Kind::Json) if number.is_finite() => Value::Json(number.to_string()),
+        (ValueRef::Real(number), Kind::Json) if number.is_finite() => {
+            Value::Json(number.to_string())
+        }
         (ValueRef::Real(number), _) => Value::Real(number),
         (ValueRef::Text(text), kind) => {
             let text = str::from_utf8(text).map_err(|_| {
@@ -161,7 +231,9 @@ pub(super) fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, us
                 failure::invalid(format!("the column {column} holds text that is not UTF-8"))
             })?;
             match kind {
-                Kind::Timestamp => moment(text).map_or_else(|| Value::Text(text.to_owned()), Value::Timestamp),
+                Kind::Timestamp => {
+                    moment(text).map_or_else(|| Value::Text(text.to_owned()), Value::Timestamp)
+                }
                 Kind::Decimal => Value::Decimal(text.to_owned()),
                 Kind::Json => Value::Json(text.to_owned()),
                 _ => Value::Text(text.to_owned()),
@@ -170,7 +242,10 @@ pub(super) fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, us
         (ValueRef::Blob(bytes), Kind::Uuid) => match <[u8; 16]>::try_from(bytes) {
             Ok(bytes) => {
                 let number = u128::from_be_bytes(bytes);
-                #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "the two halves are what is wanted"
+                )]
                 let halves = ((number >> 64) as u64, number as u64);
                 Value::Uuid(halves)
             }
@@ -193,7 +268,12 @@ pub(super) fn size(value: &Value) -> usize {
 
 fn decimal(number: f64) -> String {
     if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
     }
     number.to_string()
 }
@@ -203,15 +283,28 @@ fn moment(text: &str) -> Option<i64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let field = |from: usize, to: usize| {
         let digits = text.get(from..to)?;
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse::<i64>().ok() } else { None }
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            digits.parse::<i64>().ok()
+        } else {
+            None
+        }
     };
-    let mark = |at: usize, marks: &[u8]| text.as_bytes().get(at).is_some_and(|byte| marks.contains(byte));
+    let mark = |at: usize, marks: &[u8]| {
+        text.as_bytes()
+            .get(at)
+            .is_some_and(|byte| marks.contains(byte))
+    };
     if !(mark(4, b"-") && mark(7, b"-") && mark(10, b" T") && mark(13, b":") && mark(16, b":")) {
         return None;
     }
     let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
     let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
         return None;
     }
     let micros = match text.len() {
@@ -226,7 +319,8 @@ fn moment(text: &str) -> Option<i64> {
     let year = if month <= 2 { year - 1 } else { year };
     let in_era = year.rem_euclid(400);
     let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year.div_euclid(400) * 146_097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719_468;
+    let days = year.div_euclid(400) * 146_097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year
+        - 719_468;
     Some(((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros)
 }
 
@@ -236,10 +330,28 @@ mod tests {
 
     #[test]
     fn decimals_pass_only_if_they_are_kept() {
-        for kept in ["0", "-1.10", "+3.", ".5", "9223372036854775807", "123456789.012345", "1000000000000000000000", "0.000001"] {
+        for kept in [
+            "0",
+            "-1.10",
+            "+3.",
+            ".5",
+            "9223372036854775807",
+            "123456789.012345",
+            "1000000000000000000000",
+            "0.000001",
+        ] {
             assert_eq!(exact(kept), Ok(()), "{kept}");
         }
-        for not in ["", ".", "1e5", "NaN", "-Infinity", "12345678901234567890", "0.1234567890123456", "1 "] {
+        for not in [
+            "",
+            ".",
+            "1e5",
+            "NaN",
+            "-Infinity",
+            "12345678901234567890",
+            "0.1234567890123456",
+            "1 ",
+        ] {
             assert!(exact(not).is_err(), "{not}");
         }
     }
@@ -249,7 +361,15 @@ mod tests {
         for kept in ["{}", "[1e5]", " \"1\" ", "null", "true", "-12", "1.5"] {
             assert_eq!(json(kept), Ok(()), "{kept}");
         }
-        for not in ["", "{", "1e5", "1.0", "-0", "12345678901234567890", "0.1234567890123456789"] {
+        for not in [
+            "",
+            "{",
+            "1e5",
+            "1.0",
+            "-0",
+            "12345678901234567890",
+            "0.1234567890123456789",
+        ] {
             assert!(json(not).is_err(), "{not}");
         }
     }

@@ -1,0 +1,29 @@
+//! Builds the components that tests are made with, as the host's build script builds the service.
+
+#[path = "../host/build/nested.rs"]
+mod nested;
+
+use std::path::PathBuf;
+
+fn main() {
+    if let Err(error) = build() {
+        println!("cargo::error={error}");
+        std::process::exit(1);
+    }
+}
+
+fn build() -> Result<(), String> {
+    let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
+    let tests = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let guests = tests.join("guests");
+    println!("cargo::rerun-if-changed={}", guests.display());
+    println!("cargo::rerun-if-changed={}", tests.join("../wit").display());
+    println!("cargo::rerun-if-changed={}", tests.join("../host/build/nested.rs").display());
+    for guest in ["conformance", "hostile"] {
+        let built = nested::component(&guests, guest, &out.join("guests"))?;
+        let place = out.join(format!("{guest}.wasm"));
+        std::fs::copy(&built, &place).map_err(|error| format!("copying {}: {error}", built.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Results read bit by bit.
+
+use crate::tools::*;
+use crate::{Case, ensure};
+
+pub const CASES: &[Case] = &[
+    ("a_cursor_gives_every_row_once_in_order", a_cursor_gives_every_row_once_in_order),
+    ("a_cursor_is_over_at_its_end", a_cursor_is_over_at_its_end),
+    ("a_dropped_cursor_leaves_nothing_behind", a_dropped_cursor_leaves_nothing_behind),
+    ("a_cursor_sees_what_was_there_when_it_began", a_cursor_sees_what_was_there_when_it_began),
+    ("a_cursor_names_its_columns", a_cursor_names_its_columns),
+    ("a_cursor_reports_what_is_wrong", a_cursor_reports_what_is_wrong),
+    ("a_result_larger_than_the_limit_can_be_streamed", a_result_larger_than_the_limit_can_be_streamed),
+];
+
+const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
+
+fn open(statement: &str, params: &[Value]) -> Result<Cursor, String> {
+    Cursor::open(statement, params).map_err(|error| format!("{statement}: {error:?}"))
+}
+
+fn next(cursor: &Cursor, at_most: u32) -> Result<Vec<Vec<Value>>, String> {
+    let rows = cursor.next(at_most).map_err(|error| format!("next: {error:?}"))?;
+    ensure!(rows.len() <= at_most as usize, "{} rows where {at_most} were asked for", rows.len());
+    Ok(rows)
+}
+
+/// Reads to the end, helping by helping.
+fn read(cursor: &Cursor, at_most: u32) -> Result<i64, String> {
+    let mut seen = 0;
+    loop {
+        let rows = next(cursor, at_most)?;
+        if rows.is_empty() {
+            return Ok(seen);
+        }
+        for row in rows {
+            seen += 1;
+            ensure!(same(&row[0], &integer(seen)), "row {seen} is {row:?}");
+        }
+    }
+}
+
+fn a_cursor_gives_every_row_once_in_order() -> Result<(), String> {
+    for at_most in [1000, 333, 100_000, u32::MAX] {
+        let seen = read(&open(NUMBERS, &[])?, at_most)?;
+        ensure!(seen == 100_000, "{seen} rows, {at_most} at a time");
+    }
+    Ok(())
+}
+
+fn a_cursor_is_over_at_its_end() -> Result<(), String> {
+    let cursor = open("SELECT 1", &[])?;
+    ensure!(next(&cursor, 0)?.is_empty(), "none were asked for");
+    ensure!(next(&cursor, 10)?.len() == 1, "the row");
+    ensure!(next(&cursor, 10)?.is_empty() && next(&cursor, 10)?.is_empty(), "after the end");
+    Ok(())
+}
+
+fn a_dropped_cursor_leaves_nothing_behind() -> Result<(), String> {
+    for _ in 0..20 {
+        let cursor = open(NUMBERS, &[])?;
+        next(&cursor, 10)?;
+        drop(cursor);
+    }
+    run("CREATE TABLE after (id bigint)", &[])?;
+    run("INSERT INTO after VALUES (1)", &[]).map(drop)
+}
+
+fn a_cursor_sees_what_was_there_when_it_began() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint)", &[])?;
+    run("INSERT INTO notes VALUES (1), (2), (3)", &[])?;
+    let cursor = open("SELECT id FROM notes ORDER BY id", &[])?;
+    ensure!(next(&cursor, 1)?.len() == 1, "the first");
+    run("INSERT INTO notes VALUES (4)", &[])?;
+    let rest = next(&cursor, 10)?.len() + next(&cursor, 10)?.len();
+    ensure!(rest == 2, "{rest} more rows");
+    drop(cursor);
+    let count = one("SELECT count(*) FROM notes", &[])?;
+    ensure!(same(&count, &integer(4)), "{count:?}");
+    Ok(())
+}
+
+fn a_cursor_names_its_columns() -> Result<(), String> {
+    let cursor = open("SELECT 1 AS one, 'x' AS two", &[])?;
+    ensure!(cursor.columns() == ["one", "two"], "{:?}", cursor.columns());
+    Ok(())
+}
+
+fn a_cursor_reports_what_is_wrong() -> Result<(), String> {
+    refuses(Cursor::open("SELECT * FROM nowhere", &[]).map(|_| ()), "42P01", "no table")?;
+    fails(Cursor::open("SELECT 1", &[integer(1)]).map(|_| ()), "invalid", "a parameter too many")?;
+    let after = one("SELECT 1", &[])?;
+    ensure!(same(&after, &integer(1)), "{after:?}");
+    Ok(())
+}
+
+fn a_result_larger_than_the_limit_can_be_streamed() -> Result<(), String> {
+    let statement = NUMBERS.replace("100000", "500000");
+    fails(query(&statement, &[]), "too-large", "all at once")?;
+    let seen = read(&open(&statement, &[])?, 1000)?;
+    ensure!(seen == 500_000, "{seen} rows");
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The conformance suite of `usher:database`, as a component: what holds for one database holds for every one that a host puts
+//! behind the import, or is listed here as a difference.
+//!
+//! `GET /` lists the cases, `POST /NAME` runs one: 200 if it holds, else 500 with what did not. Each case makes the tables it needs, and
+//! expects a database of its own.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package usher:conformance;
+            world conformance {
+                import usher:database/database@0.1.0;
+                import usher:database/streaming@0.1.0;
+                export wasi:http/incoming-handler@0.2.12;
+            }
+        ",
+        world: "usher:conformance/conformance",
+        generate_all,
+    });
+    use super::Suite;
+    export!(Suite);
+}
+
+mod cursors;
+mod limits;
+mod policy;
+mod refusals;
+mod tools;
+mod transactions;
+mod values;
+
+use bindings::exports::wasi::http::incoming_handler::Guest;
+use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+
+struct Suite;
+
+/// One thing that must hold.
+pub type Case = (&'static str, fn() -> Result<(), String>);
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [values::CASES, refusals::CASES, transactions::CASES, policy::CASES, limits::CASES, cursors::CASES].into_iter().flatten()
+}
+
+impl Guest for Suite {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let name = path.trim_start_matches('/');
+        let (status, text) = if name.is_empty() {
+            (200, cases().map(|(name, _)| *name).collect::<Vec<_>>().join("\n"))
+        } else {
+            match cases().find(|(known, _)| *known == name) {
+                Some((_, case)) => match case() {
+                    Ok(()) => (200, String::new()),
+                    Err(why) => (500, why),
+                },
+                None => (404, format!("there is no case {name}")),
+            }
+        };
+        let response = OutgoingResponse::new(Fields::new());
+        response.set_status_code(status).expect("a status code");
+        let body = response.body().expect("the first body");
+        ResponseOutparam::set(out, Ok(response));
+        if !text.is_empty() {
+            let stream = body.write().expect("the first stream");
+            for part in text.as_bytes().chunks(4096) {
+                stream.blocking_write_and_flush(part).expect("a client that reads");
+            }
+        }
+        OutgoingBody::finish(body, None).expect("a whole body");
+    }
+}

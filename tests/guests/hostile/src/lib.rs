@@ -1,0 +1,123 @@
+//! A component that behaves as badly as its request's path asks for, with a transaction open in which it has written.
+//!
+//! Every path but `/table` and `/count` inserts a row in a transaction first.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package usher:hostile;
+            world hostile {
+                import usher:database/database@0.1.0;
+                import usher:database/streaming@0.1.0;
+                export wasi:http/incoming-handler@0.2.12;
+            }
+        ",
+        world: "usher:hostile/hostile",
+        generate_all,
+    });
+    use super::Hostile;
+    export!(Hostile);
+}
+
+use std::cell::RefCell;
+
+use bindings::exports::wasi::http::incoming_handler::Guest;
+use bindings::usher::database::database::{Isolation, SqlDialect, Transaction, dialect, execute, query};
+use bindings::usher::database::types::Value;
+use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+
+struct Hostile;
+
+thread_local! {
+    /// Transactions kept beyond their request.
+    static KEPT: RefCell<Vec<Transaction>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Guest for Hostile {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        match path.as_str() {
+            "/table" => {
+                execute("CREATE TABLE notes (body text)", &[]).expect("a table");
+                return answer(out, 200, "");
+            }
+            "/count" => {
+                let rows = query("SELECT count(*) FROM notes", &[]).expect("a count").rows;
+                let Some([Value::Integer(count)]) = rows.first().map(Vec::as_slice) else { panic!("a number") };
+                return answer(out, 200, &count.to_string());
+            }
+            _ => {}
+        }
+        let transaction = match Transaction::begin(Isolation::ReadCommitted, false) {
+            Ok(transaction) => transaction,
+            Err(error) => return answer(out, 503, &format!("{error:?}")),
+        };
+        if let Err(error) = transaction.execute("INSERT INTO notes VALUES ($1)", &[Value::Text(path.clone())]) {
+            return answer(out, 503, &format!("{error:?}"));
+        }
+        match path.as_str() {
+            "/commit" => {
+                Transaction::commit(transaction).expect("it commits");
+                answer(out, 200, "");
+            }
+            "/rollback" => {
+                Transaction::rollback(transaction).expect("it rolls back");
+                answer(out, 200, "");
+            }
+            "/drop" => {
+                drop(transaction);
+                answer(out, 200, "");
+            }
+            "/answer-first" => {
+                answer(out, 200, "");
+                drop(transaction);
+            }
+            "/keep" => {
+                KEPT.with_borrow_mut(|kept| kept.push(transaction));
+                answer(out, 200, "");
+            }
+            "/trap" => core::arch::wasm32::unreachable(),
+            "/loop" => loop {
+                core::hint::spin_loop();
+            },
+            "/memory" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(vec![1_u8; 1 << 20]);
+                }
+            }
+            "/stack" => {
+                fn deeper(depth: u64) -> u64 {
+                    std::hint::black_box(deeper(depth + 1) + depth)
+                }
+                deeper(0);
+            }
+            "/no-answer" => drop(transaction),
+            // Runs for as long as it is let.
+            "/slow-statement" => {
+                let slow = match dialect() {
+                    SqlDialect::Postgres => "SELECT pg_sleep(60)",
+                    SqlDialect::Sqlite => {
+                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n"
+                    }
+                };
+                let result = transaction.query(slow, &[]);
+                answer(out, 504, &format!("{:?}", result.err()));
+            }
+            other => answer(out, 404, other),
+        }
+    }
+}
+
+fn answer(out: ResponseOutparam, status: u16, text: &str) {
+    let response = OutgoingResponse::new(Fields::new());
+    response.set_status_code(status).expect("a status code");
+    let body = response.body().expect("the first body");
+    ResponseOutparam::set(out, Ok(response));
+    if !text.is_empty() {
+        let stream = body.write().expect("the first stream");
+        stream.blocking_write_and_flush(text.as_bytes()).expect("a client that reads");
+    }
+    OutgoingBody::finish(body, None).expect("a whole body");
+}

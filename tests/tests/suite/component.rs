@@ -1,0 +1,71 @@
+//! The component as a file: what it asks of a host, and that everyone builds the same one.
+
+use std::path::Path;
+use std::process::Command;
+
+use usher::runtime::USERS_WASM;
+use usher_tests::janitor::Scratch;
+use wasmparser::{Parser, Payload};
+
+fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.expect("a valid component") {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                imports.extend(section.into_iter().map(|import| import.expect("an import").name.name.to_owned()));
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                exports.extend(section.into_iter().map(|export| export.expect("an export").name.name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    imports.sort();
+    exports.sort();
+    (imports, exports)
+}
+
+#[test]
+fn the_component_imports_a_database_and_http_and_nothing_else() {
+    let (imports, exports) = names(USERS_WASM);
+    assert_eq!(
+        imports,
+        [
+            "usher:database/database@0.1.0",
+            "usher:database/types@0.1.0",
+            "wasi:http/types@0.2.12",
+            "wasi:io/error@0.2.12",
+            "wasi:io/streams@0.2.12",
+        ]
+    );
+    assert_eq!(
+        exports,
+        ["usher:users/migrations@0.1.0", "usher:users/users@0.1.0", "wasi:http/incoming-handler@0.2.12"]
+    );
+}
+
+/// Builds the component from these sources with nothing there yet.
+fn build(workspace: &Path) -> Vec<u8> {
+    let target = Scratch::new();
+    let built = nested::component(workspace, "usher-guest", target.path()).expect("it builds");
+    std::fs::read(built).expect("a file")
+}
+
+#[allow(dead_code, reason = "shared with the build scripts")]
+#[path = "../../../host/build/nested.rs"]
+mod nested;
+
+#[test]
+fn two_builds_in_two_places_give_the_same_bytes() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let elsewhere = Scratch::new();
+    let sources = std::fs::read_dir(workspace).expect("the workspace").map(|entry| entry.expect("an entry"));
+    let sources = sources.filter(|entry| entry.file_name() != "target" && !entry.file_name().to_string_lossy().starts_with('.'));
+    let copied = Command::new("cp").arg("-r").args(sources.map(|entry| entry.path())).arg(elsewhere.path()).status();
+    assert!(copied.expect("cp runs").success());
+    assert!(build(workspace) == USERS_WASM, "a second build differs from the embedded one");
+    assert!(build(elsewhere.path()) == USERS_WASM, "a build in another directory differs");
+}

@@ -1,0 +1,68 @@
+//! The conformance suite of `usher:database`, run from inside the sandbox over every back end.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use usher::runtime::Source;
+use usher::testing::TestApp;
+
+use crate::databases::Kind;
+
+const SUITE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/conformance.wasm"));
+
+/// Cases that run at the same time, each with a database of its own.
+const AT_ONCE: usize = 8;
+
+async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
+    let fresh = kind.fresh().await;
+    let database = fresh
+        .open(|config| {
+            config.max_rows_bytes = 1 << 20;
+            config.max_statement_bytes = 64 << 10;
+            config.max_parameters = 100;
+        })
+        .await;
+    let builder = TestApp::builder().open_database(database).component(Source::Bytes(Arc::from(SUITE))).no_migrate();
+    (builder.start().await.expect("the suite starts"), fresh)
+}
+
+async fn run(kind: Kind, case: String) -> Option<String> {
+    let (app, _fresh) = app(kind).await;
+    let answer = app.post(&format!("/{case}"), "").await.expect("an answer");
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    (answer.status() != 200).then(|| format!("{case}: {text}"))
+}
+
+async fn conforms(kind: Kind) {
+    let (list, _fresh) = app(kind).await;
+    let names = list.get("/").await.expect("the list").into_body();
+    let names: Vec<String> = String::from_utf8_lossy(&names).lines().map(str::to_owned).collect();
+    assert!(names.len() >= 60, "the suite has only {} cases", names.len());
+    let mut running = JoinSet::new();
+    let mut failed = Vec::new();
+    for name in names {
+        if running.len() == AT_ONCE {
+            failed.extend(running.join_next().await.expect("one runs").expect("it does not panic"));
+        }
+        running.spawn(run(kind, name));
+    }
+    while let Some(done) = running.join_next().await {
+        failed.extend(done.expect("it does not panic"));
+    }
+    assert!(failed.is_empty(), "{} cases fail on {kind:?}:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conforms(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn a_file_conforms() {
+    conforms(Kind::File).await;
+}
+
+#[tokio::test]
+async fn postgresql_conforms() {
+    conforms(Kind::Postgres).await;
+}

@@ -1,0 +1,227 @@
+//! Every recorded case of the HTTP contract, each on a database of its own, over the server code of production without a socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+use usher::database::{Config, Database};
+use usher::testing::TestApp;
+use usher_tests::http::{self, Request, Response};
+use usher_tests::json::Json;
+use usher_tests::postgres;
+
+use crate::databases::{Fresh, Kind};
+
+const CASES: &str = include_str!("../../contract/cases.jsonl");
+
+/// Cases that run at the same time.
+const AT_ONCE: usize = 8;
+
+const HOST: &str = "testserver:8000";
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    group: String,
+    level: Level,
+    setup: Vec<Sent>,
+    request: Sent,
+    response: Expected,
+}
+
+/// How closely an answer is looked at.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    /// Status, content type, location and body.
+    Exact,
+    /// Status, content type, and of every error its type and place.
+    Shape,
+    /// Status, content type, the first error's type and the first part of its place.
+    Type,
+    Status,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    method: String,
+    path: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
+    body_b64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    json: Option<Box<RawValue>>,
+    text: Option<String>,
+}
+
+impl Sent {
+    fn request(&self) -> Request {
+        let mut request = Request::new(&self.method, &self.path);
+        request.headers = self.headers.clone().into_iter().collect();
+        request.body = match (&self.body_b64, &self.body) {
+            (Some(text), _) => Some(base64(text)),
+            (None, body) => body.clone().map(String::into_bytes),
+        };
+        request
+    }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for digit in text.bytes().filter(|byte| *byte != b'=') {
+        let value = ALPHABET.iter().position(|letter| *letter == digit).expect("base64");
+        bits = (bits << 6) | u32::try_from(value).expect("six bits");
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).expect("eight bits"));
+        }
+    }
+    bytes
+}
+
+fn content_type(value: Option<&str>) -> Option<String> {
+    value.map(|value| value.to_lowercase().split(';').map(str::trim).collect::<Vec<_>>().join(";"))
+}
+
+/// The type and place of every error, or only the beginning of the first.
+fn errors(body: &Json, all: bool) -> Option<Vec<String>> {
+    let errors = body.get("detail")?.items()?.iter().map(|error| {
+        let (kind, place) = (error.get("type")?, error.get("loc")?.items()?);
+        let place = if all { place } else { place.get(..1)? };
+        Some(format!("{kind} at {}", place.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")))
+    });
+    errors.take(if all { usize::MAX } else { 1 }).collect()
+}
+
+impl Case {
+    async fn run(&self, app: &TestApp) -> Result<(), String> {
+        for sent in &self.setup {
+            exchange(app, &sent.request()).await?;
+        }
+        let got = exchange(app, &self.request.request()).await?;
+        self.compare(&got)
+    }
+
+    fn compare(&self, got: &Response) -> Result<(), String> {
+        let want = &self.response;
+        if got.status != want.status {
+            return Err(format!("status {} in place of {}: {}", got.status, want.status, got.text()));
+        }
+        if self.level == Level::Status {
+            return Ok(());
+        }
+        let header = |name: &str| want.headers.get(name).map(String::as_str);
+        let (wanted, given) = (content_type(header("content-type")), content_type(got.header("content-type").as_deref()));
+        if wanted != given {
+            return Err(format!("content type {given:?} in place of {wanted:?}"));
+        }
+        if let Some(location) = header("location") {
+            let location = location.replacen("{host}", HOST, 1);
+            if got.header("location").as_deref() != Some(&location) {
+                return Err(format!("location {:?} in place of {location:?}", got.header("location")));
+            }
+        }
+        let Some(json) = &want.json else {
+            let text = want.text.as_deref().unwrap_or_default();
+            return if got.text() == text { Ok(()) } else { Err(format!("body {:?} in place of {text:?}", got.text())) };
+        };
+        let wanted = Json::from_raw(json).map_err(|error| format!("the recorded body: {error}"))?;
+        let given = Json::parse(&got.text()).map_err(|error| format!("{error} in {}", got.text()))?;
+        if self.level == Level::Exact {
+            return wanted.difference(&given).map_or(Ok(()), Err);
+        }
+        let all = self.level == Level::Shape;
+        match (errors(&wanted, all), errors(&given, all)) {
+            (Some(wanted), Some(given)) if wanted == given => Ok(()),
+            (wanted, given) => Err(format!("errors {given:?} in place of {wanted:?}")),
+        }
+    }
+}
+
+async fn exchange(app: &TestApp, request: &Request) -> Result<Response, String> {
+    http::exchange(app.connect(), request, HOST).await.map_err(|error| format!("no answer: {error}"))
+}
+
+/// Migrated databases, made quickly: on PostgreSQL as copies of one that was migrated.
+struct Source {
+    kind: Kind,
+    template: Option<postgres::Database>,
+}
+
+impl Source {
+    async fn new(kind: Kind) -> Self {
+        let template = match kind {
+            Kind::Postgres => {
+                let template = postgres::database().await;
+                drop(TestApp::start(template.url()).await.expect("it migrates"));
+                Some(template)
+            }
+            Kind::Memory | Kind::File => None,
+        };
+        Self { kind, template }
+    }
+
+    async fn app(&self) -> (TestApp, Option<Fresh>, Option<postgres::Database>) {
+        let (url, fresh, copy) = match &self.template {
+            Some(template) => {
+                let copy = template.copy().await;
+                (copy.url().to_owned(), None, Some(copy))
+            }
+            None => {
+                let fresh = self.kind.fresh().await;
+                (fresh.url.clone(), Some(fresh), None)
+            }
+        };
+        let database = Database::open(Config::new(url.parse().expect("a URL"))).await.expect("it opens");
+        (TestApp::builder().open_database(database).start().await.expect("it starts"), fresh, copy)
+    }
+}
+
+async fn holds(kind: Kind) {
+    let source = Arc::new(Source::new(kind).await);
+    let mut running = JoinSet::new();
+    let (mut failed, mut count) = (Vec::new(), 0);
+    for line in CASES.lines().filter(|line| !line.is_empty()) {
+        let case: Case = serde_json::from_str(line).expect("a recorded case");
+        count += 1;
+        if running.len() == AT_ONCE {
+            failed.extend(running.join_next().await.expect("one runs").expect("it does not panic"));
+        }
+        let source = Arc::clone(&source);
+        running.spawn(async move {
+            let (app, _file, _copy) = source.app().await;
+            case.run(&app).await.err().map(|why| format!("{}/{}: {why}", case.group, case.name))
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        failed.extend(done.expect("it does not panic"));
+    }
+    assert_eq!(count, 748, "recorded cases");
+    assert!(failed.is_empty(), "{} of {count} fail on {kind:?}:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test]
+async fn the_contract_holds_in_memory() {
+    holds(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn the_contract_holds_on_a_file() {
+    holds(Kind::File).await;
+}
+
+#[tokio::test]
+async fn the_contract_holds_on_postgresql() {
+    holds(Kind::Postgres).await;
+}
