@@ -3,6 +3,7 @@
 //!
 //! After a change run `USHER_WRITE_OPENAPI=1 cargo test -p usher-guest --test openapi`, and read what changed.
 
+mod answers;
 mod failures;
 mod operations;
 mod schemas;

@@ -1,7 +1,7 @@
 //! The operations: who calls one, with what, and what comes of it.
 
 use usher_guest::documents::Document;
-use usher_guest::http::Method;
+use usher_guest::http::{JSON, Method};
 use usher_guest::routes::Operation;
 use usher_guest::users::PAGE_LIMIT;
 use utoipa::openapi::content::Content;
@@ -42,16 +42,15 @@ pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path
     if let Some(schema) = body(operation) {
         let body = RequestBodyBuilder::new()
             .required(Some(Required::True))
-            .content("application/json", Content::new(Some(reference(schema))));
+            .content(JSON, Content::new(Some(reference(schema))));
         described = described.request_body(Some(body.build()));
     }
     let (status, answer) = success(operation, head);
     described = described.response(status.to_string(), answer);
-    if has_tag(operation) && matches!(method, Method::Get | Method::Head) {
+    if has_tag(operation) {
         let unchanged = ResponseBuilder::new()
-            .description("The client has it already, as `If-None-Match` says")
-            .header("ETag", etag());
-        described = described.response("304", unchanged.build());
+            .description("The client has it already, as `If-None-Match` says");
+        described = described.response("304", with_headers(unchanged, operation, true).build());
     }
     for failure in failures(operation) {
         let status = failure.status().to_string();
@@ -207,88 +206,108 @@ fn has_tag(operation: Operation) -> bool {
 }
 
 fn success(operation: Operation, head: bool) -> (u16, Response) {
-    let user = |description: &str| {
-        links(
-            ResponseBuilder::new()
-                .description(description)
-                .header("ETag", etag()),
-            operation,
-            head,
-        )
-    };
-    let page = |description: &str| {
-        ResponseBuilder::new()
-            .description(description)
-            .header("ETag", etag())
-    };
-    let (status, answer, kind, schema) = match operation {
-        Operation::CreateUser => (
-            200,
-            user("The new user"),
-            "application/json",
-            Some(Content::new(Some(reference("UserResponse")))),
-        ),
-        Operation::GetUser => (
-            200,
-            user("The user"),
-            "application/json",
-            Some(Content::new(Some(reference("UserResponse")))),
-        ),
-        Operation::ReplaceUser | Operation::ChangeUser => (
-            200,
-            user("The user as it now is"),
-            "application/json",
-            Some(Content::new(Some(reference("UserResponse")))),
-        ),
-        Operation::DeleteUser => (
-            204,
-            ResponseBuilder::new().description("The user is deleted"),
-            "",
-            None,
-        ),
+    let user = || Content::new(Some(reference("UserResponse")));
+    let (status, description, content) = match operation {
+        Operation::CreateUser => (200, "The new user", Some((JSON, user()))),
+        Operation::GetUser => (200, "The user", Some((JSON, user()))),
+        Operation::ReplaceUser | Operation::ChangeUser => {
+            (200, "The user as it now is", Some((JSON, user())))
+        }
+        Operation::DeleteUser => (204, "The user is deleted", None),
         Operation::ListUsers => {
             let users = ArrayBuilder::new()
                 .title(Some("Users"))
                 .items(reference("UserResponse"))
                 .max_items(usize::try_from(PAGE_LIMIT).ok());
-            let answer = ResponseBuilder::new()
-                .description("A page of users")
-                .header("Link", link());
             (
                 200,
-                answer,
-                "application/json",
-                Some(Content::new(Some(users))),
+                "A page of users",
+                Some((JSON, Content::new(Some(users)))),
             )
         }
         Operation::Read(Document::OpenApi) => {
             let any = ObjectBuilder::new().description(Some("An OpenAPI 3.1 document."));
             (
                 200,
-                page("This description"),
-                "application/json",
-                Some(Content::new(Some(any))),
+                "This description",
+                Some((JSON, Content::new(Some(any)))),
             )
         }
         Operation::Read(_) => (
             200,
-            page("The page"),
-            "text/html; charset=utf-8",
-            Some(Content::new(Some(string()))),
+            "The page",
+            Some(("text/html; charset=utf-8", Content::new(Some(string())))),
         ),
     };
-    let answer = match schema {
-        Some(content) if !head => answer.content(kind, content),
+    let answer = with_headers(
+        ResponseBuilder::new().description(description),
+        operation,
+        false,
+    );
+    let answer = match content {
+        Some((kind, content)) if !head => answer.content(kind, content),
         _ => answer,
+    };
+    let answer = if operation == Operation::CreateUser {
+        with_links(answer)
+    } else {
+        answer
     };
     (status, answer.build())
 }
 
+fn with_headers(
+    response: ResponseBuilder,
+    operation: Operation,
+    unchanged: bool,
+) -> ResponseBuilder {
+    let names: &[&str] = match operation {
+        Operation::CreateUser
+        | Operation::GetUser
+        | Operation::ReplaceUser
+        | Operation::ChangeUser => &["ETag"],
+        Operation::DeleteUser => &[],
+        Operation::ListUsers => &["Link"],
+        Operation::Read(_) if unchanged => &["ETag", "Cache-Control"],
+        Operation::Read(Document::OpenApi) => &["ETag", "Cache-Control", "X-Content-Type-Options"],
+        Operation::Read(_) => &[
+            "ETag",
+            "Cache-Control",
+            "Content-Security-Policy",
+            "X-Content-Type-Options",
+        ],
+    };
+    names.iter().fold(response, |response, name| {
+        response.header(*name, header(name))
+    })
+}
+
+fn header(name: &str) -> Header {
+    let (schema, description) = match name {
+        "ETag" => (
+            string().pattern(Some("^\"[^\"]+\"$")),
+            "Changes whenever what is served changes.",
+        ),
+        "Link" => (
+            string(),
+            "`<address of the next page>; rel=\"next\"`, where there is one.",
+        ),
+        "Cache-Control" => (string(), "Whether it may be used again without asking."),
+        "Content-Security-Policy" => (string(), "What the page may load and do."),
+        "X-Content-Type-Options" => (
+            string().enum_values(Some(["nosniff"])),
+            "The content type is what it says.",
+        ),
+        other => panic!("nothing is known of the header {other}"),
+    };
+    HeaderBuilder::new()
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
 /// What can be done with a new user.
-fn links(response: ResponseBuilder, operation: Operation, head: bool) -> ResponseBuilder {
-    if operation != Operation::CreateUser || head {
-        return response;
-    }
+fn with_links(response: ResponseBuilder) -> ResponseBuilder {
     [
         ("GetUser", Method::Get, Operation::GetUser),
         ("ReplaceUser", Method::Put, Operation::ReplaceUser),
@@ -305,22 +324,6 @@ fn to(method: Method, operation: Operation) -> Link {
     LinkBuilder::new()
         .operation_id(operation_id(method, USER, about(operation).function))
         .parameter("user_id", "$response.body#/id")
-        .build()
-}
-
-fn etag() -> Header {
-    HeaderBuilder::new()
-        .description(Some("Changes whenever what is served changes."))
-        .schema(Some(string().pattern(Some("^\"[^\"]+\"$"))))
-        .build()
-}
-
-fn link() -> Header {
-    HeaderBuilder::new()
-        .description(Some(
-            "`<address of the next page>; rel=\"next\"`, where there is one.",
-        ))
-        .schema(Some(string()))
         .build()
 }
 

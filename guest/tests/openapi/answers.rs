@@ -1,0 +1,305 @@
+//! The description is held against the service: it is asked everything there is to ask, over databases that do everything
+//! there is to do, and every status, header and body it answers with has to be described; and every status that is described
+//! has to come, but for those that are not the component's to give.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+use usher_guest::database::{
+    Database, Dialect, Error, Param, Refusal, Rows, Statements, Transaction, Value,
+};
+use usher_guest::http::{BODY_LIMIT, BodyError, Method, Request, Response};
+use usher_guest::routes::Route;
+use usher_guest::{ROUTES, sql};
+
+use super::{describe, is_part_of_a_page};
+
+/// What whoever receives a request may answer in the component's place.
+const NOT_THE_COMPONENTS: [u16; 7] = [400, 408, 414, 431, 500, 503, 504];
+
+#[derive(Clone)]
+struct Asked<'a> {
+    method: Method,
+    target: String,
+    headers: Vec<(&'a str, &'a str)>,
+    body: Vec<u8>,
+}
+
+impl Request for Asked<'_> {
+    fn method(&self) -> Method {
+        self.method
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        let (_, value) = self.headers.iter().find(|(header, _)| *header == name)?;
+        Some(value.as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    fn authority(&self) -> Option<String> {
+        Some("users.example".into())
+    }
+
+    fn body(&self) -> Result<Vec<u8>, BodyError> {
+        if self.body.len() > BODY_LIMIT {
+            Err(BodyError::TooLarge)
+        } else {
+            Ok(self.body.clone())
+        }
+    }
+}
+
+/// A database that gives the same answer to every statement it could give it to.
+struct Always(Result<Rows, Error>);
+
+impl Statements for Always {
+    fn query(&self, statement: &str, _: &[Param<'_>]) -> Result<Rows, Error> {
+        match &self.0 {
+            Ok(rows) if rows.is_empty() && statement == sql::VERSION => {
+                Ok(vec![vec![Value::Integer(3)]])
+            }
+            // Only what stores an address can meet another.
+            Err(Error::Refused(_)) if ![sql::CREATE, sql::UPDATE].contains(&statement) => {
+                Ok(Vec::new())
+            }
+            answer => answer.clone(),
+        }
+    }
+
+    fn execute(&self, _: &str, _: &[Param<'_>]) -> Result<u64, Error> {
+        self.0.clone().map(|rows| rows.len() as u64)
+    }
+}
+
+impl Database for Always {
+    type Transaction = Self;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    fn begin(&self) -> Result<Self, Error> {
+        self.0.clone().map(|rows| Self(Ok(rows)))
+    }
+}
+
+impl Transaction for Always {
+    fn commit(self) -> Result<(), Error> {
+        self.0.map(drop)
+    }
+}
+
+fn databases() -> Vec<Always> {
+    let refusal = |constraint: &str| {
+        Error::Refused(Refusal {
+            unique_violation: true,
+            code: "23505".into(),
+            message: "duplicate key".into(),
+            constraint: Some(constraint.into()),
+        })
+    };
+    let row = |id| {
+        vec![
+            Value::Integer(id),
+            Value::Text("Ann".into()),
+            Value::Text("ann@example.com".into()),
+            Value::Integer(3),
+        ]
+    };
+    let mut databases = vec![
+        Always(Ok(Vec::new())),
+        Always(Ok(vec![row(1)])),
+        Always(Ok(vec![row(1), row(2)])),
+    ];
+    let errors = [
+        Error::Unavailable(String::new()),
+        Error::Overloaded,
+        Error::Timeout,
+        Error::InDoubt,
+        Error::Denied(String::new()),
+        Error::Invalid(String::new()),
+        Error::TooLarge(1),
+        refusal("users_email_key"),
+        refusal("another"),
+    ];
+    databases.extend(errors.into_iter().map(|error| Always(Err(error))));
+    databases
+}
+
+fn requests(method: Method, path: &str) -> Vec<Asked<'static>> {
+    let valid = Asked {
+        method,
+        target: path.replace("{user_id}", "1"),
+        headers: vec![("content-type", "application/json")],
+        body: br#"{"name":"Ann","email":"ann@example.com"}"#.to_vec(),
+    };
+    let targets = [
+        path.replace("{user_id}", "one"),
+        format!("{}?limit=1", valid.target),
+        format!("{}?limit=0&email=no", valid.target),
+    ];
+    let bodies: [&[u8]; 6] = [
+        b"",
+        b"{}",
+        b"no",
+        b"[]",
+        b"{\"name\":1}",
+        &[b'{', 0xFF, b'}'],
+    ];
+    let headers = [
+        ("if-match", "\"3\""),
+        ("if-match", "\"4\""),
+        ("if-match", "\"4\", \"5\""),
+        ("if-none-match", "\"3\""),
+        ("if-none-match", "*"),
+    ];
+    let mut requests = vec![
+        valid.clone(),
+        Asked {
+            body: vec![b' '; BODY_LIMIT + 1],
+            ..valid.clone()
+        },
+    ];
+    requests.extend(targets.into_iter().map(|target| Asked {
+        target,
+        ..valid.clone()
+    }));
+    requests.extend(bodies.into_iter().map(|body| Asked {
+        body: body.to_vec(),
+        ..valid.clone()
+    }));
+    requests.extend(headers.into_iter().map(|header| {
+        let mut headers = valid.headers.clone();
+        headers.push(header);
+        Asked {
+            headers,
+            ..valid.clone()
+        }
+    }));
+    requests
+}
+
+#[test]
+fn every_answer_is_described_and_every_described_one_is_given() {
+    let description = serde_json::to_value(describe()).expect("a description is JSON");
+    for &Route(method, path, operation) in &ROUTES {
+        if is_part_of_a_page(operation) {
+            continue;
+        }
+        let heads = (method == Method::Get).then_some(Method::Head);
+        for method in [method].into_iter().chain(heads) {
+            let described =
+                &description["paths"][path][method.name().to_ascii_lowercase()]["responses"];
+            let mut seen = BTreeSet::new();
+            for request in requests(method, path) {
+                for database in databases() {
+                    let answer = usher_guest::handle(&request, &database);
+                    let place =
+                        format!("{} {} -> {}", method.name(), request.target, answer.status);
+                    check(&description, described, method, &answer, &place);
+                    seen.insert(answer.status);
+                }
+            }
+            let described = described.as_object().expect("an operation has responses");
+            let described: BTreeSet<u16> = described
+                .keys()
+                .filter_map(|status| status.parse().ok())
+                .collect();
+            let missing: Vec<_> = described
+                .iter()
+                .filter(|status| !seen.contains(status) && !NOT_THE_COMPONENTS.contains(status))
+                .collect();
+            assert!(
+                missing.is_empty(),
+                "{} {path} never answers with {missing:?}",
+                method.name()
+            );
+        }
+    }
+}
+
+fn check(description: &Json, described: &Json, method: Method, answer: &Response, place: &str) {
+    let described = resolve(description, &described[answer.status.to_string()]);
+    assert!(described.is_object(), "{place} is not described");
+    for (name, value) in &answer.headers {
+        let headers = described["headers"].as_object().into_iter().flatten();
+        let (_, header) = headers
+            .into_iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .unwrap_or_else(|| panic!("{place}: {name} is not described"));
+        let value = serde_json::from_str(value)
+            .ok()
+            .filter(Json::is_number)
+            .unwrap_or_else(|| Json::from(value.as_ref()));
+        assert!(
+            fits(description, &header["schema"], &value),
+            "{place}: {name}: {value}"
+        );
+    }
+    if method == Method::Head {
+        assert!(
+            described.get("content").is_none(),
+            "{place}: an answer to HEAD has no body"
+        );
+        return;
+    }
+    let Some(kind) = answer.content_type else {
+        assert!(described.get("content").is_none(), "{place} has no body");
+        return;
+    };
+    let content = &described["content"][kind];
+    assert!(content.is_object(), "{place}: {kind} is not described");
+    let body = match kind {
+        "application/json" => serde_json::from_slice(&answer.body).expect("the body is JSON"),
+        _ => Json::from(String::from_utf8_lossy(&answer.body)),
+    };
+    assert!(
+        fits(description, &content["schema"], &body),
+        "{place}: {body}"
+    );
+}
+
+fn resolve<'d>(description: &'d Json, part: &'d Json) -> &'d Json {
+    match part["$ref"]
+        .as_str()
+        .and_then(|reference| reference.strip_prefix('#'))
+    {
+        Some(pointer) => description
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("nothing is at {pointer}")),
+        None => part,
+    }
+}
+
+/// Whether a value is as a schema says, as far as the schemas of this description say anything of what is answered.
+fn fits(description: &Json, schema: &Json, value: &Json) -> bool {
+    let schema = resolve(description, schema);
+    let list = |key: &str| schema[key].as_array().into_iter().flatten();
+    let is_of_type = match schema["type"].as_str() {
+        None => true,
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        Some(other) => panic!("a schema has the type {other}"),
+    };
+    let members = || value.as_object().into_iter().flatten();
+    let items = || value.as_array().into_iter().flatten();
+    is_of_type
+        && list("required").all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()))
+        && (schema["enum"].is_null() || list("enum").any(|known| known == value))
+        && (schema["anyOf"].is_null() || list("anyOf").any(|schema| fits(description, schema, value)))
+        && (schema["items"].is_null() || items().all(|item| fits(description, &schema["items"], item)))
+        // Stricter than JSON Schema: what is answered has no member that is not described.
+        && (schema["properties"].is_null()
+            || members().all(|(name, value)| {
+                schema["properties"].get(name).is_some_and(|schema| fits(description, schema, value))
+            }))
+}
