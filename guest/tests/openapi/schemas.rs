@@ -39,14 +39,22 @@ fn name() -> ObjectBuilder {
         .examples(["John Doe"])
 }
 
+/// Names that no mail reaches, nor any below them.
+const SPECIAL_USE: [&str; 6] = ["arpa", "invalid", "local", "localhost", "onion", "test"];
+
 /// An address, as it is taken.
 pub(crate) fn email() -> ObjectBuilder {
+    // Patterns know no case-insensitive matching: `test` is `[tT][eE][sS][tT]`.
+    let in_any_case = |c: char| format!("[{c}{}]", c.to_ascii_uppercase());
+    let refused = SPECIAL_USE.map(|name| name.chars().map(in_any_case).collect::<String>());
     string()
         .title(Some("Email"))
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
+        .pattern(Some(format!(r"^(?!.*\.({})\s*>?\s*$)", refused.join("|"))))
         .max_length(Some(2048))
         .description(Some(
-            "An address, also with a domain or local part beyond ASCII, also as `Name <address>`. It is stored normalised.",
+            "An address, also with a domain or local part beyond ASCII, also as `Name <address>`; not one under a special-use \
+             name such as `test` or `local`. It is stored normalised.",
         ))
         .examples(["john@example.com"])
 }
