@@ -335,17 +335,17 @@ fn what_was_vendored_is_what_the_checksums_say() {
             _ => path.rsplit('/').next().unwrap_or_default(),
         };
         if let Some(hash) = left.remove(file) {
-            assert_eq!(hex(&Sha256::digest(unpacked(&get(path)))), hash, "{path}");
+            assert_eq!(
+                format!("{:x}", Sha256::digest(unpacked(&get(path)))),
+                hash,
+                "{path}"
+            );
         }
     }
     assert!(
         left.is_empty(),
         "these are checked in and served nowhere: {left:?}"
     );
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
