@@ -27,9 +27,13 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
 }
 
 async fn run(kind: Kind, case: String) -> Option<String> {
-    let (app, _fresh) = app(kind).await;
+    let (app, fresh) = app(kind).await;
     let answer = app.post(&format!("/{case}"), "").await.expect("an answer");
     let text = String::from_utf8_lossy(answer.body()).into_owned();
+    drop(app);
+    if let Some(postgres) = fresh.postgres {
+        postgres.remove().await;
+    }
     (answer.status() != 200).then(|| format!("{case}: {text}"))
 }
 

@@ -200,8 +200,13 @@ async fn holds(kind: Kind) {
         }
         let source = Arc::clone(&source);
         running.spawn(async move {
-            let (app, _file, _copy) = source.app().await;
-            case.run(&app).await.err().map(|why| format!("{}/{}: {why}", case.group, case.name))
+            let (app, _file, copy) = source.app().await;
+            let failed = case.run(&app).await.err().map(|why| format!("{}/{}: {why}", case.group, case.name));
+            drop(app);
+            if let Some(copy) = copy {
+                copy.remove().await;
+            }
+            failed
         });
     }
     while let Some(done) = running.join_next().await {

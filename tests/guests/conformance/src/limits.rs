@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[
     ("transactions_over_the_limit_are_denied", transactions_over_the_limit_are_denied),
 ];
 
-const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n";
+const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
 
 fn a_result_over_the_limit_is_too_large() -> Result<(), String> {
     for _ in 0..3 {

@@ -106,7 +106,7 @@ fn what_is_no_sql_is_refused() -> Result<(), String> {
 fn what_is_not_there_is_refused() -> Result<(), String> {
     tables()?;
     refuses(query("SELECT * FROM nowhere", &[]), "42P01", "a table")?;
-    refuses(query("SELECT nothing FROM parents", &[]), "42703", "a column")?;
+    refuses(query("SELECT missing FROM parents", &[]), "42703", "a column")?;
     refuses(query("SELECT no_such_function(1)", &[]), "42883", "a function")
 }
 

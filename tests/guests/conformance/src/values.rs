@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
     ("bytes_round_trip", bytes_round_trip),
     ("uuids_round_trip", uuids_round_trip),
     ("timestamps_round_trip", timestamps_round_trip),
-    ("timestamps_beyond_the_calendar_are_refused", timestamps_beyond_the_calendar_are_refused),
+    ("timestamps_beyond_the_calendar_are_invalid", timestamps_beyond_the_calendar_are_invalid),
     ("decimals_round_trip", decimals_round_trip),
     ("decimals_with_a_thousand_digits_are_exact_or_invalid", decimals_with_a_thousand_digits_are_exact_or_invalid),
     ("what_is_no_decimal_is_invalid", what_is_no_decimal_is_invalid),
@@ -105,7 +105,7 @@ fn text_round_trips() -> Result<(), String> {
         "f",
         ["", " ", "a", "1", "007", "1e3", "true", "NULL", "it's", "\\", "$1", edges, &planes, "e\u{301}", "\u{feff}", "\r\n\t"].map(text),
     )?;
-    trip("f", text(&"ü".repeat(1 << 19)))
+    trip("f", text(&"ü".repeat((1 << 19) - 512)))
 }
 
 fn a_nul_in_text_is_invalid() -> Result<(), String> {
@@ -115,7 +115,7 @@ fn a_nul_in_text_is_invalid() -> Result<(), String> {
 
 fn bytes_round_trip() -> Result<(), String> {
     let all: Vec<u8> = (0..=255).collect();
-    trips("g", [vec![], vec![0], all, b"text".to_vec(), vec![0xff; 1 << 20]].map(Value::Bytes))
+    trips("g", [vec![], vec![0], all, b"text".to_vec(), vec![0xff; (1 << 20) - 1024]].map(Value::Bytes))
 }
 
 fn uuids_round_trip() -> Result<(), String> {
@@ -128,15 +128,16 @@ fn timestamps_round_trip() -> Result<(), String> {
     trips("i", [0, 1, -1, 1_795_000_000_000_000, -719_162 * DAY, 2_932_896 * DAY, 106_751_990 * DAY].map(Value::Timestamp))
 }
 
-fn timestamps_beyond_the_calendar_are_refused() -> Result<(), String> {
+fn timestamps_beyond_the_calendar_are_invalid() -> Result<(), String> {
     table()?;
+    // The last microsecond that can be said lies within PostgreSQL's calendar, the first one before it.
+    trip("i", Value::Timestamp(i64::MAX))?;
     if !is_postgres() {
         // SQLite keeps microseconds, and has no calendar to leave.
-        return [i64::MAX, i64::MIN].into_iter().try_for_each(|end| trip("i", Value::Timestamp(end)));
+        return trip("i", Value::Timestamp(i64::MIN));
     }
-    let insert = "INSERT INTO kinds (i) VALUES ($1)";
-    refuses(execute(insert, &[Value::Timestamp(i64::MAX)]), "22008", "the far future")?;
-    fails(execute(insert, &[Value::Timestamp(i64::MIN)]), "invalid", "the far past")
+    fails(execute("INSERT INTO kinds (i) VALUES ($1)", &[Value::Timestamp(i64::MIN)]), "invalid", "the far past")?;
+    refuses(execute("INSERT INTO kinds (i) VALUES ($1)", &[Value::Timestamp(-220_000_000_000_000_000)]), "22008", "before 4713 BC")
 }
 
 fn decimals_round_trip() -> Result<(), String> {
