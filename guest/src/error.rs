@@ -11,6 +11,8 @@ pub enum Error {
     NoRoute,
     /// The path has routes, for these methods only.
     MethodNotAllowed(String),
+    /// The client refuses the one encoding there is.
+    NotAcceptable,
     /// The body is over the limit.
     BodyTooLarge,
     /// The body did not arrive whole, or is no text.
@@ -55,6 +57,9 @@ impl From<Error> for Response {
             Error::NoRoute => detail(404, r#"{"detail":"Not Found"}"#),
             Error::MethodNotAllowed(allow) => {
                 detail(405, r#"{"detail":"Method Not Allowed"}"#).with("allow", allow)
+            }
+            Error::NotAcceptable => {
+                detail(406, r#"{"detail":"Not Acceptable: this document is gzip-encoded"}"#)
             }
             Error::BodyTooLarge => detail(413, r#"{"detail":"Content Too Large"}"#),
             Error::UnreadableBody => {

@@ -9,26 +9,38 @@
 //! | [`routes`] | which route a request is for, redirects, 405, and each operation's answer |
 //! | [`validation`] | what clients may send: bodies, ids, names, email addresses, queries |
 //! | [`users`] | what can be done with users |
+//! | [`documents`] | the description of all this, and the pages that show it |
 //! | [`sql`] | the statements that do it |
 //! | [`error`] | the answer to whatever goes wrong |
 //! | [`migrations`] | the schema's history, and bringing a database up to date |
 //! | [`http`], [`database`] | the outside world, as far as the above needs it |
 //! | `component` | the component's boundary, compiled for WebAssembly only: all else also runs, and is tested, natively |
 
+use documents::Document;
 use routes::{Operation, Route};
 use http::Method::{Delete, Get, Patch, Post, Put};
 
 /// Everything that is served. `GET` includes `HEAD`; where two routes fit a request the first one wins.
-pub static ROUTES: [Route; 6] = [
+pub static ROUTES: [Route; 15] = [
     Route(Post, "/users/", Operation::CreateUser),
     Route(Get, "/users/{user_id}", Operation::GetUser),
     Route(Put, "/users/{user_id}", Operation::ReplaceUser),
     Route(Patch, "/users/{user_id}", Operation::ChangeUser),
     Route(Delete, "/users/{user_id}", Operation::DeleteUser),
     Route(Get, "/users/", Operation::ListUsers),
+    Route(Get, "/openapi.json", Operation::Read(Document::OpenApi)),
+    Route(Get, "/docs", Operation::Read(Document::SwaggerUi)),
+    Route(Get, "/docs/swagger-ui.css", Operation::Read(Document::SwaggerUiStyle)),
+    Route(Get, "/docs/swagger-ui-bundle.js", Operation::Read(Document::SwaggerUiScript)),
+    Route(Get, "/docs/init.js", Operation::Read(Document::SwaggerUiStart)),
+    Route(Get, "/docs/oauth2-redirect", Operation::Read(Document::OAuth2Redirect)),
+    Route(Get, "/docs/oauth2-redirect.js", Operation::Read(Document::OAuth2RedirectScript)),
+    Route(Get, "/redoc", Operation::Read(Document::ReDoc)),
+    Route(Get, "/redoc/redoc.standalone.js", Operation::Read(Document::ReDocScript)),
 ];
 
 pub mod database;
+pub mod documents;
 pub mod error;
 pub mod http;
 pub mod migrations;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::database::Database;
+use crate::documents::{self, Document};
 use crate::error::Error;
 use crate::http::{Method, Request, Response};
 use crate::users::{self, Expected, User};
@@ -29,6 +30,8 @@ pub enum Operation {
     DeleteUser,
     /// Gives a page of users.
     ListUsers,
+    /// Gives a document.
+    Read(Document),
 }
 
 /// Answers a request.
@@ -170,6 +173,7 @@ fn run(
             Ok(Response::empty(204))
         }
         Operation::ListUsers => list(database, query),
+        Operation::Read(document) => documents::give(document, request),
     }
 }
 

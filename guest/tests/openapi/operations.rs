@@ -1,0 +1,251 @@
+//! The operations: who calls one, with what, and what comes of it.
+
+use usher_guest::documents::Document;
+use usher_guest::http::Method;
+use usher_guest::routes::Operation;
+use usher_guest::users::PAGE_LIMIT;
+use utoipa::openapi::content::Content;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::link::{Link, LinkBuilder};
+use utoipa::openapi::path::{self, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
+use utoipa::openapi::{Ref, Required};
+
+use super::failures::{Failure, Part};
+use super::schemas::{email, integer, reference, string};
+
+const USER: &str = "/users/{user_id}";
+
+/// Describes one operation, or where the method is `HEAD` what of it is left.
+pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path::Operation {
+    let About { function, tag, summary, description } = about(operation);
+    let head = method == Method::Head;
+    let mut described = OperationBuilder::new()
+        .tag(tag)
+        .summary(Some(if head { format!("{summary}, headers alone") } else { summary.into() }))
+        .description(description)
+        .operation_id(Some(operation_id(method, path, function)));
+    for parameter in parameters(operation) {
+        described = described.parameter(parameter);
+    }
+    if let Some(schema) = body(operation) {
+        let body = RequestBodyBuilder::new()
+            .required(Some(Required::True))
+            .content("application/json", Content::new(Some(reference(schema))));
+        described = described.request_body(Some(body.build()));
+    }
+    let (status, answer) = success(operation, head);
+    described = described.response(status.to_string(), answer);
+    if has_tag(operation) && matches!(method, Method::Get | Method::Head) {
+        let unchanged = ResponseBuilder::new()
+            .description("The client has it already, as `If-None-Match` says")
+            .header("ETag", etag());
+        described = described.response("304", unchanged.build());
+    }
+    for failure in failures(operation) {
+        let status = failure.status().to_string();
+        described = if head {
+            described.response(status, failure.response().build())
+        } else {
+            described.response(status, Ref::from_response_name(failure.about().0))
+        };
+    }
+    described.build()
+}
+
+/// As FastAPI makes it from a function's name.
+fn operation_id(method: Method, path: &str, function: &str) -> String {
+    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let path: String = path.chars().map(word).collect();
+    format!("{function}{path}_{}", method.name().to_ascii_lowercase())
+}
+
+struct About {
+    /// The first two are those of the old service, the others named in their manner.
+    function: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    description: Option<&'static str>,
+}
+
+fn about(operation: Operation) -> About {
+    let users = |function, summary, description| About { function, tag: "users", summary, description };
+    let documentation = |function, summary| About { function, tag: "documentation", summary, description: None };
+    match operation {
+        Operation::CreateUser => users("create_user_route", "Create a user", None),
+        Operation::GetUser => users("get_user_route", "Get a user", None),
+        Operation::ReplaceUser => users("replace_user_route", "Replace a user's name and email", None),
+        Operation::ChangeUser => users(
+            "update_user_route",
+            "Change a user's name or email",
+            Some("What is not given stays as it is. At least one of the two has to be given."),
+        ),
+        Operation::DeleteUser => users("delete_user_route", "Delete a user", None),
+        Operation::ListUsers => users(
+            "list_users_route",
+            "List users",
+            Some("A page of users by ascending id. Where there are more, `Link` says where."),
+        ),
+        Operation::Read(Document::OpenApi) => documentation("openapi", "Get this description"),
+        Operation::Read(Document::SwaggerUi) => documentation("swagger_ui_html", "Get the page of Swagger UI"),
+        Operation::Read(Document::ReDoc) => documentation("redoc_html", "Get the page of ReDoc"),
+        Operation::Read(other) => panic!("{other:?} is a part of a page"),
+    }
+}
+
+fn parameters(operation: Operation) -> Vec<Parameter> {
+    match operation {
+        Operation::CreateUser => Vec::new(),
+        Operation::GetUser => vec![user_id(), if_none_match()],
+        Operation::ReplaceUser | Operation::ChangeUser | Operation::DeleteUser => vec![user_id(), if_match()],
+        Operation::ListUsers => vec![
+            parameter("limit", ParameterIn::Query, "At most this many users.")
+                .schema(Some(
+                    integer()
+                        .title(Some("Limit"))
+                        .minimum(Some(1))
+                        .maximum(Some(PAGE_LIMIT))
+                        .default(Some(100.into())),
+                ))
+                .build(),
+            parameter("after", ParameterIn::Query, "Only users with a greater id.")
+                .schema(Some(integer().title(Some("After")).default(Some(0.into()))))
+                .build(),
+            parameter("email", ParameterIn::Query, "Only the user with this address, which is normalised first.")
+                .schema(Some(email()))
+                .build(),
+        ],
+        Operation::Read(_) => vec![if_none_match()],
+    }
+}
+
+fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuilder {
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    ParameterBuilder::new().name(name).parameter_in(place).required(required).description(Some(description))
+}
+
+fn user_id() -> Parameter {
+    parameter("user_id", ParameterIn::Path, "The user's id.")
+        .schema(Some(integer().title(Some("User Id"))))
+        .build()
+}
+
+fn if_match() -> Parameter {
+    parameter("If-Match", ParameterIn::Header, "Go ahead only if the user's `ETag` is one of these, or on `*` if there is a user.")
+        .schema(Some(string()))
+        .build()
+}
+
+fn if_none_match() -> Parameter {
+    parameter("If-None-Match", ParameterIn::Header, "Answer 304 if the `ETag` is one of these.")
+        .schema(Some(string()))
+        .build()
+}
+
+fn body(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::CreateUser | Operation::ReplaceUser => Some("UserCreate"),
+        Operation::ChangeUser => Some("UserUpdate"),
+        Operation::GetUser | Operation::DeleteUser | Operation::ListUsers | Operation::Read(_) => None,
+    }
+}
+
+/// Whether what is read has an entity tag.
+fn has_tag(operation: Operation) -> bool {
+    matches!(operation, Operation::GetUser | Operation::Read(_))
+}
+
+fn success(operation: Operation, head: bool) -> (u16, Response) {
+    let user = |description: &str| {
+        links(ResponseBuilder::new().description(description).header("ETag", etag()), operation, head)
+    };
+    let page = |description: &str| ResponseBuilder::new().description(description).header("ETag", etag());
+    let (status, answer, kind, schema) = match operation {
+        Operation::CreateUser => (200, user("The new user"), "application/json", Some(Content::new(Some(reference("UserResponse"))))),
+        Operation::GetUser => (200, user("The user"), "application/json", Some(Content::new(Some(reference("UserResponse"))))),
+        Operation::ReplaceUser | Operation::ChangeUser => {
+            (200, user("The user as it now is"), "application/json", Some(Content::new(Some(reference("UserResponse")))))
+        }
+        Operation::DeleteUser => (204, ResponseBuilder::new().description("The user is deleted"), "", None),
+        Operation::ListUsers => {
+            let users = ArrayBuilder::new()
+                .title(Some("Users"))
+                .items(reference("UserResponse"))
+                .max_items(usize::try_from(PAGE_LIMIT).ok());
+            let answer = ResponseBuilder::new().description("A page of users").header("Link", link());
+            (200, answer, "application/json", Some(Content::new(Some(users))))
+        }
+        Operation::Read(Document::OpenApi) => {
+            let any = ObjectBuilder::new().description(Some("An OpenAPI 3.1 document."));
+            (200, page("This description"), "application/json", Some(Content::new(Some(any))))
+        }
+        Operation::Read(_) => (200, page("The page"), "text/html; charset=utf-8", Some(Content::new(Some(string())))),
+    };
+    let answer = match schema {
+        Some(content) if !head => answer.content(kind, content),
+        _ => answer,
+    };
+    (status, answer.build())
+}
+
+/// What can be done with a new user.
+fn links(response: ResponseBuilder, operation: Operation, head: bool) -> ResponseBuilder {
+    if operation != Operation::CreateUser || head {
+        return response;
+    }
+    [
+        ("GetUser", Method::Get, Operation::GetUser),
+        ("ReplaceUser", Method::Put, Operation::ReplaceUser),
+        ("ChangeUser", Method::Patch, Operation::ChangeUser),
+        ("DeleteUser", Method::Delete, Operation::DeleteUser),
+    ]
+    .into_iter()
+    .fold(response, |response, (name, method, operation)| response.link(name, to(method, operation)))
+}
+
+fn to(method: Method, operation: Operation) -> Link {
+    LinkBuilder::new()
+        .operation_id(operation_id(method, USER, about(operation).function))
+        .parameter("user_id", "$response.body#/id")
+        .build()
+}
+
+fn etag() -> Header {
+    HeaderBuilder::new()
+        .description(Some("Changes whenever what is served changes."))
+        .schema(Some(string().pattern(Some("^\"[^\"]+\"$"))))
+        .build()
+}
+
+fn link() -> Header {
+    HeaderBuilder::new()
+        .description(Some("`<address of the next page>; rel=\"next\"`, where there is one."))
+        .schema(Some(string()))
+        .build()
+}
+
+fn failures(operation: Operation) -> Vec<Failure> {
+    use Failure as F;
+    let mut failures = vec![F::BadRequest];
+    failures.extend_from_slice(match operation {
+        Operation::CreateUser => &[F::RequestTimeout, F::EmailTaken, F::BodyTooLarge, F::Invalid(Part::Body)],
+        Operation::GetUser => &[F::UserNotFound, F::Invalid(Part::Path)],
+        Operation::ReplaceUser | Operation::ChangeUser => &[
+            F::UserNotFound,
+            F::RequestTimeout,
+            F::EmailTaken,
+            F::Stale,
+            F::BodyTooLarge,
+            F::Invalid(Part::PathAndBody),
+        ],
+        Operation::DeleteUser => &[F::UserNotFound, F::Stale, F::Invalid(Part::Path)],
+        Operation::ListUsers => &[F::Invalid(Part::Query)],
+        Operation::Read(_) => &[],
+    });
+    let writes = !matches!(operation, Operation::GetUser | Operation::ListUsers | Operation::Read(_));
+    let unavailable = if writes { F::UnavailableOrInDoubt } else { F::Unavailable };
+    failures.extend([F::TargetTooLong, F::HeadersTooLarge, F::Internal, unavailable, F::Timeout]);
+    failures
+}
