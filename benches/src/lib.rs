@@ -3,11 +3,13 @@
 //! | program | what it is |
 //! |---|---|
 //! | `native` | the user service without a sandbox, once idiomatic and once at its best: [`native`] |
+//! | `load` | sends requests to any server and says how long they took: [`load`] |
 //!
 //! ```text
 //! cargo build --profile bench-native -p usher-benches --bins
 //! ```
 
+pub mod load;
 pub mod native;
 
 /// What ends a program, in words for whoever started it.
