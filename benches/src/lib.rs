@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `native` | the user service without a sandbox, once idiomatic and once at its best: [`native`] |
 //! | `load` | sends requests to any server and says how long they took: [`load`] |
+//! | `compare` | starts servers, loads them in turns and prints one table: [`compare`] |
 //!
 //! ```text
 //! cargo build --profile bench-native -p usher-benches --bins
 //! ```
 
+pub mod compare;
 pub mod load;
 pub mod native;
 

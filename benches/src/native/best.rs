@@ -1,4 +1,4 @@
-//! A thread per core with a runtime, a listener and a database connection of its own: the kernel deals out connections, and
+//! A thread per core with a runtime, a listener and database connections of its own: the kernel deals out connections, and
 //! nothing a request touches is shared with another core.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::memory::Memory;
 use super::shared::{Shared, make_table};
-use super::{Database, announce, routes};
+use super::{CONNECTIONS, Database, announce, routes};
 use crate::Error;
 
 /// How many connections may wait to be accepted, as in the standard library.
@@ -29,11 +29,14 @@ pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Er
         }
         Database::Memory => Place::Memory(Memory::open()?),
     };
+    let number = std::thread::available_parallelism()?.get();
     let mut cores = Vec::new();
-    for _ in 0..std::thread::available_parallelism()?.get() {
+    for _ in 0..number {
         let runtime = new_runtime()?;
         let app = match &place {
-            Place::Postgres(config) => routes::router(runtime.block_on(Shared::open(config))?),
+            Place::Postgres(config) => {
+                routes::router(runtime.block_on(Shared::open(config, CONNECTIONS / number))?)
+            }
             Place::Memory(memory) => routes::router(memory.clone()),
         };
         let listener = runtime.block_on(async { bind(listen) })?;

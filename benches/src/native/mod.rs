@@ -12,10 +12,10 @@
 //! | [`failure`] | the answer to whatever goes wrong |
 //! | [`store`] | what a database has to do |
 //! | [`pool`] | PostgreSQL as such services are written: a pool of 16 |
-//! | [`shared`] | PostgreSQL at its best: one connection per core, on which statements are pipelined |
+//! | [`shared`] | PostgreSQL at its best: a few connections per core, on which statements are pipelined |
 //! | [`memory`] | SQLite in memory |
 //! | [`idiomatic`] | one runtime with a thread per core, `axum::serve` |
-//! | [`best`] | a runtime, a listener and a database connection per core, nothing shared |
+//! | [`best`] | a runtime, a listener and database connections per core, nothing shared |
 
 mod best;
 mod failure;
@@ -29,6 +29,8 @@ mod store;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+
+pub(crate) use store::POSTGRES_SCHEMA;
 
 use crate::Error;
 
@@ -77,6 +79,9 @@ pub fn serve(style: Style, listen: SocketAddr, database: Database) -> Result<(),
         Style::Best => best::serve(listen, database),
     }
 }
+
+/// How many connections to PostgreSQL the service has in all.
+const CONNECTIONS: usize = 16;
 
 /// What whoever started the program waits for.
 fn announce(address: SocketAddr) {

@@ -4,13 +4,11 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio_postgres::{Config, NoTls};
 use usher_guest::sql;
 
+use super::CONNECTIONS;
 use super::failure::Failure;
 use super::request::{NewUser, Page};
 use super::store::{POSTGRES_SCHEMA, Store, User};
 use crate::Error;
-
-/// As many connections as Usher is measured with.
-const CONNECTIONS: usize = 16;
 
 impl Store for Pool {
     async fn create(&self, user: &NewUser) -> Result<User, Failure> {

@@ -1,7 +1,11 @@
-//! PostgreSQL through one connection that many requests share: a statement is sent without waiting for the answers to those
+//! PostgreSQL through connections that many requests share: a statement is sent without waiting for the answers to those
 //! before it, so that one write and one read serve a batch.
+//!
+//! One connection is best for reads. Not for writes: each waits for the disk before the next one on its connection begins,
+//! whereas PostgreSQL lets those on different connections wait together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio_postgres::{Client, Config, NoTls, Statement};
 use usher_guest::sql;
@@ -11,28 +15,50 @@ use super::request::{NewUser, Page};
 use super::store::{POSTGRES_SCHEMA, Store, User};
 use crate::Error;
 
-/// A connection and what was prepared on it.
+/// The connections of a core and what was prepared on them.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Parts>);
+pub(super) struct Shared(Arc<Connections>);
 
-struct Parts {
+struct Connections {
+    reader: Reader,
+    /// Taken in turns.
+    writers: Vec<Writer>,
+    turn: AtomicUsize,
+}
+
+struct Reader {
     client: Client,
-    create: Statement,
     get: Statement,
     list: Statement,
     list_by_email: Statement,
 }
 
+struct Writer {
+    client: Client,
+    create: Statement,
+}
+
 impl Shared {
-    /// Connects, and serves the connection on the runtime this is called on.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
+    /// Makes so many connections, one of them for reads, and serves them on the runtime this is called on.
+    pub(super) async fn open(config: &Config, connections: usize) -> Result<Self, Error> {
         let client = connect(config).await?;
-        Ok(Self(Arc::new(Parts {
-            create: client.prepare(sql::CREATE).await?,
+        let reader = Reader {
             get: client.prepare(sql::GET).await?,
             list: client.prepare(sql::LIST).await?,
             list_by_email: client.prepare(sql::LIST_BY_EMAIL).await?,
             client,
+        };
+        let mut writers = Vec::new();
+        for _ in 1..connections.max(2) {
+            let client = connect(config).await?;
+            let create = client.prepare(sql::CREATE).await?;
+            writers.push(Writer { client, create });
+        }
+        let turn = AtomicUsize::new(0);
+        Ok(Self(Arc::new(Connections {
+            reader,
+            writers,
+            turn,
         })))
     }
 }
@@ -57,7 +83,9 @@ async fn connect(config: &Config) -> Result<Client, Error> {
 
 impl Store for Shared {
     async fn create(&self, user: &NewUser) -> Result<User, Failure> {
-        let Parts { client, create, .. } = &*self.0;
+        let Connections { writers, turn, .. } = &*self.0;
+        let turn = turn.fetch_add(1, Relaxed) % writers.len().max(1);
+        let Writer { client, create } = writers.get(turn).ok_or(Failure::Unavailable)?;
         Ok(client
             .query_one(create, &[&user.name, &user.email])
             .await?
@@ -65,18 +93,18 @@ impl Store for Shared {
     }
 
     async fn get(&self, id: i64) -> Result<User, Failure> {
-        let Parts { client, get, .. } = &*self.0;
+        let Reader { client, get, .. } = &self.0.reader;
         let row = client.query_opt(get, &[&id]).await?;
         Ok(row.ok_or(Failure::NotFound)?.try_into()?)
     }
 
     async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {
-        let Parts {
+        let Reader {
             client,
             list,
             list_by_email,
             ..
-        } = &*self.0;
+        } = &self.0.reader;
         let limit = page.limit + 1;
         let rows = match &page.email {
             Some(email) => {

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::request::{NewUser, Page};
 
 /// The table, as Usher makes it on PostgreSQL; changes nothing where it is there already.
-pub(super) const POSTGRES_SCHEMA: &str =
+pub(crate) const POSTGRES_SCHEMA: &str =
     include_str!("../../../guest/migrations/postgres/0001_users.sql");
 
 /// The table, as Usher makes it on SQLite.
