@@ -123,8 +123,8 @@ impl Contestant {
     /// # Errors
     /// If it cannot be started.
     pub fn start(&self, programs: &Programs, database: &str) -> Result<Server, Error> {
-        let listen = ["--listen", "127.0.0.1:0", "--database", database];
-        let (command, ready) = match self {
+        let listen = ["--listen", "127.0.0.1:0"];
+        let (mut command, ready) = match self {
             Self::Idiomatic | Self::Best => {
                 let style = if *self == Self::Best {
                     "best"
@@ -180,6 +180,10 @@ impl Contestant {
                 (other.command(address, database)?, Ready::At(address))
             }
         };
+        if !matches!(self, Self::FastApi) {
+            // Not as an argument, which everybody on the machine can read.
+            command.env("DATABASE_URL", database);
+        }
         Server::start(command, ready).map_err(|error| format!("{}: {error}", self.name()).into())
     }
 }

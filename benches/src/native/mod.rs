@@ -7,15 +7,15 @@
 //!
 //! | module | what it decides |
 //! |---|---|
-//! | [`routes`] | which request gets which answer; the same for every style and database |
-//! | [`request`] | what clients may send |
-//! | [`failure`] | the answer to whatever goes wrong |
-//! | [`store`] | what a database has to do |
-//! | [`pool`] | PostgreSQL as such services are written: a pool of 16 |
-//! | [`shared`] | PostgreSQL at its best: a few connections per core, on which statements are pipelined |
-//! | [`memory`] | SQLite in memory |
-//! | [`idiomatic`] | one runtime with a thread per core, `axum::serve` |
-//! | [`best`] | a runtime, a listener and database connections per core, nothing shared |
+//! | `routes` | which request gets which answer; the same for every style and database |
+//! | `request` | what clients may send |
+//! | `failure` | the answer to whatever goes wrong |
+//! | `store` | what a database has to do |
+//! | `pool` | PostgreSQL as such services are written: a pool of 16 |
+//! | `shared` | PostgreSQL at its best: a few connections per core, on which statements are pipelined |
+//! | `memory` | SQLite in memory |
+//! | `idiomatic` | one runtime with a thread per core, `axum::serve` |
+//! | `best` | a runtime, a listener and database connections per core, nothing shared |
 
 mod best;
 mod failure;

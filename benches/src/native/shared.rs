@@ -21,9 +21,7 @@ pub(super) struct Shared(Arc<Connections>);
 
 struct Connections {
     reader: Reader,
-    /// Taken in turns.
     writers: Vec<Writer>,
-    turn: AtomicUsize,
 }
 
 struct Reader {
@@ -36,6 +34,24 @@ struct Reader {
 struct Writer {
     client: Client,
     create: Statement,
+    /// How many statements are under way on it.
+    busy: AtomicUsize,
+}
+
+/// A statement that is under way.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Shared {
@@ -52,14 +68,13 @@ impl Shared {
         for _ in 1..connections.max(2) {
             let client = connect(config).await?;
             let create = client.prepare(sql::CREATE).await?;
-            writers.push(Writer { client, create });
+            writers.push(Writer {
+                client,
+                create,
+                busy: AtomicUsize::new(0),
+            });
         }
-        let turn = AtomicUsize::new(0);
-        Ok(Self(Arc::new(Connections {
-            reader,
-            writers,
-            turn,
-        })))
+        Ok(Self(Arc::new(Connections { reader, writers })))
     }
 }
 
@@ -83,9 +98,18 @@ async fn connect(config: &Config) -> Result<Client, Error> {
 
 impl Store for Shared {
     async fn create(&self, user: &NewUser) -> Result<User, Failure> {
-        let Connections { writers, turn, .. } = &*self.0;
-        let turn = turn.fetch_add(1, Relaxed) % writers.len().max(1);
-        let Writer { client, create } = writers.get(turn).ok_or(Failure::Unavailable)?;
+        // The one with the shortest queue.
+        let writer = self
+            .0
+            .writers
+            .iter()
+            .min_by_key(|writer| writer.busy.load(Relaxed));
+        let Writer {
+            client,
+            create,
+            busy,
+        } = writer.ok_or(Failure::Unavailable)?;
+        let _busy = Busy::begin(busy);
         Ok(client
             .query_one(create, &[&user.name, &user.email])
             .await?
