@@ -12,11 +12,14 @@ mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
         world: "usher:service/service",
-        ownership: Borrowing { duplicate_if_necessary: true },
         generate_all,
     });
     use super::Component;
     export!(Component);
 }
+
+mod database;
+mod http;
+mod typed;
 
 struct Component;

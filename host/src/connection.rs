@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::instances::{CallError, GuestBody, Instances};
 use crate::telemetry::Counters;
+use crate::wire::Wire;
 
 /// What a client may ask of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ where
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head)
         .serve_connection(
-            TokioIo::new(io),
+            TokioIo::new(Wire::new(io)),
             service_fn(move |request| {
                 let service = Arc::clone(&service);
                 async move { Ok::<_, Infallible>(service.answer(request).await) }
@@ -85,6 +86,11 @@ impl Service {
     {
         let (mut head, body) = request.into_parts();
         check_host(&mut head)?;
+        // The library stops reading a head somewhere beyond the limit, by its buffers' sizes.
+        let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        if fields.sum::<usize>() > self.limits.head {
+            return Err(Refusal::LargeHead);
+        }
         let body = if body.is_end_stream() {
             Bytes::new()
         } else {
@@ -136,6 +142,7 @@ where
 #[derive(Debug)]
 enum Refusal {
     Host,
+    LargeHead,
     LargeBody,
     SlowBody,
     BrokenBody,
@@ -146,6 +153,9 @@ impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
         let (status, detail, close) = match refusal {
             Refusal::Host => (StatusCode::BAD_REQUEST, "Missing or invalid Host header", true),
+            Refusal::LargeHead => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", true)
+            }
             Refusal::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large", true),
             Refusal::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request body took too long", true),
             Refusal::BrokenBody => (StatusCode::BAD_REQUEST, "There was an error parsing the body", true),

@@ -4,6 +4,7 @@
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Result};
 
 /// An engine that only compiles, for `target` or for this machine.
+#[allow(dead_code, reason = "the build script's half: see build.rs")]
 pub fn compiler(target: Option<&str>) -> Result<Engine> {
     let mut config = settings();
     if let Some(target) = target {

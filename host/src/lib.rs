@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`cli`], [`config`] | what can be asked of the program, with defaults and units |
 //! | [`server`], `shutdown` | the process's life: start, accept, drain |
-//! | `worker`, [`connection`] | one core; one client connection and the answers that are the host's own |
+//! | `worker`, [`connection`], `wire` | one core; one client connection and the answers that are the host's own |
 //! | [`runtime`], `engine` | the sandbox: engine, component, what a guest may import |
 //! | [`instances`] | a request meets an instance: reuse, deadline, what happens when either fails |
 //! | [`database`] | the capability: one choke point before PostgreSQL, SQLite and scripted answers |
@@ -33,6 +33,7 @@ mod admin;
 mod engine;
 mod hooks;
 mod shutdown;
+mod wire;
 mod worker;
 
 pub use config::Config;

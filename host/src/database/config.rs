@@ -61,6 +61,7 @@ impl Config {
 
 /// The part of the command line that concerns the database.
 #[derive(Args, Debug)]
+#[group(id = "database-options")]
 pub struct Options {
     /// Connections to PostgreSQL on all cores together; a core has at least two.
     #[arg(long, env = "USHER_POOL_SIZE", value_name = "N", default_value = "16")]

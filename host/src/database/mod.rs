@@ -18,9 +18,9 @@ pub mod config;
 mod failure;
 pub mod policy;
 mod postgres;
-#[path="/tmp/stub2.rs"] pub mod scripted;
+pub mod scripted;
 pub mod session;
-#[path="/tmp/stub.rs"] mod sqlite;
+mod sqlite;
 pub mod url;
 
 use std::fmt;

@@ -1,0 +1,125 @@
+//! The service without HTTP, and its schema.
+
+use super::Component;
+use super::bindings::exports::usher::users::{migrations as migrating, users as typed};
+use super::database::Import;
+use crate::migrations::{self, Migration};
+use crate::users::{self, Changes, NewUser, PAGE_LIMIT, Page, User};
+use crate::validation::{Email, Name};
+
+impl typed::Guest for Component {
+    fn create(user: typed::NewUser) -> Result<typed::User, typed::Error> {
+        let user = parse(&user.name, &user.email)?;
+        Ok(users::create(&Import, &user)?.into())
+    }
+
+    fn get(id: i64) -> Result<typed::User, typed::Error> {
+        Ok(users::get(&Import, id)?.into())
+    }
+
+    fn list(page: typed::Page) -> Result<typed::UserPage, typed::Error> {
+        let mut faults = Vec::new();
+        if !(1..=PAGE_LIMIT).contains(&page.limit) {
+            faults.push(fault("limit", format!("must be from 1 to {PAGE_LIMIT}")));
+        }
+        let email = match page.email.as_deref().map(Email::parse).transpose() {
+            Ok(email) => email,
+            Err(reason) => {
+                faults.push(fault("email", reason.to_string()));
+                None
+            }
+        };
+        if !faults.is_empty() {
+            return Err(typed::Error::Invalid(faults));
+        }
+        let found = users::list(&Import, &Page { limit: page.limit, after: page.after, email })?;
+        Ok(typed::UserPage { users: found.users.into_iter().map(typed::User::from).collect(), more: found.more })
+    }
+
+    fn replace(id: i64, user: typed::NewUser, if_version: Option<i64>) -> Result<typed::User, typed::Error> {
+        let user = parse(&user.name, &user.email)?;
+        Ok(users::replace(&Import, id, &user, &if_version.into())?.into())
+    }
+
+    fn change(id: i64, changes: typed::Changes, if_version: Option<i64>) -> Result<typed::User, typed::Error> {
+        if changes.name.is_none() && changes.email.is_none() {
+            return Err(typed::Error::Invalid(vec![fault("name", "a name or an email must be given".into())]));
+        }
+        let name = changes.name.as_deref().map(Name::parse).transpose();
+        let email = changes.email.as_deref().map(Email::parse).transpose();
+        let (name, email) = both(name, email)?;
+        Ok(users::change(&Import, id, &Changes { name, email }, &if_version.into())?.into())
+    }
+
+    fn delete(id: i64, if_version: Option<i64>) -> Result<(), typed::Error> {
+        Ok(users::delete(&Import, id, &if_version.into())?)
+    }
+}
+
+fn parse<'a>(name: &'a str, email: &'a str) -> Result<NewUser<'a>, typed::Error> {
+    let (name, email) = both(Name::parse(name), Email::parse(email))?;
+    Ok(NewUser { name, email })
+}
+
+/// Both, or all that is wrong with them.
+fn both<N, E>(
+    name: Result<N, impl std::fmt::Display>,
+    email: Result<E, impl std::fmt::Display>,
+) -> Result<(N, E), typed::Error> {
+    match (name, email) {
+        (Ok(name), Ok(email)) => Ok((name, email)),
+        (name, email) => {
+            let name = name.err().map(|reason| fault("name", reason.to_string()));
+            let email = email.err().map(|reason| fault("email", reason.to_string()));
+            Err(typed::Error::Invalid(name.into_iter().chain(email).collect()))
+        }
+    }
+}
+
+fn fault(field: &str, message: String) -> typed::Fault {
+    typed::Fault { field: field.into(), message }
+}
+
+impl From<User> for typed::User {
+    fn from(User { id, name, email, version }: User) -> Self {
+        Self { id, name, email, version }
+    }
+}
+
+impl From<users::Error> for typed::Error {
+    fn from(error: users::Error) -> Self {
+        match error {
+            users::Error::NotFound => Self::NotFound,
+            users::Error::EmailTaken => Self::EmailTaken,
+            users::Error::Stale => Self::Stale,
+            users::Error::Unavailable => Self::Unavailable,
+            users::Error::Timeout => Self::Timeout,
+            users::Error::InDoubt => Self::InDoubt,
+            users::Error::Internal(why) => Self::Internal(why),
+        }
+    }
+}
+
+impl migrating::Guest for Component {
+    fn apply() -> Result<Vec<migrating::Migration>, migrating::Error> {
+        let applied = migrations::apply(&Import)?;
+        Ok(applied.into_iter().map(migrating::Migration::from).collect())
+    }
+}
+
+impl From<Migration> for migrating::Migration {
+    fn from(Migration { version, name }: Migration) -> Self {
+        Self { version, name }
+    }
+}
+
+impl From<migrations::Error> for migrating::Error {
+    fn from(error: migrations::Error) -> Self {
+        match error {
+            migrations::Error::Failed(migration, why) => Self::Failed((migration.into(), why)),
+            migrations::Error::Changed(migration) => Self::Changed(migration.into()),
+            migrations::Error::Unknown(migration) => Self::Unknown(migration.into()),
+            migrations::Error::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}

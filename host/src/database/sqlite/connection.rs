@@ -1,0 +1,402 @@
+//! One connection to SQLite: how it is opened, and how it runs one statement within its time.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{CachedStatement, Connection, InterruptHandle, OpenFlags};
+
+use super::error::{self, Failure};
+use super::values::{self, Kind};
+use crate::database::backend::{Budget, Statement};
+use crate::database::{Config, Error, Row, Rows, Value, failure};
+
+/// Where a database is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In this process's memory, under a name of its own.
+    Memory(String),
+    File(PathBuf),
+}
+
+impl Place {
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    /// Reads on a thread that may wait.
+    Reader,
+    /// Reads on a core's own thread, which must not wait for a lock.
+    Inline,
+}
+
+/// How often the time is looked at, in instructions of SQLite's virtual machine: some ten microseconds.
+const INSTRUCTIONS: i32 = 1000;
+
+/// Prepared statements that a connection remembers.
+const PREPARED: usize = 256;
+
+/// How long SQLite itself waits for a lock before it is asked whether there is time left.
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// What a running statement is held to; its progress handler looks here.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// In nanoseconds since [`START`].
+    until: AtomicU64,
+    /// The number of the run at hand, and the highest number of one that nobody waits for any more. So a stop that comes late
+    /// stops nobody else's run.
+    run: AtomicU64,
+    stopped: AtomicU64,
+    /// The host itself speaks: no limit, and it may say BEGIN and COMMIT.
+    host: AtomicBool,
+}
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn nanos(moment: Instant) -> u64 {
+    u64::try_from(moment.saturating_duration_since(*START).as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Control {
+    /// Begins a run, and gives its number.
+    pub(super) fn arm(&self, until: Instant) -> u64 {
+        self.until.store(nanos(until), Relaxed);
+        self.run.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Ends a run that nobody waits for any more.
+    pub(super) fn stop(&self, run: u64) {
+        self.stopped.fetch_max(run, Relaxed);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stopped.load(Relaxed) >= self.run.load(Relaxed) || nanos(Instant::now()) >= self.until.load(Relaxed)
+    }
+
+    fn must_stop(&self) -> bool {
+        !self.host.load(Relaxed) && self.is_over()
+    }
+
+    /// The second line behind policy: whatever it may have overlooked, this no statement of a guest does.
+    fn authorize(&self, context: AuthContext<'_>) -> Authorization {
+        let denied = matches!(
+            context.action,
+            AuthAction::Attach { .. }
+                | AuthAction::Detach { .. }
+                | AuthAction::Pragma { .. }
+                | AuthAction::Transaction { .. }
+                | AuthAction::Savepoint { .. }
+                | AuthAction::CreateVtable { .. }
+                | AuthAction::DropVtable { .. }
+                | AuthAction::CreateTempTable { .. }
+                | AuthAction::CreateTempIndex { .. }
+                | AuthAction::CreateTempTrigger { .. }
+                | AuthAction::CreateTempView { .. }
+                | AuthAction::Function { function_name: "load_extension" | "fts3_tokenizer" }
+                | AuthAction::Unknown { .. }
+        );
+        if denied && !self.host.load(Relaxed) { Authorization::Deny } else { Authorization::Allow }
+    }
+}
+
+/// What is wanted of a statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Want {
+    /// As many as the budget has room for.
+    Rows(Budget),
+    Count,
+}
+
+/// What a statement gave.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) rows: Rows,
+    pub(super) affected: u64,
+}
+
+/// A connection that has been set up.
+pub(super) struct Conn {
+    sqlite: Connection,
+    control: Arc<Control>,
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    pub(super) fn open(place: &Place, role: Role, config: &Config) -> rusqlite::Result<Self> {
+        let base = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut sqlite = match place {
+            Place::Memory(name) => {
+                let flags = base | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+                Connection::open_with_flags(name, flags)?
+            }
+            Place::File(path) => Connection::open_with_flags(as_path(path), base | access(role, config))?,
+        };
+        let wait = if role == Role::Inline { Duration::ZERO } else { LOCK_WAIT };
+        sqlite.busy_timeout(wait)?;
+        sqlite.set_prepared_statement_cache_capacity(PREPARED);
+        limit(&sqlite, config)?;
+        sqlite.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
+        match place {
+            Place::Memory(_) => sqlite.execute_batch("PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")?,
+            Place::File(_) => sqlite.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;")?,
+        }
+        if role != Role::Writer || config.read_only {
+            sqlite.execute_batch("PRAGMA query_only = ON;")?;
+        }
+        let control = Arc::new(Control::default());
+        let progress = Arc::clone(&control);
+        sqlite.progress_handler(INSTRUCTIONS, Some(move || progress.must_stop()))?;
+        let authorizer = Arc::clone(&control);
+        sqlite.authorizer(Some(move |context: AuthContext<'_>| authorizer.authorize(context)))?;
+        Ok(Self { sqlite, control })
+    }
+
+    /// Makes writers and readers independent of each other, and tells whether that is so.
+    pub(super) fn write_ahead(&self) -> rusqlite::Result<bool> {
+        self.host(|sqlite| {
+            let mode: String = sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            Ok(mode.eq_ignore_ascii_case("wal"))
+        })
+    }
+
+    /// Reads the schema, which shows whether this is a database at all. Gives whether all of it is UTF-8.
+    pub(super) fn read_schema(&self) -> rusqlite::Result<bool> {
+        self.host(|sqlite| {
+            let mut statement = sqlite.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if row.get_ref(0)?.as_str().is_err() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    pub(super) fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    pub(super) fn interrupt_handle(&self) -> InterruptHandle {
+        self.sqlite.get_interrupt_handle()
+    }
+
+    /// Runs what the host itself has to say.
+    fn host<T>(&self, work: impl FnOnce(&Connection) -> T) -> T {
+        self.control.host.store(true, Relaxed);
+        let done = work(&self.sqlite);
+        self.control.host.store(false, Relaxed);
+        done
+    }
+
+    fn say(&self, text: &str) -> Result<(), Failure> {
+        self.host(|sqlite| sqlite.execute_batch(text)).map_err(|error| self.failed(error.into(), true))
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) fn begin(&self) -> Result<(), Failure> {
+        self.say("BEGIN IMMEDIATE")
+    }
+
+    /// Begins a transaction that reads what is there now.
+    pub(super) fn begin_reading(&self) -> Result<(), Failure> {
+        self.say("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1").inspect_err(|_| {
+            self.clean();
+        })
+    }
+
+    /// Commits. What cannot be committed is rolled back.
+    pub(super) fn commit(&self) -> Result<(), Failure> {
+        let committed = self.host(|sqlite| sqlite.execute_batch("COMMIT"));
+        let Err(error) = committed else { return Ok(()) };
+        // The log may have been written, and what is read from the disk after a crash may hold it.
+        let failure = if error::is_disk(&error) { Failure::Error(Error::InDoubt) } else { self.failed(error.into(), true) };
+        if !matches!(failure, Failure::Busy) {
+            self.clean();
+        }
+        Err(failure)
+    }
+
+    /// Rolls back what is open. Gives whether the connection may be used again.
+    pub(super) fn clean(&self) -> bool {
+        // An interruption that comes late may hit the ROLLBACK.
+        for _ in 0..3 {
+            if self.sqlite.is_autocommit() || self.host(|sqlite| sqlite.execute_batch("ROLLBACK")).is_ok() {
+                return true;
+            }
+        }
+        self.sqlite.is_autocommit()
+    }
+
+    /// Changes and an open transaction, which tell whether a statement has done anything.
+    pub(super) fn state(&self) -> (u64, bool) {
+        (self.sqlite.total_changes(), self.sqlite.is_autocommit())
+    }
+
+    /// Tries again while a lock is in the way and there is time. Only for threads that may wait.
+    pub(super) fn patiently<T>(&self, mut work: impl FnMut(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        loop {
+            match work(self) {
+                Err(Failure::Busy) if !self.control.is_over() => std::thread::sleep(Duration::from_millis(1)),
+                done => return done,
+            }
+        }
+    }
+
+    /// Runs a statement to its end.
+    pub(super) fn answer(&self, statement: &Statement, params: &[Value], want: Want) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let answer = self.run(statement, params, want).map_err(|failure| self.failed(failure, statement.writes));
+        statement.took(began.elapsed());
+        answer
+    }
+
+    /// Prepares a statement and binds its parameters.
+    pub(super) fn prepare(&self, text: &str, params: &[Value]) -> Result<CachedStatement<'_>, Failure> {
+        let mut prepared = self.sqlite.prepare_cached(text)?;
+        values::bind(&mut prepared, params)?;
+        Ok(prepared)
+    }
+
+    fn run(&self, statement: &Statement, params: &[Value], want: Want) -> Result<Answer, Failure> {
+        let mut prepared = self.prepare(&statement.text, params)?;
+        // SQLite commits what a statement has changed also where its rows are not read to the end. Whoever is told that a
+        // result is too large is to know that nothing happened.
+        let whole = self.sqlite.is_autocommit() && prepared.column_count() > 0 && !prepared.readonly();
+        if !whole {
+            return self.step(&mut prepared, want);
+        }
+        self.begin()?;
+        let answer = self.step(&mut prepared, want).and_then(|answer| self.commit().map(|()| answer));
+        if answer.is_err() {
+            drop(prepared);
+            self.clean();
+        }
+        answer
+    }
+
+    fn step(&self, prepared: &mut CachedStatement<'_>, want: Want) -> Result<Answer, Failure> {
+        let before = self.sqlite.total_changes();
+        let mut answer = Answer { rows: Rows { columns: Vec::new(), rows: Vec::new() }, affected: 0 };
+        match want {
+            Want::Rows(budget) => {
+                let mut meter = budget.meter();
+                let mut columns = None;
+                let mut rows = prepared.raw_query();
+                while let Some(row) = rows.next()? {
+                    // Only now: a statement is prepared anew at its first step where the schema has changed.
+                    let columns = columns.get_or_insert_with(|| Columns::of(row.as_ref()));
+                    let (row, bytes) = columns.read(row)?;
+                    meter.take(row.len(), bytes)?;
+                    answer.rows.rows.push(row);
+                }
+                drop(rows);
+                answer.rows.columns = columns.unwrap_or_else(|| Columns::of(prepared)).names;
+            }
+            Want::Count => {
+                let mut rows = prepared.raw_query();
+                while rows.next()?.is_some() {
+                    answer.affected += 1;
+                }
+            }
+        }
+        // Definitions leave the count of the last change as it was.
+        if !prepared.readonly() {
+            answer.affected = if self.sqlite.total_changes() == before { 0 } else { self.sqlite.changes() };
+        }
+        Ok(answer)
+    }
+
+    /// Says of a failure what can be found out only here.
+    pub(super) fn failed(&self, failure: Failure, writes: bool) -> Failure {
+        match failure {
+            Failure::Sqlite(error) => {
+                let index = self.host(|sqlite| error::index(sqlite, &error));
+                Failure::Error(error::told(&error, writes, index))
+            }
+            other => other,
+        }
+    }
+}
+
+/// The columns of a result.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) names: Vec<String>,
+    kinds: Vec<Kind>,
+}
+
+impl Columns {
+    pub(super) fn of(prepared: &rusqlite::Statement<'_>) -> Self {
+        let count = prepared.column_count();
+        let mut columns = Self { names: Vec::with_capacity(count), kinds: Vec::with_capacity(count) };
+        for column in prepared.columns() {
+            columns.names.push(column.name().to_owned());
+            columns.kinds.push(Kind::of(column.decl_type()));
+        }
+        columns
+    }
+
+    /// A row, and how many bytes of text and the like it has.
+    pub(super) fn read(&self, row: &rusqlite::Row<'_>) -> Result<(Row, usize), Failure> {
+        let mut bytes = 0_usize;
+        let mut values = Vec::with_capacity(self.kinds.len());
+        for (index, kind) in self.kinds.iter().enumerate() {
+            let (value, size) = values::read(row, index, *kind)?;
+            bytes = bytes.saturating_add(size);
+            values.push(value);
+        }
+        Ok((values, bytes))
+    }
+}
+
+/// A path is never taken for a URI, nor for one of SQLite's special names.
+fn as_path(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
+}
+
+fn access(role: Role, config: &Config) -> OpenFlags {
+    match (role, config.read_only) {
+        (_, true) => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        (Role::Writer, false) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        (_, false) => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    }
+}
+
+/// What no statement may exceed, whatever it says.
+fn limit(sqlite: &Connection, config: &Config) -> rusqlite::Result<()> {
+    let bytes = |bytes: u64| i32::try_from(bytes).unwrap_or(i32::MAX);
+    sqlite.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes(config.max_rows_bytes.saturating_mul(2).max(64 << 20)))?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, bytes(config.max_statement_bytes.max(64 << 10) as u64))?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 4096)?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 100)?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // "name" is an identifier, as in PostgreSQL, and never a text.
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    Ok(())
+}
+
+/// The refusal of whatever follows a refusal in a transaction, as PostgreSQL has it.
+pub(super) fn aborted() -> Error {
+    let message = "current transaction is aborted, commands are ignored until end of transaction block";
+    failure::refused("25P02", message, None, None)
+}

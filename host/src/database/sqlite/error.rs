@@ -1,0 +1,186 @@
+//! What SQLite says, in the words of `usher:database`.
+
+use rusqlite::{Connection, ErrorCode, ffi};
+
+use crate::database::{Error, failure};
+
+/// Why a statement did not succeed. In each case but the last it had no effect and may be run again.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was stopped: its time is over, or it was too long for where it ran.
+    Interrupted,
+    /// Another connection, here or in another process, holds a lock.
+    Busy,
+    /// SQLite said no, in its words.
+    Sqlite(rusqlite::Error),
+    /// The answer is known.
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => Self::Interrupted,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl Failure {
+    /// The error to tell for a statement that is its own transaction.
+    pub(super) fn alone(self, writes: bool) -> Error {
+        match self {
+            Self::Interrupted => Error::Timeout,
+            Self::Busy => Error::Overloaded,
+            Self::Sqlite(error) => told(&error, writes, None),
+            Self::Error(error) => error,
+        }
+    }
+
+    /// The error to tell inside a transaction, which is over with it.
+    pub(super) fn within(self, writes: bool) -> Error {
+        match self {
+            Self::Busy => failure::refused("40001", "the database was changed since the transaction began", None, None),
+            other => other.alone(writes),
+        }
+    }
+}
+
+/// Whether the disk may hold something else than SQLite says.
+pub(super) fn is_disk(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure))
+}
+
+/// The error, with the name of a violated unique index where it was found.
+pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>) -> Error {
+    let refused = |code: &str, message: &str| failure::refused(code, message, None, None);
+    let (code, message) = match error {
+        rusqlite::Error::SqliteFailure(code, message) => (code.extended_code, message.as_deref().unwrap_or("unknown error")),
+        rusqlite::Error::SqlInputError { error, msg, .. } => (error.extended_code, msg.as_str()),
+        rusqlite::Error::MultipleStatement => return failure::invalid("more than one statement: send them one by one"),
+        rusqlite::Error::Empty => return failure::invalid("the statement is empty"),
+        rusqlite::Error::NulError(_) => return failure::invalid("a statement cannot hold U+0000"),
+        other => return refused("XX000", &other.to_string()),
+    };
+    match code {
+        ffi::SQLITE_CONSTRAINT_UNIQUE => {
+            let constraint = index.or_else(|| violated(message).map(|(table, columns)| format!("{table}_{}_key", columns.join("_"))));
+            failure::refused("23505", message, constraint, None)
+        }
+        ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+            let constraint = violated(message).map(|(table, _)| format!("{table}_pkey"));
+            failure::refused("23505", message, constraint, None)
+        }
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => refused("23503", message),
+        ffi::SQLITE_CONSTRAINT_NOTNULL => {
+            let column = after(message).and_then(|name| name.rsplit_once('.')).map(|(_, column)| column.to_owned());
+            failure::refused("23502", message, None, column)
+        }
+        ffi::SQLITE_CONSTRAINT_CHECK => {
+            // A check without a name is told as its expression.
+            let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            failure::refused("23514", message, after(message).filter(is_name).map(str::to_owned), None)
+        }
+        ffi::SQLITE_CONSTRAINT_TRIGGER => refused("P0001", message),
+        // A STRICT table: what PostgreSQL says of the parameter before it begins.
+        ffi::SQLITE_CONSTRAINT_DATATYPE => failure::invalid(message),
+        _ => match code & 0xff {
+            ffi::SQLITE_CONSTRAINT => refused("23000", message),
+            ffi::SQLITE_AUTH => failure::denied(message),
+            ffi::SQLITE_FULL => refused("53100", message),
+            ffi::SQLITE_NOMEM => refused("53200", message),
+            ffi::SQLITE_CORRUPT => refused("XX001", message),
+            ffi::SQLITE_IOERR if writes => refused("58030", message),
+            ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_NOTADB => failure::unavailable(message),
+            ffi::SQLITE_READONLY => refused("25006", message),
+            ffi::SQLITE_TOOBIG => refused("54000", message),
+            ffi::SQLITE_MISMATCH => refused("22P02", message),
+            ffi::SQLITE_RANGE => failure::invalid(message),
+            ffi::SQLITE_ERROR if message.starts_with("not authorized") => failure::denied(message),
+            ffi::SQLITE_ERROR => refused(by_message(message), message),
+            _ => refused("XX000", message),
+        },
+    }
+}
+
+/// SQLite has one code for all that is wrong with a statement.
+fn by_message(message: &str) -> &'static str {
+    const MESSAGES: [(&str, &str); 15] = [
+        ("no such table", "42P01"),
+        ("no such view", "42P01"),
+        ("no such index", "42704"),
+        ("no such trigger", "42704"),
+        ("no such collation sequence", "42704"),
+        ("no such column", "42703"),
+        ("no such function", "42883"),
+        ("wrong number of arguments to function", "42883"),
+        ("ambiguous column name", "42702"),
+        ("duplicate column name", "42701"),
+        ("misuse of aggregate", "42803"),
+        ("incomplete input", "42601"),
+        ("unrecognized token", "42601"),
+        ("integer overflow", "22003"),
+        ("malformed JSON", "22P02"),
+    ];
+    if message.contains("syntax error") || message.contains("values for") && message.contains("column") {
+        return "42601";
+    }
+    if message.ends_with("already exists") {
+        return if message.starts_with("index") { "42710" } else { "42P07" };
+    }
+    if message.contains("has no column named") {
+        return "42703";
+    }
+    MESSAGES.iter().find(|(start, _)| message.starts_with(start)).map_or("XX000", |(_, code)| code)
+}
+
+/// What a constraint's message says after the colon.
+fn after(message: &str) -> Option<&str> {
+    message.split_once("constraint failed: ").map(|(_, after)| after)
+}
+
+/// The table and columns of `UNIQUE constraint failed: users.first, users.last`.
+pub(super) fn violated(message: &str) -> Option<(&str, Vec<&str>)> {
+    let mut table = None;
+    let mut columns = Vec::new();
+    for name in after(message)?.split(", ") {
+        let (of, column) = name.split_once('.')?;
+        table = Some(of);
+        columns.push(column);
+    }
+    Some((table?, columns))
+}
+
+/// The name of the unique index that was violated, where `CREATE UNIQUE INDEX` gave it one: PostgreSQL tells that name, SQLite
+/// only the columns.
+pub(super) fn index(connection: &Connection, error: &rusqlite::Error) -> Option<String> {
+    let rusqlite::Error::SqliteFailure(code, Some(message)) = error else { return None };
+    if code.extended_code != ffi::SQLITE_CONSTRAINT_UNIQUE {
+        return None;
+    }
+    // One over an expression is told by its name.
+    if let Some(name) = after(message).and_then(|after| after.strip_prefix("index '")) {
+        return name.strip_suffix('\'').map(str::to_owned);
+    }
+    let (table, columns) = violated(message)?;
+    let mut indexes = connection
+        .prepare(
+            "SELECT list.name, (SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_index_info(list.name) ORDER BY seqno))
+             FROM pragma_index_list(?1) AS list WHERE list.\"unique\" AND list.origin = 'c'",
+        )
+        .ok()?;
+    let mut rows = indexes.query([table]).ok()?;
+    while let Ok(Some(row)) = rows.next() {
+        if row.get::<_, String>(1).is_ok_and(|of| of == columns.join(", ")) {
+            return row.get(0).ok();
+        }
+    }
+    None
+}

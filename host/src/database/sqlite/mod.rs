@@ -1,0 +1,291 @@
+//! SQLite: a file or memory, one writer, many readers.
+//!
+//! A quick read runs on the core's own thread, on a connection that only this core uses: it takes microseconds, and another thread
+//! would cost more than the statement. What turns out not to be quick is stopped and run again on a thread that may wait, and so
+//! is all that waits for a disk. One connection writes, for all cores, first come, first served.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `connection` | one connection: how it is opened, and runs one statement within its time |
+//! | `lease` | who has which connection, and work on other threads |
+//! | `values` | values on their way in and out |
+//! | `error` | what SQLite says, in the words of `usher:database` |
+//! | `transaction`, `cursor` | those two |
+//!
+//! # How it differs from PostgreSQL
+//!
+//! | | PostgreSQL | here |
+//! |---|---|---|
+//! | a parameter of another type than its column's | `invalid` | compared and stored by SQLite's affinity: text that looks like a number equals it, other text equals no number and is stored as text. A table declared `STRICT` gives `invalid` when it is stored |
+//! | types of expressions (`count(*)`, `max(born)`) | known | by storage class: a timestamp is an integer, a uuid is bytes |
+//! | isolation | three levels | always serializable |
+//! | numeric | any number of digits | 64-bit integers and 15 significant digits; trailing zeros are not kept |
+//! | `LIKE` | tells case apart | does not, for ASCII |
+//! | `CHECK` without a name | has a default name | no name is told |
+//! | foreign keys | the constraint's name is told | it is not |
+//! | NaN | a value | `invalid` |
+//! | memory | | while a transaction lives, it has the database to itself, or shares it with those that read |
+
+mod connection;
+mod cursor;
+mod error;
+mod lease;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod values;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use cursor::Cursor;
+pub(crate) use transaction::Transaction;
+
+use super::backend::{Budget, Isolation, Statement};
+use super::{Config, Error, OpenError, Rows, Value, failure};
+use connection::{Answer, Conn, Place, Role, Want};
+use error::Failure;
+use lease::{Lease, Readers, Reading, Shared, apart};
+
+/// How long a statement may keep a core from everything else.
+const INLINE: Duration = Duration::from_millis(2);
+
+/// What usually takes longer than this is not even begun on a core's own thread, in microseconds.
+const SLOW: u32 = 1000;
+
+/// What a result that is kept aside in memory may take, in bytes: see [`cursor`].
+const ASIDE: u64 = 256 << 20;
+
+/// A database that was opened. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    shared: Arc<Shared>,
+    /// A database in memory lives as long as a connection to it; and one to ask whether the database answers.
+    probe: Arc<Mutex<Conn>>,
+}
+
+impl Database {
+    /// Opens a file, which is made if there is none.
+    pub(crate) async fn open(file: &Path, config: &Arc<Config>) -> Result<Self, OpenError> {
+        let place = Place::File(file.to_owned());
+        let given = Arc::clone(config);
+        tokio::task::spawn_blocking(move || Self::connect(place, given))
+            .await
+            .unwrap_or_else(|error| Err(unusable(config, format!("opening it was given up: {error}"))))
+    }
+
+    /// Makes a database in memory, apart from all others.
+    #[expect(clippy::unused_async, reason = "as the other ways to open a database")]
+    pub(crate) async fn memory(config: &Arc<Config>) -> Result<Self, OpenError> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let name = format!("file:/usher-{}?vfs=memdb", MADE.fetch_add(1, Relaxed));
+        Self::connect(Place::Memory(name), Arc::clone(config))
+    }
+
+    fn connect(place: Place, config: Arc<Config>) -> Result<Self, OpenError> {
+        if let Place::File(path) = &place {
+            look(path, &config)?;
+        }
+        let told = |error: rusqlite::Error| unusable(&config, reason(&error));
+        let writer = Conn::open(&place, Role::Writer, &config).map_err(told)?;
+        if !writer.read_schema().map_err(told)? {
+            return Err(unusable(&config, "its schema is not UTF-8".to_owned()));
+        }
+        if !place.is_memory() && !config.read_only && !writer.write_ahead().map_err(told)? {
+            return Err(unusable(&config, "write-ahead logging does not work on its file system".to_owned()));
+        }
+        let probe = Conn::open(&place, Role::Reader, &config).map_err(told)?;
+        let shared = Arc::new(Shared::new(place, config, writer));
+        Ok(Self { shared, probe: Arc::new(Mutex::new(probe)) })
+    }
+
+    /// Connections for one core.
+    pub(crate) fn pool(&self) -> Pool {
+        Pool {
+            shared: Arc::clone(&self.shared),
+            inline: Mutex::new(None),
+            readers: Readers::new(),
+            _alive: Arc::clone(&self.probe),
+        }
+    }
+
+    /// Whether the database can be read now.
+    pub(crate) async fn check(&self) -> Result<(), OpenError> {
+        let Place::File(path) = &self.shared.place else { return Ok(()) };
+        let (path, probe, config) = (path.clone(), Arc::clone(&self.probe), Arc::clone(&self.shared.config));
+        let unreachable = |reason| OpenError::Unreachable { url: self.shared.config.url.to_string(), reason };
+        let checked = tokio::task::spawn_blocking(move || {
+            // An open file is readable also after somebody has deleted it; nobody would find what is written then.
+            std::fs::metadata(path).map_err(|error| error.to_string())?;
+            let probe = probe.lock().unwrap_or_else(PoisonError::into_inner);
+            probe.control().arm(Instant::now() + config.statement_timeout);
+            match probe.patiently(|conn| conn.read_schema().map_err(Failure::from)) {
+                Ok(_) => Ok(()),
+                Err(Failure::Sqlite(error)) => Err(reason(&error)),
+                Err(_) => Err("it is locked by another process".to_owned()),
+            }
+        });
+        checked.await.unwrap_or_else(|error| Err(error.to_string())).map_err(unreachable)
+    }
+}
+
+/// Says of a path what SQLite would call only "unable to open database file".
+fn look(path: &Path, config: &Config) -> Result<(), OpenError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(unusable(config, "it is a directory".to_owned())),
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !config.read_only => {}
+        Err(error) => return Err(unusable(config, error.to_string())),
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()).map(std::fs::metadata) {
+        Some(Err(error)) => Err(unusable(config, format!("its directory cannot be entered: {error}"))),
+        Some(Ok(found)) if !found.is_dir() => Err(unusable(config, "what should be its directory is a file".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn unusable(config: &Config, reason: String) -> OpenError {
+    OpenError::Configuration { url: config.url.to_string(), reason }
+}
+
+fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
+        Some(rusqlite::ErrorCode::DatabaseBusy) => "it is locked by another process".to_owned(),
+        _ => error.to_string().replace('\n', " "),
+    }
+}
+
+/// The connections of one core.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    /// For what is quick. Opened at the first read.
+    inline: Mutex<Option<Conn>>,
+    readers: Arc<Readers>,
+    _alive: Arc<Mutex<Conn>>,
+}
+
+impl Pool {
+    /// Runs a statement as its own transaction and gives its rows.
+    pub(crate) async fn query(&self, statement: &Arc<Statement>, params: &[Value], budget: &Budget) -> Result<Rows, Error> {
+        self.run(statement, params, Want::Rows(*budget), budget).await.map(|answer| answer.rows)
+    }
+
+    /// Runs a statement as its own transaction and gives the number of rows it affected.
+    pub(crate) async fn execute(&self, statement: &Arc<Statement>, params: &[Value], budget: &Budget) -> Result<u64, Error> {
+        self.run(statement, params, Want::Count, budget).await.map(|answer| answer.affected)
+    }
+
+    /// Begins a transaction on a connection of its own. Each is serializable, whatever is asked for.
+    pub(crate) async fn begin(&self, _: Isolation, read_only: bool, budget: &Budget) -> Result<Transaction, Error> {
+        let lease = if read_only {
+            let reading = self.shared.reading(budget).await?;
+            self.readers.lease(&self.shared, reading, budget).await?
+        } else {
+            self.shared.writer(budget).await?
+        };
+        let patience = self.shared.patience(budget);
+        Transaction::begin(lease, read_only, self.shared.place.is_memory(), &patience).await
+    }
+
+    /// Begins to read a result of any length.
+    pub(crate) async fn open(&self, statement: &Arc<Statement>, params: Vec<Value>, budget: &Budget) -> Result<Cursor, Error> {
+        if statement.writes {
+            return self.query(statement, &params, budget).await.map(Cursor::aside);
+        }
+        if self.shared.place.is_memory() {
+            let budget = Budget { rows_bytes: ASIDE, ..*budget };
+            let reading = self.shared.reading(&budget).await?;
+            let want = Want::Rows(budget);
+            return self.read_apart(statement, &params, want, reading, &budget).await.map(|answer| Cursor::aside(answer.rows));
+        }
+        let lease = self.readers.lease(&self.shared, None, budget).await?;
+        Cursor::live(lease, Arc::clone(statement), params, budget).await
+    }
+
+    async fn run(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        want: Want,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
+        let quick = statement.micros.load(Relaxed) < SLOW;
+        if statement.writes {
+            if self.shared.config.read_only {
+                return Err(failure::refused("25006", "the database is open for reading only", None, None));
+            }
+            let lease = self.shared.writer(budget).await?;
+            if quick && self.shared.place.is_memory() {
+                let done = inline(lease.conn()?, statement, params, want, budget);
+                if let Some(answer) = settled(done, statement, budget) {
+                    return answer;
+                }
+            }
+            return answer_apart(lease, statement, params, want, budget).await;
+        }
+        let reading = self.shared.reading(budget).await?;
+        if quick && let Some(answer) = self.read_inline(statement, params, want, budget) {
+            return answer;
+        }
+        self.read_apart(statement, params, want, reading, budget).await
+    }
+
+    /// Reads on this thread. None where that takes too long.
+    fn read_inline(&self, statement: &Statement, params: &[Value], want: Want, budget: &Budget) -> Option<Result<Answer, Error>> {
+        let mut slot = self.inline.try_lock().ok()?;
+        let conn = match slot.take() {
+            Some(conn) => conn,
+            None => match self.shared.open(Role::Inline) {
+                Ok(conn) => conn,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        let done = inline(slot.insert(conn), statement, params, want, budget);
+        settled(done, statement, budget)
+    }
+
+    async fn read_apart(
+        &self,
+        statement: &Arc<Statement>,
+        params: &[Value],
+        want: Want,
+        reading: Option<Reading>,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
+        let lease = self.readers.lease(&self.shared, reading, budget).await?;
+        answer_apart(lease, statement, params, want, budget).await
+    }
+}
+
+/// Runs a statement on a thread that may wait.
+async fn answer_apart(
+    lease: Lease,
+    statement: &Arc<Statement>,
+    params: &[Value],
+    want: Want,
+    budget: &Budget,
+) -> Result<Answer, Error> {
+    let (statement, params) = (Arc::clone(statement), params.to_vec());
+    let work = move |conn: &Conn| {
+        conn.patiently(|conn| conn.answer(&statement, &params, want)).map_err(|failure| failure.alone(statement.writes))
+    };
+    apart(lease, budget, work).await?.1
+}
+
+/// Runs a statement on this thread, for a moment.
+fn inline(conn: &Conn, statement: &Statement, params: &[Value], want: Want, budget: &Budget) -> Result<Answer, Failure> {
+    conn.control().arm(budget.deadline.min(Instant::now() + INLINE));
+    conn.answer(statement, params, want)
+}
+
+/// What came of it; none where it is to be run again on a thread that may wait.
+fn settled(done: Result<Answer, Failure>, statement: &Statement, budget: &Budget) -> Option<Result<Answer, Error>> {
+    match done {
+        Err(Failure::Interrupted | Failure::Busy) if !budget.is_over() => None,
+        done => Some(done.map_err(|failure| failure.alone(statement.writes))),
+    }
+}

@@ -1,0 +1,274 @@
+//! Values on their way in and out.
+//!
+//! SQLite knows five storage classes; what else `usher:database` has is kept in one of them, and told apart on the way out by
+//! the type a column was declared with.
+//!
+//! | value | kept as | read back where the declared type is |
+//! |---|---|---|
+//! | boolean | integer 0 or 1 | `BOOL…` |
+//! | uuid | blob of 16 bytes, big-endian | `UUID` |
+//! | timestamp | integer, microseconds | `TIMESTAMP…`, `DATETIME`; the text of `CURRENT_TIMESTAMP` is read too |
+//! | decimal | text, which such a column turns into a number | `NUMERIC…`, `DECIMAL…` |
+//! | json | text | `JSON`, `JSONB` |
+//! | integer, real, text, bytes | themselves | anything else, by what is stored |
+
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{Row, Statement};
+
+use super::error::Failure;
+use crate::database::{Value, failure};
+
+/// What a column's declared type says beyond the storage class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    Boolean,
+    Uuid,
+    Timestamp,
+    Decimal,
+    Json,
+}
+
+impl Kind {
+    /// By the declared type; an expression has none.
+    pub(super) fn of(declared: Option<&str>) -> Self {
+        let Some(declared) = declared else { return Self::Plain };
+        let begins = |with: &str| declared.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+        match declared.as_bytes().first().map(u8::to_ascii_uppercase) {
+            Some(b'B') if begins("BOOL") => Self::Boolean,
+            Some(b'U') if declared.eq_ignore_ascii_case("UUID") => Self::Uuid,
+            Some(b'T') if begins("TIMESTAMP") => Self::Timestamp,
+            Some(b'D') if begins("DATETIME") => Self::Timestamp,
+            Some(b'D') if begins("DECIMAL") => Self::Decimal,
+            Some(b'N') if begins("NUMERIC") => Self::Decimal,
+            Some(b'J') if declared.eq_ignore_ascii_case("JSON") || declared.eq_ignore_ascii_case("JSONB") => Self::Json,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Binds `$1`, `$2`, … by their names: SQLite numbers them by where each first stands in the text.
+pub(super) fn bind(prepared: &mut Statement<'_>, params: &[Value]) -> Result<(), Failure> {
+    let mut wanted = 0;
+    for index in 1..=prepared.parameter_count() {
+        let Some(number) = prepared.parameter_name(index).and_then(number) else {
+            let name = prepared.parameter_name(index).unwrap_or("?");
+            return Err(failure::invalid(format!("the parameter {name}: parameters are written $1, $2, and so on")).into());
+        };
+        wanted = wanted.max(number);
+        if let Some(value) = params.get(number - 1) {
+            bind_one(prepared, index, number, value)?;
+        }
+    }
+    Ok(failure::parameter_count(params.len(), wanted)?)
+}
+
+/// The number of `$7`. What follows the digits belongs to the name as SQLite sees it: `$1::bigint` is one.
+fn number(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix('$')?;
+    if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+fn bind_one(prepared: &mut Statement<'_>, index: usize, number: usize, value: &Value) -> Result<(), Failure> {
+    let invalid = |why: &str| Failure::Error(failure::invalid(format!("parameter ${number}: {why}")));
+    match value {
+        Value::Null => prepared.raw_bind_parameter(index, Null),
+        Value::Boolean(value) => prepared.raw_bind_parameter(index, *value),
+        Value::Integer(value) | Value::Timestamp(value) => prepared.raw_bind_parameter(index, *value),
+        Value::Real(value) if value.is_nan() => return Err(invalid("SQLite has no NaN")),
+        Value::Real(value) => prepared.raw_bind_parameter(index, *value),
+        Value::Text(text) if text.contains('\0') => return Err(invalid("text cannot hold U+0000")),
+        Value::Text(text) => prepared.raw_bind_parameter(index, text.as_str()),
+        Value::Bytes(bytes) => prepared.raw_bind_parameter(index, bytes.as_slice()),
+        Value::Uuid((high, low)) => {
+            let bytes = (u128::from(*high) << 64 | u128::from(*low)).to_be_bytes();
+            prepared.raw_bind_parameter(index, bytes.as_slice())
+        }
+        Value::Decimal(text) => {
+            exact(text).map_err(invalid)?;
+            prepared.raw_bind_parameter(index, text.as_str())
+        }
+        Value::Json(text) => {
+            json(text).map_err(invalid)?;
+            prepared.raw_bind_parameter(index, text.as_str())
+        }
+    }
+    .map_err(Failure::from)
+}
+
+/// Lets a decimal through if a column of numeric affinity keeps its value: as an integer of 64 bits, or as a REAL, which holds 15
+/// significant digits.
+fn exact(text: &str) -> Result<(), &'static str> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if matches!(unsigned, "NaN" | "Infinity") {
+        return Err("SQLite has neither NaN nor infinity among its numeric values");
+    }
+    if !digits(whole) || !digits(fraction) || whole.len() + fraction.len() == 0 {
+        return Err("a decimal is digits with an optional sign and point");
+    }
+    if fraction.is_empty() && text.trim_end_matches('.').parse::<i64>().is_ok() {
+        return Ok(());
+    }
+    let significant = format!("{whole}{}", fraction.trim_end_matches('0'));
+    let significant = significant.trim_start_matches('0');
+    let significant = if fraction.is_empty() { significant.trim_end_matches('0') } else { significant };
+    // A REAL overflows to infinity, or loses digits where it is nearly zero.
+    if significant.len() > 15 || whole.len() > 300 || fraction.len() > 300 {
+        return Err("SQLite would round it: numeric values keep 15 significant digits");
+    }
+    Ok(())
+}
+
+/// Lets JSON through if it is, and if a column of numeric affinity, as one declared `JSON` is, keeps it.
+fn json(text: &str) -> Result<(), &'static str> {
+    let parsed: &serde_json::value::RawValue = serde_json::from_str(text).map_err(|_| "it is not JSON")?;
+    if text.contains('\0') {
+        return Err("text cannot hold U+0000");
+    }
+    let bare = parsed.get();
+    if !bare.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Ok(());
+    }
+    let kept = if let Ok(integer) = bare.parse::<i64>() {
+        integer.to_string() == bare
+    } else {
+        let digits = bare.bytes().filter(u8::is_ascii_digit).count();
+        digits <= 15 && bare.parse::<f64>().is_ok_and(|number| number.to_string() == bare)
+    };
+    if kept { Ok(()) } else { Err("SQLite would change this number: put it into an array or an object") }
+}
+
+/// A value, and how many bytes of text and the like it has.
+pub(super) fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, usize), Failure> {
+    let value = match (row.get_ref(index)?, kind) {
+        (ValueRef::Null, _) => Value::Null,
+        (ValueRef::Integer(number @ (0 | 1)), Kind::Boolean) => Value::Boolean(number == 1),
+        (ValueRef::Integer(micros), Kind::Timestamp) => Value::Timestamp(micros),
+        (ValueRef::Integer(number), Kind::Decimal) => Value::Decimal(number.to_string()),
+        (ValueRef::Integer(number), Kind::Json) => Value::Json(number.to_string()),
+        (ValueRef::Integer(number), _) => Value::Integer(number),
+        (ValueRef::Real(number), Kind::Decimal) => Value::Decimal(decimal(number)),
+        (ValueRef::Real(number), Kind::Json) if number.is_finite() => Value::Json(number.to_string()),
+        (ValueRef::Real(number), _) => Value::Real(number),
+        (ValueRef::Text(text), kind) => {
+            let text = str::from_utf8(text).map_err(|_| {
+                let column = row.as_ref().column_name(index).unwrap_or_default();
+                failure::invalid(format!("the column {column} holds text that is not UTF-8"))
+            })?;
+            match kind {
+                Kind::Timestamp => moment(text).map_or_else(|| Value::Text(text.to_owned()), Value::Timestamp),
+                Kind::Decimal => Value::Decimal(text.to_owned()),
+                Kind::Json => Value::Json(text.to_owned()),
+                _ => Value::Text(text.to_owned()),
+            }
+        }
+        (ValueRef::Blob(bytes), Kind::Uuid) => match <[u8; 16]>::try_from(bytes) {
+            Ok(bytes) => {
+                let number = u128::from_be_bytes(bytes);
+                #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+                let halves = ((number >> 64) as u64, number as u64);
+                Value::Uuid(halves)
+            }
+            Err(_) => Value::Bytes(bytes.to_vec()),
+        },
+        (ValueRef::Blob(bytes), _) => Value::Bytes(bytes.to_vec()),
+    };
+    let size = size(&value);
+    Ok((value, size))
+}
+
+/// The bytes of a value beyond its place in the row.
+pub(super) fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
+
+fn decimal(number: f64) -> String {
+    if number.is_infinite() {
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    number.to_string()
+}
+
+/// The microseconds of `2026-01-31 23:59:59.123`, as SQLite's date functions write it, in UTC.
+fn moment(text: &str) -> Option<i64> {
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    let field = |from: usize, to: usize| {
+        let digits = text.get(from..to)?;
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse::<i64>().ok() } else { None }
+    };
+    let mark = |at: usize, marks: &[u8]| text.as_bytes().get(at).is_some_and(|byte| marks.contains(byte));
+    if !(mark(4, b"-") && mark(7, b"-") && mark(10, b" T") && mark(13, b":") && mark(16, b":")) {
+        return None;
+    }
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let micros = match text.len() {
+        19 => 0,
+        length @ 21..=26 if mark(19, b".") => {
+            let digits = u32::try_from(length - 20).ok()?;
+            field(20, length)? * 10_i64.pow(6 - digits)
+        }
+        _ => return None,
+    };
+    // Days since 1970-01-01 in the proleptic Gregorian calendar, with years that begin in March.
+    let year = if month <= 2 { year - 1 } else { year };
+    let in_era = year.rem_euclid(400);
+    let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = year.div_euclid(400) * 146_097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719_468;
+    Some(((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_pass_only_if_they_are_kept() {
+        for kept in ["0", "-1.10", "+3.", ".5", "9223372036854775807", "123456789.012345", "1000000000000000000000", "0.000001"] {
+            assert_eq!(exact(kept), Ok(()), "{kept}");
+        }
+        for not in ["", ".", "1e5", "NaN", "-Infinity", "12345678901234567890", "0.1234567890123456", "1 "] {
+            assert!(exact(not).is_err(), "{not}");
+        }
+    }
+
+    #[test]
+    fn json_passes_only_if_it_is_and_is_kept() {
+        for kept in ["{}", "[1e5]", " \"1\" ", "null", "true", "-12", "1.5"] {
+            assert_eq!(json(kept), Ok(()), "{kept}");
+        }
+        for not in ["", "{", "1e5", "1.0", "-0", "12345678901234567890", "0.1234567890123456789"] {
+            assert!(json(not).is_err(), "{not}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_as_sqlite_writes_them() {
+        assert_eq!(moment("1970-01-01 00:00:00"), Some(0));
+        assert_eq!(moment("2000-02-29T12:00:00.5Z"), Some(951_825_600_500_000));
+        assert_eq!(moment("1969-12-31 23:59:59.999999"), Some(-1));
+        assert_eq!(moment("yesterday"), None);
+        assert_eq!(moment("2000-13-01 00:00:00"), None);
+    }
+
+    #[test]
+    fn declared_types_tell_kinds() {
+        assert_eq!(Kind::of(Some("boolean")), Kind::Boolean);
+        assert_eq!(Kind::of(Some("TIMESTAMPTZ")), Kind::Timestamp);
+        assert_eq!(Kind::of(Some("numeric(10,2)")), Kind::Decimal);
+        assert_eq!(Kind::of(Some("TEXT")), Kind::Plain);
+        assert_eq!(Kind::of(None), Kind::Plain);
+    }
+}
