@@ -89,6 +89,10 @@ fn run(options: Options) -> Result<(), Error> {
         [] => Scenario::value_variants(),
         chosen => chosen,
     };
+    let others = machine::others_load();
+    if let Some((load, true)) = others {
+        eprintln!("this machine has other things to do (load average {load}): figures will vary");
+    }
     catch_signals()?;
     let postgres = scenarios
         .iter()
@@ -108,10 +112,13 @@ fn run(options: Options) -> Result<(), Error> {
     }
     let version = postgres.map(|database| database.version()).transpose()?;
     println!(
-        "{}{}. {} rounds of {} s after {} s of warm-up, {} connections, {} users.\n",
+        "{}{}{}. {} rounds of {} s after {} s of warm-up, {} connections, {} users.\n",
         machine::description(),
         version
             .map(|version| format!(", PostgreSQL {version}"))
+            .unwrap_or_default(),
+        others
+            .map(|(load, _)| format!(", load average {load} before"))
             .unwrap_or_default(),
         settings.rounds,
         options.seconds,

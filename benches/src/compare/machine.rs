@@ -25,6 +25,16 @@ pub fn description() -> String {
     parts.join(", ")
 }
 
+/// How many threads wanted to run on average over the last minute, and whether that is too many for figures to be steady.
+pub fn others_load() -> Option<(f64, bool)> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let load = text.split_whitespace().next()?.parse().ok()?;
+    Some((load, load > QUIET))
+}
+
+/// The load average up to which a machine counts as having nothing else to do.
+const QUIET: f64 = 0.5;
+
 #[cfg(test)]
 mod tests {
     #[test]
