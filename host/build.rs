@@ -20,7 +20,7 @@ fn build() -> Result<(), String> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let workspace = host.parent().ok_or("the host crate lies in no workspace")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
-    for input in ["guest/src", "guest/migrations", "guest/Cargo.toml", "wit", "Cargo.toml", "Cargo.lock"] {
+    for input in ["guest/src", "guest/migrations", "guest/assets", "guest/Cargo.toml", "openapi.json", "wit", "Cargo.toml", "Cargo.lock"] {
         let input = workspace.join(input);
         if input.exists() {
             println!("cargo::rerun-if-changed={}", input.display());
