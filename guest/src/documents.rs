@@ -57,18 +57,30 @@ const REDIRECT_POLICY: &str = "default-src 'none'; script-src 'self'; base-uri '
 static OPENAPI: Content = Content::plain("application/json", include_bytes!("../../openapi.json"));
 static SWAGGER_UI: Content =
     Content::plain(HTML, include_bytes!("../assets/docs.html")).under(SWAGGER_UI_POLICY);
-static SWAGGER_UI_STYLE: Content =
-    Content::gzip(CSS, include_bytes!("../assets/swagger-ui/swagger-ui.css.gz"));
-static SWAGGER_UI_SCRIPT: Content =
-    Content::gzip(JAVASCRIPT, include_bytes!("../assets/swagger-ui/swagger-ui-bundle.js.gz"));
+static SWAGGER_UI_STYLE: Content = Content::gzip(
+    CSS,
+    include_bytes!("../assets/swagger-ui/swagger-ui.css.gz"),
+);
+static SWAGGER_UI_SCRIPT: Content = Content::gzip(
+    JAVASCRIPT,
+    include_bytes!("../assets/swagger-ui/swagger-ui-bundle.js.gz"),
+);
 static SWAGGER_UI_START: Content = Content::plain(JAVASCRIPT, include_bytes!("../assets/init.js"));
-static OAUTH2_REDIRECT: Content =
-    Content::plain(HTML, include_bytes!("../assets/swagger-ui/oauth2-redirect.html")).under(REDIRECT_POLICY);
-static OAUTH2_REDIRECT_SCRIPT: Content =
-    Content::plain(JAVASCRIPT, include_bytes!("../assets/swagger-ui/oauth2-redirect.js"));
-static REDOC: Content = Content::plain(HTML, include_bytes!("../assets/redoc.html")).under(REDOC_POLICY);
-static REDOC_SCRIPT: Content =
-    Content::gzip(JAVASCRIPT, include_bytes!("../assets/redoc/redoc.standalone.js.gz"));
+static OAUTH2_REDIRECT: Content = Content::plain(
+    HTML,
+    include_bytes!("../assets/swagger-ui/oauth2-redirect.html"),
+)
+.under(REDIRECT_POLICY);
+static OAUTH2_REDIRECT_SCRIPT: Content = Content::plain(
+    JAVASCRIPT,
+    include_bytes!("../assets/swagger-ui/oauth2-redirect.js"),
+);
+static REDOC: Content =
+    Content::plain(HTML, include_bytes!("../assets/redoc.html")).under(REDOC_POLICY);
+static REDOC_SCRIPT: Content = Content::gzip(
+    JAVASCRIPT,
+    include_bytes!("../assets/redoc/redoc.standalone.js.gz"),
+);
 
 impl Document {
     fn content(self) -> &'static Content {
@@ -88,15 +100,30 @@ impl Document {
 
 impl Content {
     const fn plain(kind: &'static str, bytes: &'static [u8]) -> Self {
-        Self { kind, bytes, is_gzip: false, policy: None, hash: hash(bytes) }
+        Self {
+            kind,
+            bytes,
+            is_gzip: false,
+            policy: None,
+            hash: hash(bytes),
+        }
     }
 
     const fn gzip(kind: &'static str, bytes: &'static [u8]) -> Self {
-        Self { kind, bytes, is_gzip: true, policy: None, hash: hash(bytes) }
+        Self {
+            kind,
+            bytes,
+            is_gzip: true,
+            policy: None,
+            hash: hash(bytes),
+        }
     }
 
     const fn under(self, policy: &'static str) -> Self {
-        Self { policy: Some(policy), ..self }
+        Self {
+            policy: Some(policy),
+            ..self
+        }
     }
 }
 
@@ -122,11 +149,17 @@ const fn hash(bytes: &[u8]) -> u64 {
 /// Gives a document, unless the client has it already.
 pub(crate) fn give(document: Document, request: &impl Request) -> Result<Response, Error> {
     let content = document.content();
-    if content.is_gzip && !request.header("accept-encoding").is_none_or(|header| accepts_gzip(&header)) {
+    if content.is_gzip
+        && !request
+            .header("accept-encoding")
+            .is_none_or(|header| accepts_gzip(&header))
+    {
         return Err(Error::NotAcceptable);
     }
     let etag = format!("\"{:016x}\"", content.hash);
-    let known = request.header("if-none-match").is_some_and(|tags| names(&tags, &etag));
+    let known = request
+        .header("if-none-match")
+        .is_some_and(|tags| names(&tags, &etag));
     let mut response = if known {
         Response::empty(304)
     } else {
@@ -138,7 +171,11 @@ pub(crate) fn give(document: Document, request: &impl Request) -> Result<Respons
         }
     };
     // Stored for a day is only what changes with a new version of Swagger UI or ReDoc; the rest is small, and asked for anew.
-    let cache = if content.is_gzip { "public, max-age=86400" } else { "no-cache" };
+    let cache = if content.is_gzip {
+        "public, max-age=86400"
+    } else {
+        "no-cache"
+    };
     response = response.with("etag", etag).with("cache-control", cache);
     if content.is_gzip {
         response = response.with("vary", "accept-encoding");

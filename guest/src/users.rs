@@ -142,7 +142,10 @@ pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
 pub fn list(database: &impl Database, page: &Page<'_>) -> Result<UserPage, Error> {
     let limit = page.limit.min(PAGE_LIMIT);
     // One more than asked for tells whether there is more.
-    let mut params = vec![Param::Integer(page.after), Param::Integer(i64::from(limit) + 1)];
+    let mut params = vec![
+        Param::Integer(page.after),
+        Param::Integer(i64::from(limit) + 1),
+    ];
     let statement = match &page.email {
         None => sql::LIST,
         Some(email) => {
@@ -167,7 +170,13 @@ pub fn replace(
     user: &NewUser<'_>,
     expected: &Expected,
 ) -> Result<User, Error> {
-    update(database, id, Some(user.name.as_str()), Some(user.email.as_str()), expected)
+    update(
+        database,
+        id,
+        Some(user.name.as_str()),
+        Some(user.email.as_str()),
+        expected,
+    )
 }
 
 /// Changes what is given.
@@ -204,7 +213,12 @@ fn update(
     expected: &Expected,
 ) -> Result<User, Error> {
     conditionally(database, id, expected, |version| {
-        let params = [Param::Integer(id), name.into(), email.into(), version.into()];
+        let params = [
+            Param::Integer(id),
+            name.into(),
+            email.into(),
+            version.into(),
+        ];
         first(database.query(sql::UPDATE, &params)?)
     })
 }
@@ -237,7 +251,11 @@ fn conditionally<T>(
 }
 
 fn version(database: &impl Database, id: i64) -> Result<Option<i64>, Error> {
-    match database.query(sql::VERSION, &[Param::Integer(id)])?.first().map(Vec::as_slice) {
+    match database
+        .query(sql::VERSION, &[Param::Integer(id)])?
+        .first()
+        .map(Vec::as_slice)
+    {
         None => Ok(None),
         Some([Value::Integer(version)]) => Ok(Some(*version)),
         Some(_) => Err(shape()),
@@ -250,9 +268,19 @@ fn first(rows: Rows) -> Result<Option<User>, Error> {
 
 fn user(row: Vec<Value>) -> Result<User, Error> {
     match <[Value; 4]>::try_from(row) {
-        Ok([Value::Integer(id), Value::Text(name), Value::Text(email), Value::Integer(version)]) => {
-            Ok(User { id, name, email, version })
-        }
+        Ok(
+            [
+                Value::Integer(id),
+                Value::Text(name),
+                Value::Text(email),
+                Value::Integer(version),
+            ],
+        ) => Ok(User {
+            id,
+            name,
+            email,
+            version,
+        }),
         _ => Err(shape()),
     }
 }

@@ -67,7 +67,10 @@ impl Failure {
     /// The name among the components, and what it means.
     pub(crate) fn about(self) -> (&'static str, &'static str) {
         match self {
-            Self::BadRequest => ("BadRequest", "The request is no HTTP, or its body is incomplete or no text"),
+            Self::BadRequest => (
+                "BadRequest",
+                "The request is no HTTP, or its body is incomplete or no text",
+            ),
             Self::UserNotFound => ("UserNotFound", "No user has this id"),
             Self::RequestTimeout => ("RequestTimeout", "The body took too long to arrive"),
             Self::EmailTaken => ("EmailTaken", "Another user has this address"),
@@ -76,11 +79,16 @@ impl Failure {
             Self::TargetTooLong => ("TargetTooLong", "The address is too long"),
             Self::Invalid(Part::Body) => ("InvalidBody", "The body will not do"),
             Self::Invalid(Part::Path) => ("InvalidPath", "The id is no integer"),
-            Self::Invalid(Part::PathAndBody) => ("InvalidPathOrBody", "The id or the body will not do"),
+            Self::Invalid(Part::PathAndBody) => {
+                ("InvalidPathOrBody", "The id or the body will not do")
+            }
             Self::Invalid(Part::Query) => ("InvalidQuery", "The query will not do"),
             Self::HeadersTooLarge => ("HeadersTooLarge", "The headers are too large"),
             Self::Internal => ("InternalServerError", "The service is at fault"),
-            Self::Unavailable => ("Unavailable", "The service is busy or has no database. Nothing happened"),
+            Self::Unavailable => (
+                "Unavailable",
+                "The service is busy or has no database. Nothing happened",
+            ),
             Self::UnavailableOrInDoubt => (
                 "UnavailableOrInDoubt",
                 "The service is busy or has no database and nothing happened; or, as `detail` then says, the database was lost \
@@ -99,7 +107,12 @@ impl Failure {
             Self::RequestTimeout => 408,
             Self::TargetTooLong => 414,
             Self::HeadersTooLarge => 431,
-            _ => self.answers().first().expect("the service answers with this").status,
+            _ => {
+                self.answers()
+                    .first()
+                    .expect("the service answers with this")
+                    .status
+            }
         }
     }
 
@@ -114,7 +127,10 @@ impl Failure {
             Self::Invalid(part) => vec![Error::Invalid(part.faults())],
             Self::Internal => vec![users::Error::Internal(String::new()).into()],
             Self::Unavailable => vec![users::Error::Unavailable.into()],
-            Self::UnavailableOrInDoubt => vec![users::Error::Unavailable.into(), users::Error::InDoubt.into()],
+            Self::UnavailableOrInDoubt => vec![
+                users::Error::Unavailable.into(),
+                users::Error::InDoubt.into(),
+            ],
             Self::Timeout => vec![users::Error::Timeout.into()],
             Self::NoRoute => vec![Error::NoRoute],
             Self::MethodNotAllowed => vec![Error::MethodNotAllowed("POST, GET, HEAD".into())],
@@ -126,20 +142,30 @@ impl Failure {
     /// The description.
     pub(crate) fn response(self) -> ResponseBuilder {
         let answers = self.answers();
-        let headers = answers.iter().flat_map(|answer| &answer.headers).map(|(name, _)| match *name {
-            "retry-after" => {
-                let seconds = integer().minimum(Some(0)).description(Some("When to come back, in seconds."));
-                ("Retry-After", HeaderBuilder::new().schema(Some(seconds)).build())
-            }
-            "allow" => {
-                let methods = string().description(Some("The methods that the path has."));
-                ("Allow", HeaderBuilder::new().schema(Some(methods)).build())
-            }
-            other => panic!("the header {other} of an error is not described"),
-        });
-        headers.fold(ResponseBuilder::new().description(self.about().1), |response, (name, header)| {
-            response.header(name, header)
-        })
+        let headers =
+            answers
+                .iter()
+                .flat_map(|answer| &answer.headers)
+                .map(|(name, _)| match *name {
+                    "retry-after" => {
+                        let seconds = integer()
+                            .minimum(Some(0))
+                            .description(Some("When to come back, in seconds."));
+                        (
+                            "Retry-After",
+                            HeaderBuilder::new().schema(Some(seconds)).build(),
+                        )
+                    }
+                    "allow" => {
+                        let methods = string().description(Some("The methods that the path has."));
+                        ("Allow", HeaderBuilder::new().schema(Some(methods)).build())
+                    }
+                    other => panic!("the header {other} of an error is not described"),
+                });
+        headers.fold(
+            ResponseBuilder::new().description(self.about().1),
+            |response, (name, header)| response.header(name, header),
+        )
     }
 
     fn with_body(self) -> response::Response {
@@ -149,23 +175,44 @@ impl Failure {
         };
         let examples = self.answers().into_iter().enumerate().map(|(i, answer)| {
             let value = serde_json::from_slice(&answer.body).expect("an error is JSON");
-            (format!("{}", i + 1), ExampleBuilder::new().value(Some(value)).build())
+            (
+                format!("{}", i + 1),
+                ExampleBuilder::new().value(Some(value)).build(),
+            )
         });
-        let content = ContentBuilder::new().schema(Some(reference(schema))).examples_from_iter(examples);
-        self.response().content("application/json", content.build()).build()
+        let content = ContentBuilder::new()
+            .schema(Some(reference(schema)))
+            .examples_from_iter(examples);
+        self.response()
+            .content("application/json", content.build())
+            .build()
     }
 }
 
 impl Part {
     fn faults(self) -> Vec<Fault> {
-        let fault = |location, problem, input: &str| Fault { location, problem, input: input.into() };
-        let body = || fault(Location::Field("name"), Problem::Missing, r#"{"email":"john@example.com"}"#);
+        let fault = |location, problem, input: &str| Fault {
+            location,
+            problem,
+            input: input.into(),
+        };
+        let body = || {
+            fault(
+                Location::Field("name"),
+                Problem::Missing,
+                r#"{"email":"john@example.com"}"#,
+            )
+        };
         let path = || fault(Location::Path("user_id"), Problem::NotInteger, r#""one""#);
         match self {
             Self::Body => vec![body()],
             Self::Path => vec![path()],
             Self::PathAndBody => vec![path(), body()],
-            Self::Query => vec![fault(Location::Query("limit"), Problem::LessThan(1), r#""0""#)],
+            Self::Query => vec![fault(
+                Location::Query("limit"),
+                Problem::LessThan(1),
+                r#""0""#,
+            )],
         }
     }
 }

@@ -26,15 +26,23 @@ const ABOUT: &str = "Users, each with an address that no other has.\n\n\
 
 fn describe() -> OpenApi {
     // Parts of pages are no interface.
-    let described = ROUTES.iter().filter(|Route(_, _, operation)| !is_part_of_a_page(*operation));
-    let paths = described.fold(PathsBuilder::new(), |paths, &Route(method, path, operation)| {
-        let mut item = PathItem::new(http_method(method), operations::describe(method, path, operation));
-        if method == Method::Get {
-            let head = operations::describe(Method::Head, path, operation);
-            item.merge_operations(PathItem::new(HttpMethod::Head, head));
-        }
-        paths.path(path, item)
-    });
+    let described = ROUTES
+        .iter()
+        .filter(|Route(_, _, operation)| !is_part_of_a_page(*operation));
+    let paths = described.fold(
+        PathsBuilder::new(),
+        |paths, &Route(method, path, operation)| {
+            let mut item = PathItem::new(
+                http_method(method),
+                operations::describe(method, path, operation),
+            );
+            if method == Method::Get {
+                let head = operations::describe(Method::Head, path, operation);
+                item.merge_operations(PathItem::new(HttpMethod::Head, head));
+            }
+            paths.path(path, item)
+        },
+    );
     OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -50,8 +58,14 @@ fn describe() -> OpenApi {
                 .build(),
         )
         .tags(Some([
-            TagBuilder::new().name("users").description(Some("Users.")).build(),
-            TagBuilder::new().name("documentation").description(Some("This description, and pages that show it.")).build(),
+            TagBuilder::new()
+                .name("users")
+                .description(Some("Users."))
+                .build(),
+            TagBuilder::new()
+                .name("documentation")
+                .description(Some("This description, and pages that show it."))
+                .build(),
         ]))
         .paths(paths.build())
         .components(Some(failures::components(schemas::components()).build()))
@@ -85,7 +99,8 @@ fn the_file_is_what_the_routes_and_answers_say() {
     if std::env::var_os("USHER_WRITE_OPENAPI").is_some() {
         std::fs::write(&path, &generated).expect("openapi.json can be written");
     }
-    let file = std::fs::read_to_string(&path).expect("openapi.json lies at the top of the repository");
+    let file =
+        std::fs::read_to_string(&path).expect("openapi.json lies at the top of the repository");
     assert!(
         file == generated,
         "openapi.json is not what is served: run `USHER_WRITE_OPENAPI=1 cargo test -p usher-guest --test openapi`"

@@ -20,11 +20,20 @@ const USER: &str = "/users/{user_id}";
 
 /// Describes one operation, or where the method is `HEAD` what of it is left.
 pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path::Operation {
-    let About { function, tag, summary, description } = about(operation);
+    let About {
+        function,
+        tag,
+        summary,
+        description,
+    } = about(operation);
     let head = method == Method::Head;
     let mut described = OperationBuilder::new()
         .tag(tag)
-        .summary(Some(if head { format!("{summary}, headers alone") } else { summary.into() }))
+        .summary(Some(if head {
+            format!("{summary}, headers alone")
+        } else {
+            summary.into()
+        }))
         .description(description)
         .operation_id(Some(operation_id(method, path, function)));
     for parameter in parameters(operation) {
@@ -71,12 +80,26 @@ struct About {
 }
 
 fn about(operation: Operation) -> About {
-    let users = |function, summary, description| About { function, tag: "users", summary, description };
-    let documentation = |function, summary| About { function, tag: "documentation", summary, description: None };
+    let users = |function, summary, description| About {
+        function,
+        tag: "users",
+        summary,
+        description,
+    };
+    let documentation = |function, summary| About {
+        function,
+        tag: "documentation",
+        summary,
+        description: None,
+    };
     match operation {
         Operation::CreateUser => users("create_user_route", "Create a user", None),
         Operation::GetUser => users("get_user_route", "Get a user", None),
-        Operation::ReplaceUser => users("replace_user_route", "Replace a user's name and email", None),
+        Operation::ReplaceUser => users(
+            "replace_user_route",
+            "Replace a user's name and email",
+            None,
+        ),
         Operation::ChangeUser => users(
             "update_user_route",
             "Change a user's name or email",
@@ -89,7 +112,9 @@ fn about(operation: Operation) -> About {
             Some("A page of users by ascending id. Where there are more, `Link` says where."),
         ),
         Operation::Read(Document::OpenApi) => documentation("openapi", "Get this description"),
-        Operation::Read(Document::SwaggerUi) => documentation("swagger_ui_html", "Get the page of Swagger UI"),
+        Operation::Read(Document::SwaggerUi) => {
+            documentation("swagger_ui_html", "Get the page of Swagger UI")
+        }
         Operation::Read(Document::ReDoc) => documentation("redoc_html", "Get the page of ReDoc"),
         Operation::Read(other) => panic!("{other:?} is a part of a page"),
     }
@@ -99,7 +124,9 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
     match operation {
         Operation::CreateUser => Vec::new(),
         Operation::GetUser => vec![user_id(), if_none_match()],
-        Operation::ReplaceUser | Operation::ChangeUser | Operation::DeleteUser => vec![user_id(), if_match()],
+        Operation::ReplaceUser | Operation::ChangeUser | Operation::DeleteUser => {
+            vec![user_id(), if_match()]
+        }
         Operation::ListUsers => vec![
             parameter("limit", ParameterIn::Query, "At most this many users.")
                 .schema(Some(
@@ -113,17 +140,29 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
             parameter("after", ParameterIn::Query, "Only users with a greater id.")
                 .schema(Some(integer().title(Some("After")).default(Some(0.into()))))
                 .build(),
-            parameter("email", ParameterIn::Query, "Only the user with this address, which is normalised first.")
-                .schema(Some(email()))
-                .build(),
+            parameter(
+                "email",
+                ParameterIn::Query,
+                "Only the user with this address, which is normalised first.",
+            )
+            .schema(Some(email()))
+            .build(),
         ],
         Operation::Read(_) => vec![if_none_match()],
     }
 }
 
 fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuilder {
-    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
-    ParameterBuilder::new().name(name).parameter_in(place).required(required).description(Some(description))
+    let required = if place == ParameterIn::Path {
+        Required::True
+    } else {
+        Required::False
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description(Some(description))
 }
 
 fn user_id() -> Parameter {
@@ -133,22 +172,32 @@ fn user_id() -> Parameter {
 }
 
 fn if_match() -> Parameter {
-    parameter("If-Match", ParameterIn::Header, "Go ahead only if the user's `ETag` is one of these, or on `*` if there is a user.")
-        .schema(Some(string()))
-        .build()
+    parameter(
+        "If-Match",
+        ParameterIn::Header,
+        "Go ahead only if the user's `ETag` is one of these, or on `*` if there is a user.",
+    )
+    .schema(Some(string()))
+    .build()
 }
 
 fn if_none_match() -> Parameter {
-    parameter("If-None-Match", ParameterIn::Header, "Answer 304 if the `ETag` is one of these.")
-        .schema(Some(string()))
-        .build()
+    parameter(
+        "If-None-Match",
+        ParameterIn::Header,
+        "Answer 304 if the `ETag` is one of these.",
+    )
+    .schema(Some(string()))
+    .build()
 }
 
 fn body(operation: Operation) -> Option<&'static str> {
     match operation {
         Operation::CreateUser | Operation::ReplaceUser => Some("UserCreate"),
         Operation::ChangeUser => Some("UserUpdate"),
-        Operation::GetUser | Operation::DeleteUser | Operation::ListUsers | Operation::Read(_) => None,
+        Operation::GetUser | Operation::DeleteUser | Operation::ListUsers | Operation::Read(_) => {
+            None
+        }
     }
 }
 
@@ -159,29 +208,74 @@ fn has_tag(operation: Operation) -> bool {
 
 fn success(operation: Operation, head: bool) -> (u16, Response) {
     let user = |description: &str| {
-        links(ResponseBuilder::new().description(description).header("ETag", etag()), operation, head)
+        links(
+            ResponseBuilder::new()
+                .description(description)
+                .header("ETag", etag()),
+            operation,
+            head,
+        )
     };
-    let page = |description: &str| ResponseBuilder::new().description(description).header("ETag", etag());
+    let page = |description: &str| {
+        ResponseBuilder::new()
+            .description(description)
+            .header("ETag", etag())
+    };
     let (status, answer, kind, schema) = match operation {
-        Operation::CreateUser => (200, user("The new user"), "application/json", Some(Content::new(Some(reference("UserResponse"))))),
-        Operation::GetUser => (200, user("The user"), "application/json", Some(Content::new(Some(reference("UserResponse"))))),
-        Operation::ReplaceUser | Operation::ChangeUser => {
-            (200, user("The user as it now is"), "application/json", Some(Content::new(Some(reference("UserResponse")))))
-        }
-        Operation::DeleteUser => (204, ResponseBuilder::new().description("The user is deleted"), "", None),
+        Operation::CreateUser => (
+            200,
+            user("The new user"),
+            "application/json",
+            Some(Content::new(Some(reference("UserResponse")))),
+        ),
+        Operation::GetUser => (
+            200,
+            user("The user"),
+            "application/json",
+            Some(Content::new(Some(reference("UserResponse")))),
+        ),
+        Operation::ReplaceUser | Operation::ChangeUser => (
+            200,
+            user("The user as it now is"),
+            "application/json",
+            Some(Content::new(Some(reference("UserResponse")))),
+        ),
+        Operation::DeleteUser => (
+            204,
+            ResponseBuilder::new().description("The user is deleted"),
+            "",
+            None,
+        ),
         Operation::ListUsers => {
             let users = ArrayBuilder::new()
                 .title(Some("Users"))
                 .items(reference("UserResponse"))
                 .max_items(usize::try_from(PAGE_LIMIT).ok());
-            let answer = ResponseBuilder::new().description("A page of users").header("Link", link());
-            (200, answer, "application/json", Some(Content::new(Some(users))))
+            let answer = ResponseBuilder::new()
+                .description("A page of users")
+                .header("Link", link());
+            (
+                200,
+                answer,
+                "application/json",
+                Some(Content::new(Some(users))),
+            )
         }
         Operation::Read(Document::OpenApi) => {
             let any = ObjectBuilder::new().description(Some("An OpenAPI 3.1 document."));
-            (200, page("This description"), "application/json", Some(Content::new(Some(any))))
+            (
+                200,
+                page("This description"),
+                "application/json",
+                Some(Content::new(Some(any))),
+            )
         }
-        Operation::Read(_) => (200, page("The page"), "text/html; charset=utf-8", Some(Content::new(Some(string())))),
+        Operation::Read(_) => (
+            200,
+            page("The page"),
+            "text/html; charset=utf-8",
+            Some(Content::new(Some(string()))),
+        ),
     };
     let answer = match schema {
         Some(content) if !head => answer.content(kind, content),
@@ -202,7 +296,9 @@ fn links(response: ResponseBuilder, operation: Operation, head: bool) -> Respons
         ("DeleteUser", Method::Delete, Operation::DeleteUser),
     ]
     .into_iter()
-    .fold(response, |response, (name, method, operation)| response.link(name, to(method, operation)))
+    .fold(response, |response, (name, method, operation)| {
+        response.link(name, to(method, operation))
+    })
 }
 
 fn to(method: Method, operation: Operation) -> Link {
@@ -221,7 +317,9 @@ fn etag() -> Header {
 
 fn link() -> Header {
     HeaderBuilder::new()
-        .description(Some("`<address of the next page>; rel=\"next\"`, where there is one."))
+        .description(Some(
+            "`<address of the next page>; rel=\"next\"`, where there is one.",
+        ))
         .schema(Some(string()))
         .build()
 }
@@ -230,7 +328,12 @@ fn failures(operation: Operation) -> Vec<Failure> {
     use Failure as F;
     let mut failures = vec![F::BadRequest];
     failures.extend_from_slice(match operation {
-        Operation::CreateUser => &[F::RequestTimeout, F::EmailTaken, F::BodyTooLarge, F::Invalid(Part::Body)],
+        Operation::CreateUser => &[
+            F::RequestTimeout,
+            F::EmailTaken,
+            F::BodyTooLarge,
+            F::Invalid(Part::Body),
+        ],
         Operation::GetUser => &[F::UserNotFound, F::Invalid(Part::Path)],
         Operation::ReplaceUser | Operation::ChangeUser => &[
             F::UserNotFound,
@@ -244,8 +347,21 @@ fn failures(operation: Operation) -> Vec<Failure> {
         Operation::ListUsers => &[F::Invalid(Part::Query)],
         Operation::Read(_) => &[],
     });
-    let writes = !matches!(operation, Operation::GetUser | Operation::ListUsers | Operation::Read(_));
-    let unavailable = if writes { F::UnavailableOrInDoubt } else { F::Unavailable };
-    failures.extend([F::TargetTooLong, F::HeadersTooLarge, F::Internal, unavailable, F::Timeout]);
+    let writes = !matches!(
+        operation,
+        Operation::GetUser | Operation::ListUsers | Operation::Read(_)
+    );
+    let unavailable = if writes {
+        F::UnavailableOrInDoubt
+    } else {
+        F::Unavailable
+    };
+    failures.extend([
+        F::TargetTooLong,
+        F::HeadersTooLarge,
+        F::Internal,
+        unavailable,
+        F::Timeout,
+    ]);
     failures
 }

@@ -3,7 +3,8 @@
 use serde_json::json;
 use usher_guest::validation::Problem;
 use utoipa::openapi::schema::{
-    AnyOfBuilder, ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat,
+    SchemaType, Type,
 };
 use utoipa::openapi::{Ref, Schema};
 
@@ -86,7 +87,10 @@ fn user_response() -> ObjectBuilder {
         .schema_type(Type::Object)
         .property(
             "id",
-            integer().title(Some("Id")).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))).examples([1]),
+            integer()
+                .title(Some("Id"))
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+                .examples([1]),
         )
         .property("name", string().title(Some("Name")).examples(["John Doe"]))
         .property(
@@ -105,7 +109,12 @@ fn error() -> ObjectBuilder {
     ObjectBuilder::new()
         .title(Some("Error"))
         .schema_type(Type::Object)
-        .property("detail", string().title(Some("Detail")).description(Some("What went wrong.")))
+        .property(
+            "detail",
+            string()
+                .title(Some("Detail"))
+                .description(Some("What went wrong.")),
+        )
         .required("detail")
 }
 

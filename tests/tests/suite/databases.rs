@@ -27,14 +27,26 @@ impl Kind {
     /// An empty one.
     pub(crate) async fn fresh(self) -> Fresh {
         match self {
-            Self::Memory => Fresh { url: "memory:".into(), _file: None, postgres: None },
+            Self::Memory => Fresh {
+                url: "memory:".into(),
+                _file: None,
+                postgres: None,
+            },
             Self::File => {
                 let scratch = Scratch::new();
-                Fresh { url: format!("sqlite:{}", scratch.file("users.db")), _file: Some(scratch), postgres: None }
+                Fresh {
+                    url: format!("sqlite:{}", scratch.file("users.db")),
+                    _file: Some(scratch),
+                    postgres: None,
+                }
             }
             Self::Postgres => {
                 let database = postgres::database().await;
-                Fresh { url: database.url().to_owned(), _file: None, postgres: Some(database) }
+                Fresh {
+                    url: database.url().to_owned(),
+                    _file: None,
+                    postgres: Some(database),
+                }
             }
         }
     }
