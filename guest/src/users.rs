@@ -107,11 +107,19 @@ impl From<database::Error> for Error {
             {
                 Self::EmailTaken
             }
-            E::Denied(_) | E::Invalid(_) | E::TooLarge(_) | E::Refused(_) => {
-                Self::Internal(error.to_string())
-            }
+            E::Refused(refusal) if is_passing(&refusal.code) => Self::Unavailable,
+            // These statements are denied only where the host has the database open for reading alone.
+            E::Denied(_) => Self::Unavailable,
+            E::Invalid(_) | E::TooLarge(_) | E::Refused(_) => Self::Internal(error.to_string()),
         }
     }
+}
+
+/// Whether a SQLSTATE says that the database cannot do now what it could do at another time, or in another place: it is full,
+/// shutting down, a replica, short of rights, or in conflict with others (PostgreSQL, Appendix A).
+fn is_passing(code: &str) -> bool {
+    matches!(code, "25006" | "42501" | "40001" | "40P01" | "55P03")
+        || ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 /// Stores a new user.
