@@ -4,7 +4,11 @@
 mod nested;
 // The engine's settings decide what compiled code looks like, so the very same ones serve here and at run time.
 #[path = "src/engine.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the build script compiles, it does not run")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the build script compiles, it does not run"
+)]
 mod engine;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +24,16 @@ fn build() -> Result<(), String> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let workspace = host.parent().ok_or("the host crate lies in no workspace")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
-    for input in ["guest/src", "guest/migrations", "guest/Cargo.toml", "wit", "Cargo.toml", "Cargo.lock"] {
+    for input in [
+        "guest/src",
+        "guest/migrations",
+        "guest/assets",
+        "guest/Cargo.toml",
+        "openapi.json",
+        "wit",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
         let input = workspace.join(input);
         if input.exists() {
             println!("cargo::rerun-if-changed={}", input.display());
@@ -37,7 +50,8 @@ fn build() -> Result<(), String> {
     let target = variable("TARGET")?;
     let cross = (target != variable("HOST")?).then_some(target);
     let engine = engine::compiler(cross.as_deref()).map_err(|error| format!("{error:#}"))?;
-    let bytes = std::fs::read(&component).map_err(|error| format!("{}: {error}", component.display()))?;
+    let bytes =
+        std::fs::read(&component).map_err(|error| format!("{}: {error}", component.display()))?;
     let compiled = engine
         .precompile_component(&bytes)
         .map_err(|error| format!("the component does not compile: {error:#}"))?;

@@ -19,11 +19,15 @@ fn build() -> Result<(), String> {
     let guests = tests.join("guests");
     println!("cargo::rerun-if-changed={}", guests.display());
     println!("cargo::rerun-if-changed={}", tests.join("../wit").display());
-    println!("cargo::rerun-if-changed={}", tests.join("../host/build/nested.rs").display());
+    println!(
+        "cargo::rerun-if-changed={}",
+        tests.join("../host/build/nested.rs").display()
+    );
     for guest in ["conformance", "hostile"] {
         let built = nested::component(&guests, guest, &out.join("guests"))?;
         let place = out.join(format!("{guest}.wasm"));
-        std::fs::copy(&built, &place).map_err(|error| format!("copying {}: {error}", built.display()))?;
+        std::fs::copy(&built, &place)
+            .map_err(|error| format!("copying {}: {error}", built.display()))?;
     }
     Ok(())
 }

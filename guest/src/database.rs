@@ -71,14 +71,18 @@ impl std::fmt::Display for Error {
             Self::Unavailable(why) => write!(f, "the database is not reachable: {why}"),
             Self::Overloaded => f.write_str("no database connection came free in time"),
             Self::Timeout => f.write_str("the statement was cancelled at its deadline"),
-            Self::InDoubt => {
-                f.write_str("the connection was lost and whether the statement took effect is unknown")
-            }
+            Self::InDoubt => f.write_str(
+                "the connection was lost and whether the statement took effect is unknown",
+            ),
             Self::Denied(why) => write!(f, "the host refuses the statement: {why}"),
             Self::Invalid(why) => write!(f, "the statement or its parameters are wrong: {why}"),
             Self::TooLarge(limit) => write!(f, "the result is over the limit of {limit} bytes"),
             Self::Refused(refusal) => {
-                write!(f, "the database refused: {} ({})", refusal.message, refusal.code)
+                write!(
+                    f,
+                    "the database refused: {} ({})",
+                    refusal.message, refusal.code
+                )
             }
         }
     }

@@ -58,9 +58,10 @@ impl From<Error> for Response {
             Error::MethodNotAllowed(allow) => {
                 detail(405, r#"{"detail":"Method Not Allowed"}"#).with("allow", allow)
             }
-            Error::NotAcceptable => {
-                detail(406, r#"{"detail":"Not Acceptable: this document is gzip-encoded"}"#)
-            }
+            Error::NotAcceptable => detail(
+                406,
+                r#"{"detail":"Not Acceptable: this document is gzip-encoded"}"#,
+            ),
             Error::BodyTooLarge => detail(413, r#"{"detail":"Content Too Large"}"#),
             Error::UnreadableBody => {
                 detail(400, r#"{"detail":"There was an error parsing the body"}"#)

@@ -17,8 +17,8 @@
 //! | `component` | the component's boundary, compiled for WebAssembly only: all else also runs, and is tested, natively |
 
 use documents::Document;
-use routes::{Operation, Route};
 use http::Method::{Delete, Get, Patch, Post, Put};
+use routes::{Operation, Route};
 
 /// Everything that is served. `GET` includes `HEAD`; where two routes fit a request the first one wins.
 pub static ROUTES: [Route; 15] = [
@@ -30,13 +30,37 @@ pub static ROUTES: [Route; 15] = [
     Route(Get, "/users/", Operation::ListUsers),
     Route(Get, "/openapi.json", Operation::Read(Document::OpenApi)),
     Route(Get, "/docs", Operation::Read(Document::SwaggerUi)),
-    Route(Get, "/docs/swagger-ui.css", Operation::Read(Document::SwaggerUiStyle)),
-    Route(Get, "/docs/swagger-ui-bundle.js", Operation::Read(Document::SwaggerUiScript)),
-    Route(Get, "/docs/init.js", Operation::Read(Document::SwaggerUiStart)),
-    Route(Get, "/docs/oauth2-redirect", Operation::Read(Document::OAuth2Redirect)),
-    Route(Get, "/docs/oauth2-redirect.js", Operation::Read(Document::OAuth2RedirectScript)),
+    Route(
+        Get,
+        "/docs/swagger-ui.css",
+        Operation::Read(Document::SwaggerUiStyle),
+    ),
+    Route(
+        Get,
+        "/docs/swagger-ui-bundle.js",
+        Operation::Read(Document::SwaggerUiScript),
+    ),
+    Route(
+        Get,
+        "/docs/init.js",
+        Operation::Read(Document::SwaggerUiStart),
+    ),
+    Route(
+        Get,
+        "/docs/oauth2-redirect",
+        Operation::Read(Document::OAuth2Redirect),
+    ),
+    Route(
+        Get,
+        "/docs/oauth2-redirect.js",
+        Operation::Read(Document::OAuth2RedirectScript),
+    ),
     Route(Get, "/redoc", Operation::Read(Document::ReDoc)),
-    Route(Get, "/redoc/redoc.standalone.js", Operation::Read(Document::ReDocScript)),
+    Route(
+        Get,
+        "/redoc/redoc.standalone.js",
+        Operation::Read(Document::ReDocScript),
+    ),
 ];
 
 pub mod database;

@@ -3,7 +3,9 @@
 //! Each migration is a file per dialect in `migrations/`, named by its number and what it does. It is applied in a
 //! transaction of its own, under a lock that lets one host at a time do so, and recorded with a checksum of its text.
 
-use crate::database::{Database, Dialect, Error as DatabaseError, Param, Statements, Transaction, Value};
+use crate::database::{
+    Database, Dialect, Error as DatabaseError, Param, Statements, Transaction, Value,
+};
 
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +119,10 @@ pub fn apply_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Migra
 
 impl Step {
     fn migration(&self, index: usize) -> Migration {
-        Migration { version: version(index), name: self.name.to_owned() }
+        Migration {
+            version: version(index),
+            name: self.name.to_owned(),
+        }
     }
 }
 
@@ -126,13 +131,10 @@ fn version(index: usize) -> u32 {
 }
 
 /// How many migrations the database has seen, all of which must be this component's first ones, unchanged.
-fn recorded(
-    database: &impl Statements,
-    dialect: Dialect,
-    steps: &[Step],
-) -> Result<usize, Error> {
+fn recorded(database: &impl Statements, dialect: Dialect, steps: &[Step]) -> Result<usize, Error> {
     let unavailable = |error: DatabaseError| Error::Unavailable(error.to_string());
-    let unreadable = || Error::Unavailable("the table usher_migrations is not this program's".into());
+    let unreadable =
+        || Error::Unavailable("the table usher_migrations is not this program's".into());
     let exists = match dialect {
         Dialect::Postgres => "SELECT 1 WHERE to_regclass('usher_migrations') IS NOT NULL",
         Dialect::Sqlite => {
@@ -150,7 +152,10 @@ fn recorded(
         else {
             return Err(unreadable());
         };
-        let seen = Migration { version: u32::try_from(number).map_err(|_| unreadable())?, name };
+        let seen = Migration {
+            version: u32::try_from(number).map_err(|_| unreadable())?,
+            name,
+        };
         let Some(step) = steps.get(index) else {
             return Err(Error::Unknown(seen));
         };
@@ -192,8 +197,11 @@ fn statements(sql: &str) -> impl Iterator<Item = &str> {
 
 /// Tells whether a file was edited: FNV-1a of its text, whose line ends may differ from one checkout to the next.
 fn checksum(sql: &str) -> String {
-    let hash = sql.bytes().filter(|&byte| byte != b'\r').fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = sql
+        .bytes()
+        .filter(|&byte| byte != b'\r')
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     format!("{hash:016x}")
 }

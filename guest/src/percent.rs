@@ -38,16 +38,41 @@ pub(crate) fn decode_form(text: &str) -> Cow<'_, str> {
 }
 
 fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Encodes whatever has no meaning of its own in a URL; a percent sign is taken to have one.
 pub(crate) fn encode_url(url: &str, out: &mut String) {
     for &byte in url.as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b':' | b'/' | b'%'
-            | b'#' | b'?' | b'=' | b'@' | b'[' | b']' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
-            | b'*' | b'+' | b',' | b';' => out.push(char::from(byte)),
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'_'
+            | b'.'
+            | b'-'
+            | b'~'
+            | b':'
+            | b'/'
+            | b'%'
+            | b'#'
+            | b'?'
+            | b'='
+            | b'@'
+            | b'['
+            | b']'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }

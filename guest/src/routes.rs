@@ -46,9 +46,7 @@ fn respond(request: &impl Request, database: &impl Database) -> Result<Response,
     };
     let path = percent::decode(raw_path);
     match find(request.method(), &path) {
-        Found::Route(operation, user_id) => {
-            run(operation, request, database, user_id, query)
-        }
+        Found::Route(operation, user_id) => run(operation, request, database, user_id, query),
         Found::OtherMethods => Err(Error::MethodNotAllowed(allowed(&path))),
         Found::Nothing => redirect(request, &path, query).ok_or(Error::NoRoute),
     }
@@ -63,7 +61,11 @@ enum Found<'p> {
 }
 
 fn find(method: Method, path: &str) -> Found<'_> {
-    let wanted = if method == Method::Head { Method::Get } else { method };
+    let wanted = if method == Method::Head {
+        Method::Get
+    } else {
+        method
+    };
     let mut found = Found::Nothing;
     for Route(method, template, operation) in &ROUTES {
         if let Some(user_id) = fit(template, path) {
@@ -79,9 +81,9 @@ fn find(method: Method, path: &str) -> Found<'_> {
 /// Whether a path fits a template, and if so the text in the place of `{user_id}`.
 fn fit<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     match template.strip_suffix("{user_id}") {
-        Some(prefix) => {
-            path.strip_prefix(prefix).filter(|id| !id.is_empty() && !id.contains('/'))
-        }
+        Some(prefix) => path
+            .strip_prefix(prefix)
+            .filter(|id| !id.is_empty() && !id.contains('/')),
         // The old service matched paths with a regular expression, whose `$` lets a line feed follow.
         None => match path.strip_prefix(template) {
             Some("" | "\n") => Some(""),
@@ -115,7 +117,10 @@ fn redirect(request: &impl Request, path: &str, query: &str) -> Option<Response>
         trimmed if trimmed.len() == path.len() => Cow::Owned(format!("{path}/")),
         trimmed => Cow::Borrowed(trimmed),
     };
-    if !ROUTES.iter().any(|Route(_, template, _)| fit(template, &path).is_some()) {
+    if !ROUTES
+        .iter()
+        .any(|Route(_, template, _)| fit(template, &path).is_some())
+    {
         return None;
     }
     let mut url = String::new();
@@ -125,7 +130,12 @@ fn redirect(request: &impl Request, path: &str, query: &str) -> Option<Response>
         url.push_str(&authority);
     }
     // Decoded, these three would no longer be part of the path.
-    url.push_str(&path.replace('?', "%3F").replace('#', "%23").replace('\\', "%5C"));
+    url.push_str(
+        &path
+            .replace('?', "%3F")
+            .replace('#', "%23")
+            .replace('\\', "%5C"),
+    );
     if !query.is_empty() {
         url.push('?');
         url.push_str(query);
@@ -158,14 +168,24 @@ fn run(
             let id = path_id(user_id);
             with_body(request, |body| {
                 let (id, user) = both(id, body.new_user())?;
-                Ok(one(&users::replace(database, known(id)?, &user, &expected(request))?))
+                Ok(one(&users::replace(
+                    database,
+                    known(id)?,
+                    &user,
+                    &expected(request),
+                )?))
             })
         }
         Operation::ChangeUser => {
             let id = path_id(user_id);
             with_body(request, |body| {
                 let (id, changes) = both(id, body.changes())?;
-                Ok(one(&users::change(database, known(id)?, &changes, &expected(request))?))
+                Ok(one(&users::change(
+                    database,
+                    known(id)?,
+                    &changes,
+                    &expected(request),
+                )?))
             })
         }
         Operation::DeleteUser => {
@@ -180,7 +200,11 @@ fn run(
 fn list(database: &impl Database, query: &str) -> Result<Response, Error> {
     let page = query::page(query).map_err(Error::Invalid)?;
     let found = users::list(database, &page)?;
-    let text: usize = found.users.iter().map(|user| user.name.len() + user.email.len() + 48).sum();
+    let text: usize = found
+        .users
+        .iter()
+        .map(|user| user.name.len() + user.email.len() + 48)
+        .sum();
     let mut body = String::with_capacity(text + 2);
     body.push('[');
     for (i, user) in found.users.iter().enumerate() {
@@ -195,7 +219,10 @@ fn list(database: &impl Database, query: &str) -> Result<Response, Error> {
         // A page of one address is never followed by another, so the link need not repeat the filter.
         Some(last) if found.more => response.with(
             "link",
-            format!("</users/?limit={}&after={}>; rel=\"next\"", page.limit, last.id),
+            format!(
+                "</users/?limit={}&after={}>; rel=\"next\"",
+                page.limit, last.id
+            ),
         ),
         _ => response,
     })
@@ -214,7 +241,11 @@ fn path_id(text: &str) -> Result<id::Integer, Fault> {
     id::parse(text).ok_or_else(|| {
         let mut input = String::new();
         write_string(text, &mut input);
-        Fault { location: Location::Path("user_id"), problem: Problem::NotInteger, input }
+        Fault {
+            location: Location::Path("user_id"),
+            problem: Problem::NotInteger,
+            input,
+        }
     })
 }
 
@@ -239,9 +270,9 @@ fn both<T>(
 ) -> Result<(id::Integer, T), Error> {
     match (id, body.map_err(Error::from)) {
         (Ok(id), Ok(body)) => Ok((id, body)),
-        (Err(fault), Err(Error::Invalid(faults))) => {
-            Err(Error::Invalid(std::iter::once(fault).chain(faults).collect()))
-        }
+        (Err(fault), Err(Error::Invalid(faults))) => Err(Error::Invalid(
+            std::iter::once(fault).chain(faults).collect(),
+        )),
         (Err(fault), Ok(_)) => Err(fault.into()),
         (_, Err(error)) => Err(error),
     }
@@ -295,10 +326,12 @@ fn etag(user: &User) -> String {
 
 /// Whether `If-None-Match` names the version the client would get (RFC 9110, 13.1.2; the comparison is weak).
 fn is_known_to_client(request: &impl Request, user: &User) -> bool {
-    request.header("if-none-match").is_some_and(|tags| match Tags::parse(&tags) {
-        Tags::Any => true,
-        Tags::These(tags) => tags.iter().any(|tag| tag.version == Some(user.version)),
-    })
+    request
+        .header("if-none-match")
+        .is_some_and(|tags| match Tags::parse(&tags) {
+            Tags::Any => true,
+            Tags::These(tags) => tags.iter().any(|tag| tag.version == Some(user.version)),
+        })
 }
 
 /// The versions `If-Match` lets a write go ahead on (RFC 9110, 13.1.1; the comparison is strong).
@@ -309,8 +342,10 @@ fn expected(request: &impl Request) -> Expected {
     match Tags::parse(&tags) {
         Tags::Any => Expected::Any,
         Tags::These(tags) => {
-            let mut versions =
-                tags.iter().filter(|tag| !tag.weak).filter_map(|tag| tag.version);
+            let mut versions = tags
+                .iter()
+                .filter(|tag| !tag.weak)
+                .filter_map(|tag| tag.version);
             match (versions.next(), versions.next()) {
                 (Some(only), None) => Expected::Version(only),
                 (first, second) => {
@@ -347,7 +382,9 @@ impl Tags {
                 Some(quoted) => (true, quoted),
                 None => (false, text),
             };
-            let digits = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let digits = quoted
+                .strip_prefix('"')
+                .and_then(|rest| rest.strip_suffix('"'));
             let version = digits
                 .filter(|digits| !digits.starts_with(['0', '+', '-']))
                 .and_then(|digits| digits.parse().ok());

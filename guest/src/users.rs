@@ -107,11 +107,19 @@ impl From<database::Error> for Error {
             {
                 Self::EmailTaken
             }
-            E::Denied(_) | E::Invalid(_) | E::TooLarge(_) | E::Refused(_) => {
-                Self::Internal(error.to_string())
-            }
+            E::Refused(refusal) if is_passing(&refusal.code) => Self::Unavailable,
+            // These statements are denied only where the host has the database open for reading alone.
+            E::Denied(_) => Self::Unavailable,
+            E::Invalid(_) | E::TooLarge(_) | E::Refused(_) => Self::Internal(error.to_string()),
         }
     }
+}
+
+/// Whether a SQLSTATE says that the database cannot do now what it could do at another time, or in another place: it is full,
+/// shutting down, a replica, short of rights, or in conflict with others (PostgreSQL, Appendix A).
+fn is_passing(code: &str) -> bool {
+    matches!(code, "25006" | "42501" | "40001" | "40P01" | "55P03")
+        || ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 /// Stores a new user.
@@ -142,7 +150,10 @@ pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
 pub fn list(database: &impl Database, page: &Page<'_>) -> Result<UserPage, Error> {
     let limit = page.limit.min(PAGE_LIMIT);
     // One more than asked for tells whether there is more.
-    let mut params = vec![Param::Integer(page.after), Param::Integer(i64::from(limit) + 1)];
+    let mut params = vec![
+        Param::Integer(page.after),
+        Param::Integer(i64::from(limit) + 1),
+    ];
     let statement = match &page.email {
         None => sql::LIST,
         Some(email) => {
@@ -167,7 +178,13 @@ pub fn replace(
     user: &NewUser<'_>,
     expected: &Expected,
 ) -> Result<User, Error> {
-    update(database, id, Some(user.name.as_str()), Some(user.email.as_str()), expected)
+    update(
+        database,
+        id,
+        Some(user.name.as_str()),
+        Some(user.email.as_str()),
+        expected,
+    )
 }
 
 /// Changes what is given.
@@ -204,7 +221,12 @@ fn update(
     expected: &Expected,
 ) -> Result<User, Error> {
     conditionally(database, id, expected, |version| {
-        let params = [Param::Integer(id), name.into(), email.into(), version.into()];
+        let params = [
+            Param::Integer(id),
+            name.into(),
+            email.into(),
+            version.into(),
+        ];
         first(database.query(sql::UPDATE, &params)?)
     })
 }
@@ -237,7 +259,11 @@ fn conditionally<T>(
 }
 
 fn version(database: &impl Database, id: i64) -> Result<Option<i64>, Error> {
-    match database.query(sql::VERSION, &[Param::Integer(id)])?.first().map(Vec::as_slice) {
+    match database
+        .query(sql::VERSION, &[Param::Integer(id)])?
+        .first()
+        .map(Vec::as_slice)
+    {
         None => Ok(None),
         Some([Value::Integer(version)]) => Ok(Some(*version)),
         Some(_) => Err(shape()),
@@ -250,9 +276,19 @@ fn first(rows: Rows) -> Result<Option<User>, Error> {
 
 fn user(row: Vec<Value>) -> Result<User, Error> {
     match <[Value; 4]>::try_from(row) {
-        Ok([Value::Integer(id), Value::Text(name), Value::Text(email), Value::Integer(version)]) => {
-            Ok(User { id, name, email, version })
-        }
+        Ok(
+            [
+                Value::Integer(id),
+                Value::Text(name),
+                Value::Text(email),
+                Value::Integer(version),
+            ],
+        ) => Ok(User {
+            id,
+            name,
+            email,
+            version,
+        }),
         _ => Err(shape()),
     }
 }

@@ -13,7 +13,11 @@ const TARGET: &str = "wasm32-unknown-unknown";
 ///
 /// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees none of the outer one's
 /// flags or wrappers, and the paths of this machine are mapped away.
-pub(crate) fn component(workspace: &Path, package: &str, target_dir: &Path) -> Result<PathBuf, String> {
+pub(crate) fn component(
+    workspace: &Path,
+    package: &str,
+    target_dir: &Path,
+) -> Result<PathBuf, String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = PathBuf::from(output(Command::new(&rustc).args(["--print", "sysroot"]))?.trim());
     let host = output(Command::new(&rustc).arg("-vV"))?
@@ -41,7 +45,9 @@ pub(crate) fn component(workspace: &Path, package: &str, target_dir: &Path) -> R
         .status()
         .map_err(|error| format!("cannot start cargo for {package}: {error}"))?;
     if !status.success() {
-        return Err(format!("building {package} for {TARGET} failed ({status}); see above"));
+        return Err(format!(
+            "building {package} for {TARGET} failed ({status}); see above"
+        ));
     }
     Ok(target_dir
         .join(TARGET)
@@ -55,10 +61,14 @@ fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let outer = text.starts_with("CARGO_")
-            && !matches!(text.as_ref(), "CARGO_HOME" | "CARGO_NET_OFFLINE" | "CARGO_TERM_COLOR")
+            && !matches!(
+                text.as_ref(),
+                "CARGO_HOME" | "CARGO_NET_OFFLINE" | "CARGO_TERM_COLOR"
+            )
             && !text.starts_with("CARGO_REGISTRIES_")
             && !text.starts_with("CARGO_HTTP_");
-        let flags = text.starts_with("RUSTC") || matches!(text.as_ref(), "RUSTFLAGS" | "RUSTDOCFLAGS");
+        let flags =
+            text.starts_with("RUSTC") || matches!(text.as_ref(), "RUSTFLAGS" | "RUSTDOCFLAGS");
         if outer || flags || text.starts_with("DEP_") || text == "LLVM_PROFILE_FILE" {
             command.env_remove(&name);
         }
@@ -67,10 +77,12 @@ fn clean_environment(command: &mut Command) {
 
 /// Flags that keep the paths of this machine out of panic messages, so that every checkout builds the same bytes.
 fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        #[allow(deprecated, reason = "right on the platforms that build this")]
-        std::env::home_dir().map(|home| home.join(".cargo"))
-    });
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            #[allow(deprecated, reason = "right on the platforms that build this")]
+            std::env::home_dir().map(|home| home.join(".cargo"))
+        });
     let mut flags = OsString::new();
     let mut map = |from: &Path, to: &str| {
         if !flags.is_empty() {
@@ -85,7 +97,9 @@ fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
     map(sysroot, "rust");
     if let Some(home) = home {
         // Where the registry's sources lie has the registry's own name in it, which differs where a mirror is used.
-        let sources = std::fs::read_dir(home.join("registry/src")).into_iter().flatten();
+        let sources = std::fs::read_dir(home.join("registry/src"))
+            .into_iter()
+            .flatten();
         map(&home, "cargo");
         for source in sources.flatten() {
             map(&source.path(), "registry");
@@ -95,15 +109,21 @@ fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
 }
 
 fn add_target() -> Result<(), String> {
-    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+    let added = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .status();
     match added {
         Ok(status) if status.success() => Ok(()),
-        _ => Err(format!("the Rust target {TARGET} is missing and could not be added; run: rustup target add {TARGET}")),
+        _ => Err(format!(
+            "the Rust target {TARGET} is missing and could not be added; run: rustup target add {TARGET}"
+        )),
     }
 }
 
 fn output(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start {command:?}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{command:?} failed ({})", output.status));
     }

@@ -61,12 +61,17 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
     }
     match request.uri().path() {
         "/live" => json(StatusCode::OK, "alive"),
-        "/ready" if view.draining.load(Relaxed) => json(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        "/ready" if view.draining.load(Relaxed) => {
+            json(StatusCode::SERVICE_UNAVAILABLE, "draining")
+        }
         "/ready" => match view.database.check().await {
             Ok(()) => json(StatusCode::OK, "ready"),
             Err(error) => {
                 tracing::warn!("not ready: {error}");
-                json(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached")
+                json(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the database cannot be reached",
+                )
             }
         },
         "/metrics" => {

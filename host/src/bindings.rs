@@ -1,6 +1,11 @@
 //! What `wit/` says, as Rust: generated types and traits for both sides of the boundary.
 
-#![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated code, documented in wit/")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    reason = "generated code, documented in wit/"
+)]
 
 // The host asks of a component only what serving takes; the exports beyond that are looked for where they are needed.
 wasmtime::component::bindgen!({

@@ -23,7 +23,13 @@ pub const DEFAULT_DATABASE: &str = "sqlite:usher.db";
 /// Every option can also be given as the environment variable shown with it. Durations are written like 500ms, 30s or 2m,
 /// sizes like 65536, 64KiB or 1MiB.
 #[derive(Debug, Parser)]
-#[command(name = "usher", version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "usher",
+    version,
+    about,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -48,7 +54,12 @@ enum Command {
 #[derive(Args, Debug)]
 struct Options {
     /// Where to serve HTTP clients; port 0 takes a free one.
-    #[arg(long, env = "USHER_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    #[arg(
+        long,
+        env = "USHER_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8000"
+    )]
     listen: SocketAddr,
     /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
@@ -68,7 +79,12 @@ struct Options {
     #[arg(long, env = "USHER_NO_MIGRATE")]
     no_migrate: bool,
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
-    #[arg(long, env = "USHER_INSTANCE_REUSE", value_name = "N", default_value = "128")]
+    #[arg(
+        long,
+        env = "USHER_INSTANCE_REUSE",
+        value_name = "N",
+        default_value = "128"
+    )]
     instance_reuse: NonZeroU32,
     /// Memory an instance may use.
     #[arg(long, env = "USHER_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
@@ -77,10 +93,20 @@ struct Options {
     #[arg(long, env = "USHER_WORKERS", value_name = "N")]
     workers: Option<NonZeroUsize>,
     /// Requests in flight at once; further ones wait.
-    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N", default_value = "512")]
+    #[arg(
+        long,
+        env = "USHER_MAX_REQUESTS",
+        value_name = "N",
+        default_value = "512"
+    )]
     max_requests: NonZeroUsize,
     /// Client connections at once; further ones wait.
-    #[arg(long, env = "USHER_MAX_CONNECTIONS", value_name = "N", default_value = "10000")]
+    #[arg(
+        long,
+        env = "USHER_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value = "10000"
+    )]
     max_connections: NonZeroUsize,
     /// A request's body; a larger one is 413.
     #[arg(long, env = "USHER_MAX_BODY", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
@@ -110,8 +136,12 @@ impl Options {
         let url = match self.database {
             Some(url) => url,
             None => {
-                tracing::info!("no database given: users are kept in {DEFAULT_DATABASE} (choose with --database or DATABASE_URL)");
-                DEFAULT_DATABASE.parse().map_err(|error| format!("{DEFAULT_DATABASE}: {error}"))?
+                tracing::info!(
+                    "no database given: users are kept in {DEFAULT_DATABASE} (choose with --database or DATABASE_URL)"
+                );
+                DEFAULT_DATABASE
+                    .parse()
+                    .map_err(|error| format!("{DEFAULT_DATABASE}: {error}"))?
             }
         };
         let mut config = Config::new(self.policy.config(url));
@@ -145,25 +175,36 @@ fn size(text: &str) -> Result<usize, String> {
 ///
 /// The exit code is 0 after a clean end, 2 for a usage or configuration error, 1 for anything else.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = Cli::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match cli {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output and are no error. If even that fails there is nobody left to tell.
             error.print().ok();
-            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match cli.command {
         None => serve(cli.serve),
         Some(Command::Serve(options)) => serve(*options),
-        Some(Command::Migrate(options)) => with_runtime(*options, async |config| server::migrate(&config).await),
+        Some(Command::Migrate(options)) => {
+            with_runtime(*options, async |config| server::migrate(&config).await)
+        }
         Some(Command::Component { output }) => {
             telemetry::log_to_stderr(tracing::Level::INFO);
             match std::fs::write(&output, USERS_WASM) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    tracing::error!("cannot write the component to {}: {error}", output.display());
+                    tracing::error!(
+                        "cannot write the component to {}: {error}",
+                        output.display()
+                    );
                     ExitCode::from(2)
                 }
             }
@@ -175,7 +216,10 @@ fn serve(options: Options) -> ExitCode {
     with_runtime(options, async |config| server::serve(&config).await)
 }
 
-fn with_runtime(options: Options, work: impl AsyncFnOnce(Config) -> Result<(), ServeError>) -> ExitCode {
+fn with_runtime(
+    options: Options,
+    work: impl AsyncFnOnce(Config) -> Result<(), ServeError>,
+) -> ExitCode {
     telemetry::log_to_stderr(options.log);
     let config = match options.config() {
         Ok(config) => config,
@@ -184,7 +228,10 @@ fn with_runtime(options: Options, work: impl AsyncFnOnce(Config) -> Result<(), S
             return ExitCode::from(2);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("the operating system refused: {error}");
@@ -198,7 +245,11 @@ fn with_runtime(options: Options, work: impl AsyncFnOnce(Config) -> Result<(), S
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            if error.is_configuration() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is_configuration() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -51,7 +51,10 @@ impl Config {
     /// The defaults, with this database.
     pub fn new(database: database::Config) -> Self {
         let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let database = database::Config { pools: workers, ..database };
+        let database = database::Config {
+            pools: workers,
+            ..database
+        };
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             admin_listen: None,
@@ -77,7 +80,10 @@ impl Config {
     pub fn capacity(&self) -> runtime::Capacity {
         // Every core rounds its share up, and the migrations take one more.
         let instances = self.max_requests.get() + self.workers.get() + 1;
-        runtime::Capacity { instances: u32::try_from(instances).unwrap_or(u32::MAX), memory: self.instance_memory }
+        runtime::Capacity {
+            instances: u32::try_from(instances).unwrap_or(u32::MAX),
+            memory: self.instance_memory,
+        }
     }
 
     pub(crate) fn instances(&self) -> instances::Limits {

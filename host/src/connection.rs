@@ -87,7 +87,10 @@ impl Service {
         let (mut head, body) = request.into_parts();
         check_host(&mut head)?;
         // The library stops reading a head somewhere beyond the limit, by its buffers' sizes.
-        let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        let fields = head
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
         if fields.sum::<usize>() > self.limits.head {
             return Err(Refusal::LargeHead);
         }
@@ -98,14 +101,17 @@ impl Service {
                 .await
                 .map_err(|_| Refusal::SlowBody)??
         };
-        self.instances.call(Request::from_parts(head, body)).await.map_err(|error| {
-            match error {
-                CallError::Busy => tracing::warn!("{error}"),
-                _ => tracing::error!("{error}"),
-            }
-            self.counters.failed(&error);
-            Refusal::Call(error)
-        })
+        self.instances
+            .call(Request::from_parts(head, body))
+            .await
+            .map_err(|error| {
+                match error {
+                    CallError::Busy => tracing::warn!("{error}"),
+                    _ => tracing::error!("{error}"),
+                }
+                self.counters.failed(&error);
+                Refusal::Call(error)
+            })
     }
 }
 
@@ -116,7 +122,8 @@ fn check_host(head: &mut http::request::Parts) -> Result<(), Refusal> {
         (Some(host), None) if host.to_str().is_ok() => Ok(()),
         (None, None) if head.uri.authority().is_some() => Ok(()),
         (None, None) if head.version < Version::HTTP_11 => {
-            head.headers.insert(HOST, HeaderValue::from_static("localhost"));
+            head.headers
+                .insert(HOST, HeaderValue::from_static("localhost"));
             Ok(())
         }
         _ => Err(Refusal::Host),
@@ -152,26 +159,56 @@ enum Refusal {
 impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
         let (status, detail, close) = match refusal {
-            Refusal::Host => (StatusCode::BAD_REQUEST, "Missing or invalid Host header", true),
-            Refusal::LargeHead => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", true)
+            Refusal::Host => (
+                StatusCode::BAD_REQUEST,
+                "Missing or invalid Host header",
+                true,
+            ),
+            Refusal::LargeHead => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Request Header Fields Too Large",
+                true,
+            ),
+            Refusal::LargeBody => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Request body too large",
+                true,
+            ),
+            Refusal::SlowBody => (
+                StatusCode::REQUEST_TIMEOUT,
+                "Request body took too long",
+                true,
+            ),
+            Refusal::BrokenBody => (
+                StatusCode::BAD_REQUEST,
+                "There was an error parsing the body",
+                true,
+            ),
+            Refusal::Call(CallError::Busy) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Service Unavailable",
+                false,
+            ),
+            Refusal::Call(CallError::Deadline) => {
+                (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout", false)
             }
-            Refusal::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large", true),
-            Refusal::SlowBody => (StatusCode::REQUEST_TIMEOUT, "Request body took too long", true),
-            Refusal::BrokenBody => (StatusCode::BAD_REQUEST, "There was an error parsing the body", true),
-            Refusal::Call(CallError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", false),
-            Refusal::Call(CallError::Deadline) => (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout", false),
-            Refusal::Call(CallError::Guest(_) | CallError::Host(_)) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", false)
-            }
+            Refusal::Call(CallError::Guest(_) | CallError::Host(_)) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Internal Server Error",
+                false,
+            ),
         };
         let mut response = json(status, detail);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if close {
             // What is left of the body is not read, so nothing that follows on this connection could be.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -200,7 +237,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Guest(body) => Pin::new(body).poll_frame(cx),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -217,7 +257,9 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Guest(body) => body.size_hint(),
-            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
         }
     }
 }

@@ -55,7 +55,10 @@ impl State {
         Self {
             table: ResourceTable::new(),
             // Growing past the limit is a trap rather than a failed `memory.grow`, so that the log can name the cause.
-            limits: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(true).build(),
+            limits: StoreLimitsBuilder::new()
+                .memory_size(memory)
+                .trap_on_grow_failure(true)
+                .build(),
             http: WasiHttpCtx::new(),
             hooks: Hooks,
             clocks: WasiClocksCtx::default(),
@@ -65,7 +68,10 @@ impl State {
     }
 
     pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
-        WasiClocksCtxView { ctx: &mut self.clocks, table: &mut self.table }
+        WasiClocksCtxView {
+            ctx: &mut self.clocks,
+            table: &mut self.table,
+        }
     }
 
     pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
@@ -73,7 +79,10 @@ impl State {
     }
 
     pub(crate) fn database(&mut self) -> View<'_> {
-        View { session: &mut self.session, table: &mut self.table }
+        View {
+            session: &mut self.session,
+            table: &mut self.table,
+        }
     }
 
     /// What limits the database calls of this instance.
@@ -84,7 +93,11 @@ impl State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
     }
 }
 
@@ -121,7 +134,9 @@ struct Instance {
 
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Instance").field("served", &self.served).finish_non_exhaustive()
+        f.debug_struct("Instance")
+            .field("served", &self.served)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +157,9 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Busy => f.write_str("no instance came free before the request's deadline"),
-            Self::Deadline => f.write_str("the request's deadline passed and its instance was ended"),
+            Self::Deadline => {
+                f.write_str("the request's deadline passed and its instance was ended")
+            }
             Self::Guest(text) => write!(f, "the component failed: {text}"),
             Self::Host(text) => write!(f, "the component could not be instantiated: {text}"),
         }
@@ -158,7 +175,12 @@ type Answer = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 impl Instances {
     /// An empty set; instances are made when requests need them.
-    pub fn new(runtime: Arc<Runtime>, pool: Pool, limits: Limits, counters: Arc<Counters>) -> Arc<Self> {
+    pub fn new(
+        runtime: Arc<Runtime>,
+        pool: Pool,
+        limits: Limits,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             runtime,
             pool,
@@ -173,7 +195,10 @@ impl Instances {
     ///
     /// # Errors
     /// See [`CallError`]. After an answer has begun, an error of the guest ends the response's body with an error instead.
-    pub async fn call(self: &Arc<Self>, request: Request<Bytes>) -> Result<Response<GuestBody>, CallError> {
+    pub async fn call(
+        self: &Arc<Self>,
+        request: Request<Bytes>,
+    ) -> Result<Response<GuestBody>, CallError> {
         let deadline = Instant::now() + self.limits.deadline;
         let permit = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(permit) => permit,
@@ -185,7 +210,14 @@ impl Instances {
         let (sender, receiver) = oneshot::channel();
         let set = Arc::clone(self);
         let work = Box::pin(async move { set.serve(request, sender, deadline, permit).await });
-        let mut call = Call { run: Some(Run { work, timer: None, deadline }), receiver };
+        let mut call = Call {
+            run: Some(Run {
+                work,
+                timer: None,
+                deadline,
+            }),
+            receiver,
+        };
         let response = std::future::poll_fn(|cx| call.poll_answer(cx)).await?;
         let run = call.run.take();
         Ok(response.map(|inner| GuestBody { inner, run }))
@@ -204,10 +236,25 @@ impl Instances {
         store.set_epoch_deadline(TICKS);
         store.data_mut().session.set_deadline(deadline.into_std());
         let fault = |error: wasmtime::Error| CallError::Guest(one_line(&error));
-        let body = request.map(|body| Full::new(body).map_err(|never| -> wasmtime_wasi_http::Error { match never {} }));
-        let request = store.data_mut().http().new_incoming_request(Scheme::Http, body).map_err(fault)?;
-        let out = store.data_mut().http().new_response_outparam(sender).map_err(fault)?;
-        instance.serving.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await.map_err(fault)?;
+        let body = request.map(|body| {
+            Full::new(body).map_err(|never| -> wasmtime_wasi_http::Error { match never {} })
+        });
+        let request = store
+            .data_mut()
+            .http()
+            .new_incoming_request(Scheme::Http, body)
+            .map_err(fault)?;
+        let out = store
+            .data_mut()
+            .http()
+            .new_response_outparam(sender)
+            .map_err(fault)?;
+        instance
+            .serving
+            .wasi_http_incoming_handler()
+            .call_handle(&mut *store, request, out)
+            .await
+            .map_err(fault)?;
         instance.served += 1;
         self.give_back(instance);
         Ok(())
@@ -226,7 +273,11 @@ impl Instances {
             .await
             .map_err(|error| CallError::Host(one_line(&error)))?;
         self.counters.instantiated();
-        Ok(Instance { store, serving, served: 0 })
+        Ok(Instance {
+            store,
+            serving,
+            served: 0,
+        })
     }
 
     /// Uncontended in service, where every core has a set of its own; a panic elsewhere leaves the list whole.
@@ -259,7 +310,9 @@ impl Run {
             return Poll::Ready(result);
         }
         let deadline = self.deadline;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         timer.as_mut().poll(cx).map(|()| Err(CallError::Deadline))
     }
 }
@@ -271,7 +324,10 @@ struct Call {
 }
 
 impl Call {
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<HyperOutgoingBody>, CallError>> {
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<HyperOutgoingBody>, CallError>> {
         let finished = match &mut self.run {
             Some(run) => match run.poll(cx) {
                 Poll::Ready(result) => {
@@ -284,9 +340,13 @@ impl Call {
         };
         match (self.receiver.try_recv(), finished) {
             (Ok(Ok(response)), None | Some(Ok(()))) => Poll::Ready(Ok(response)),
-            (Ok(Err(code)), _) => Poll::Ready(Err(CallError::Guest(format!("it answered with the error {code:?}")))),
+            (Ok(Err(code)), _) => Poll::Ready(Err(CallError::Guest(format!(
+                "it answered with the error {code:?}"
+            )))),
             (_, Some(Err(error))) => Poll::Ready(Err(error)),
-            (Err(_), Some(Ok(()))) => Poll::Ready(Err(CallError::Guest("it returned without an answer".into()))),
+            (Err(_), Some(Ok(()))) => Poll::Ready(Err(CallError::Guest(
+                "it returned without an answer".into(),
+            ))),
             // Setting the answer happens inside `run`, whose waker is registered: there is nothing else to wait for.
             (Err(_), None) => Poll::Pending,
         }
@@ -301,7 +361,9 @@ pub struct GuestBody {
 
 impl fmt::Debug for GuestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuestBody").field("running", &self.run.is_some()).finish_non_exhaustive()
+        f.debug_struct("GuestBody")
+            .field("running", &self.run.is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -45,7 +45,10 @@ impl fmt::Display for MigrateError {
                 migration.version, migration.name
             ),
             Self::Refused(migrations::Error::Unavailable(why)) => {
-                write!(f, "the database could not be used for the migrations: {why}")
+                write!(
+                    f,
+                    "the database could not be used for the migrations: {why}"
+                )
             }
             Self::Component(why) => write!(f, "the component failed during its migrations: {why}"),
         }
@@ -72,5 +75,10 @@ pub async fn migrate(
     let pre = MigratingPre::new(pre.clone()).map_err(fault)?;
     let mut store = runtime.store(pool.session(), memory);
     let component = pre.instantiate_async(&mut store).await.map_err(fault)?;
-    component.usher_users_migrations().call_apply(&mut store).await.map_err(fault)?.map_err(MigrateError::Refused)
+    component
+        .usher_users_migrations()
+        .call_apply(&mut store)
+        .await
+        .map_err(fault)?
+        .map_err(MigrateError::Refused)
 }

@@ -69,10 +69,20 @@ pub enum LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Engine(error) => write!(f, "the WebAssembly engine does not start: {}", one_line(error)),
-            Self::Read(path, error) => write!(f, "cannot read the component {}: {error}", path.display()),
+            Self::Engine(error) => write!(
+                f,
+                "the WebAssembly engine does not start: {}",
+                one_line(error)
+            ),
+            Self::Read(path, error) => {
+                write!(f, "cannot read the component {}: {error}", path.display())
+            }
             Self::NotAComponent(source, error) => {
-                write!(f, "{source} is not a WebAssembly component: {}", one_line(error))
+                write!(
+                    f,
+                    "{source} is not a WebAssembly component: {}",
+                    one_line(error)
+                )
             }
             Self::DoesNotFit(source, error) => {
                 write!(f, "{source} does not fit this host: {}", one_line(error))
@@ -116,7 +126,10 @@ impl Runtime {
     pub fn on(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
         let component = load(engine, source)?;
         let fits = |error| LoadError::DoesNotFit(source.clone(), error);
-        let pre = linker(engine).map_err(LoadError::Engine)?.instantiate_pre(&component).map_err(fits)?;
+        let pre = linker(engine)
+            .map_err(LoadError::Engine)?
+            .instantiate_pre(&component)
+            .map_err(fits)?;
         let pre = ServingPre::new(pre).map_err(fits)?;
         Ok(Self { pre })
     }
@@ -165,12 +178,16 @@ fn load(engine: &Engine, source: &Source) -> Result<Component, LoadError> {
             Ok(component) => Ok(component),
             // Built on a machine with CPU features that this one lacks: compile again, which takes longer but always fits.
             Err(error) => {
-                tracing::info!("compiling the embedded component for this machine: {}", one_line(&error));
+                tracing::info!(
+                    "compiling the embedded component for this machine: {}",
+                    one_line(&error)
+                );
                 Component::new(engine, USERS_WASM).map_err(broken)
             }
         },
         Source::File(path) => {
-            let bytes = std::fs::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
+            let bytes =
+                std::fs::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
             Component::new(engine, bytes).map_err(broken)
         }
         Source::Bytes(bytes) => Component::new(engine, bytes).map_err(broken),
@@ -178,7 +195,10 @@ fn load(engine: &Engine, source: &Source) -> Result<Component, LoadError> {
 }
 
 /// The embedded component, as compiled at build time.
-#[expect(unsafe_code, reason = "loading machine code is unsafe; see the safety argument inside")]
+#[expect(
+    unsafe_code,
+    reason = "loading machine code is unsafe; see the safety argument inside"
+)]
 fn embedded(engine: &Engine) -> wasmtime::Result<Component> {
     // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler unchanged. These were written
     // by this crate's own build script and are part of this executable's read-only data; nothing that arrives at run time
@@ -205,7 +225,11 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     random::insecure_seed::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
-    http::types::add_to_linker::<State, WasiHttp>(&mut linker, &(&LinkOptions::default()).into(), State::http)?;
+    http::types::add_to_linker::<State, WasiHttp>(
+        &mut linker,
+        &(&LinkOptions::default()).into(),
+        State::http,
+    )?;
     database::add_to_linker(&mut linker, State::database)?;
     Ok(linker)
 }

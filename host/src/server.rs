@@ -49,7 +49,10 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --listen")
+                write!(
+                    f,
+                    "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --listen"
+                )
             }
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Load(error) => error.fmt(f),
@@ -95,12 +98,26 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
 
     let draining = Arc::new(AtomicBool::new(false));
     if let (Some(socket), Some(address)) = (admin, config.admin_listen) {
-        let listener = socket.listen(64).map_err(|error| ServeError::Listen(address, error))?;
-        let counters: Vec<Arc<Counters>> = workers.iter().map(|worker| Arc::clone(&worker.counters)).collect();
+        let listener = socket
+            .listen(64)
+            .map_err(|error| ServeError::Listen(address, error))?;
+        let counters: Vec<Arc<Counters>> = workers
+            .iter()
+            .map(|worker| Arc::clone(&worker.counters))
+            .collect();
         tracing::info!("operators: http://{}/ready", local(&listener, address)?);
-        tokio::spawn(admin::serve(listener, admin::View { counters, database, draining: Arc::clone(&draining) }));
+        tokio::spawn(admin::serve(
+            listener,
+            admin::View {
+                counters,
+                database,
+                draining: Arc::clone(&draining),
+            },
+        ));
     }
-    let listener = socket.listen(4096).map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listener = socket
+        .listen(4096)
+        .map_err(|error| ServeError::Listen(config.listen, error))?;
     let address = local(&listener, config.listen)?;
     tracing::info!("listening on http://{address}");
 
@@ -133,12 +150,18 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
 /// # Errors
 /// See [`ServeError`].
 pub async fn migrate(config: &Config) -> Result<(), ServeError> {
-    start(&Config { migrate: true, ..config.clone() }).await.map(drop)
+    start(&Config {
+        migrate: true,
+        ..config.clone()
+    })
+    .await
+    .map(drop)
 }
 
 /// What stands before the first connection: the component and a database that is reached and up to date.
 async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
-    let runtime = Arc::new(Runtime::new(&config.component, config.capacity()).map_err(ServeError::Load)?);
+    let runtime =
+        Arc::new(Runtime::new(&config.component, config.capacity()).map_err(ServeError::Load)?);
     let deadline = Instant::now() + config.database_wait;
     let mut pause = Duration::from_millis(50);
     loop {
@@ -161,11 +184,20 @@ async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> 
 }
 
 async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database, ServeError> {
-    let database = Database::open(config.database.clone()).await.map_err(ServeError::Database)?;
+    let database = Database::open(config.database.clone())
+        .await
+        .map_err(ServeError::Database)?;
     if config.migrate {
         let pool = database.pool().map_err(ServeError::Database)?;
-        for migration in migrate::migrate(runtime, &pool, config.instance_memory).await.map_err(ServeError::Migrate)? {
-            tracing::info!("applied migration {} ({})", migration.version, migration.name);
+        for migration in migrate::migrate(runtime, &pool, config.instance_memory)
+            .await
+            .map_err(ServeError::Migrate)?
+        {
+            tracing::info!(
+                "applied migration {} ({})",
+                migration.version,
+                migration.name
+            );
         }
     }
     Ok(database)
@@ -173,7 +205,11 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
     let bound = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         // A restart need not wait for old connections to be forgotten.
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
@@ -184,12 +220,18 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, ServeError> {
-    listener.local_addr().map_err(|error| ServeError::Listen(asked, error))
+    listener
+        .local_addr()
+        .map_err(|error| ServeError::Listen(asked, error))
 }
 
 /// Hands every connection to the core with the fewest. One place decides, so that few connections spread evenly, which a
 /// listener per core leaves to a hash.
-async fn accept(listener: &TcpListener, workers: &[Worker], most: usize) -> std::convert::Infallible {
+async fn accept(
+    listener: &TcpListener,
+    workers: &[Worker],
+    most: usize,
+) -> std::convert::Infallible {
     loop {
         // Connections over the limit are left in the operating system's queue until others have closed.
         if workers.iter().map(Worker::open).sum::<usize>() >= most {

@@ -35,7 +35,10 @@ pub struct Counters {
 
 impl Counters {
     pub(crate) fn answered(&self, status: StatusCode) {
-        if let Some(counter) = self.answers.get(usize::from(status.as_u16() / 100).wrapping_sub(1)) {
+        if let Some(counter) = self
+            .answers
+            .get(usize::from(status.as_u16() / 100).wrapping_sub(1))
+        {
             counter.fetch_add(1, Relaxed);
         }
     }
@@ -60,7 +63,9 @@ impl Counters {
 
 /// The counters of all cores in the Prometheus text format, version 0.0.4.
 pub(crate) fn exposition<'a>(cores: impl Iterator<Item = &'a Counters> + Clone) -> String {
-    let sum = |pick: fn(&Counters) -> &AtomicU64| -> u64 { cores.clone().map(|core| pick(core).load(Relaxed)).sum() };
+    let sum = |pick: fn(&Counters) -> &AtomicU64| -> u64 {
+        cores.clone().map(|core| pick(core).load(Relaxed)).sum()
+    };
     let mut text = String::new();
     let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
         // Writing to a string cannot fail.

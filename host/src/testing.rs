@@ -147,23 +147,45 @@ impl Builder {
             Some(database) => database,
             None => {
                 let url = self.url.parse().map_err(TestError::Url)?;
-                Database::open(database::Config::new(url)).await.map_err(TestError::Database)?
+                Database::open(database::Config::new(url))
+                    .await
+                    .map_err(TestError::Database)?
             }
         };
         let mut config = Config::new(database.config().clone());
         config.workers = std::num::NonZeroUsize::MIN;
-        config.request_timeout = self.adjust.request_timeout.unwrap_or(config.request_timeout);
+        config.request_timeout = self
+            .adjust
+            .request_timeout
+            .unwrap_or(config.request_timeout);
         config.instance_memory = self.adjust.memory_limit.unwrap_or(config.instance_memory);
         config.instance_reuse = self.adjust.instance_reuse.unwrap_or(config.instance_reuse);
         let pool = database.pool().map_err(TestError::Database)?;
         if self.migrate {
-            migrate::migrate(&runtime, &pool, config.instance_memory).await.map_err(TestError::Migrate)?;
+            migrate::migrate(&runtime, &pool, config.instance_memory)
+                .await
+                .map_err(TestError::Migrate)?;
         }
         let counters = Arc::new(Counters::default());
-        let instances =
-            Instances::new(Arc::clone(&runtime), pool.clone(), config.instances(), Arc::clone(&counters));
-        let service = Arc::new(Service { instances, limits: config.connections(), counters });
-        Ok(TestApp { service, runtime, database, pool, memory: config.instance_memory, drain: GracefulShutdown::new() })
+        let instances = Instances::new(
+            Arc::clone(&runtime),
+            pool.clone(),
+            config.instances(),
+            Arc::clone(&counters),
+        );
+        let service = Arc::new(Service {
+            instances,
+            limits: config.connections(),
+            counters,
+        });
+        Ok(TestApp {
+            service,
+            runtime,
+            database,
+            pool,
+            memory: config.instance_memory,
+            drain: GracefulShutdown::new(),
+        })
     }
 }
 
@@ -204,11 +226,21 @@ impl TestApp {
     ///
     /// # Errors
     /// [`TestError::Response`] where the component failed after it had begun to answer.
-    pub async fn request(&self, request: Request<impl Into<Bytes>>) -> Result<Response<Bytes>, TestError> {
+    pub async fn request(
+        &self,
+        request: Request<impl Into<Bytes>>,
+    ) -> Result<Response<Bytes>, TestError> {
         let mut request = request.map(|body| Full::new(body.into()));
-        request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("test"));
+        request
+            .headers_mut()
+            .entry(HOST)
+            .or_insert(HeaderValue::from_static("test"));
         let (head, body) = self.service.answer(request).await.into_parts();
-        let body = body.collect().await.map_err(TestError::Response)?.to_bytes();
+        let body = body
+            .collect()
+            .await
+            .map_err(TestError::Response)?
+            .to_bytes();
         Ok(Response::from_parts(head, body))
     }
 
@@ -217,14 +249,23 @@ impl TestApp {
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn get(&self, path: &str) -> Result<Response<Bytes>, TestError> {
-        self.request(Request::get(path).body(Bytes::new()).map_err(TestError::Request)?).await
+        self.request(
+            Request::get(path)
+                .body(Bytes::new())
+                .map_err(TestError::Request)?,
+        )
+        .await
     }
 
     /// `POST path` with a JSON body.
     ///
     /// # Errors
     /// As [`request`](Self::request).
-    pub async fn post(&self, path: &str, json: impl Into<Bytes>) -> Result<Response<Bytes>, TestError> {
+    pub async fn post(
+        &self,
+        path: &str,
+        json: impl Into<Bytes>,
+    ) -> Result<Response<Bytes>, TestError> {
         self.send(Method::POST, path, json).await
     }
 
@@ -238,14 +279,22 @@ impl TestApp {
         path: &str,
         json: impl Into<Bytes>,
     ) -> Result<Response<Bytes>, TestError> {
-        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
-        self.request(request.body(json.into()).map_err(TestError::Request)?).await
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(CONTENT_TYPE, "application/json");
+        self.request(request.body(json.into()).map_err(TestError::Request)?)
+            .await
     }
 
     /// A client connection that speaks HTTP/1.1 to the server code of production, byte by byte, without a socket.
     pub fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(256 << 10);
-        tokio::spawn(connection::serve(server, Arc::clone(&self.service), self.drain.watcher()));
+        tokio::spawn(connection::serve(
+            server,
+            Arc::clone(&self.service),
+            self.drain.watcher(),
+        ));
         client
     }
 
@@ -282,7 +331,10 @@ fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
     let engine = match ENGINE.get() {
         Some(engine) => engine,
         None => {
-            let engine = start_engine(Capacity { instances: 1000, memory: 256 << 20 })?;
+            let engine = start_engine(Capacity {
+                instances: 1000,
+                memory: 256 << 20,
+            })?;
             // Where two tests start at once, one of the two engines is used by both.
             ENGINE.get_or_init(|| engine)
         }

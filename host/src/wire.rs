@@ -21,7 +21,10 @@ pub(crate) struct Wire<I> {
 
 impl<I> Wire<I> {
     pub(crate) fn new(io: I) -> Self {
-        Self { io, replaced: Bytes::new() }
+        Self {
+            io,
+            replaced: Bytes::new(),
+        }
     }
 }
 
@@ -50,17 +53,29 @@ fn replacement(bytes: &[u8]) -> Option<Bytes> {
     let tail = bytes.get(bytes.len().saturating_sub(LONGEST)..)?;
     // Earlier answers may lie in the same buffer, where a client sends requests without waiting.
     let (at, (_, status, detail)) = (0..tail.len()).find_map(|at| {
-        let refusal = REFUSALS.iter().find(|(head, ..)| tail.get(at..).is_some_and(|rest| rest.starts_with(head)))?;
+        let refusal = REFUSALS
+            .iter()
+            .find(|(head, ..)| tail.get(at..).is_some_and(|rest| rest.starts_with(head)))?;
         Some((at, refusal))
     })?;
     let (before, refusal) = bytes.split_at(bytes.len() - tail.len() + at);
     let head = refusal.strip_suffix(END)?;
     let body = format!(r#"{{"detail":"{detail}"}}"#);
     // Of its headers, only the date is not the same every time.
-    let date = head.windows(8).position(|window| window == b"\r\ndate: ").and_then(|at| head.get(at..)).unwrap_or_default();
+    let date = head
+        .windows(8)
+        .position(|window| window == b"\r\ndate: ")
+        .and_then(|at| head.get(at..))
+        .unwrap_or_default();
     let mut answer = before.to_vec();
     answer.extend_from_slice(format!("HTTP/1.1 {status}\r\nconnection: close\r\n").as_bytes());
-    answer.extend_from_slice(format!("content-type: application/json\r\ncontent-length: {}", body.len()).as_bytes());
+    answer.extend_from_slice(
+        format!(
+            "content-type: application/json\r\ncontent-length: {}",
+            body.len()
+        )
+        .as_bytes(),
+    );
     answer.extend_from_slice(date);
     answer.extend_from_slice(END);
     answer.extend_from_slice(body.as_bytes());
@@ -80,13 +95,21 @@ impl<I: AsyncWrite + Unpin> Wire<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         ready!(self.poll_replaced(cx))?;
         if let Some(replaced) = replacement(bytes) {
             // Taken as written: it is on its way, and `poll_flush` sees it out.
@@ -96,7 +119,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match parts {
             [whole] => self.poll_write(cx, whole),
             parts => {
@@ -144,6 +171,9 @@ mod tests {
         let replaced = replacement(format!("{before}{REFUSAL}").as_bytes()).expect("a refusal");
         assert!(replaced.starts_with(before.as_bytes()) && replaced.ends_with(b"}"));
         assert_eq!(replacement(before.as_bytes()), None);
-        assert_eq!(replacement(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"), None);
+        assert_eq!(
+            replacement(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"),
+            None
+        );
     }
 }

@@ -46,15 +46,24 @@ impl Worker {
         let open = Arc::new(AtomicUsize::new(0));
         let counters = Arc::new(Counters::default());
         let (opened, counted) = (Arc::clone(&open), Arc::clone(&counters));
-        let thread = std::thread::Builder::new().name(format!("usher-core-{index}")).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let pool = parts.database.pool().map_err(std::io::Error::other)?;
-                serve(parts, pool, accepted, &opened, &counted).await;
-                Ok(())
-            })
-        })?;
-        Ok(Self { connections, open, counters, thread })
+        let thread = std::thread::Builder::new()
+            .name(format!("usher-core-{index}"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(async {
+                    let pool = parts.database.pool().map_err(std::io::Error::other)?;
+                    serve(parts, pool, accepted, &opened, &counted).await;
+                    Ok(())
+                })
+            })?;
+        Ok(Self {
+            connections,
+            open,
+            counters,
+            thread,
+        })
     }
 
     /// How many connections the core has at the moment.
@@ -104,8 +113,15 @@ async fn serve(
             Err(error) => tracing::warn!("an accepted connection could not be served: {error}"),
         }
     }
-    if tokio::time::timeout(parts.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!("{} connections did not end within {:?} and were closed", open.load(Relaxed), parts.drain);
+    if tokio::time::timeout(parts.drain, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "{} connections did not end within {:?} and were closed",
+            open.load(Relaxed),
+            parts.drain
+        );
     }
 }
 

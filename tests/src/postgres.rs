@@ -120,6 +120,7 @@ impl Server {
             url: self.url.with_database(&name),
             name,
             server: self,
+            removed: false,
         }
     }
 }
@@ -130,6 +131,7 @@ pub struct Database {
     url: String,
     name: String,
     server: &'static Server,
+    removed: bool,
 }
 
 impl Database {
@@ -166,16 +168,34 @@ impl Database {
     }
 }
 
-impl Drop for Database {
-    fn drop(&mut self) {
+impl Database {
+    fn removal(&self) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         let admin = self.server.admin.clone();
+        async move { admin.execute(&drop).await }
+    }
+
+    /// Drops the database without keeping the thread from its other tasks, as dropping this value does: PostgreSQL waits then for
+    /// every session that is just being set up, and so for those tasks.
+    ///
+    /// # Panics
+    /// Where it cannot be dropped.
+    pub async fn remove(mut self) {
+        let removal = self.removal();
+        self.removed = true;
+        let removed = self.server.admin.on_its_thread(removal).await;
+        removed.unwrap_or_else(|error| panic!("cannot drop {}: {}", self.name, explain(&error)));
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.removed {
+            return;
+        }
         // Waited for, since the process may be about to end. An error is not for this test to fail with, which may be one
         // that stopped the server; the next run drops what is left.
-        let _ = self
-            .server
-            .admin
-            .wait(async move { admin.execute(&drop).await });
+        let _ = self.server.admin.wait(self.removal());
     }
 }
 

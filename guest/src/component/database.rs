@@ -2,14 +2,18 @@
 
 use super::bindings::usher::database::database::{self as import, Isolation, SqlDialect};
 use super::bindings::usher::database::types;
-use crate::database::{Database, Dialect, Error, Param, Refusal, Rows, Statements, Transaction, Value};
+use crate::database::{
+    Database, Dialect, Error, Param, Refusal, Rows, Statements, Transaction, Value,
+};
 
 /// The database behind the component's import.
 pub(super) struct Import;
 
 impl Statements for Import {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
-        import::query(statement, &lower(params)).map(rows).map_err(Error::from)
+        import::query(statement, &lower(params))
+            .map(rows)
+            .map_err(Error::from)
     }
 
     fn execute(&self, statement: &str, params: &[Param<'_>]) -> Result<u64, Error> {
@@ -34,7 +38,9 @@ impl Database for Import {
 
 impl Statements for import::Transaction {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
-        self.query(statement, &lower(params)).map(rows).map_err(Error::from)
+        self.query(statement, &lower(params))
+            .map(rows)
+            .map_err(Error::from)
     }
 
     fn execute(&self, statement: &str, params: &[Param<'_>]) -> Result<u64, Error> {
@@ -65,7 +71,10 @@ fn rows(rows: types::Rows) -> Rows {
         types::Value::Text(value) => Value::Text(value),
         _ => Value::Other,
     };
-    rows.rows.into_iter().map(|row| row.into_iter().map(value).collect()).collect()
+    rows.rows
+        .into_iter()
+        .map(|row| row.into_iter().map(value).collect())
+        .collect()
 }
 
 impl From<types::Error> for Error {

@@ -5,7 +5,8 @@ use std::cell::OnceCell;
 use super::Component;
 use super::bindings::exports::wasi::http::incoming_handler::Guest;
 use super::bindings::wasi::http::types::{
-    Fields, IncomingRequest, Method as WasiMethod, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme,
+    Fields, IncomingRequest, Method as WasiMethod, OutgoingBody, OutgoingResponse,
+    ResponseOutparam, Scheme,
 };
 use super::bindings::wasi::io::streams::StreamError;
 use super::database::Import;
@@ -41,7 +42,12 @@ impl Incoming {
         };
         // Without a path it is the root that is meant (RFC 9110, 4.2.3), as in `OPTIONS *`.
         let target = request.path_with_query().unwrap_or_else(|| "/".into());
-        Self { request, method, target, headers: OnceCell::new() }
+        Self {
+            request,
+            method,
+            target,
+            headers: OnceCell::new(),
+        }
     }
 }
 
@@ -92,7 +98,8 @@ impl Request for Incoming {
 
 fn send(response: &Response, out: ResponseOutparam) {
     let mut headers = Vec::with_capacity(response.headers.len() + 2);
-    let mut header = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_owned()));
+    let mut header =
+        |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_owned()));
     if let Some(content_type) = response.content_type {
         header("content-type", content_type);
     }
@@ -130,7 +137,11 @@ fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), StreamError> {
             stream.blocking_flush()?;
             continue;
         }
-        let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(permitted).unwrap_or(usize::MAX)));
+        let (now, later) = bytes.split_at(
+            bytes
+                .len()
+                .min(usize::try_from(permitted).unwrap_or(usize::MAX)),
+        );
         stream.write(now)?;
         bytes = later;
     }

@@ -32,18 +32,39 @@ impl typed::Guest for Component {
         if !faults.is_empty() {
             return Err(typed::Error::Invalid(faults));
         }
-        let found = users::list(&Import, &Page { limit: page.limit, after: page.after, email })?;
-        Ok(typed::UserPage { users: found.users.into_iter().map(typed::User::from).collect(), more: found.more })
+        let found = users::list(
+            &Import,
+            &Page {
+                limit: page.limit,
+                after: page.after,
+                email,
+            },
+        )?;
+        Ok(typed::UserPage {
+            users: found.users.into_iter().map(typed::User::from).collect(),
+            more: found.more,
+        })
     }
 
-    fn replace(id: i64, user: typed::NewUser, if_version: Option<i64>) -> Result<typed::User, typed::Error> {
+    fn replace(
+        id: i64,
+        user: typed::NewUser,
+        if_version: Option<i64>,
+    ) -> Result<typed::User, typed::Error> {
         let user = parse(&user.name, &user.email)?;
         Ok(users::replace(&Import, id, &user, &if_version.into())?.into())
     }
 
-    fn change(id: i64, changes: typed::Changes, if_version: Option<i64>) -> Result<typed::User, typed::Error> {
+    fn change(
+        id: i64,
+        changes: typed::Changes,
+        if_version: Option<i64>,
+    ) -> Result<typed::User, typed::Error> {
         if changes.name.is_none() && changes.email.is_none() {
-            return Err(typed::Error::Invalid(vec![fault("name", "a name or an email must be given".into())]));
+            return Err(typed::Error::Invalid(vec![fault(
+                "name",
+                "a name or an email must be given".into(),
+            )]));
         }
         let name = changes.name.as_deref().map(Name::parse).transpose();
         let email = changes.email.as_deref().map(Email::parse).transpose();
@@ -71,18 +92,35 @@ fn both<N, E>(
         (name, email) => {
             let name = name.err().map(|reason| fault("name", reason.to_string()));
             let email = email.err().map(|reason| fault("email", reason.to_string()));
-            Err(typed::Error::Invalid(name.into_iter().chain(email).collect()))
+            Err(typed::Error::Invalid(
+                name.into_iter().chain(email).collect(),
+            ))
         }
     }
 }
 
 fn fault(field: &str, message: String) -> typed::Fault {
-    typed::Fault { field: field.into(), message }
+    typed::Fault {
+        field: field.into(),
+        message,
+    }
 }
 
 impl From<User> for typed::User {
-    fn from(User { id, name, email, version }: User) -> Self {
-        Self { id, name, email, version }
+    fn from(
+        User {
+            id,
+            name,
+            email,
+            version,
+        }: User,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            email,
+            version,
+        }
     }
 }
 
@@ -103,7 +141,10 @@ impl From<users::Error> for typed::Error {
 impl migrating::Guest for Component {
     fn apply() -> Result<Vec<migrating::Migration>, migrating::Error> {
         let applied = migrations::apply(&Import)?;
-        Ok(applied.into_iter().map(migrating::Migration::from).collect())
+        Ok(applied
+            .into_iter()
+            .map(migrating::Migration::from)
+            .collect())
     }
 }
 

@@ -17,7 +17,11 @@ pub(crate) enum Error {
 
 impl Error {
     fn fault(location: Location, problem: Problem, input: String) -> Self {
-        Self::Faults(vec![Fault { location, problem, input }])
+        Self::Faults(vec![Fault {
+            location,
+            problem,
+            input,
+        }])
     }
 }
 
@@ -32,14 +36,20 @@ impl<'a> Body<'a> {
     /// Takes a body's bytes, which are JSON only where the content type says so.
     pub(crate) fn new(bytes: &'a [u8], content_type: Option<&[u8]>) -> Result<Self, Error> {
         if bytes.is_empty() {
-            return Err(Error::fault(Location::Body, Problem::Missing, "null".into()));
+            return Err(Error::fault(
+                Location::Body,
+                Problem::Missing,
+                "null".into(),
+            ));
         }
         if !content_type.is_some_and(is_json) {
             let mut input = String::new();
             json::write_string(&String::from_utf8_lossy(bytes), &mut input);
             return Err(Error::fault(Location::Body, Problem::NotObject, input));
         }
-        json::decode(bytes).map(|text| Self { text }).map_err(refuse)
+        json::decode(bytes)
+            .map(|text| Self { text })
+            .map_err(refuse)
     }
 
     /// Reads a whole user.
@@ -56,9 +66,9 @@ impl<'a> Body<'a> {
         };
         match (name, email) {
             (Ok(name), Ok(email)) => Ok(NewUser { name, email }),
-            (name, email) => {
-                Err(Error::Faults(name.err().into_iter().chain(email.err()).collect()))
-            }
+            (name, email) => Err(Error::Faults(
+                name.err().into_iter().chain(email.err()).collect(),
+            )),
         }
     }
 
@@ -66,23 +76,31 @@ impl<'a> Body<'a> {
     pub(crate) fn changes(&self) -> Result<Changes<'_>, Error> {
         let fields = self.fields()?;
         if fields.name.is_none() && fields.email.is_none() {
-            let nothing = Problem::Unacceptable("at least one of name and email must be given".into());
-            return Err(Error::Faults(vec![self.fault(Location::Body, nothing, None)]));
+            let nothing =
+                Problem::Unacceptable("at least one of name and email must be given".into());
+            return Err(Error::Faults(vec![self.fault(
+                Location::Body,
+                nothing,
+                None,
+            )]));
         }
         let name = fields.name.map(|value| self.name(&value)).transpose();
         let email = fields.email.map(|value| self.email(&value)).transpose();
         match (name, email) {
             (Ok(name), Ok(email)) => Ok(Changes { name, email }),
-            (name, email) => {
-                Err(Error::Faults(name.err().into_iter().chain(email.err()).collect()))
-            }
+            (name, email) => Err(Error::Faults(
+                name.err().into_iter().chain(email.err()).collect(),
+            )),
         }
     }
 
     fn fields(&self) -> Result<Fields<'_>, Error> {
         match json::read(&self.text, Keep::Members(&FIELDS)).map_err(refuse)? {
             Value::Object(members) => {
-                let mut fields = Fields { name: None, email: None };
+                let mut fields = Fields {
+                    name: None,
+                    email: None,
+                };
                 // Of duplicate keys the last one counts.
                 for (key, value) in members {
                     if key.is("name") {
@@ -93,21 +111,33 @@ impl<'a> Body<'a> {
                 }
                 Ok(fields)
             }
-            _ => Err(Error::Faults(vec![self.fault(Location::Body, Problem::NotObject, None)])),
+            _ => Err(Error::Faults(vec![self.fault(
+                Location::Body,
+                Problem::NotObject,
+                None,
+            )])),
         }
     }
 
     fn name<'b>(&'b self, value: &Value<'b>) -> Result<Name<'b>, Fault> {
         let field = "name";
         Name::parse(self.text(field, value)?).map_err(|nul| {
-            self.fault(Location::Field(field), Problem::Unacceptable(nul.to_string()), Some(field))
+            self.fault(
+                Location::Field(field),
+                Problem::Unacceptable(nul.to_string()),
+                Some(field),
+            )
         })
     }
 
     fn email<'b>(&'b self, value: &Value<'b>) -> Result<Email<'b>, Fault> {
         let field = "email";
         Email::parse(self.text(field, value)?).map_err(|reason| {
-            self.fault(Location::Field(field), Problem::NotEmail(reason.to_string()), Some(field))
+            self.fault(
+                Location::Field(field),
+                Problem::NotEmail(reason.to_string()),
+                Some(field),
+            )
         })
     }
 
@@ -128,16 +158,22 @@ impl<'a> Body<'a> {
         let mut input = String::new();
         if let Ok(body) = json::read(&self.text, Keep::Everything) {
             let value = match (&body, member) {
-                (Value::Object(members), Some(name)) => {
-                    members.iter().rev().find(|(key, _)| key.is(name)).map(|(_, value)| value)
-                }
+                (Value::Object(members), Some(name)) => members
+                    .iter()
+                    .rev()
+                    .find(|(key, _)| key.is(name))
+                    .map(|(_, value)| value),
                 _ => Some(&body),
             };
             json::write(value.unwrap_or(&Value::Null), &mut input);
         } else {
             input.push_str("null");
         }
-        Fault { location, problem, input }
+        Fault {
+            location,
+            problem,
+            input,
+        }
     }
 }
 
@@ -149,9 +185,11 @@ struct Fields<'a> {
 fn refuse(error: json::Error) -> Error {
     match error {
         json::Error::Unreadable => Error::Unreadable,
-        json::Error::Syntax { message, position } => {
-            Error::fault(Location::Character(position), Problem::NotJson(message), "{}".into())
-        }
+        json::Error::Syntax { message, position } => Error::fault(
+            Location::Character(position),
+            Problem::NotJson(message),
+            "{}".into(),
+        ),
     }
 }
 
@@ -159,15 +197,29 @@ fn refuse(error: json::Error) -> Error {
 fn is_json(content_type: &[u8]) -> bool {
     // Python reads headers as Latin-1, and strips what is white space there.
     let is_space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | 0x1C..=b' ' | 0x85 | 0xA0);
-    let mut kind = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
-    while let [first, rest @ ..] = kind && is_space(first) {
+    let mut kind = content_type
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    while let [first, rest @ ..] = kind
+        && is_space(first)
+    {
         kind = rest;
     }
-    while let [rest @ .., last] = kind && is_space(last) {
+    while let [rest @ .., last] = kind
+        && is_space(last)
+    {
         kind = rest;
     }
     let Some((b"application/", subtype)) = kind.split_at_checked(12).map(|(main, subtype)| {
-        (if main.eq_ignore_ascii_case(b"application/") { b"application/" } else { main }, subtype)
+        (
+            if main.eq_ignore_ascii_case(b"application/") {
+                b"application/"
+            } else {
+                main
+            },
+            subtype,
+        )
     }) else {
         return false;
     };

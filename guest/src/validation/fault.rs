@@ -77,7 +77,8 @@ impl Problem {
             Self::Missing => "Field required".into(),
             Self::NotString => "Input should be a valid string".into(),
             Self::NotUnicode => {
-                "Input should be a valid string, unable to parse raw data as a unicode string".into()
+                "Input should be a valid string, unable to parse raw data as a unicode string"
+                    .into()
             }
             Self::Unacceptable(reason) => format!("Value error, {reason}"),
             Self::NotEmail(reason) => format!("value is not a valid email address: {reason}"),

@@ -33,7 +33,8 @@ pub(crate) fn parse(text: &str) -> Option<Integer> {
     if text.len() <= 18 && text.first() != Some(&b'0') && !text.is_empty() {
         // Nearly every id is plain digits that cannot overflow.
         let plain = text.iter().try_fold(0, |value, byte| {
-            byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
+            byte.is_ascii_digit()
+                .then(|| value * 10 + i64::from(byte - b'0'))
         });
         if let Some(value) = plain {
             return Some(Integer::Fits(value));
@@ -52,7 +53,9 @@ pub(crate) fn parse(text: &str) -> Option<Integer> {
         negative = true;
         text = rest;
         // Here a zero can only stand alone.
-        if let [b'0', _, ..] = text && !text.starts_with(b"0.") {
+        if let [b'0', _, ..] = text
+            && !text.starts_with(b"0.")
+        {
             return None;
         }
     }

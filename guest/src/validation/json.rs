@@ -93,7 +93,10 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'static, [u8]>, E
     };
     let mut text = Vec::with_capacity(bytes.len());
     for decoded in char::decode_utf16(units.iter().map(|&bytes| unit(bytes))) {
-        push(&mut text, decoded.map_or_else(|lone| u32::from(lone.unpaired_surrogate()), u32::from));
+        push(
+            &mut text,
+            decoded.map_or_else(|lone| u32::from(lone.unpaired_surrogate()), u32::from),
+        );
     }
     Ok(Cow::Owned(text))
 }
@@ -126,7 +129,11 @@ fn push(text: &mut Vec<u8>, code: u32) {
 
 /// Reads a text that [`decode`] gave.
 pub(crate) fn read<'a>(text: &'a [u8], keep: Keep<'_>) -> Result<Value<'a>, Error> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        depth: 0,
+    };
     reader.skip_space();
     let value = reader.value(keep)?;
     reader.skip_space();
@@ -161,7 +168,11 @@ impl<'a> Reader<'a> {
     #[cold]
     fn error(&self, message: &'static str, at: usize) -> Error {
         // Every byte but a continuation byte begins a character, surrogates included.
-        let position = self.slice(0, at).iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+        let position = self
+            .slice(0, at)
+            .iter()
+            .filter(|&&byte| byte & 0xC0 != 0x80)
+            .count();
         Error::Syntax { message, position }
     }
 
@@ -223,7 +234,9 @@ impl<'a> Reader<'a> {
         }
         loop {
             if self.peek() != Some(b'"') {
-                return Err(self.error("Expecting property name enclosed in double quotes", self.at));
+                return Err(
+                    self.error("Expecting property name enclosed in double quotes", self.at)
+                );
             }
             let key = self.string()?;
             self.skip_space();
@@ -330,7 +343,10 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.get(at..).unwrap_or_default();
-            at += rest.iter().take_while(|&&byte| byte != b'"' && byte != b'\\' && byte >= b' ').count();
+            at += rest
+                .iter()
+                .take_while(|&&byte| byte != b'"' && byte != b'\\' && byte >= b' ')
+                .count();
             match self.text.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -342,7 +358,10 @@ impl<'a> Reader<'a> {
             }
         }
         self.at = at + 1;
-        Ok(Text { raw: self.slice(quote + 1, at), escaped })
+        Ok(Text {
+            raw: self.slice(quote + 1, at),
+            escaped,
+        })
     }
 
     /// Checks the escape at this backslash and gives the place after it.
@@ -367,7 +386,9 @@ impl<'a> Reader<'a> {
 /// The value of exactly four hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<u32> {
     let digits: &[u8; 4] = digits.try_into().ok()?;
-    digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
+    digits.iter().try_fold(0, |value, &digit| {
+        Some(value << 4 | char::from(digit).to_digit(16)?)
+    })
 }
 
 impl<'a> Text<'a> {
@@ -489,8 +510,11 @@ pub(crate) fn write(value: &Value<'_>, out: &mut String) {
 
 /// The members of a Python dictionary: each key once, where it first stood, with its last value.
 fn distinct<'m, 'a>(members: &'m [(Text<'a>, Value<'a>)]) -> Vec<(String, &'m Value<'a>)> {
-    let mut sorted: Vec<(Cow<'_, [u8]>, usize)> =
-        members.iter().enumerate().map(|(i, (key, _))| (key.unescaped(), i)).collect();
+    let mut sorted: Vec<(Cow<'_, [u8]>, usize)> = members
+        .iter()
+        .enumerate()
+        .map(|(i, (key, _))| (key.unescaped(), i))
+        .collect();
     sorted.sort_unstable();
     let mut firsts: Vec<(usize, usize)> = sorted
         .chunk_by(|a, b| a.0 == b.0)
@@ -538,7 +562,10 @@ fn write_float(value: f64, out: &mut String) {
 pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+    while let Some(at) = rest
+        .bytes()
+        .position(|byte| byte < b' ' || byte == b'"' || byte == b'\\')
+    {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
         let mut characters = after.chars();

@@ -24,9 +24,17 @@ pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
     let mut fault = |name, problem, text: &str| {
         let mut input = String::new();
         json::write_string(text, &mut input);
-        faults.push(Fault { location: Location::Query(name), problem, input });
+        faults.push(Fault {
+            location: Location::Query(name),
+            problem,
+            input,
+        });
     };
-    let mut page = Page { limit: DEFAULT_LIMIT, after: 0, email: None };
+    let mut page = Page {
+        limit: DEFAULT_LIMIT,
+        after: 0,
+        email: None,
+    };
     if let Some(text) = limit {
         match id::parse(&text) {
             None => fault("limit", Problem::NotInteger, &text),
@@ -55,5 +63,9 @@ pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
             Err(reason) => fault("email", Problem::NotEmail(reason.to_string()), &text),
         }
     }
-    if faults.is_empty() { Ok(page) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(page)
+    } else {
+        Err(faults)
+    }
 }

@@ -23,7 +23,11 @@ pub(crate) struct Statement {
 
 impl Statement {
     pub(crate) fn new(text: String, writes: bool) -> Arc<Self> {
-        Arc::new(Self { text: text.into_boxed_str(), writes, micros: AtomicU32::new(0) })
+        Arc::new(Self {
+            text: text.into_boxed_str(),
+            writes,
+            micros: AtomicU32::new(0),
+        })
     }
 
     /// Whether it has of late taken longer than so many microseconds.
@@ -36,7 +40,10 @@ impl Statement {
         let now = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let before = self.micros.load(Relaxed);
         // A moving average over about four runs, so that one bad moment is forgotten soon.
-        self.micros.store((before / 4).saturating_mul(3).saturating_add(now / 4), Relaxed);
+        self.micros.store(
+            (before / 4).saturating_mul(3).saturating_add(now / 4),
+            Relaxed,
+        );
     }
 }
 
@@ -58,7 +65,8 @@ impl Budget {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
             }
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
+            let timer = timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
             timer.as_mut().poll(cx).map(|()| None)
         })
         .await
@@ -74,7 +82,10 @@ impl Budget {
 
     /// Counts the bytes of a result while it is read.
     pub(crate) fn meter(&self) -> Meter {
-        Meter { left: self.rows_bytes, limit: self.rows_bytes }
+        Meter {
+            left: self.rows_bytes,
+            limit: self.rows_bytes,
+        }
     }
 }
 
@@ -96,7 +107,9 @@ impl Meter {
 
     /// Takes room for a row of so many values with so many bytes of text, JSON and the like.
     pub(crate) fn take(&mut self, values: usize, bytes: usize) -> Result<(), Error> {
-        let cost = (values as u64).saturating_mul(Self::VALUE).saturating_add(bytes as u64);
+        let cost = (values as u64)
+            .saturating_mul(Self::VALUE)
+            .saturating_add(bytes as u64);
         match self.left.checked_sub(cost) {
             Some(left) => {
                 self.left = left;
@@ -186,9 +199,15 @@ impl Pool {
         budget: &Budget,
     ) -> Result<Transaction, Error> {
         Ok(match self {
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin(isolation, read_only, budget).await?),
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin(isolation, read_only, budget).await?),
-            Self::Scripted(script) => Transaction::Scripted(script.begin(isolation, read_only, budget).await?),
+            Self::Postgres(pool) => {
+                Transaction::Postgres(pool.begin(isolation, read_only, budget).await?)
+            }
+            Self::Sqlite(pool) => {
+                Transaction::Sqlite(pool.begin(isolation, read_only, budget).await?)
+            }
+            Self::Scripted(script) => {
+                Transaction::Scripted(script.begin(isolation, read_only, budget).await?)
+            }
         })
     }
 
@@ -200,9 +219,13 @@ impl Pool {
         budget: &Budget,
     ) -> Result<Cursor, Error> {
         Ok(match self {
-            Self::Postgres(pool) => Cursor::Postgres(Box::new(pool.open(statement, params, budget).await?)),
+            Self::Postgres(pool) => {
+                Cursor::Postgres(Box::new(pool.open(statement, params, budget).await?))
+            }
             Self::Sqlite(pool) => Cursor::Sqlite(pool.open(statement, params, budget).await?),
-            Self::Scripted(script) => Cursor::Scripted(script.open(statement, params, budget).await?),
+            Self::Scripted(script) => {
+                Cursor::Scripted(script.open(statement, params, budget).await?)
+            }
         })
     }
 }

@@ -91,10 +91,20 @@ pub struct Options {
     #[arg(long, env = "USHER_MAX_STATEMENT_BYTES", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
     pub max_statement_bytes: u64,
     /// Parameters of one statement.
-    #[arg(long, env = "USHER_MAX_PARAMETERS", value_name = "N", default_value = "1000")]
+    #[arg(
+        long,
+        env = "USHER_MAX_PARAMETERS",
+        value_name = "N",
+        default_value = "1000"
+    )]
     pub max_parameters: usize,
     /// Transactions and cursors that one instance may hold at the same time.
-    #[arg(long, env = "USHER_MAX_TRANSACTIONS", value_name = "N", default_value = "4")]
+    #[arg(
+        long,
+        env = "USHER_MAX_TRANSACTIONS",
+        value_name = "N",
+        default_value = "4"
+    )]
     pub max_transactions: usize,
 }
 

@@ -20,7 +20,11 @@ pub(crate) fn too_large(limit: u64) -> Error {
 
 /// What is known when a connection is lost, or a deadline passes, under a statement that was sent.
 pub(crate) fn lost(writes: bool, why: impl Into<String>) -> Error {
-    if writes { Error::InDoubt } else { Error::Unavailable(why.into()) }
+    if writes {
+        Error::InDoubt
+    } else {
+        Error::Unavailable(why.into())
+    }
 }
 
 /// A refusal by its SQLSTATE (PostgreSQL, Appendix A).
@@ -39,7 +43,13 @@ pub(crate) fn refused(
         "40001" | "40P01" => RefusalKind::SerializationFailure,
         _ => RefusalKind::Other,
     };
-    Error::Refused(Refusal { kind, code, message: message.into(), constraint, column })
+    Error::Refused(Refusal {
+        kind,
+        code,
+        message: message.into(),
+        constraint,
+        column,
+    })
 }
 
 /// What is wrong with the number of parameters, if anything is.
@@ -48,5 +58,7 @@ pub(crate) fn parameter_count(given: usize, wanted: usize) -> Result<(), Error> 
         return Ok(());
     }
     let plural = if wanted == 1 { "" } else { "s" };
-    Err(invalid(format!("the statement has {wanted} parameter{plural}, and {given} were given")))
+    Err(invalid(format!(
+        "the statement has {wanted} parameter{plural}, and {given} were given"
+    )))
 }

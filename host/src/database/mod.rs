@@ -48,8 +48,12 @@ impl Database {
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let config = Arc::new(config);
         let backend = match config.url.target() {
-            url::Target::Postgres(target) => Backend::Postgres(postgres::Database::open(target, &config).await?),
-            url::Target::Sqlite(file) => Backend::Sqlite(sqlite::Database::open(file, &config).await?),
+            url::Target::Postgres(target) => {
+                Backend::Postgres(postgres::Database::open(target, &config).await?)
+            }
+            url::Target::Sqlite(file) => {
+                Backend::Sqlite(sqlite::Database::open(file, &config).await?)
+            }
             url::Target::Memory => Backend::Sqlite(sqlite::Database::memory(&config).await?),
         };
         Ok(Self { config, backend })
@@ -58,7 +62,10 @@ impl Database {
     /// A test's own answers in place of a database.
     pub fn scripted(script: scripted::Script) -> Self {
         let config = Arc::new(Config::new(Url::memory()));
-        Self { config, backend: Backend::Scripted(script) }
+        Self {
+            config,
+            backend: Backend::Scripted(script),
+        }
     }
 
     /// Connections for one core. They must be used on the runtime on which this is called.
@@ -66,7 +73,10 @@ impl Database {
     /// # Errors
     /// See [`OpenError`]. Nothing is connected yet, so a database that has gone since is no error here.
     pub fn pool(&self) -> Result<Pool, OpenError> {
-        Ok(Pool(Arc::new(session::PoolInner::new(Arc::clone(&self.config), self.backend.pool()?))))
+        Ok(Pool(Arc::new(session::PoolInner::new(
+            Arc::clone(&self.config),
+            self.backend.pool()?,
+        ))))
     }
 
     /// What was asked for.
@@ -136,13 +146,22 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable { url, reason } => {
-                write!(f, "cannot reach the database {url}: {reason}; start it, or choose another with --database")
+                write!(
+                    f,
+                    "cannot reach the database {url}: {reason}; start it, or choose another with --database"
+                )
             }
             Self::Refused { url, reason } => {
-                write!(f, "the database {url} refuses: {reason}; correct --database or the database's own settings")
+                write!(
+                    f,
+                    "the database {url} refuses: {reason}; correct --database or the database's own settings"
+                )
             }
             Self::Configuration { url, reason } => {
-                write!(f, "cannot use the database {url}: {reason}; choose another with --database")
+                write!(
+                    f,
+                    "cannot use the database {url}: {reason}; choose another with --database"
+                )
             }
         }
     }

@@ -29,17 +29,29 @@ const JUDGED: usize = 1024;
 
 impl PoolInner {
     pub(super) fn new(config: Arc<Config>, backend: backend::Pool) -> Self {
-        Self { config, backend, judged: Mutex::new(HashMap::new()) }
+        Self {
+            config,
+            backend,
+            judged: Mutex::new(HashMap::new()),
+        }
     }
 
     fn judged(&self, text: String) -> Result<Arc<Statement>, Error> {
-        let known = self.judged.lock().unwrap_or_else(PoisonError::into_inner).get(text.as_str()).cloned();
+        let known = self
+            .judged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(text.as_str())
+            .cloned();
         if let Some(statement) = known {
             return Ok(statement);
         }
         let limit = self.config.max_statement_bytes;
         if text.len() > limit {
-            return Err(failure::invalid(format!("the statement has {} bytes, over the limit of {limit}", text.len())));
+            return Err(failure::invalid(format!(
+                "the statement has {} bytes, over the limit of {limit}",
+                text.len()
+            )));
         }
         let effect = policy::judge(&text, self.backend.dialect())?;
         if effect == Effect::Writes && self.config.read_only {
@@ -66,13 +78,19 @@ pub struct Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("held", &self.held()).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("held", &self.held())
+            .finish_non_exhaustive()
     }
 }
 
 impl Session {
     pub(super) fn new(pool: Arc<PoolInner>) -> Self {
-        Self { pool, deadline: None, held: Arc::new(()) }
+        Self {
+            pool,
+            deadline: None,
+            held: Arc::new(()),
+        }
     }
 
     /// No call from now on lasts beyond this moment.
@@ -93,15 +111,27 @@ impl Session {
     fn budget(&self) -> Budget {
         let config = &self.pool.config;
         let timeout = Instant::now() + config.statement_timeout;
-        let deadline = self.deadline.map_or(timeout, |deadline| deadline.min(timeout));
-        Budget { deadline, rows_bytes: config.max_rows_bytes }
+        let deadline = self
+            .deadline
+            .map_or(timeout, |deadline| deadline.min(timeout));
+        Budget {
+            deadline,
+            rows_bytes: config.max_rows_bytes,
+        }
     }
 
     /// Lets a call through, or says why not.
-    fn admit(&self, statement: String, params: &[Value]) -> Result<(Arc<Statement>, Budget), Error> {
+    fn admit(
+        &self,
+        statement: String,
+        params: &[Value],
+    ) -> Result<(Arc<Statement>, Budget), Error> {
         let limit = self.pool.config.max_parameters;
         if params.len() > limit {
-            return Err(failure::invalid(format!("{} parameters are over the limit of {limit}", params.len())));
+            return Err(failure::invalid(format!(
+                "{} parameters are over the limit of {limit}",
+                params.len()
+            )));
         }
         let statement = self.pool.judged(statement)?;
         let budget = self.budget();
@@ -115,7 +145,9 @@ impl Session {
     fn hold(&self) -> Result<Arc<()>, Error> {
         let limit = self.pool.config.max_transactions;
         if self.held() >= limit {
-            return Err(failure::denied(format!("an instance holds at most {limit} transactions and cursors at the same time")));
+            return Err(failure::denied(format!(
+                "an instance holds at most {limit} transactions and cursors at the same time"
+            )));
         }
         Ok(Arc::clone(&self.held))
     }
@@ -148,7 +180,10 @@ pub struct View<'a> {
 ///
 /// # Errors
 /// Where the linker has them already.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
     struct Capability;
 
     impl HasData for Capability {
@@ -172,33 +207,62 @@ impl database::Host for View<'_> {
 
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Told<Rows> {
         Ok(match self.session.admit(statement, &params) {
-            Ok((statement, budget)) => self.session.pool.backend.query(&statement, &params, &budget).await,
+            Ok((statement, budget)) => {
+                self.session
+                    .pool
+                    .backend
+                    .query(&statement, &params, &budget)
+                    .await
+            }
             Err(error) => Err(error),
         })
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Told<u64> {
         Ok(match self.session.admit(statement, &params) {
-            Ok((statement, budget)) => self.session.pool.backend.execute(&statement, &params, &budget).await,
+            Ok((statement, budget)) => {
+                self.session
+                    .pool
+                    .backend
+                    .execute(&statement, &params, &budget)
+                    .await
+            }
             Err(error) => Err(error),
         })
     }
 }
 
 impl database::HostTransaction for View<'_> {
-    async fn begin(&mut self, isolation: Isolation, read_only: bool) -> Told<Resource<Transaction>> {
+    async fn begin(
+        &mut self,
+        isolation: Isolation,
+        read_only: bool,
+    ) -> Told<Resource<Transaction>> {
         let held = match self.session.hold() {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
         let read_only = read_only || self.session.pool.config.read_only;
-        Ok(match self.session.pool.backend.begin(isolation, read_only, &self.session.budget()).await {
-            Ok(inner) => Ok(self.table.push(Transaction { inner, _held: held })?),
-            Err(error) => Err(error),
-        })
+        Ok(
+            match self
+                .session
+                .pool
+                .backend
+                .begin(isolation, read_only, &self.session.budget())
+                .await
+            {
+                Ok(inner) => Ok(self.table.push(Transaction { inner, _held: held })?),
+                Err(error) => Err(error),
+            },
+        )
     }
 
-    async fn query(&mut self, this: Resource<Transaction>, statement: String, params: Vec<Value>) -> Told<Rows> {
+    async fn query(
+        &mut self,
+        this: Resource<Transaction>,
+        statement: String,
+        params: Vec<Value>,
+    ) -> Told<Rows> {
         let admitted = self.session.admit(statement, &params);
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
@@ -207,11 +271,21 @@ impl database::HostTransaction for View<'_> {
         })
     }
 
-    async fn execute(&mut self, this: Resource<Transaction>, statement: String, params: Vec<Value>) -> Told<u64> {
+    async fn execute(
+        &mut self,
+        this: Resource<Transaction>,
+        statement: String,
+        params: Vec<Value>,
+    ) -> Told<u64> {
         let admitted = self.session.admit(statement, &params);
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
-            Ok((statement, budget)) => transaction.inner.execute(&statement, &params, &budget).await,
+            Ok((statement, budget)) => {
+                transaction
+                    .inner
+                    .execute(&statement, &params, &budget)
+                    .await
+            }
             Err(error) => Err(error),
         })
     }
@@ -236,15 +310,26 @@ impl streaming::Host for View<'_> {}
 
 impl streaming::HostCursor for View<'_> {
     async fn open(&mut self, statement: String, params: Vec<Value>) -> Told<Resource<Cursor>> {
-        let admitted = self.session.hold().and_then(|held| Ok((held, self.session.admit(statement, &params)?)));
+        let admitted = self
+            .session
+            .hold()
+            .and_then(|held| Ok((held, self.session.admit(statement, &params)?)));
         let (held, (statement, budget)) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(match self.session.pool.backend.open(&statement, params, &budget).await {
-            Ok(inner) => Ok(self.table.push(Cursor { inner, _held: held })?),
-            Err(error) => Err(error),
-        })
+        Ok(
+            match self
+                .session
+                .pool
+                .backend
+                .open(&statement, params, &budget)
+                .await
+            {
+                Ok(inner) => Ok(self.table.push(Cursor { inner, _held: held })?),
+                Err(error) => Err(error),
+            },
+        )
     }
 
     async fn columns(&mut self, this: Resource<Cursor>) -> wasmtime::Result<Vec<String>> {
@@ -253,7 +338,12 @@ impl streaming::HostCursor for View<'_> {
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Told<Vec<Row>> {
         let budget = self.session.budget();
-        Ok(self.table.get_mut(&this)?.inner.next(at_most, &budget).await)
+        Ok(self
+            .table
+            .get_mut(&this)?
+            .inner
+            .next(at_most, &budget)
+            .await)
     }
 
     async fn drop(&mut self, this: Resource<Cursor>) -> wasmtime::Result<()> {

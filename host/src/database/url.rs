@@ -63,13 +63,19 @@ impl std::error::Error for UrlError {}
 impl Url {
     /// `memory:`.
     pub fn memory() -> Self {
-        Self { target: Target::Memory, shown: "memory:".into() }
+        Self {
+            target: Target::Memory,
+            shown: "memory:".into(),
+        }
     }
 
     /// A file.
     pub fn sqlite(file: impl AsRef<Path>) -> Self {
         let file = file.as_ref();
-        Self { target: Target::Sqlite(file.to_owned()), shown: format!("sqlite:{}", file.display()) }
+        Self {
+            target: Target::Sqlite(file.to_owned()),
+            shown: format!("sqlite:{}", file.display()),
+        }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -94,7 +100,9 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let Some((scheme, rest)) = text.split_once(':') else {
-            return Err(UrlError(format!("a database URL begins with a scheme: {SCHEMES}")));
+            return Err(UrlError(format!(
+                "a database URL begins with a scheme: {SCHEMES}"
+            )));
         };
         let base = scheme.split_once('+').map_or(scheme, |(base, _)| base);
         match base {
@@ -102,7 +110,9 @@ impl FromStr for Url {
             "memory" => Err(UrlError("memory: takes nothing after the colon".into())),
             "sqlite" => sqlite(rest),
             "postgres" | "postgresql" => postgres(rest),
-            other => Err(UrlError(format!("the scheme {other:?} is none of {SCHEMES}"))),
+            other => Err(UrlError(format!(
+                "the scheme {other:?} is none of {SCHEMES}"
+            ))),
         }
     }
 }
@@ -113,23 +123,27 @@ fn sqlite(rest: &str) -> Result<Url, UrlError> {
     let path = match rest.strip_prefix("//") {
         // SQLAlchemy's form: an empty authority, then a slash that is not part of the path.
         Some("" | "/" | "/:memory:") => return Ok(Url::memory()),
-        Some(path) => path
-            .strip_prefix('/')
-            .ok_or_else(|| UrlError("sqlite: names no host: write sqlite:PATH or sqlite:///PATH".into()))?,
+        Some(path) => path.strip_prefix('/').ok_or_else(|| {
+            UrlError("sqlite: names no host: write sqlite:PATH or sqlite:///PATH".into())
+        })?,
         None => rest,
     };
     match path {
-        "" => Err(UrlError("sqlite: needs a file: sqlite:PATH, or memory: for none".into())),
+        "" => Err(UrlError(
+            "sqlite: needs a file: sqlite:PATH, or memory: for none".into(),
+        )),
         ":memory:" => Ok(Url::memory()),
-        path if path.contains('?') => Err(UrlError("sqlite: takes no parameters after the file".into())),
+        path if path.contains('?') => Err(UrlError(
+            "sqlite: takes no parameters after the file".into(),
+        )),
         path => Ok(Url::sqlite(path)),
     }
 }
 
 fn postgres(rest: &str) -> Result<Url, UrlError> {
-    let rest = rest
-        .strip_prefix("//")
-        .ok_or_else(|| UrlError("a PostgreSQL URL is written postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()))?;
+    let rest = rest.strip_prefix("//").ok_or_else(|| {
+        UrlError("a PostgreSQL URL is written postgres://USER:PASSWORD@HOST:PORT/DATABASE".into())
+    })?;
     let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut tls = TlsMode::Prefer;
     let mut root_certificates = None;
@@ -148,15 +162,38 @@ fn postgres(rest: &str) -> Result<Url, UrlError> {
                 ));
             }
             ("sslmode" | "ssl", _) => {
-                return Err(UrlError("sslmode is one of disable, prefer, require, verify-full".into()));
+                return Err(UrlError(
+                    "sslmode is one of disable, prefer, require, verify-full".into(),
+                ));
             }
             ("sslrootcert", file) => root_certificates = Some(PathBuf::from(decode(file)?)),
-            ("host" | "port" | "user" | "password" | "dbname" | "options" | "hostaddr" | "connect_timeout"
-            | "keepalives" | "keepalives_idle" | "target_session_attrs" | "channel_binding" | "load_balance_hosts"
-            | "tcp_user_timeout" | "keepalives_interval" | "keepalives_retries" | "application_name", _) => {
+            (
+                "host"
+                | "port"
+                | "user"
+                | "password"
+                | "dbname"
+                | "options"
+                | "hostaddr"
+                | "connect_timeout"
+                | "keepalives"
+                | "keepalives_idle"
+                | "target_session_attrs"
+                | "channel_binding"
+                | "load_balance_hosts"
+                | "tcp_user_timeout"
+                | "keepalives_interval"
+                | "keepalives_retries"
+                | "application_name",
+                _,
+            ) => {
                 kept.push(pair);
             }
-            (other, _) => return Err(UrlError(format!("the PostgreSQL URL's parameter {other:?} is not known"))),
+            (other, _) => {
+                return Err(UrlError(format!(
+                    "the PostgreSQL URL's parameter {other:?} is not known"
+                )));
+            }
         }
     }
     let mut url = format!("postgres://{base}");
@@ -164,23 +201,38 @@ fn postgres(rest: &str) -> Result<Url, UrlError> {
         url.push('?');
         url.push_str(&kept.join("&"));
     }
-    let mut config: tokio_postgres::Config =
-        url.parse().map_err(|error| UrlError(format!("the PostgreSQL URL cannot be read: {}", reason(&error))))?;
+    let mut config: tokio_postgres::Config = url.parse().map_err(|error| {
+        UrlError(format!(
+            "the PostgreSQL URL cannot be read: {}",
+            reason(&error)
+        ))
+    })?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("localhost");
     }
     // libpq's defaults: the operating system's user, and a database of the role's name.
     if config.get_user().is_none() {
-        let user = std::env::var("PGUSER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "postgres".into());
+        let user = std::env::var("PGUSER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_else(|_| "postgres".into());
         config.user(user);
     }
     let shown = format!("postgres://{}{}", mask_authority(base), mask_query(query));
-    let target = Postgres { config, tls, root_certificates };
-    Ok(Url { target: Target::Postgres(Box::new(target)), shown })
+    let target = Postgres {
+        config,
+        tls,
+        root_certificates,
+    };
+    Ok(Url {
+        target: Target::Postgres(Box::new(target)),
+        shown,
+    })
 }
 
 fn reason(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn decode(text: &str) -> Result<String, UrlError> {
@@ -190,8 +242,12 @@ fn decode(text: &str) -> Result<String, UrlError> {
         match (first, tail) {
             (b'%', [high, low, after @ ..]) => {
                 let digits = [*high, *low];
-                let value = std::str::from_utf8(&digits).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
-                bytes.push(value.ok_or_else(|| UrlError("a % in the URL is followed by two hex digits".into()))?);
+                let value = std::str::from_utf8(&digits)
+                    .ok()
+                    .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+                bytes.push(value.ok_or_else(|| {
+                    UrlError("a % in the URL is followed by two hex digits".into())
+                })?);
                 rest = after;
             }
             (byte, tail) => {
@@ -224,7 +280,11 @@ fn mask_query(query: &str) -> String {
             _ => pair.to_owned(),
         })
         .collect();
-    if shown.is_empty() { String::new() } else { format!("?{}", shown.join("&")) }
+    if shown.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", shown.join("&"))
+    }
 }
 
 #[cfg(test)]
@@ -232,16 +292,29 @@ mod tests {
     use super::*;
 
     fn shown(url: &str) -> String {
-        url.parse::<Url>().map_or_else(|error| format!("error: {error}"), |url| url.to_string())
+        url.parse::<Url>()
+            .map_or_else(|error| format!("error: {error}"), |url| url.to_string())
     }
 
     #[test]
     fn a_password_is_never_shown() {
         for (url, expected) in [
-            ("postgres://me:secret@db:5433/users", "postgres://me:***@db:5433/users"),
-            ("postgresql+asyncpg://me:s%40crt@db/users", "postgres://me:***@db/users"),
-            ("postgres://me@db/users?password=secret", "postgres://me@db/users?password=***"),
-            ("postgres://me@db/users?sslmode=require", "postgres://me@db/users?sslmode=require"),
+            (
+                "postgres://me:secret@db:5433/users",
+                "postgres://me:***@db:5433/users",
+            ),
+            (
+                "postgresql+asyncpg://me:s%40crt@db/users",
+                "postgres://me:***@db/users",
+            ),
+            (
+                "postgres://me@db/users?password=secret",
+                "postgres://me@db/users?password=***",
+            ),
+            (
+                "postgres://me@db/users?sslmode=require",
+                "postgres://me@db/users?sslmode=require",
+            ),
         ] {
             assert_eq!(shown(url), expected);
             let parsed: Url = url.parse().expect(url);
@@ -267,8 +340,16 @@ mod tests {
 
     #[test]
     fn what_is_no_database_url_is_refused_with_its_reason() {
-        for url in ["", "users.db", "mysql://x", "sqlite:", "sqlite://host/x", "memory:x", "postgres:me", "postgres://h/d?nonsense=1"]
-        {
+        for url in [
+            "",
+            "users.db",
+            "mysql://x",
+            "sqlite:",
+            "sqlite://host/x",
+            "memory:x",
+            "postgres:me",
+            "postgres://h/d?nonsense=1",
+        ] {
             assert!(url.parse::<Url>().is_err(), "{url}");
         }
     }

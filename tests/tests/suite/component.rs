@@ -15,10 +15,18 @@ fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
-                imports.extend(section.into_iter().map(|import| import.expect("an import").name.name.to_owned()));
+                imports.extend(
+                    section
+                        .into_iter()
+                        .map(|import| import.expect("an import").name.name.to_owned()),
+                );
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
-                exports.extend(section.into_iter().map(|export| export.expect("an export").name.name.to_owned()));
+                exports.extend(
+                    section
+                        .into_iter()
+                        .map(|export| export.expect("an export").name.name.to_owned()),
+                );
             }
             _ => {}
         }
@@ -43,7 +51,11 @@ fn the_component_imports_a_database_and_http_and_nothing_else() {
     );
     assert_eq!(
         exports,
-        ["usher:users/migrations@0.1.0", "usher:users/users@0.1.0", "wasi:http/incoming-handler@0.2.12"]
+        [
+            "usher:users/migrations@0.1.0",
+            "usher:users/users@0.1.0",
+            "wasi:http/incoming-handler@0.2.12"
+        ]
     );
 }
 
@@ -60,12 +72,28 @@ mod nested;
 
 #[test]
 fn two_builds_in_two_places_give_the_same_bytes() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace");
     let elsewhere = Scratch::new();
-    let sources = std::fs::read_dir(workspace).expect("the workspace").map(|entry| entry.expect("an entry"));
-    let sources = sources.filter(|entry| entry.file_name() != "target" && !entry.file_name().to_string_lossy().starts_with('.'));
-    let copied = Command::new("cp").arg("-r").args(sources.map(|entry| entry.path())).arg(elsewhere.path()).status();
+    let sources = std::fs::read_dir(workspace)
+        .expect("the workspace")
+        .map(|entry| entry.expect("an entry"));
+    let sources = sources.filter(|entry| {
+        entry.file_name() != "target" && !entry.file_name().to_string_lossy().starts_with('.')
+    });
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args(sources.map(|entry| entry.path()))
+        .arg(elsewhere.path())
+        .status();
     assert!(copied.expect("cp runs").success());
-    assert!(build(workspace) == USERS_WASM, "a second build differs from the embedded one");
-    assert!(build(elsewhere.path()) == USERS_WASM, "a build in another directory differs");
+    assert!(
+        build(workspace) == USERS_WASM,
+        "a second build differs from the embedded one"
+    );
+    assert!(
+        build(elsewhere.path()) == USERS_WASM,
+        "a build in another directory differs"
+    );
 }

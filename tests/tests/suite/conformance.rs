@@ -22,34 +22,59 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
             config.max_parameters = 100;
         })
         .await;
-    let builder = TestApp::builder().open_database(database).component(Source::Bytes(Arc::from(SUITE))).no_migrate();
+    let builder = TestApp::builder()
+        .open_database(database)
+        .component(Source::Bytes(Arc::from(SUITE)))
+        .no_migrate();
     (builder.start().await.expect("the suite starts"), fresh)
 }
 
 async fn run(kind: Kind, case: String) -> Option<String> {
-    let (app, _fresh) = app(kind).await;
+    let (app, fresh) = app(kind).await;
     let answer = app.post(&format!("/{case}"), "").await.expect("an answer");
     let text = String::from_utf8_lossy(answer.body()).into_owned();
+    drop(app);
+    if let Some(postgres) = fresh.postgres {
+        postgres.remove().await;
+    }
     (answer.status() != 200).then(|| format!("{case}: {text}"))
 }
 
 async fn conforms(kind: Kind) {
     let (list, _fresh) = app(kind).await;
     let names = list.get("/").await.expect("the list").into_body();
-    let names: Vec<String> = String::from_utf8_lossy(&names).lines().map(str::to_owned).collect();
-    assert!(names.len() >= 60, "the suite has only {} cases", names.len());
+    let names: Vec<String> = String::from_utf8_lossy(&names)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        names.len() >= 60,
+        "the suite has only {} cases",
+        names.len()
+    );
     let mut running = JoinSet::new();
     let mut failed = Vec::new();
     for name in names {
         if running.len() == AT_ONCE {
-            failed.extend(running.join_next().await.expect("one runs").expect("it does not panic"));
+            failed.extend(
+                running
+                    .join_next()
+                    .await
+                    .expect("one runs")
+                    .expect("it does not panic"),
+            );
         }
         running.spawn(run(kind, name));
     }
     while let Some(done) = running.join_next().await {
         failed.extend(done.expect("it does not panic"));
     }
-    assert!(failed.is_empty(), "{} cases fail on {kind:?}:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} cases fail on {kind:?}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 #[tokio::test]

@@ -79,7 +79,10 @@ fn base64(text: &str) -> Vec<u8> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
     for digit in text.bytes().filter(|byte| *byte != b'=') {
-        let value = ALPHABET.iter().position(|letter| *letter == digit).expect("base64");
+        let value = ALPHABET
+            .iter()
+            .position(|letter| *letter == digit)
+            .expect("base64");
         bits = (bits << 6) | u32::try_from(value).expect("six bits");
         held += 6;
         if held >= 8 {
@@ -91,7 +94,14 @@ fn base64(text: &str) -> Vec<u8> {
 }
 
 fn content_type(value: Option<&str>) -> Option<String> {
-    value.map(|value| value.to_lowercase().split(';').map(str::trim).collect::<Vec<_>>().join(";"))
+    value.map(|value| {
+        value
+            .to_lowercase()
+            .split(';')
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(";")
+    })
 }
 
 /// The type and place of every error, or only the beginning of the first.
@@ -99,7 +109,14 @@ fn errors(body: &Json, all: bool) -> Option<Vec<String>> {
     let errors = body.get("detail")?.items()?.iter().map(|error| {
         let (kind, place) = (error.get("type")?, error.get("loc")?.items()?);
         let place = if all { place } else { place.get(..1)? };
-        Some(format!("{kind} at {}", place.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")))
+        Some(format!(
+            "{kind} at {}",
+            place
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(".")
+        ))
     });
     errors.take(if all { usize::MAX } else { 1 }).collect()
 }
@@ -116,28 +133,44 @@ impl Case {
     fn compare(&self, got: &Response) -> Result<(), String> {
         let want = &self.response;
         if got.status != want.status {
-            return Err(format!("status {} in place of {}: {}", got.status, want.status, got.text()));
+            return Err(format!(
+                "status {} in place of {}: {}",
+                got.status,
+                want.status,
+                got.text()
+            ));
         }
         if self.level == Level::Status {
             return Ok(());
         }
         let header = |name: &str| want.headers.get(name).map(String::as_str);
-        let (wanted, given) = (content_type(header("content-type")), content_type(got.header("content-type").as_deref()));
+        let (wanted, given) = (
+            content_type(header("content-type")),
+            content_type(got.header("content-type").as_deref()),
+        );
         if wanted != given {
             return Err(format!("content type {given:?} in place of {wanted:?}"));
         }
         if let Some(location) = header("location") {
             let location = location.replacen("{host}", HOST, 1);
             if got.header("location").as_deref() != Some(&location) {
-                return Err(format!("location {:?} in place of {location:?}", got.header("location")));
+                return Err(format!(
+                    "location {:?} in place of {location:?}",
+                    got.header("location")
+                ));
             }
         }
         let Some(json) = &want.json else {
             let text = want.text.as_deref().unwrap_or_default();
-            return if got.text() == text { Ok(()) } else { Err(format!("body {:?} in place of {text:?}", got.text())) };
+            return if got.text() == text {
+                Ok(())
+            } else {
+                Err(format!("body {:?} in place of {text:?}", got.text()))
+            };
         };
         let wanted = Json::from_raw(json).map_err(|error| format!("the recorded body: {error}"))?;
-        let given = Json::parse(&got.text()).map_err(|error| format!("{error} in {}", got.text()))?;
+        let given =
+            Json::parse(&got.text()).map_err(|error| format!("{error} in {}", got.text()))?;
         if self.level == Level::Exact {
             return wanted.difference(&given).map_or(Ok(()), Err);
         }
@@ -150,7 +183,9 @@ impl Case {
 }
 
 async fn exchange(app: &TestApp, request: &Request) -> Result<Response, String> {
-    http::exchange(app.connect(), request, HOST).await.map_err(|error| format!("no answer: {error}"))
+    http::exchange(app.connect(), request, HOST)
+        .await
+        .map_err(|error| format!("no answer: {error}"))
 }
 
 /// Migrated databases, made quickly: on PostgreSQL as copies of one that was migrated.
@@ -183,8 +218,18 @@ impl Source {
                 (fresh.url.clone(), Some(fresh), None)
             }
         };
-        let database = Database::open(Config::new(url.parse().expect("a URL"))).await.expect("it opens");
-        (TestApp::builder().open_database(database).start().await.expect("it starts"), fresh, copy)
+        let database = Database::open(Config::new(url.parse().expect("a URL")))
+            .await
+            .expect("it opens");
+        (
+            TestApp::builder()
+                .open_database(database)
+                .start()
+                .await
+                .expect("it starts"),
+            fresh,
+            copy,
+        )
     }
 }
 
@@ -196,19 +241,39 @@ async fn holds(kind: Kind) {
         let case: Case = serde_json::from_str(line).expect("a recorded case");
         count += 1;
         if running.len() == AT_ONCE {
-            failed.extend(running.join_next().await.expect("one runs").expect("it does not panic"));
+            failed.extend(
+                running
+                    .join_next()
+                    .await
+                    .expect("one runs")
+                    .expect("it does not panic"),
+            );
         }
         let source = Arc::clone(&source);
         running.spawn(async move {
-            let (app, _file, _copy) = source.app().await;
-            case.run(&app).await.err().map(|why| format!("{}/{}: {why}", case.group, case.name))
+            let (app, _file, copy) = source.app().await;
+            let failed = case
+                .run(&app)
+                .await
+                .err()
+                .map(|why| format!("{}/{}: {why}", case.group, case.name));
+            drop(app);
+            if let Some(copy) = copy {
+                copy.remove().await;
+            }
+            failed
         });
     }
     while let Some(done) = running.join_next().await {
         failed.extend(done.expect("it does not panic"));
     }
     assert_eq!(count, 748, "recorded cases");
-    assert!(failed.is_empty(), "{} of {count} fail on {kind:?}:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {count} fail on {kind:?}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 #[tokio::test]

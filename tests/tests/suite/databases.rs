@@ -6,35 +6,47 @@ use usher_tests::postgres;
 
 /// The kinds of database there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Memory,
     File,
     Postgres,
 }
 
 /// All of them.
-pub const ALL: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
+pub(crate) const ALL: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
 
 /// A database of a test's own. It is gone when this is dropped.
 #[derive(Debug)]
-pub struct Fresh {
-    pub url: String,
+pub(crate) struct Fresh {
+    pub(crate) url: String,
     _file: Option<Scratch>,
-    pub postgres: Option<postgres::Database>,
+    pub(crate) postgres: Option<postgres::Database>,
 }
 
 impl Kind {
     /// An empty one.
-    pub async fn fresh(self) -> Fresh {
+    pub(crate) async fn fresh(self) -> Fresh {
         match self {
-            Self::Memory => Fresh { url: "memory:".into(), _file: None, postgres: None },
+            Self::Memory => Fresh {
+                url: "memory:".into(),
+                _file: None,
+                postgres: None,
+            },
             Self::File => {
                 let scratch = Scratch::new();
-                Fresh { url: format!("sqlite:{}", scratch.file("users.db")), _file: Some(scratch), postgres: None }
+                Fresh {
+                    url: format!("sqlite:{}", scratch.file("users.db")),
+                    _file: Some(scratch),
+                    postgres: None,
+                }
             }
             Self::Postgres => {
                 let database = postgres::database().await;
-                Fresh { url: database.url().to_owned(), _file: None, postgres: Some(database) }
+                Fresh {
+                    url: database.url().to_owned(),
+                    _file: None,
+                    postgres: Some(database),
+                }
             }
         }
     }
@@ -42,7 +54,7 @@ impl Kind {
 
 impl Fresh {
     /// Opens it, with limits to be adjusted.
-    pub async fn open(&self, adjust: impl FnOnce(&mut Config)) -> Database {
+    pub(crate) async fn open(&self, adjust: impl FnOnce(&mut Config)) -> Database {
         let mut config = Config::new(self.url.parse().expect("a database URL"));
         // Every test has connections of its own, and the server has only so many.
         config.pool_size = std::num::NonZeroUsize::new(8).expect("not zero");

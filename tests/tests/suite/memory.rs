@@ -17,14 +17,26 @@ async fn a_memory_database_per_test_costs_less_than_five_milliseconds() {
     }
     took.sort();
     let median = took[took.len() / 2];
-    assert!(median < Duration::from_millis(5), "the median of 50 is {median:?}");
+    assert!(
+        median < Duration::from_millis(5),
+        "the median of 50 is {median:?}"
+    );
 }
 
 #[tokio::test]
 async fn memory_databases_are_apart() {
-    let (one, other) = (TestApp::start("memory:").await.expect("it starts"), TestApp::start("memory:").await.expect("it starts"));
-    let created = one.post("/users/", r#"{"name":"a","email":"a@example.org"}"#).await.expect("an answer");
+    let (one, other) = (
+        TestApp::start("memory:").await.expect("it starts"),
+        TestApp::start("memory:").await.expect("it starts"),
+    );
+    let created = one
+        .post("/users/", r#"{"name":"a","email":"a@example.org"}"#)
+        .await
+        .expect("an answer");
     assert_eq!(created.status(), 200);
     assert_eq!(one.get("/users/1").await.expect("an answer").status(), 200);
-    assert_eq!(other.get("/users/1").await.expect("an answer").status(), 404);
+    assert_eq!(
+        other.get("/users/1").await.expect("an answer").status(),
+        404
+    );
 }

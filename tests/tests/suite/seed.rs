@@ -10,7 +10,10 @@ async fn a_user_is_created() {
     let app = TestApp::start("memory:").await.expect("it starts");
     let answer = app.post("/users/", ALICE).await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    assert_eq!(&answer.body()[..], br#"{"id":1,"name":"Alice","email":"alice@example.com"}"#);
+    assert_eq!(
+        &answer.body()[..],
+        br#"{"id":1,"name":"Alice","email":"alice@example.com"}"#
+    );
 }
 
 #[tokio::test]
@@ -19,7 +22,10 @@ async fn an_address_is_registered_once() {
     app.post("/users/", ALICE).await.expect("an answer");
     let answer = app.post("/users/", ALICE).await.expect("an answer");
     assert_eq!(answer.status(), 409);
-    assert_eq!(&answer.body()[..], br#"{"detail":"Email already registered"}"#);
+    assert_eq!(
+        &answer.body()[..],
+        br#"{"detail":"Email already registered"}"#
+    );
 }
 
 #[tokio::test]
@@ -28,5 +34,8 @@ async fn a_user_that_was_created_is_read() {
     app.post("/users/", ALICE).await.expect("an answer");
     let answer = app.get("/users/1").await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    assert_eq!(&answer.body()[..], br#"{"id":1,"name":"Alice","email":"alice@example.com"}"#);
+    assert_eq!(
+        &answer.body()[..],
+        br#"{"id":1,"name":"Alice","email":"alice@example.com"}"#
+    );
 }

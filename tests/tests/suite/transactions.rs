@@ -37,26 +37,49 @@ impl Bench {
 
     async fn get(&self, path: &str) -> (u16, String) {
         let response: http::Response<Bytes> = self.app.get(path).await.expect("an answer");
-        (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
+        (
+            response.status().as_u16(),
+            String::from_utf8_lossy(response.body()).into_owned(),
+        )
     }
 
     /// Expects so many rows, no transaction left on the server, and a next transaction that goes through.
     async fn is_whole(&self, rows: usize, after: &str) {
-        assert_eq!(self.get("/count").await, (200, rows.to_string()), "rows after {after}");
+        assert_eq!(
+            self.get("/count").await,
+            (200, rows.to_string()),
+            "rows after {after}"
+        );
         if let Some(postgres) = &self.fresh.postgres {
             let client = postgres.connect().await;
             let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                         AND pid <> pg_backend_pid() AND (state LIKE 'idle in%' OR state = 'active')";
             // The host cleans up after the answer, at once but not before it.
             let clean = async {
-                while client.query_one(left, &[]).await.expect("a count").get::<_, i64>(0) > 0 {
+                while client
+                    .query_one(left, &[])
+                    .await
+                    .expect("a count")
+                    .get::<_, i64>(0)
+                    > 0
+                {
                     tokio::task::yield_now().await;
                 }
             };
-            tokio::time::timeout(Duration::from_secs(10), clean).await.unwrap_or_else(|_| panic!("a session is left after {after}"));
+            tokio::time::timeout(Duration::from_secs(10), clean)
+                .await
+                .unwrap_or_else(|_| panic!("a session is left after {after}"));
         }
-        assert_eq!(self.get("/commit").await.0, 200, "the next transaction after {after}");
-        assert_eq!(self.get("/count").await, (200, (rows + 1).to_string()), "after {after} and a commit");
+        assert_eq!(
+            self.get("/commit").await.0,
+            200,
+            "the next transaction after {after}"
+        );
+        assert_eq!(
+            self.get("/count").await,
+            (200, (rows + 1).to_string()),
+            "after {after} and a commit"
+        );
     }
 }
 
@@ -133,10 +156,15 @@ async fn a_client_that_leaves_takes_its_transaction_along() {
     for kind in ALL {
         let bench = Bench::new(kind).await;
         let mut client = bench.app.connect();
-        client.write_all(b"GET /slow-statement HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("a connection");
+        client
+            .write_all(b"GET /slow-statement HTTP/1.1\r\nhost: test\r\n\r\n")
+            .await
+            .expect("a connection");
         // Left while the statement runs, or before: no answer may come of it either way.
         tokio::task::yield_now().await;
         drop(client);
-        bench.is_whole(0, &format!("a client that left, on {kind:?}")).await;
+        bench
+            .is_whole(0, &format!("a client that left, on {kind:?}"))
+            .await;
     }
 }

@@ -13,8 +13,21 @@ const LENGTH_LIMIT: usize = 254;
 
 /// The mailboxes whose names are the same in upper and lower case (RFC 2142).
 pub(super) const ROLES: [&str; 15] = [
-    "info", "marketing", "sales", "support", "abuse", "noc", "security", "postmaster",
-    "hostmaster", "usenet", "news", "webmaster", "www", "uucp", "ftp",
+    "info",
+    "marketing",
+    "sales",
+    "support",
+    "abuse",
+    "noc",
+    "security",
+    "postmaster",
+    "hostmaster",
+    "usenet",
+    "news",
+    "webmaster",
+    "www",
+    "uucp",
+    "ftp",
 ];
 
 /// Gives the normal form of an address that has no white space around it.
@@ -27,7 +40,9 @@ pub(super) fn normalise(text: &str) -> Result<String, Reason> {
             .map_err(|Reason(why)| Reason::new(format!("After Unicode normalization: {why}")))?;
     }
     if parts.quoted {
-        return Err(Reason::new("Quoting the part before the @-sign is not allowed here."));
+        return Err(Reason::new(
+            "Quoting the part before the @-sign is not allowed here.",
+        ));
     }
     if ROLES.iter().any(|role| role.eq_ignore_ascii_case(&local)) {
         local.make_ascii_lowercase();
@@ -35,15 +50,26 @@ pub(super) fn normalise(text: &str) -> Result<String, Reason> {
     if parts.domain.is_empty() {
         return Err(Reason::new("There must be something after the @-sign."));
     }
-    if let Some(literal) =
-        parts.domain.strip_prefix('[').and_then(|domain| domain.strip_suffix(']'))
+    if let Some(literal) = parts
+        .domain
+        .strip_prefix('[')
+        .and_then(|domain| domain.strip_suffix(']'))
     {
         literal::check(literal)?;
-        return Err(Reason::new("A bracketed IP address after the @-sign is not allowed here."));
+        return Err(Reason::new(
+            "A bracketed IP address after the @-sign is not allowed here.",
+        ));
     }
-    let Domain { unicode: domain, ascii } = domain::normalise(parts.domain)?;
+    let Domain {
+        unicode: domain,
+        ascii,
+    } = domain::normalise(parts.domain)?;
     let normal = format!("{local}@{domain}");
-    check_length(&format!("{}@{}", parts.raw_local, parts.domain), &normal, local.len() + 1 + ascii)?;
+    check_length(
+        &format!("{}@{}", parts.raw_local, parts.domain),
+        &normal,
+        local.len() + 1 + ascii,
+    )?;
     if parts.display_name {
         return Err(Reason::new(
             "A display name and angle brackets around the email address are not permitted here.",
@@ -72,7 +98,13 @@ fn split(text: &str) -> Result<Parts<'_>, Reason> {
     };
     let (local, quoted) = unquote(raw_local)?;
     let domain = domain.strip_prefix('@').unwrap_or(domain);
-    Ok(Parts { display_name, raw_local, local, quoted, domain })
+    Ok(Parts {
+        display_name,
+        raw_local,
+        local,
+        quoted,
+        domain,
+    })
 }
 
 /// The address between angle brackets after a display name that will do.
@@ -166,16 +198,24 @@ fn unquote(text: &str) -> Result<(Cow<'_, str>, bool), Reason> {
 
 fn check_local(local: &str, quoted: bool) -> Result<(), Reason> {
     let bad_characters = |allowed: fn(char) -> bool| -> BTreeSet<String> {
-        local.chars().filter(|&c| !allowed(c)).map(display).collect()
+        local
+            .chars()
+            .filter(|&c| !allowed(c))
+            .map(display)
+            .collect()
     };
     if local.is_empty() {
         return Err(Reason::new("There must be something before the @-sign."));
     }
-    let is_dot_atom = local.split('.').all(|atom| {
-        !atom.is_empty() && atom.chars().all(|c| !c.is_ascii() || is_ascii_atext(c))
-    });
+    let is_dot_atom = local
+        .split('.')
+        .all(|atom| !atom.is_empty() && atom.chars().all(|c| !c.is_ascii() || is_ascii_atext(c)));
     if is_dot_atom {
-        return if local.is_ascii() { Ok(()) } else { unicode::check_safe(local, false) };
+        return if local.is_ascii() {
+            Ok(())
+        } else {
+            unicode::check_safe(local, false)
+        };
     }
     if quoted {
         let bad = bad_characters(|c| matches!(c, ' '..='~') || !c.is_ascii());
@@ -226,7 +266,9 @@ fn check_length(original: &str, normal: &str, ascii: usize) -> Result<(), Reason
     } else {
         return Ok(());
     };
-    Err(Reason::new(format!("The email address is too long {reason}.")))
+    Err(Reason::new(format!(
+        "The email address is too long {reason}."
+    )))
 }
 
 fn is_ascii_atext(c: char) -> bool {
@@ -235,5 +277,9 @@ fn is_ascii_atext(c: char) -> bool {
 
 /// The displays of characters, in order.
 pub(super) fn list(displays: &BTreeSet<String>) -> String {
-    displays.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    displays
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

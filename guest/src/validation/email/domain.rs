@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::Reason;
 use super::address::list;
 use super::label;
 use super::unicode::{self, display, repr};
-use super::Reason;
 
 /// The longest domain name, in characters before and in bytes after its encoding in ASCII (RFC 1035, 2.3.4).
 const DOMAIN_LIMIT: usize = 253;
@@ -35,15 +35,22 @@ pub(super) fn normalise(original: &str) -> Result<Domain, Reason> {
     }
     refuse(original, "contains invalid characters", is_host_character)?;
     unicode::check_safe(original, false)?;
-    refuse(original, "contains invalid characters", unicode::is_mappable)?;
+    refuse(
+        original,
+        "contains invalid characters",
+        unicode::is_mappable,
+    )?;
     let domain = map(original)?;
-    refuse(&domain, "contains invalid characters after Unicode normalization", is_host_character)?;
+    refuse(
+        &domain,
+        "contains invalid characters after Unicode normalization",
+        is_host_character,
+    )?;
     check_dots(&domain)?;
     let is_reserved = |label: &str| {
         let mut characters = label.chars();
         let first = [characters.next(), characters.next()];
-        let is_punycode =
-            matches!(first, [Some(x), Some(n)] if x.eq_ignore_ascii_case(&'x') && n.eq_ignore_ascii_case(&'n'));
+        let is_punycode = matches!(first, [Some(x), Some(n)] if x.eq_ignore_ascii_case(&'x') && n.eq_ignore_ascii_case(&'n'));
         first[1].is_some() && !is_punycode && characters.as_str().starts_with("--")
     };
     if domain.split('.').any(is_reserved) {
@@ -51,13 +58,23 @@ pub(super) fn normalise(original: &str) -> Result<Domain, Reason> {
             "An email address cannot have two letters followed by two dashes immediately after the @-sign or after a period, except Punycode.",
         ));
     }
-    let ascii = if domain.is_ascii() { Cow::Borrowed(&*domain) } else { Cow::Owned(encode(&domain)?) };
+    let ascii = if domain.is_ascii() {
+        Cow::Borrowed(&*domain)
+    } else {
+        Cow::Owned(encode(&domain)?)
+    };
     check_ascii(&ascii, original)?;
     if !ascii.contains("xn--") {
-        return Ok(Domain { ascii: ascii.len(), unicode: ascii.into_owned() });
+        return Ok(Domain {
+            ascii: ascii.len(),
+            unicode: ascii.into_owned(),
+        });
     }
     let unicode = decode(&ascii)?;
-    Ok(Domain { ascii: ascii.len(), unicode })
+    Ok(Domain {
+        ascii: ascii.len(),
+        unicode,
+    })
 }
 
 /// Applies the mapping of UTS-46, which among much else lower-cases, and NFC.
@@ -69,9 +86,8 @@ fn map(domain: &str) -> Result<Cow<'_, str>, Reason> {
     if !mapped.contains(char::REPLACEMENT_CHARACTER) {
         return Ok(Cow::Owned(mapped));
     }
-    let is_forbidden = |c: char| {
-        unicode::map(c.encode_utf8(&mut [0; 4])).contains(char::REPLACEMENT_CHARACTER)
-    };
+    let is_forbidden =
+        |c: char| unicode::map(c.encode_utf8(&mut [0; 4])).contains(char::REPLACEMENT_CHARACTER);
     let why = match domain.chars().enumerate().find(|&(_, c)| is_forbidden(c)) {
         Some((at, c)) => format!(
             "Codepoint U+{:04X} not allowed at position {} in {}",
@@ -81,7 +97,9 @@ fn map(domain: &str) -> Result<Cow<'_, str>, Reason> {
         ),
         None => "Codepoint not allowed".to_owned(),
     };
-    Err(Reason::new(format!("The part after the @-sign contains invalid characters ({why}).")))
+    Err(Reason::new(format!(
+        "The part after the @-sign contains invalid characters ({why})."
+    )))
 }
 
 fn encode(domain: &str) -> Result<String, Reason> {
@@ -98,11 +116,18 @@ fn encode(domain: &str) -> Result<String, Reason> {
 }
 
 fn check_ascii(ascii: &str, original: &str) -> Result<(), Reason> {
-    if let Some(over) = ascii.len().checked_sub(DOMAIN_LIMIT).filter(|&over| over > 0) {
+    if let Some(over) = ascii
+        .len()
+        .checked_sub(DOMAIN_LIMIT)
+        .filter(|&over| over > 0)
+    {
         let how_much = if ascii == original {
             too_many(over)
         } else {
-            format!("({over} byte{} too many after IDNA encoding)", if over == 1 { "" } else { "s" })
+            format!(
+                "({over} byte{} too many after IDNA encoding)",
+                if over == 1 { "" } else { "s" }
+            )
         };
         return Err(Reason::new(format!(
             "The email address is too long after the @-sign {how_much}."
@@ -133,8 +158,11 @@ fn check_ascii(ascii: &str, original: &str) -> Result<(), Reason> {
 }
 
 fn decode(ascii: &str) -> Result<String, Reason> {
-    let not_idna =
-        |why: String| Reason::new(format!("The part after the @-sign is not valid IDNA ({why})."));
+    let not_idna = |why: String| {
+        Reason::new(format!(
+            "The part after the @-sign is not valid IDNA ({why})."
+        ))
+    };
     let labels = ascii
         .split('.')
         .map(|label| label::to_unicode(label).map_err(not_idna))
@@ -174,13 +202,23 @@ fn is_host_character(c: char) -> bool {
 
 /// Refuses a domain with characters that are not allowed.
 fn refuse(domain: &str, what: &str, is_allowed: impl Fn(char) -> bool) -> Result<(), Reason> {
-    let bad: BTreeSet<String> = domain.chars().filter(|&c| !is_allowed(c)).map(display).collect();
+    let bad: BTreeSet<String> = domain
+        .chars()
+        .filter(|&c| !is_allowed(c))
+        .map(display)
+        .collect();
     if bad.is_empty() {
         return Ok(());
     }
-    Err(Reason::new(format!("The part after the @-sign {what}: {}.", list(&bad))))
+    Err(Reason::new(format!(
+        "The part after the @-sign {what}: {}.",
+        list(&bad)
+    )))
 }
 
 fn too_many(over: usize) -> String {
-    format!("({over} character{} too many)", if over > 1 { "s" } else { "" })
+    format!(
+        "({over} character{} too many)",
+        if over > 1 { "s" } else { "" }
+    )
 }

@@ -24,7 +24,11 @@ pub(super) fn to_ascii(label: &str) -> Result<String, String> {
         let punycode = idna::punycode::encode_str(label).ok_or(TOO_LONG)?;
         format!("xn--{punycode}")
     };
-    if ascii.len() > LABEL_LIMIT { Err(TOO_LONG.to_owned()) } else { Ok(ascii) }
+    if ascii.len() > LABEL_LIMIT {
+        Err(TOO_LONG.to_owned())
+    } else {
+        Ok(ascii)
+    }
 }
 
 /// Decodes a label in lower-case ASCII.
@@ -54,7 +58,10 @@ fn check(label: &str) -> Result<(), String> {
     if unicode::nfc(label) != label {
         return Err("Label must be in Normalization Form C".to_owned());
     }
-    let after_two = label.char_indices().nth(2).and_then(|(at, _)| label.get(at..));
+    let after_two = label
+        .char_indices()
+        .nth(2)
+        .and_then(|(at, _)| label.get(at..));
     if after_two.is_some_and(|rest| rest.starts_with("--")) {
         return Err("Label has disallowed hyphens in 3rd and 4th position".to_owned());
     }
@@ -69,7 +76,11 @@ fn check(label: &str) -> Result<(), String> {
         let after = label.get(index + c.len_utf8()..).unwrap_or_default();
         let place = |what: &str, preposition: &str, not_allowed: &str| {
             let code = u32::from(c);
-            format!("{what} U+{code:04X}{not_allowed} at position {} {preposition} {}", at + 1, repr(label))
+            format!(
+                "{what} U+{code:04X}{not_allowed} at position {} {preposition} {}",
+                at + 1,
+                repr(label)
+            )
         };
         match class(c) {
             Class::Valid => {}
@@ -102,14 +113,21 @@ fn class(c: char) -> Class {
         '\0'..='\x7F' => Class::Disallowed,
         // Exceptions (RFC 5892, 2.6).
         'ß' | 'ς' | '\u{6FD}' | '\u{6FE}' | '\u{F0B}' | '\u{3007}' => Class::Valid,
-        '\u{B7}' | '\u{375}' | '\u{5F3}' | '\u{5F4}' | '\u{30FB}' | '\u{660}'..='\u{669}'
+        '\u{B7}'
+        | '\u{375}'
+        | '\u{5F3}'
+        | '\u{5F4}'
+        | '\u{30FB}'
+        | '\u{660}'..='\u{669}'
         | '\u{6F0}'..='\u{6F9}' => Class::InContext,
         '\u{640}' | '\u{7FA}' | '\u{302E}' | '\u{302F}' | '\u{3031}'..='\u{3035}' | '\u{303B}' => {
             Class::Disallowed
         }
         '\u{200C}' | '\u{200D}' => Class::Joiner,
         // Old Hangul jamo (2.9).
-        '\u{1100}'..='\u{11FF}' | '\u{A960}'..='\u{A97C}' | '\u{D7B0}'..='\u{D7FB}' => Class::Disallowed,
+        '\u{1100}'..='\u{11FF}' | '\u{A960}'..='\u{A97C}' | '\u{D7B0}'..='\u{D7FB}' => {
+            Class::Disallowed
+        }
         // Ignorable blocks (2.4).
         '\u{20D0}'..='\u{20FF}' | '\u{1D100}'..='\u{1D24F}' => Class::Disallowed,
         _ if is_letter_or_digit(c) && unicode::is_stable(c) => Class::Valid,
@@ -131,13 +149,17 @@ fn fits_context(c: char, label: &str, before: Option<char>, after: Option<char>)
 }
 
 fn is_in(ranges: &[(char, char)], c: char) -> bool {
-    ranges.iter().any(|&(first, last)| (first..=last).contains(&c))
+    ranges
+        .iter()
+        .any(|&(first, last)| (first..=last).contains(&c))
 }
 
 /// Whether a character makes its domain subject to the Bidi rule.
 pub(super) fn is_right_to_left(c: char) -> bool {
     let class = BIDI_CLASS.get(c);
-    class == BidiClass::RightToLeft || class == BidiClass::ArabicLetter || class == BidiClass::ArabicNumber
+    class == BidiClass::RightToLeft
+        || class == BidiClass::ArabicLetter
+        || class == BidiClass::ArabicNumber
 }
 
 /// Applies the Bidi rule (RFC 5893, 2): to a label with characters written from right to left, or to `every` label.
@@ -164,8 +186,13 @@ pub(super) fn check_bidi(label: &str, every: bool) -> Result<(), String> {
     for (at, c) in label.chars().enumerate() {
         let class = BIDI_CLASS.get(c);
         let allowed = match class {
-            B::EuropeanNumber | B::EuropeanSeparator | B::CommonSeparator | B::EuropeanTerminator
-            | B::OtherNeutral | B::BoundaryNeutral | B::NonspacingMark => true,
+            B::EuropeanNumber
+            | B::EuropeanSeparator
+            | B::CommonSeparator
+            | B::EuropeanTerminator
+            | B::OtherNeutral
+            | B::BoundaryNeutral
+            | B::NonspacingMark => true,
             B::RightToLeft | B::ArabicLetter | B::ArabicNumber => right_to_left,
             B::LeftToRight => !right_to_left,
             _ => false,
@@ -174,7 +201,11 @@ pub(super) fn check_bidi(label: &str, every: bool) -> Result<(), String> {
             return Err(format!(
                 "Invalid direction for codepoint at position {} in a {} label",
                 at + 1,
-                if right_to_left { "right-to-left" } else { "left-to-right" }
+                if right_to_left {
+                    "right-to-left"
+                } else {
+                    "left-to-right"
+                }
             ));
         }
         if class != B::NonspacingMark {

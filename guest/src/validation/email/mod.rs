@@ -58,7 +58,9 @@ impl<'a> Email<'a> {
             return Err(Reason::new("Length must not exceed 2048 characters"));
         }
         if text.contains(['\r', '\n']) {
-            return Err(Reason::new("Carriage return and line feed characters are not allowed"));
+            return Err(Reason::new(
+                "Carriage return and line feed characters are not allowed",
+            ));
         }
         let bare = without_display_name(&text).trim_matches(is_space);
         match plain::check(bare) {
@@ -93,12 +95,14 @@ fn without_display_name(text: &str) -> &str {
     };
     let opening = match body.strip_prefix('"') {
         None => body.find('<').filter(|&at| {
-            body.get(..at).is_some_and(|name| name.chars().all(|c| is_name(c) || is_space(c)))
+            body.get(..at)
+                .is_some_and(|name| name.chars().all(|c| is_name(c) || is_space(c)))
         }),
         Some(_) => body.rmatch_indices('"').find_map(|(quote, _)| {
             let after = body.get(quote + 1..)?.trim_start_matches(is_space);
             // At least one character between the quotes, and one between the brackets.
-            (quote > 1 && after.len() > 1 && after.starts_with('<')).then(|| body.len() - after.len())
+            (quote > 1 && after.len() > 1 && after.starts_with('<'))
+                .then(|| body.len() - after.len())
         }),
     };
     match opening.and_then(|at| body.get(at + 1..)) {

@@ -23,8 +23,24 @@ pub(super) const fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'_' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'/' | b'='
-                | b'?' | b'^' | b'`' | b'{' | b'|' | b'}' | b'~'
+            b'_' | b'!'
+                | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'/'
+                | b'='
+                | b'?'
+                | b'^'
+                | b'`'
+                | b'{'
+                | b'|'
+                | b'}'
+                | b'~'
         )
 }
 
@@ -109,6 +125,8 @@ fn check_domain(domain: &[u8]) -> Option<bool> {
     let reachable = label_start > 0
         && previous.is_ascii_alphabetic()
         && top.len() <= LABEL_LIMIT
-        && !SPECIAL_USE.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(top));
+        && !SPECIAL_USE
+            .iter()
+            .any(|name| name.as_bytes().eq_ignore_ascii_case(top));
     reachable.then_some(upper)
 }

@@ -42,7 +42,10 @@ enum Major {
 fn major(c: char) -> Major {
     use Category as C;
     match CATEGORY.get(c) {
-        C::UppercaseLetter | C::LowercaseLetter | C::TitlecaseLetter | C::ModifierLetter
+        C::UppercaseLetter
+        | C::LowercaseLetter
+        | C::TitlecaseLetter
+        | C::ModifierLetter
         | C::OtherLetter => Major::Letter,
         C::NonspacingMark | C::SpacingMark | C::EnclosingMark => Major::Mark,
         C::DecimalNumber | C::LetterNumber | C::OtherNumber => Major::Number,
@@ -62,8 +65,13 @@ pub(super) fn is_letter_or_digit(c: char) -> bool {
     use Category as C;
     matches!(
         CATEGORY.get(c),
-        C::LowercaseLetter | C::UppercaseLetter | C::OtherLetter | C::DecimalNumber
-            | C::ModifierLetter | C::NonspacingMark | C::SpacingMark
+        C::LowercaseLetter
+            | C::UppercaseLetter
+            | C::OtherLetter
+            | C::DecimalNumber
+            | C::ModifierLetter
+            | C::NonspacingMark
+            | C::SpacingMark
     )
 }
 
@@ -103,14 +111,28 @@ pub(super) fn is_mappable(c: char) -> bool {
         '\u{80}'..='\u{9F}' => false,
         '\u{2024}'..='\u{2026}' => false,
         '\u{2028}'..='\u{202E}' => false,
-        '\u{AD}' | '\u{200B}'..='\u{200D}' | '\u{2010}'..='\u{2060}' | '\u{2064}' | '\u{FF0E}'
+        '\u{AD}'
+        | '\u{200B}'..='\u{200D}'
+        | '\u{2010}'..='\u{2060}'
+        | '\u{2064}'
+        | '\u{FF0E}'
         | '\u{1BCA0}'..='\u{1BCA3}' => true,
         // These decompose to something with a full stop in it.
-        '\u{2488}'..='\u{249B}' | '\u{33C2}' | '\u{33C7}' | '\u{33D8}' | '\u{FE52}' | '\u{1F100}' => false,
+        '\u{2488}'..='\u{249B}'
+        | '\u{33C2}'
+        | '\u{33C7}'
+        | '\u{33D8}'
+        | '\u{FE52}'
+        | '\u{1F100}' => false,
         _ => !matches!(
             CATEGORY.get(c),
-            C::Format | C::Unassigned | C::PrivateUse | C::Surrogate | C::SpaceSeparator
-                | C::LineSeparator | C::ParagraphSeparator
+            C::Format
+                | C::Unassigned
+                | C::PrivateUse
+                | C::Surrogate
+                | C::SpaceSeparator
+                | C::LineSeparator
+                | C::ParagraphSeparator
         ),
     }
 }
@@ -123,13 +145,19 @@ pub(super) fn check_safe(text: &str, spaces: bool) -> Result<(), Reason> {
         Major::Separator => spaces && CATEGORY.get(c) == Category::SpaceSeparator,
         Major::Other => false,
     };
-    let bad: BTreeSet<char> =
-        text.char_indices().filter(|&place| !is_safe(place)).map(|(_, c)| c).collect();
+    let bad: BTreeSet<char> = text
+        .char_indices()
+        .filter(|&place| !is_safe(place))
+        .map(|(_, c)| c)
+        .collect();
     if bad.is_empty() {
         return Ok(());
     }
     let bad: Vec<String> = bad.into_iter().map(display).collect();
-    Err(Reason::new(format!("The email address contains unsafe characters: {}.", bad.join(", "))))
+    Err(Reason::new(format!(
+        "The email address contains unsafe characters: {}.",
+        bad.join(", ")
+    )))
 }
 
 /// A character as a message shows it: itself in quotes if it can be seen, else its name or number.
@@ -142,7 +170,11 @@ pub(super) fn display(c: char) -> String {
         Major::Mark | Major::Separator | Major::Other => name(c).map_or_else(
             || {
                 let code = u32::from(c);
-                if code < 0xFFFF { format!("U+{code:04X}") } else { format!("U+{code:08X}") }
+                if code < 0xFFFF {
+                    format!("U+{code:04X}")
+                } else {
+                    format!("U+{code:08X}")
+                }
             },
             str::to_owned,
         ),
@@ -151,7 +183,11 @@ pub(super) fn display(c: char) -> String {
 
 /// A text as Python's `repr` quotes it.
 pub(super) fn repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {

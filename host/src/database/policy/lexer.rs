@@ -46,7 +46,11 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str, dialect: SqlDialect) -> Self {
-        Self { rest: text, dialect, failed: false }
+        Self {
+            rest: text,
+            dialect,
+            failed: false,
+        }
     }
 
     fn is_postgres(&self) -> bool {
@@ -60,12 +64,18 @@ impl<'a> Lexer<'a> {
 
     fn blank(&mut self) -> Result<(), &'static str> {
         loop {
-            let is_blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c') || (!self.is_postgres() && c == '\u{feff}');
+            let is_blank = |c: char| {
+                matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
+                    || (!self.is_postgres() && c == '\u{feff}')
+            };
             let trimmed = self.rest.trim_start_matches(is_blank);
             self.rest = trimmed;
             if self.rest.starts_with("--") {
                 let postgres = self.is_postgres();
-                let end = self.rest.find(|c: char| c == '\n' || (postgres && c == '\r')).unwrap_or(self.rest.len());
+                let end = self
+                    .rest
+                    .find(|c: char| c == '\n' || (postgres && c == '\r'))
+                    .unwrap_or(self.rest.len());
                 self.skip(end);
             } else if self.rest.starts_with("/*") {
                 self.comment()?;
@@ -126,7 +136,9 @@ impl<'a> Lexer<'a> {
     /// `$tag$ … $tag$`, or nothing if the dollar begins a parameter.
     fn dollar_quoted(&mut self) -> Result<bool, &'static str> {
         let after = self.rest.get(1..).unwrap_or_default();
-        let tag = after.find(|c: char| !is_word(c) || c == '$').unwrap_or(after.len());
+        let tag = after
+            .find(|c: char| !is_word(c) || c == '$')
+            .unwrap_or(after.len());
         let starts_with_digit = after.starts_with(|c: char| c.is_ascii_digit());
         if starts_with_digit || !after.get(tag..).is_some_and(|rest| rest.starts_with('$')) {
             return Ok(false);
@@ -165,7 +177,10 @@ impl<'a> Lexer<'a> {
                 Token::Other
             }
             first if first.is_ascii_digit() => {
-                let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
+                let end = self
+                    .rest
+                    .find(|c: char| !c.is_ascii_digit())
+                    .unwrap_or(self.rest.len());
                 self.skip(end);
                 Token::Other
             }
@@ -185,7 +200,10 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> Result<Token<'a>, &'static str> {
         let postgres = self.is_postgres();
-        let end = self.rest.find(|c: char| !is_word(c) || (!postgres && c == '\u{feff}')).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|c: char| !is_word(c) || (!postgres && c == '\u{feff}'))
+            .unwrap_or(self.rest.len());
         let word = self.rest.get(..end).unwrap_or_default();
         self.skip(end);
         if postgres && word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {

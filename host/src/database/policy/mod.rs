@@ -30,9 +30,14 @@ pub(crate) enum Effect {
 /// # Errors
 /// `denied` with the rule, `invalid` for text that is no single statement.
 pub(crate) fn judge(text: &str, dialect: SqlDialect) -> Result<Effect, Error> {
-    let tokens = Lexer::new(text, dialect).collect::<Result<Vec<_>, _>>().map_err(failure::invalid)?;
+    let tokens = Lexer::new(text, dialect)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failure::invalid)?;
     let tokens = single(&tokens, dialect)?;
-    let start = tokens.iter().position(|token| !matches!(token, Token::Open)).unwrap_or(0);
+    let start = tokens
+        .iter()
+        .position(|token| !matches!(token, Token::Open))
+        .unwrap_or(0);
     let Some(Token::Word(verb)) = tokens.get(start) else {
         return Err(failure::invalid("a statement begins with a keyword"));
     };
@@ -48,7 +53,10 @@ pub(crate) fn judge(text: &str, dialect: SqlDialect) -> Result<Effect, Error> {
 
 /// The tokens of the one statement, without semicolons at its end.
 fn single<'t, 'a>(tokens: &'t [Token<'a>], dialect: SqlDialect) -> Result<&'t [Token<'a>], Error> {
-    let end = tokens.iter().rposition(|token| !matches!(token, Token::Semicolon)).map_or(0, |last| last + 1);
+    let end = tokens
+        .iter()
+        .rposition(|token| !matches!(token, Token::Semicolon))
+        .map_or(0, |last| last + 1);
     let tokens = tokens.get(..end).unwrap_or_default();
     if tokens.is_empty() {
         return Err(failure::invalid("the statement is empty"));
@@ -56,9 +64,13 @@ fn single<'t, 'a>(tokens: &'t [Token<'a>], dialect: SqlDialect) -> Result<&'t [T
     // A trigger's body is statements with semicolons; that nothing follows it is for SQLite itself to see.
     let trigger = dialect == SqlDialect::Sqlite
         && tokens.first().is_some_and(|token| token.is("create"))
-        && tokens.get(1..3).is_some_and(|next| next.iter().any(|token| token.is("trigger")));
+        && tokens
+            .get(1..3)
+            .is_some_and(|next| next.iter().any(|token| token.is("trigger")));
     if !trigger && tokens.iter().any(|token| matches!(token, Token::Semicolon)) {
-        return Err(failure::invalid("more than one statement: send them one by one, in a transaction where they belong together"));
+        return Err(failure::invalid(
+            "more than one statement: send them one by one, in a transaction where they belong together",
+        ));
     }
     Ok(tokens)
 }
@@ -66,38 +78,65 @@ fn single<'t, 'a>(tokens: &'t [Token<'a>], dialect: SqlDialect) -> Result<&'t [T
 /// What a statement may begin with.
 fn leading(verb: &str) -> Result<(), Error> {
     match verb {
-        "SELECT" | "VALUES" | "TABLE" | "WITH" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "REPLACE" | "TRUNCATE" | "CREATE"
-        | "ALTER" | "DROP" | "COMMENT" | "EXPLAIN" | "ANALYZE" | "REINDEX" | "REFRESH" => Ok(()),
+        "SELECT" | "VALUES" | "TABLE" | "WITH" | "INSERT" | "UPDATE" | "DELETE" | "MERGE"
+        | "REPLACE" | "TRUNCATE" | "CREATE" | "ALTER" | "DROP" | "COMMENT" | "EXPLAIN"
+        | "ANALYZE" | "REINDEX" | "REFRESH" => Ok(()),
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
-            Err(failure::denied(format!("{verb}: transactions are begun and ended through the `transaction` resource")))
+            Err(failure::denied(format!(
+                "{verb}: transactions are begun and ended through the `transaction` resource"
+            )))
         }
-        "SET" | "RESET" | "DISCARD" | "LISTEN" | "UNLISTEN" | "PREPARE" | "DEALLOCATE" | "EXECUTE" | "DECLARE" | "FETCH" | "MOVE"
-        | "CLOSE" | "LOAD" | "PRAGMA" | "ATTACH" | "DETACH" => {
-            Err(failure::denied(format!("{verb} changes the session, which other requests use after this one")))
-        }
-        "COPY" | "DO" | "CALL" | "LOCK" | "NOTIFY" | "VACUUM" | "CLUSTER" | "CHECKPOINT" | "GRANT" | "REVOKE" | "REASSIGN"
-        | "SECURITY" | "IMPORT" => Err(failure::denied(format!("{verb} is the host's to run, not a component's"))),
-        _ => Err(failure::denied(format!("{verb} begins no statement that a component may run"))),
+        "SET" | "RESET" | "DISCARD" | "LISTEN" | "UNLISTEN" | "PREPARE" | "DEALLOCATE"
+        | "EXECUTE" | "DECLARE" | "FETCH" | "MOVE" | "CLOSE" | "LOAD" | "PRAGMA" | "ATTACH"
+        | "DETACH" => Err(failure::denied(format!(
+            "{verb} changes the session, which other requests use after this one"
+        ))),
+        "COPY" | "DO" | "CALL" | "LOCK" | "NOTIFY" | "VACUUM" | "CLUSTER" | "CHECKPOINT"
+        | "GRANT" | "REVOKE" | "REASSIGN" | "SECURITY" | "IMPORT" => Err(failure::denied(format!(
+            "{verb} is the host's to run, not a component's"
+        ))),
+        _ => Err(failure::denied(format!(
+            "{verb} begins no statement that a component may run"
+        ))),
     }
 }
 
 /// What may be created, altered and dropped: what belongs to a schema, and holds no code.
 fn definition(verb: &str, rest: &[Token<'_>]) -> Result<(), Error> {
-    const MODIFIERS: [&str; 9] =
-        ["or", "replace", "global", "local", "unlogged", "unique", "materialized", "recursive", "if"];
-    let kind = rest.iter().find(|token| !MODIFIERS.iter().any(|modifier| token.is(modifier)));
+    const MODIFIERS: [&str; 9] = [
+        "or",
+        "replace",
+        "global",
+        "local",
+        "unlogged",
+        "unique",
+        "materialized",
+        "recursive",
+        "if",
+    ];
+    let kind = rest
+        .iter()
+        .find(|token| !MODIFIERS.iter().any(|modifier| token.is(modifier)));
     let Some(Token::Word(kind)) = kind else {
-        return Err(failure::invalid(format!("{verb} is followed by what it is about")));
+        return Err(failure::invalid(format!(
+            "{verb} is followed by what it is about"
+        )));
     };
     let kind = kind.to_ascii_uppercase();
     match kind.as_str() {
-        "TABLE" | "INDEX" | "VIEW" | "SEQUENCE" | "SCHEMA" | "TYPE" | "DOMAIN" | "TRIGGER" | "STATISTICS" | "COLLATION" => Ok(()),
-        "TEMP" | "TEMPORARY" => Err(failure::denied("temporary tables outlive the request in its session")),
+        "TABLE" | "INDEX" | "VIEW" | "SEQUENCE" | "SCHEMA" | "TYPE" | "DOMAIN" | "TRIGGER"
+        | "STATISTICS" | "COLLATION" => Ok(()),
+        "TEMP" | "TEMPORARY" => Err(failure::denied(
+            "temporary tables outlive the request in its session",
+        )),
         "VIRTUAL" => Err(failure::denied("virtual tables run code of their own")),
-        "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "OPERATOR" | "RULE" | "LANGUAGE" | "EVENT" | "CAST" | "TRANSFORM" => {
-            Err(failure::denied(format!("{verb} {kind}: code inside the database is beyond the host's policy")))
-        }
-        _ => Err(failure::denied(format!("{verb} {kind} reaches out of the component's own schema"))),
+        "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "OPERATOR" | "RULE" | "LANGUAGE"
+        | "EVENT" | "CAST" | "TRANSFORM" => Err(failure::denied(format!(
+            "{verb} {kind}: code inside the database is beyond the host's policy"
+        ))),
+        _ => Err(failure::denied(format!(
+            "{verb} {kind} reaches out of the component's own schema"
+        ))),
     }
 }
 
@@ -107,30 +146,42 @@ fn anywhere(tokens: &[Token<'_>], dialect: SqlDialect) -> Result<(), Error> {
     for (index, token) in tokens.iter().enumerate() {
         match token {
             Token::UnicodeName => {
-                return Err(failure::denied("a name written with U& escapes cannot be judged: write it plainly"));
+                return Err(failure::denied(
+                    "a name written with U& escapes cannot be judged: write it plainly",
+                ));
             }
             // A prepared statement on a shared connection is another request's.
             Token::Word(word) if word.eq_ignore_ascii_case("execute") => {
-                let function = second(index).is_some_and(|next| next.is("function") || next.is("procedure"));
+                let function =
+                    second(index).is_some_and(|next| next.is("function") || next.is("procedure"));
                 if dialect == SqlDialect::Postgres && !function {
-                    return Err(failure::denied("EXECUTE runs what another session has prepared"));
+                    return Err(failure::denied(
+                        "EXECUTE runs what another session has prepared",
+                    ));
                 }
             }
             Token::Word(word) if word.eq_ignore_ascii_case("into") => {
                 if second(index).is_some_and(|next| next.is("temp") || next.is("temporary")) {
-                    return Err(failure::denied("temporary tables outlive the request in its session"));
+                    return Err(failure::denied(
+                        "temporary tables outlive the request in its session",
+                    ));
                 }
             }
             _ => {}
         }
         let Some(name) = token.name() else { continue };
         if name.eq_ignore_ascii_case("pg_temp") && matches!(second(index), Some(Token::Dot)) {
-            return Err(failure::denied("temporary tables outlive the request in its session"));
+            return Err(failure::denied(
+                "temporary tables outlive the request in its session",
+            ));
         }
         if matches!(second(index), Some(Token::Open))
             && let Some(why) = denied_function(&name.to_ascii_lowercase())
         {
-            return Err(failure::denied(format!("{}(): {why}", name.to_ascii_lowercase())));
+            return Err(failure::denied(format!(
+                "{}(): {why}",
+                name.to_ascii_lowercase()
+            )));
         }
     }
     Ok(())
@@ -143,21 +194,62 @@ fn denied_function(name: &str) -> Option<&'static str> {
     const SERVER: &str = "it is the server's administration";
     const TEXT: &str = "it runs a statement given as text, which cannot be judged";
     Some(match name {
-        "set_config" | "currval" | "lastval" | "pg_advisory_lock" | "pg_advisory_lock_shared" | "pg_try_advisory_lock"
-        | "pg_try_advisory_lock_shared" | "pg_advisory_unlock" | "pg_advisory_unlock_shared" | "pg_advisory_unlock_all"
-        | "pg_notify" | "pg_export_snapshot" | "setseed" | "last_insert_rowid" | "changes" | "total_changes" => SESSION,
+        "set_config"
+        | "currval"
+        | "lastval"
+        | "pg_advisory_lock"
+        | "pg_advisory_lock_shared"
+        | "pg_try_advisory_lock"
+        | "pg_try_advisory_lock_shared"
+        | "pg_advisory_unlock"
+        | "pg_advisory_unlock_shared"
+        | "pg_advisory_unlock_all"
+        | "pg_notify"
+        | "pg_export_snapshot"
+        | "setseed"
+        | "last_insert_rowid"
+        | "changes"
+        | "total_changes" => SESSION,
         "inet_server_addr" | "inet_server_port" | "inet_client_addr" | "inet_client_port" => {
             "no address crosses into a component"
         }
-        "pg_terminate_backend" | "pg_cancel_backend" | "pg_reload_conf" | "pg_rotate_logfile" | "pg_promote" | "pg_switch_wal"
-        | "pg_backup_start" | "pg_backup_stop" | "pg_start_backup" | "pg_stop_backup" | "pg_stat_reset" | "pg_hba_file_rules" => SERVER,
-        "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" | "cursor_to_xml" | "cursor_to_xmlschema" | "ts_stat"
+        "pg_terminate_backend"
+        | "pg_cancel_backend"
+        | "pg_reload_conf"
+        | "pg_rotate_logfile"
+        | "pg_promote"
+        | "pg_switch_wal"
+        | "pg_backup_start"
+        | "pg_backup_stop"
+        | "pg_start_backup"
+        | "pg_stop_backup"
+        | "pg_stat_reset"
+        | "pg_hba_file_rules" => SERVER,
+        "query_to_xml"
+        | "query_to_xmlschema"
+        | "query_to_xml_and_xmlschema"
+        | "cursor_to_xml"
+        | "cursor_to_xmlschema"
+        | "ts_stat"
         | "ts_rewrite" => TEXT,
-        "load_extension" | "readfile" | "writefile" | "edit" | "fts3_tokenizer" | "pg_stat_file" | "pg_current_logfile" => OUTSIDE,
-        name if name.starts_with("dblink") || name.starts_with("lo_") || name.starts_with("pg_read_") || name.starts_with("pg_ls_")
-            || name.starts_with("pg_file_") => OUTSIDE,
-        name if name.starts_with("pg_logical_") || name.starts_with("pg_replication_") || name.starts_with("pg_create_")
-            || name.starts_with("pg_wal_") || name.starts_with("pg_drop_") => SERVER,
+        "load_extension" | "readfile" | "writefile" | "edit" | "fts3_tokenizer"
+        | "pg_stat_file" | "pg_current_logfile" => OUTSIDE,
+        name if name.starts_with("dblink")
+            || name.starts_with("lo_")
+            || name.starts_with("pg_read_")
+            || name.starts_with("pg_ls_")
+            || name.starts_with("pg_file_") =>
+        {
+            OUTSIDE
+        }
+        name if name.starts_with("pg_logical_")
+            || name.starts_with("pg_replication_")
+            || name.starts_with("pg_create_")
+            || name.starts_with("pg_wal_")
+            || name.starts_with("pg_drop_") =>
+        {
+            SERVER
+        }
         _ => return None,
     })
 }
@@ -167,13 +259,20 @@ fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
         return Effect::Writes;
     }
     let changes = |token: &Token<'_>| {
-        ["insert", "update", "delete", "merge", "replace", "into", "create"].iter().any(|word| token.is(word))
+        [
+            "insert", "update", "delete", "merge", "replace", "into", "create",
+        ]
+        .iter()
+        .any(|word| token.is(word))
     };
     // `FOR UPDATE`, `FOR NO KEY UPDATE`, `FOR SHARE`: locks are taken, and a read-only transaction refuses them.
     let locks = rest.windows(2).any(|pair| {
         matches!(pair, [first, second] if first.is("for") && ["update", "no", "share", "key"].iter().any(|word| second.is(word)))
     });
-    let explained = verb == "EXPLAIN" && !rest.iter().any(|token| token.is("analyze") || token.is("analyse"));
+    let explained = verb == "EXPLAIN"
+        && !rest
+            .iter()
+            .any(|token| token.is("analyze") || token.is("analyse"));
     if explained {
         return Effect::Reads;
     }
@@ -189,10 +288,16 @@ fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
         return Effect::Reads;
     }
     let calls = rest.windows(2).any(|pair| match pair {
-        [token, Token::Open] => token.name().is_some_and(|name| !is_harmless(&name.to_ascii_lowercase())),
+        [token, Token::Open] => token
+            .name()
+            .is_some_and(|name| !is_harmless(&name.to_ascii_lowercase())),
         _ => false,
     });
-    if calls { Effect::MayWrite } else { Effect::Reads }
+    if calls {
+        Effect::MayWrite
+    } else {
+        Effect::Reads
+    }
 }
 
 /// Functions, types and keywords before a parenthesis that change nothing. What is not here may write: then the answer after a
@@ -200,22 +305,154 @@ fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
 fn is_harmless(name: &str) -> bool {
     matches!(
         name,
-        "in" | "and" | "or" | "not" | "exists" | "any" | "all" | "some" | "as" | "from" | "join" | "on" | "using" | "where"
-            | "select" | "when" | "then" | "else" | "case" | "over" | "filter" | "group" | "by" | "limit" | "offset" | "union"
-            | "except" | "intersect" | "distinct" | "array" | "row" | "cast" | "values" | "lateral" | "having" | "between" | "like"
-            | "ilike" | "is" | "materialized" | "sets" | "cube" | "rollup" | "within" | "fetch"
-            | "numeric" | "decimal" | "varchar" | "char" | "character" | "varying" | "bit" | "time" | "timestamp" | "timestamptz"
-            | "interval" | "float"
-            | "count" | "sum" | "avg" | "min" | "max" | "coalesce" | "nullif" | "greatest" | "least" | "lower" | "upper" | "length"
-            | "char_length" | "character_length" | "octet_length" | "substr" | "substring" | "trim" | "btrim" | "ltrim" | "rtrim"
-            | "left" | "right" | "replace" | "concat" | "concat_ws" | "position" | "strpos" | "split_part" | "repeat" | "reverse"
-            | "lpad" | "rpad" | "md5" | "encode" | "decode" | "format" | "abs" | "round" | "ceil" | "ceiling" | "floor" | "mod"
-            | "power" | "sqrt" | "sign" | "exp" | "ln" | "log" | "trunc" | "random" | "now" | "clock_timestamp"
-            | "statement_timestamp" | "transaction_timestamp" | "date_trunc" | "date_part" | "extract" | "age" | "to_char"
-            | "to_date" | "to_number" | "to_timestamp" | "generate_series" | "unnest" | "array_agg" | "string_agg" | "json_agg"
-            | "jsonb_agg" | "json_build_object" | "jsonb_build_object" | "json_object_agg" | "to_json" | "to_jsonb" | "row_to_json"
-            | "row_number" | "rank" | "dense_rank" | "lag" | "lead" | "first_value" | "last_value" | "ntile" | "bool_and"
-            | "bool_or" | "every" | "gen_random_uuid" | "pg_sleep" | "version" | "ascii" | "chr" | "current_schema"
+        "in" | "and"
+            | "or"
+            | "not"
+            | "exists"
+            | "any"
+            | "all"
+            | "some"
+            | "as"
+            | "from"
+            | "join"
+            | "on"
+            | "using"
+            | "where"
+            | "select"
+            | "when"
+            | "then"
+            | "else"
+            | "case"
+            | "over"
+            | "filter"
+            | "group"
+            | "by"
+            | "limit"
+            | "offset"
+            | "union"
+            | "except"
+            | "intersect"
+            | "distinct"
+            | "array"
+            | "row"
+            | "cast"
+            | "values"
+            | "lateral"
+            | "having"
+            | "between"
+            | "like"
+            | "ilike"
+            | "is"
+            | "materialized"
+            | "sets"
+            | "cube"
+            | "rollup"
+            | "within"
+            | "fetch"
+            | "numeric"
+            | "decimal"
+            | "varchar"
+            | "char"
+            | "character"
+            | "varying"
+            | "bit"
+            | "time"
+            | "timestamp"
+            | "timestamptz"
+            | "interval"
+            | "float"
+            | "count"
+            | "sum"
+            | "avg"
+            | "min"
+            | "max"
+            | "coalesce"
+            | "nullif"
+            | "greatest"
+            | "least"
+            | "lower"
+            | "upper"
+            | "length"
+            | "char_length"
+            | "character_length"
+            | "octet_length"
+            | "substr"
+            | "substring"
+            | "trim"
+            | "btrim"
+            | "ltrim"
+            | "rtrim"
+            | "left"
+            | "right"
+            | "replace"
+            | "concat"
+            | "concat_ws"
+            | "position"
+            | "strpos"
+            | "split_part"
+            | "repeat"
+            | "reverse"
+            | "lpad"
+            | "rpad"
+            | "md5"
+            | "encode"
+            | "decode"
+            | "format"
+            | "abs"
+            | "round"
+            | "ceil"
+            | "ceiling"
+            | "floor"
+            | "mod"
+            | "power"
+            | "sqrt"
+            | "sign"
+            | "exp"
+            | "ln"
+            | "log"
+            | "trunc"
+            | "random"
+            | "now"
+            | "clock_timestamp"
+            | "statement_timestamp"
+            | "transaction_timestamp"
+            | "date_trunc"
+            | "date_part"
+            | "extract"
+            | "age"
+            | "to_char"
+            | "to_date"
+            | "to_number"
+            | "to_timestamp"
+            | "generate_series"
+            | "unnest"
+            | "array_agg"
+            | "string_agg"
+            | "json_agg"
+            | "jsonb_agg"
+            | "json_build_object"
+            | "jsonb_build_object"
+            | "json_object_agg"
+            | "to_json"
+            | "to_jsonb"
+            | "row_to_json"
+            | "row_number"
+            | "rank"
+            | "dense_rank"
+            | "lag"
+            | "lead"
+            | "first_value"
+            | "last_value"
+            | "ntile"
+            | "bool_and"
+            | "bool_or"
+            | "every"
+            | "gen_random_uuid"
+            | "pg_sleep"
+            | "version"
+            | "ascii"
+            | "chr"
+            | "current_schema"
     )
 }
 

@@ -64,7 +64,10 @@ fn what_quotes_and_comments_hold_is_not_said() {
         ("SELECT \"set_config\" FROM t", "Reads"),
         ("SELECT 1 /* ; COMMIT */ -- ; COMMIT", "Reads"),
         ("SELECT 1;", "Reads"),
-        ("INSERT INTO t (name) VALUES ('DROP ROLE x') RETURNING id", "Writes"),
+        (
+            "INSERT INTO t (name) VALUES ('DROP ROLE x') RETURNING id",
+            "Writes",
+        ),
     ] {
         assert_eq!(verdict(text), expected, "{text}");
     }
@@ -92,12 +95,18 @@ fn what_may_write_is_told_from_what_cannot() {
     for (text, expected) in [
         ("SELECT id, name FROM users WHERE id = $1", "Reads"),
         ("(SELECT 1) UNION (SELECT 2)", "Reads"),
-        ("SELECT count(*) FROM users WHERE lower(name) IN ('a')", "Reads"),
+        (
+            "SELECT count(*) FROM users WHERE lower(name) IN ('a')",
+            "Reads",
+        ),
         ("SELECT nextval('s')", "MayWrite"),
         ("SELECT my_function($1)", "MayWrite"),
         ("SELECT * FROM users FOR UPDATE", "Writes"),
         ("SELECT * INTO t FROM users", "Writes"),
-        ("WITH x AS (DELETE FROM users RETURNING *) SELECT * FROM x", "Writes"),
+        (
+            "WITH x AS (DELETE FROM users RETURNING *) SELECT * FROM x",
+            "Writes",
+        ),
         ("EXPLAIN DELETE FROM users", "Reads"),
         ("EXPLAIN ANALYZE DELETE FROM users", "Writes"),
         ("CREATE TABLE t (a int)", "Writes"),
@@ -109,12 +118,16 @@ fn what_may_write_is_told_from_what_cannot() {
 
 #[test]
 fn sqlite_is_read_as_sqlite_reads_it() {
-    let verdict = |text| judge(text, SqlDialect::Sqlite).map_err(|error| matches!(error, Error::Denied(_)));
+    let verdict =
+        |text| judge(text, SqlDialect::Sqlite).map_err(|error| matches!(error, Error::Denied(_)));
     // Its comments do not nest, so this sets something.
     assert_eq!(verdict("/* /* */ PRAGMA x */"), Err(true));
     assert_eq!(verdict("SELECT [load_extension]('x')"), Err(true));
     assert_eq!(verdict("SELECT load_extension\u{feff}('x')"), Err(true));
     assert_eq!(verdict("SELECT `name` FROM [users]"), Ok(Effect::Reads));
-    assert_eq!(verdict("CREATE TRIGGER t AFTER INSERT ON u BEGIN SELECT 1; SELECT 2; END"), Ok(Effect::Writes));
+    assert_eq!(
+        verdict("CREATE TRIGGER t AFTER INSERT ON u BEGIN SELECT 1; SELECT 2; END"),
+        Ok(Effect::Writes)
+    );
     assert_eq!(verdict("SELECT 1; SELECT 2"), Err(false));
 }

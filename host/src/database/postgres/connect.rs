@@ -9,7 +9,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
@@ -31,7 +33,9 @@ impl Unreachable {
     /// What a guest is told.
     pub(super) fn error(&self) -> Error {
         match self {
-            Self::Failed(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => Error::Overloaded,
+            Self::Failed(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+                Error::Overloaded
+            }
             other => failure::unavailable(other.reason()),
         }
     }
@@ -45,7 +49,9 @@ impl Unreachable {
         };
         match code.map(SqlState::code) {
             // Starting up, shutting down, or full: it may be well in a moment.
-            None | Some("57P01" | "57P02" | "57P03" | "53300") => OpenError::Unreachable { url, reason },
+            None | Some("57P01" | "57P02" | "57P03" | "53300") => {
+                OpenError::Unreachable { url, reason }
+            }
             Some(_) => OpenError::Refused { url, reason },
         }
     }
@@ -68,15 +74,24 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(target: &Postgres, config: &Config) -> Result<Self, OpenError> {
-        let wrong = |reason| OpenError::Configuration { url: config.url.to_string(), reason };
+        let wrong = |reason| OpenError::Configuration {
+            url: config.url.to_string(),
+            reason,
+        };
         let tls = tls(target).map_err(wrong)?;
-        Ok(Self { config: session(target, config), tls: MakeRustlsConnect::new(tls), timeout: config.connect_timeout })
+        Ok(Self {
+            config: session(target, config),
+            tls: MakeRustlsConnect::new(tls),
+            timeout: config.connect_timeout,
+        })
     }
 
     /// A new connection, driven by a task of this runtime.
     pub(super) async fn connect(&self) -> Result<Client, Unreachable> {
         let made = tokio::time::timeout(self.timeout, self.dial()).await;
-        let (client, _task) = made.map_err(|_| Unreachable::Late(self.timeout))?.map_err(Unreachable::Failed)?;
+        let (client, _task) = made
+            .map_err(|_| Unreachable::Late(self.timeout))?
+            .map_err(Unreachable::Failed)?;
         Ok(client)
     }
 
@@ -96,8 +111,14 @@ impl Connector {
     pub(super) async fn cancel(&self, token: CancelToken) {
         match tokio::time::timeout(self.timeout, token.cancel_query(self.tls.clone())).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!("a statement could not be cancelled: {}", outcome::reason(&error)),
-            Err(_) => tracing::debug!("a statement could not be cancelled within {:?}", self.timeout),
+            Ok(Err(error)) => tracing::debug!(
+                "a statement could not be cancelled: {}",
+                outcome::reason(&error)
+            ),
+            Err(_) => tracing::debug!(
+                "a statement could not be cancelled within {:?}",
+                self.timeout
+            ),
         }
     }
 }
@@ -121,7 +142,10 @@ fn session(target: &Postgres, config: &Config) -> tokio_postgres::Config {
         session.tcp_user_timeout(config.statement_timeout + Duration::from_secs(5));
     }
     session.keepalives_idle(Duration::from_secs(30));
-    let mut options = session.get_options().map(|options| format!("{options} ")).unwrap_or_default();
+    let mut options = session
+        .get_options()
+        .map(|options| format!("{options} "))
+        .unwrap_or_default();
     options.push_str(&format!(
         "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c standard_conforming_strings=on",
         config.statement_timeout.as_millis().max(1),
@@ -144,19 +168,35 @@ fn tls(target: &Postgres) -> Result<ClientConfig, String> {
         (_, Some(file)) => Arc::new(AnyName(webpki(Some(file), &provider)?)),
         (_, None) => Arc::new(Anyone(provider)),
     };
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth())
 }
 
-fn webpki(file: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {
+fn webpki(
+    file: Option<&Path>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, String> {
     let mut roots = RootCertStore::empty();
     match file {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(file) => {
-            let unreadable = |error| format!("the certificates in {} cannot be read: {error}", file.display());
+            let unreadable = |error| {
+                format!(
+                    "the certificates in {} cannot be read: {error}",
+                    file.display()
+                )
+            };
             for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
                 roots
                     .add(certificate.map_err(unreadable)?)
-                    .map_err(|error| format!("a certificate in {} cannot be used: {error}", file.display()))?;
+                    .map_err(|error| {
+                        format!(
+                            "a certificate in {} cannot be used: {error}",
+                            file.display()
+                        )
+                    })?;
             }
         }
     }
@@ -191,7 +231,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -200,7 +245,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -217,7 +267,10 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        match self
+            .0
+            .verify_server_cert(certificate, intermediates, name, ocsp, now)
+        {
             // The name is looked at last, so everything else was in order.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -232,7 +285,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -241,7 +295,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

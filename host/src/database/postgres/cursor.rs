@@ -36,7 +36,9 @@ pub(crate) struct Cursor {
 
 impl std::fmt::Debug for Ask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ask").field("at_most", &self.at_most).finish_non_exhaustive()
+        f.debug_struct("Ask")
+            .field("at_most", &self.at_most)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,11 @@ impl Cursor {
         let (asks, asked) = mpsc::channel(1);
         tokio::spawn(drive(connection, statement, params, opened, asked));
         match budget.race(opening).await {
-            Some(Ok(columns)) => Ok(Self { columns: columns?, asks, over: false }),
+            Some(Ok(columns)) => Ok(Self {
+                columns: columns?,
+                asks,
+                over: false,
+            }),
             Some(Err(_)) => Err(failure::unavailable("the cursor's connection was closed")),
             None => Err(Error::Timeout),
         }
@@ -66,7 +72,11 @@ impl Cursor {
             return Ok(Vec::new());
         }
         let (reply, answer) = oneshot::channel();
-        let ask = Ask { at_most, budget: *budget, reply };
+        let ask = Ask {
+            at_most,
+            budget: *budget,
+            reply,
+        };
         let asked = async {
             self.asks.send(ask).await.ok()?;
             answer.await.ok()
@@ -88,7 +98,9 @@ async fn drive(
     opened: oneshot::Sender<Result<Vec<String>, Error>>,
     asked: mpsc::Receiver<Ask>,
 ) {
-    let Some(client) = connection.client() else { return };
+    let Some(client) = connection.client() else {
+        return;
+    };
     if let Some((reply, ended)) = read(client, &statement, &params, opened, asked).await {
         if ended.is_ok() {
             connection.settled();
@@ -114,7 +126,10 @@ async fn read(
         let prepared = Prepared::new(prepared);
         prepared.check(params)?;
         let transaction = client.transaction().await.map_err(failed)?;
-        let portal = transaction.bind_raw(&prepared.statement, run::numbered(params)).await.map_err(failed)?;
+        let portal = transaction
+            .bind_raw(&prepared.statement, run::numbered(params))
+            .await
+            .map_err(failed)?;
         Ok((prepared.columns, transaction, portal))
     };
     let result = tokio::select! {
@@ -131,7 +146,12 @@ async fn read(
             (transaction, portal)
         }
     };
-    while let Some(Ask { at_most, budget, mut reply }) = asked.recv().await {
+    while let Some(Ask {
+        at_most,
+        budget,
+        mut reply,
+    }) = asked.recv().await
+    {
         let fetched = tokio::select! {
             fetched = fetch(&transaction, &portal, at_most, budget.meter()) => fetched,
             () = reply.closed() => return None,
@@ -139,7 +159,10 @@ async fn read(
         match fetched {
             Ok(rows) if rows.is_empty() => {
                 let ended = transaction.commit().await;
-                return Some((reply, ended.map_err(|error| outcome::failure(&error, statement.writes).error)));
+                return Some((
+                    reply,
+                    ended.map_err(|error| outcome::failure(&error, statement.writes).error),
+                ));
             }
             Ok(rows) => reply.send(Ok(rows)).ok()?,
             Err(failure) => {

@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    Connect, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -43,7 +45,9 @@ struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("wait", &self.wait).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,21 +58,44 @@ impl Connect for Dial {
     fn connect(
         &self,
         _: &tokio_postgres::Config,
-    ) -> Pin<Box<dyn Future<Output = Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>> + Send + '_>> {
+    ) -> Pin<
+        Box<
+            dyn Future<
+                    Output = Result<
+                        (tokio_postgres::Client, JoinHandle<()>),
+                        tokio_postgres::Error,
+                    >,
+                > + Send
+                + '_,
+        >,
+    > {
         Box::pin(self.0.dial())
     }
 }
 
 impl Exclusives {
-    pub(super) fn new(connector: &Arc<Connector>, size: usize, config: &Config) -> Result<Self, OpenError> {
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(connector.config.clone(), Dial(Arc::clone(connector)), recycling);
+    pub(super) fn new(
+        connector: &Arc<Connector>,
+        size: usize,
+        config: &Config,
+    ) -> Result<Self, OpenError> {
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_connect(
+            connector.config.clone(),
+            Dial(Arc::clone(connector)),
+            recycling,
+        );
         let pool = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(config.connect_timeout))
             .build()
-            .map_err(|error| OpenError::Configuration { url: config.url.to_string(), reason: error.to_string() })?;
+            .map_err(|error| OpenError::Configuration {
+                url: config.url.to_string(),
+                reason: error.to_string(),
+            })?;
         let shared = Shared {
             connector: Arc::clone(connector),
             wait: config.pool_wait,
@@ -76,13 +103,20 @@ impl Exclusives {
             failed: Mutex::new(None),
             runtime: Handle::current(),
         };
-        Ok(Self { pool, shared: Arc::new(shared) })
+        Ok(Self {
+            pool,
+            shared: Arc::new(shared),
+        })
     }
 
     /// A connection of one's own.
     pub(super) async fn get(&self, budget: &Budget) -> Result<Connection, Error> {
         {
-            let failed = self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let failed = self
+                .shared
+                .failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some((when, error)) = &*failed
                 && when.elapsed() < PAUSE
             {
@@ -99,14 +133,23 @@ impl Exclusives {
                     PoolError::Timeout(TimeoutType::Wait) => return Err(Error::Overloaded),
                     other => failure::unavailable(other.to_string()),
                 };
-                *self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.clone()));
+                *self
+                    .shared
+                    .failed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) =
+                    Some((Instant::now(), error.clone()));
                 return Err(error);
             }
         };
         if object.statement_cache.size() > PREPARED {
             object.statement_cache.clear();
         }
-        Ok(Connection { object: Some(object), shared: Arc::clone(&self.shared), busy: false })
+        Ok(Connection {
+            object: Some(object),
+            shared: Arc::clone(&self.shared),
+            busy: false,
+        })
     }
 
     /// Runs a statement as its own transaction.
@@ -118,7 +161,9 @@ impl Exclusives {
     ) -> Result<W::Answer, Error> {
         let mut connection = self.get(budget).await?;
         let began = Instant::now();
-        let answer = connection.run::<W>(statement, params, statement.writes, budget).await;
+        let answer = connection
+            .run::<W>(statement, params, statement.writes, budget)
+            .await;
         statement.took(began.elapsed());
         match answer {
             Ok(answer) => {
@@ -135,7 +180,12 @@ impl Exclusives {
     }
 
     /// Begins a transaction.
-    pub(super) async fn begin(&self, isolation: Isolation, read_only: bool, budget: &Budget) -> Result<Transaction, Error> {
+    pub(super) async fn begin(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
         let level = match isolation {
             Isolation::ReadCommitted => "READ COMMITTED",
             Isolation::RepeatableRead => "REPEATABLE READ",
@@ -147,7 +197,13 @@ impl Exclusives {
         loop {
             let mut connection = self.get(budget).await?;
             match connection.control(&begin, false, budget).await {
-                Ok(()) => return Ok(Transaction { connection, state: State::Whole, wrote: false }),
+                Ok(()) => {
+                    return Ok(Transaction {
+                        connection,
+                        state: State::Whole,
+                        wrote: false,
+                    });
+                }
                 // The pool gave a connection that had been lost while nobody used it: the next one may be well.
                 Err(failure) if !failure.answered && again && !budget.is_over() => again = false,
                 Err(failure) => return Err(failure.error),
@@ -188,9 +244,16 @@ impl Connection {
             let object = self.object()?;
             let work = async {
                 let prepared = object.prepare_cached(&statement.text).await;
-                let prepared = prepared.map_err(|error| Failure { ran: false, ..outcome::failure(&error, false) })?;
+                let prepared = prepared.map_err(|error| Failure {
+                    ran: false,
+                    ..outcome::failure(&error, false)
+                })?;
                 let prepared = Prepared::new(prepared);
-                prepared.check(params).map_err(|error| Failure { error, answered: true, ran: false })?;
+                prepared.check(params).map_err(|error| Failure {
+                    error,
+                    answered: true,
+                    ran: false,
+                })?;
                 W::run(object, &prepared, params, writes, budget).await
             };
             let answer = self.bounded(work, writes, budget).await;
@@ -216,12 +279,23 @@ impl Connection {
         if let Some(answer) = budget.race(work.as_mut()).await {
             return answer;
         }
-        self.shared.connector.cancel(self.object()?.cancel_token()).await;
+        self.shared
+            .connector
+            .cancel(self.object()?.cancel_token())
+            .await;
         match tokio::time::timeout(CLEANING, work).await {
             Ok(answer) => answer,
             Err(_) => {
-                let error = if writes { Error::InDoubt } else { Error::Timeout };
-                Err(Failure { error, answered: false, ran: true })
+                let error = if writes {
+                    Error::InDoubt
+                } else {
+                    Error::Timeout
+                };
+                Err(Failure {
+                    error,
+                    answered: false,
+                    ran: true,
+                })
             }
         }
     }
@@ -230,11 +304,20 @@ impl Connection {
     async fn control(&mut self, text: &str, writes: bool, budget: &Budget) -> Result<(), Failure> {
         self.busy = true;
         let object = self.object()?;
-        let work = async { object.batch_execute(text).await.map_err(|error| outcome::failure(&error, writes)) };
+        let work = async {
+            object
+                .batch_execute(text)
+                .await
+                .map_err(|error| outcome::failure(&error, writes))
+        };
         let answer = match budget.race(work).await {
             Some(answer) => answer,
             None => Err(Failure {
-                error: if writes { Error::InDoubt } else { Error::Timeout },
+                error: if writes {
+                    Error::InDoubt
+                } else {
+                    Error::Timeout
+                },
                 answered: false,
                 ran: true,
             }),
@@ -266,7 +349,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else { return };
+        let Some(object) = self.object.take() else {
+            return;
+        };
         let (shared, busy) = (Arc::clone(&self.shared), self.busy);
         let runtime = shared.runtime.clone();
         // The place in the pool is kept until the connection is clean or closed.
@@ -318,7 +403,8 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run::<super::run::WantRows>(statement, params, budget).await
+        self.run::<super::run::WantRows>(statement, params, budget)
+            .await
     }
 
     pub(crate) async fn execute(
@@ -327,7 +413,8 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        self.run::<super::run::WantCount>(statement, params, budget).await
+        self.run::<super::run::WantCount>(statement, params, budget)
+            .await
     }
 
     async fn run<W: Want>(
@@ -341,14 +428,17 @@ impl Transaction {
         }
         self.wrote |= statement.writes;
         // Nothing in a transaction takes effect before COMMIT, so whatever is lost here is known not to have happened.
-        self.connection.run::<W>(statement, params, false, budget).await.map_err(|failure| {
-            if !failure.answered {
-                self.state = State::Lost(failure.error.clone());
-            } else if matches!(failure.error, Error::Refused(_) | Error::Timeout) {
-                self.state = State::Aborted;
-            }
-            failure.error
-        })
+        self.connection
+            .run::<W>(statement, params, false, budget)
+            .await
+            .map_err(|failure| {
+                if !failure.answered {
+                    self.state = State::Lost(failure.error.clone());
+                } else if matches!(failure.error, Error::Refused(_) | Error::Timeout) {
+                    self.state = State::Aborted;
+                }
+                failure.error
+            })
     }
 
     pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {

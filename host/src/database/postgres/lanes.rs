@@ -48,7 +48,10 @@ struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lanes").field("open", &self.lanes().len()).field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("Lanes")
+            .field("open", &self.lanes().len())
+            .field("most", &self.most)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +61,11 @@ impl Inner {
     }
 
     async fn lane(&self) -> Result<Arc<Lane>, Error> {
-        let client = self.connector.connect().await.map_err(|unreachable| unreachable.error())?;
+        let client = self
+            .connector
+            .connect()
+            .await
+            .map_err(|unreachable| unreachable.error())?;
         Ok(Arc::new(Lane {
             client,
             cache: Cache::default(),
@@ -218,7 +225,10 @@ impl Lane {
     }
 
     fn is_late(&self, now: Instant) -> bool {
-        self.queue().waiting.front().is_some_and(|oldest| now.duration_since(oldest.since) > PATIENCE)
+        self.queue()
+            .waiting
+            .front()
+            .is_some_and(|oldest| now.duration_since(oldest.since) > PATIENCE)
     }
 
     fn waiting(&self) -> usize {
@@ -234,7 +244,11 @@ impl Lane {
         let ticket = Ticket::new(self);
         let work = async {
             let prepared = self.cache.prepare(&self.client, statement).await?;
-            prepared.check(params).map_err(|error| Failure { error, answered: true, ran: false })?;
+            prepared.check(params).map_err(|error| Failure {
+                error,
+                answered: true,
+                ran: false,
+            })?;
             W::run(&self.client, &prepared, params, statement.writes, budget).await
         };
         match budget.race(work).await {
@@ -246,8 +260,16 @@ impl Lane {
             }
             None => {
                 // It may still run, so of a write nothing is known.
-                let error = if statement.writes { Error::InDoubt } else { Error::Timeout };
-                Err(Failure { error, answered: true, ran: true })
+                let error = if statement.writes {
+                    Error::InDoubt
+                } else {
+                    Error::Timeout
+                };
+                Err(Failure {
+                    error,
+                    answered: true,
+                    ran: true,
+                })
             }
         }
     }
@@ -256,7 +278,10 @@ impl Lane {
     async fn abandoned(self: Arc<Self>, number: u64) {
         // An empty query's answer comes after the statement's.
         let mut probe = std::pin::pin!(self.client.check_connection());
-        if tokio::time::timeout(WORTH_CANCELLING, probe.as_mut()).await.is_err() {
+        if tokio::time::timeout(WORTH_CANCELLING, probe.as_mut())
+            .await
+            .is_err()
+        {
             self.retire();
             let alone = self.queue().waiting.iter().all(|waiting| waiting.abandoned);
             if alone {
@@ -273,7 +298,11 @@ impl Queue {
     /// Everything up to this statement has been answered.
     fn settle(&mut self, number: u64) {
         self.answered = self.answered.max(number);
-        while self.waiting.front().is_some_and(|oldest| oldest.number <= self.answered) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|oldest| oldest.number <= self.answered)
+        {
             self.waiting.pop_front();
         }
     }
@@ -293,9 +322,18 @@ impl Ticket {
         let mut queue = lane.queue();
         queue.sent += 1;
         let number = queue.sent;
-        queue.waiting.push_back(Waiting { number, since, abandoned: false });
+        queue.waiting.push_back(Waiting {
+            number,
+            since,
+            abandoned: false,
+        });
         drop(queue);
-        Self { lane: Arc::clone(lane), number, since, open: true }
+        Self {
+            lane: Arc::clone(lane),
+            number,
+            since,
+            open: true,
+        }
     }
 
     /// Takes the statement off the queue, and gives how long the server was at it.
@@ -305,7 +343,9 @@ impl Ticket {
         let mut queue = self.lane.queue();
         queue.settle(self.number);
         // What stood before it in the queue is not its own doing.
-        let began = queue.last_answer.map_or(self.since, |last| last.max(self.since));
+        let began = queue
+            .last_answer
+            .map_or(self.since, |last| last.max(self.since));
         queue.last_answer = Some(now);
         now.checked_duration_since(began)
     }
@@ -316,7 +356,13 @@ impl Drop for Ticket {
         if !self.open {
             return;
         }
-        if let Some(waiting) = self.lane.queue().waiting.iter_mut().find(|waiting| waiting.number == self.number) {
+        if let Some(waiting) = self
+            .lane
+            .queue()
+            .waiting
+            .iter_mut()
+            .find(|waiting| waiting.number == self.number)
+        {
             waiting.abandoned = true;
         }
         // Without a runtime the process is ending, and the connection with it.

@@ -45,16 +45,24 @@ pub(crate) struct Database {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Database")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl Database {
-    pub(crate) async fn open(target: &url::Postgres, config: &Arc<Config>) -> Result<Self, OpenError> {
+    pub(crate) async fn open(
+        target: &url::Postgres,
+        config: &Arc<Config>,
+    ) -> Result<Self, OpenError> {
         let connector = Arc::new(Connector::new(target, config)?);
         // deadpool has nothing to object to but the settings, which are the same in every pool.
         Exclusives::new(&connector, 1, config)?;
-        let database = Self { connector, config: Arc::clone(config) };
+        let database = Self {
+            connector,
+            config: Arc::clone(config),
+        };
         database.check().await?;
         Ok(database)
     }
@@ -69,11 +77,18 @@ impl Database {
     }
 
     pub(crate) async fn check(&self) -> Result<(), OpenError> {
-        let client = self.connector.connect().await.map_err(|unreachable| unreachable.open_error(&self.config))?;
-        client.check_connection().await.map_err(|error| OpenError::Unreachable {
-            url: self.config.url.to_string(),
-            reason: reason(&error),
-        })
+        let client = self
+            .connector
+            .connect()
+            .await
+            .map_err(|unreachable| unreachable.open_error(&self.config))?;
+        client
+            .check_connection()
+            .await
+            .map_err(|error| OpenError::Unreachable {
+                url: self.config.url.to_string(),
+                reason: reason(&error),
+            })
     }
 }
 
@@ -116,7 +131,12 @@ impl Pool {
         }
     }
 
-    pub(crate) async fn begin(&self, isolation: Isolation, read_only: bool, budget: &Budget) -> Result<Transaction, Error> {
+    pub(crate) async fn begin(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
         self.exclusives.begin(isolation, read_only, budget).await
     }
 

@@ -32,13 +32,24 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
     if let Some(refusal) = error.as_db_error() {
         let code = refusal.code();
         // The server ends the connection, and says so. A write may have been through already.
-        if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN || *code == SqlState::DATABASE_DROPPED {
-            let error = failure::lost(writes, format!("the database ended the connection: {}", refusal.message()));
-            return Failure { error, answered: false, ran: true };
+        if *code == SqlState::ADMIN_SHUTDOWN
+            || *code == SqlState::CRASH_SHUTDOWN
+            || *code == SqlState::DATABASE_DROPPED
+        {
+            let error = failure::lost(
+                writes,
+                format!("the database ended the connection: {}", refusal.message()),
+            );
+            return Failure {
+                error,
+                answered: false,
+                ran: true,
+            };
         }
         let error = if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
-        } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands") {
+        } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands")
+        {
             failure::invalid("more than one statement: send them one by one")
         } else {
             failure::refused(
@@ -48,15 +59,39 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
                 refusal.column().map(ToOwned::to_owned),
             )
         };
-        return Failure { error, answered: true, ran: true };
+        return Failure {
+            error,
+            answered: true,
+            ran: true,
+        };
     }
-    if let Some(misfit) = error.source().and_then(|source| source.downcast_ref::<Misfit>()) {
-        return Failure { error: failure::invalid(misfit.0.clone()), answered: true, ran: false };
+    if let Some(misfit) = error
+        .source()
+        .and_then(|source| source.downcast_ref::<Misfit>())
+    {
+        return Failure {
+            error: failure::invalid(misfit.0.clone()),
+            answered: true,
+            ran: false,
+        };
     }
     // A value that could not be read, or that is too long to be sent, says so without any loss of the connection.
     let source = error.source();
-    if source.is_some_and(|source| source.downcast_ref::<std::io::Error>().is_none()) && !error.is_closed() {
-        return Failure { error: failure::invalid(reason(error)), answered: true, ran: false };
+    if source.is_some_and(|source| source.downcast_ref::<std::io::Error>().is_none())
+        && !error.is_closed()
+    {
+        return Failure {
+            error: failure::invalid(reason(error)),
+            answered: true,
+            ran: false,
+        };
     }
-    Failure { error: failure::lost(writes, format!("the connection was lost: {}", reason(error))), answered: false, ran: true }
+    Failure {
+        error: failure::lost(
+            writes,
+            format!("the connection was lost: {}", reason(error)),
+        ),
+        answered: false,
+        ran: true,
+    }
 }

@@ -28,8 +28,16 @@ impl Prepared {
         let unfit = statement.columns().iter().find(|column| !values::can_give(column.type_())).map(|column| {
             format!("the column {} has the type {}, which has no value here: cast it, to text for one", column.name(), column.type_().name())
         });
-        let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-        Self { statement, columns, unfit }
+        let columns = statement
+            .columns()
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect();
+        Self {
+            statement,
+            columns,
+            unfit,
+        }
     }
 
     /// What can be known to be wrong before anything runs.
@@ -69,18 +77,29 @@ impl Want for WantRows {
         writes: bool,
         budget: &Budget,
     ) -> Result<Rows, Failure> {
-        let sent = client.query_raw(&prepared.statement, numbered(params)).await;
+        let sent = client
+            .query_raw(&prepared.statement, numbered(params))
+            .await;
         let stream = sent.map_err(|error| outcome::failure(&error, writes))?;
         let mut rows = Vec::new();
         collect(stream, &mut budget.meter(), writes, &mut rows).await?;
-        Ok(Rows { columns: prepared.columns.clone(), rows })
+        Ok(Rows {
+            columns: prepared.columns.clone(),
+            rows,
+        })
     }
 }
 
 impl Want for WantCount {
     type Answer = u64;
 
-    async fn run(client: &Client, prepared: &Prepared, params: &[Value], writes: bool, _: &Budget) -> Result<u64, Failure> {
+    async fn run(
+        client: &Client,
+        prepared: &Prepared,
+        params: &[Value],
+        writes: bool,
+        _: &Budget,
+    ) -> Result<u64, Failure> {
         client
             .execute_raw(&prepared.statement, numbered(params))
             .await
@@ -89,7 +108,10 @@ impl Want for WantCount {
 }
 
 pub(super) fn numbered(params: &[Value]) -> impl ExactSizeIterator<Item = Param<'_>> {
-    params.iter().enumerate().map(|(index, value)| Param { number: index + 1, value })
+    params.iter().enumerate().map(|(index, value)| Param {
+        number: index + 1,
+        value,
+    })
 }
 
 /// Reads a result to its end, within its limit.
@@ -100,11 +122,23 @@ pub(super) async fn collect(
     rows: &mut Vec<Row>,
 ) -> Result<(), Failure> {
     let mut stream = pin!(stream);
-    while let Some(row) = stream.try_next().await.map_err(|error| outcome::failure(&error, writes))? {
-        let ours = |error| Failure { error, answered: true, ran: true };
+    while let Some(row) = stream
+        .try_next()
+        .await
+        .map_err(|error| outcome::failure(&error, writes))?
+    {
+        let ours = |error| Failure {
+            error,
+            answered: true,
+            ran: true,
+        };
         meter.take(row.len(), row.raw_size_bytes()).map_err(ours)?;
         let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
-        rows.push(values.collect::<Result<_, _>>().map_err(|error| ours(failure::invalid(outcome::reason(&error))))?);
+        rows.push(
+            values
+                .collect::<Result<_, _>>()
+                .map_err(|error| ours(failure::invalid(outcome::reason(&error))))?,
+        );
     }
     Ok(())
 }
@@ -134,24 +168,45 @@ impl Cache {
             entries.clear();
         }
         let prepared = Arc::default();
-        entries.insert(key, Entry { _statement: Arc::clone(statement), prepared: Arc::clone(&prepared) });
+        entries.insert(
+            key,
+            Entry {
+                _statement: Arc::clone(statement),
+                prepared: Arc::clone(&prepared),
+            },
+        );
         prepared
     }
 
     /// The statement prepared on this connection, once for all that ask at the same time.
-    pub(super) async fn prepare(&self, client: &Client, statement: &Arc<Statement>) -> Result<Arc<Prepared>, Failure> {
+    pub(super) async fn prepare(
+        &self,
+        client: &Client,
+        statement: &Arc<Statement>,
+    ) -> Result<Arc<Prepared>, Failure> {
         let entry = self.entry(statement);
         if let Some(prepared) = entry.get() {
             return Ok(Arc::clone(prepared));
         }
-        let prepare = || async { client.prepare(&statement.text).await.map(|prepared| Arc::new(Prepared::new(prepared))) };
+        let prepare = || async {
+            client
+                .prepare(&statement.text)
+                .await
+                .map(|prepared| Arc::new(Prepared::new(prepared)))
+        };
         let prepared = entry.get_or_try_init(prepare).await;
         // Preparing changes nothing, whatever the statement would do.
-        prepared.map(Arc::clone).map_err(|error| Failure { ran: false, ..outcome::failure(&error, false) })
+        prepared.map(Arc::clone).map_err(|error| Failure {
+            ran: false,
+            ..outcome::failure(&error, false)
+        })
     }
 
     pub(super) fn forget(&self, statement: &Arc<Statement>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Arc::as_ptr(statement).addr());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&Arc::as_ptr(statement).addr());
     }
 }
 
@@ -160,7 +215,8 @@ impl Cache {
 pub(super) fn is_stale(error: &Error) -> bool {
     match error {
         Error::Refused(refusal) => {
-            refusal.code == "26000" || (refusal.code == "0A000" && refusal.message.contains("cached plan"))
+            refusal.code == "26000"
+                || (refusal.code == "0A000" && refusal.message.contains("cached plan"))
         }
         _ => false,
     }

@@ -69,7 +69,10 @@ fn base(ty: &Type) -> &Type {
 }
 
 fn is_text(ty: &Type) -> bool {
-    matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN) || matches!(ty.kind(), Kind::Enum(_))
+    matches!(
+        *ty,
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN
+    ) || matches!(ty.kind(), Kind::Enum(_))
 }
 
 impl ToSql for Param<'_> {
@@ -80,14 +83,21 @@ impl ToSql for Param<'_> {
             (Value::Boolean(value), &Type::BOOL) => return value.to_sql(ty, out),
             (Value::Integer(value), &Type::INT8) => return value.to_sql(ty, out),
             (Value::Integer(value), &Type::INT4) => {
-                return i32::try_from(*value).map_err(|_| self.range(ty))?.to_sql(ty, out);
+                return i32::try_from(*value)
+                    .map_err(|_| self.range(ty))?
+                    .to_sql(ty, out);
             }
             (Value::Integer(value), &Type::INT2) => {
-                return i16::try_from(*value).map_err(|_| self.range(ty))?.to_sql(ty, out);
+                return i16::try_from(*value)
+                    .map_err(|_| self.range(ty))?
+                    .to_sql(ty, out);
             }
             (Value::Real(value), &Type::FLOAT8) => return value.to_sql(ty, out),
             (Value::Real(value), &Type::FLOAT4) => {
-                #[allow(clippy::cast_possible_truncation, reason = "rounding to single precision is what the type means")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "rounding to single precision is what the type means"
+                )]
                 let single = *value as f32;
                 if single.is_infinite() && value.is_finite() {
                     return Err(self.range(ty));
@@ -96,7 +106,9 @@ impl ToSql for Param<'_> {
             }
             (Value::Text(value), ty) if is_text(ty) => {
                 if value.contains('\0') {
-                    return Err(self.misfit(format_args!("holds U+0000, which no text can hold here")));
+                    return Err(
+                        self.misfit(format_args!("holds U+0000, which no text can hold here"))
+                    );
                 }
                 out.extend_from_slice(value.as_bytes());
             }
@@ -107,8 +119,10 @@ impl ToSql for Param<'_> {
             }
             (Value::Timestamp(micros), &(Type::TIMESTAMP | Type::TIMESTAMPTZ)) => {
                 // The ends of the range mean infinity to PostgreSQL, which a point in time is not.
-                let since_2000 =
-                    micros.checked_sub(EPOCH).filter(|since| *since != i64::MIN).ok_or_else(|| self.range(ty))?;
+                let since_2000 = micros
+                    .checked_sub(EPOCH)
+                    .filter(|since| *since != i64::MIN)
+                    .ok_or_else(|| self.range(ty))?;
                 out.extend_from_slice(&since_2000.to_be_bytes());
             }
             (Value::Decimal(text), &Type::NUMERIC) => {
@@ -124,7 +138,11 @@ impl ToSql for Param<'_> {
                 out.extend_from_slice(text.as_bytes());
             }
             (value, ty) => {
-                return Err(self.misfit(format_args!("is {}, and the statement expects {}", kind(value), ty.name())));
+                return Err(self.misfit(format_args!(
+                    "is {}, and the statement expects {}",
+                    kind(value),
+                    ty.name()
+                )));
             }
         }
         Ok(IsNull::No)
@@ -164,8 +182,21 @@ pub(super) fn can_give(ty: &Type) -> bool {
     is_text(ty)
         || matches!(
             *ty,
-            Type::BOOL | Type::INT2 | Type::INT4 | Type::INT8 | Type::OID | Type::FLOAT4 | Type::FLOAT8 | Type::BYTEA | Type::UUID
-                | Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::NUMERIC | Type::JSON | Type::JSONB | Type::VOID
+            Type::BOOL
+                | Type::INT2
+                | Type::INT4
+                | Type::INT8
+                | Type::OID
+                | Type::FLOAT4
+                | Type::FLOAT8
+                | Type::BYTEA
+                | Type::UUID
+                | Type::TIMESTAMP
+                | Type::TIMESTAMPTZ
+                | Type::NUMERIC
+                | Type::JSON
+                | Type::JSONB
+                | Type::VOID
         )
 }
 
@@ -187,17 +218,28 @@ impl<'a> FromSql<'a> for Cell {
             Type::BYTEA => Value::Bytes(raw.to_owned()),
             Type::UUID => {
                 let bits = u128::from_be_bytes(raw.try_into()?);
-                #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "the low half is what is asked for"
+                )]
                 Value::Uuid(((bits >> 64) as u64, bits as u64))
             }
             Type::TIMESTAMP | Type::TIMESTAMPTZ => {
                 let since_2000 = i64::from_be_bytes(raw.try_into()?);
                 if since_2000 == i64::MAX || since_2000 == i64::MIN {
-                    return Err("an infinite timestamp is no point in time: select it as text".into());
+                    return Err(
+                        "an infinite timestamp is no point in time: select it as text".into(),
+                    );
                 }
-                Value::Timestamp(since_2000.checked_add(EPOCH).ok_or("a timestamp is out of range")?)
+                Value::Timestamp(
+                    since_2000
+                        .checked_add(EPOCH)
+                        .ok_or("a timestamp is out of range")?,
+                )
             }
-            Type::NUMERIC => Value::Decimal(numeric(raw).ok_or("a numeric value could not be read")?),
+            Type::NUMERIC => {
+                Value::Decimal(numeric(raw).ok_or("a numeric value could not be read")?)
+            }
             Type::JSON => Value::Json(text()?),
             Type::JSONB => match raw {
                 [1, json @ ..] => Value::Json(std::str::from_utf8(json)?.to_owned()),
@@ -221,7 +263,11 @@ impl<'a> FromSql<'a> for Cell {
 /// PostgreSQL's binary `numeric` as text (`numeric_send`): groups of four decimal digits, the weight of the first, a sign, and how many
 /// digits are shown after the point.
 fn numeric(raw: &[u8]) -> Option<String> {
-    let word = |index: usize| Some(u16::from_be_bytes(raw.get(index * 2..index * 2 + 2)?.try_into().ok()?));
+    let word = |index: usize| {
+        Some(u16::from_be_bytes(
+            raw.get(index * 2..index * 2 + 2)?.try_into().ok()?,
+        ))
+    };
     let groups = usize::from(word(0)?);
     let weight = i64::from(word(1)?.cast_signed());
     let negative = match word(2)? {

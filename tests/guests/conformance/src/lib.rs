@@ -31,7 +31,9 @@ mod transactions;
 mod values;
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
-use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use bindings::wasi::http::types::{
+    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
 
 struct Suite;
 
@@ -39,7 +41,16 @@ struct Suite;
 pub type Case = (&'static str, fn() -> Result<(), String>);
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [values::CASES, refusals::CASES, transactions::CASES, policy::CASES, limits::CASES, cursors::CASES].into_iter().flatten()
+    [
+        values::CASES,
+        refusals::CASES,
+        transactions::CASES,
+        policy::CASES,
+        limits::CASES,
+        cursors::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Guest for Suite {
@@ -47,7 +58,13 @@ impl Guest for Suite {
         let path = request.path_with_query().unwrap_or_default();
         let name = path.trim_start_matches('/');
         let (status, text) = if name.is_empty() {
-            (200, cases().map(|(name, _)| *name).collect::<Vec<_>>().join("\n"))
+            (
+                200,
+                cases()
+                    .map(|(name, _)| *name)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
         } else {
             match cases().find(|(known, _)| *known == name) {
                 Some((_, case)) => match case() {
@@ -64,7 +81,9 @@ impl Guest for Suite {
         if !text.is_empty() {
             let stream = body.write().expect("the first stream");
             for part in text.as_bytes().chunks(4096) {
-                stream.blocking_write_and_flush(part).expect("a client that reads");
+                stream
+                    .blocking_write_and_flush(part)
+                    .expect("a client that reads");
             }
         }
         OutgoingBody::finish(body, None).expect("a whole body");

@@ -4,20 +4,42 @@ use crate::tools::*;
 use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
-    ("a_result_over_the_limit_is_too_large", a_result_over_the_limit_is_too_large),
-    ("a_value_over_the_limit_is_too_large", a_value_over_the_limit_is_too_large),
-    ("a_statement_over_the_limit_is_invalid", a_statement_over_the_limit_is_invalid),
-    ("parameters_over_the_limit_are_invalid", parameters_over_the_limit_are_invalid),
-    ("transactions_over_the_limit_are_denied", transactions_over_the_limit_are_denied),
+    (
+        "a_result_over_the_limit_is_too_large",
+        a_result_over_the_limit_is_too_large,
+    ),
+    (
+        "a_value_over_the_limit_is_too_large",
+        a_value_over_the_limit_is_too_large,
+    ),
+    (
+        "a_statement_over_the_limit_is_invalid",
+        a_statement_over_the_limit_is_invalid,
+    ),
+    (
+        "parameters_over_the_limit_are_invalid",
+        parameters_over_the_limit_are_invalid,
+    ),
+    (
+        "transactions_over_the_limit_are_denied",
+        transactions_over_the_limit_are_denied,
+    ),
 ];
 
-const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n";
+const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
 
 fn a_result_over_the_limit_is_too_large() -> Result<(), String> {
     for _ in 0..3 {
         match query(NUMBERS, &[]) {
-            Err(Error::TooLarge(limit)) => ensure!(limit == 1 << 20, "the limit is told as {limit}"),
-            other => return Err(format!("too-large was expected, not {:?}", other.map(|rows| rows.rows.len()))),
+            Err(Error::TooLarge(limit)) => {
+                ensure!(limit == 1 << 20, "the limit is told as {limit}")
+            }
+            other => {
+                return Err(format!(
+                    "too-large was expected, not {:?}",
+                    other.map(|rows| rows.rows.len())
+                ));
+            }
         }
         let after = one("SELECT 1 + 1", &[])?;
         ensure!(same(&after, &integer(2)), "{after:?}");
@@ -31,7 +53,11 @@ fn a_value_over_the_limit_is_too_large() -> Result<(), String> {
     run("INSERT INTO big VALUES ($1)", &[part])?;
     let found = rows("SELECT body FROM big", &[])?;
     ensure!(found.len() == 1, "one value within the limit");
-    fails(query("SELECT body || body FROM big", &[]), "too-large", "twice as much")?;
+    fails(
+        query("SELECT body || body FROM big", &[]),
+        "too-large",
+        "twice as much",
+    )?;
     run("DELETE FROM big", &[]).map(drop)
 }
 
@@ -41,12 +67,27 @@ fn a_statement_over_the_limit_is_invalid() -> Result<(), String> {
 }
 
 fn parameters_over_the_limit_are_invalid() -> Result<(), String> {
-    let list = |count: usize| (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
+    let list = |count: usize| {
+        (1..=count)
+            .map(|number| format!("${number}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     run("CREATE TABLE ids (id bigint)", &[])?;
     let values = |count| vec![integer(1); count];
-    let found = rows(&format!("SELECT id FROM ids WHERE id IN ({})", list(100)), &values(100))?;
+    let found = rows(
+        &format!("SELECT id FROM ids WHERE id IN ({})", list(100)),
+        &values(100),
+    )?;
     ensure!(found.is_empty(), "{found:?}");
-    fails(query(&format!("SELECT id FROM ids WHERE id IN ({})", list(101)), &values(101)), "invalid", "101 parameters")
+    fails(
+        query(
+            &format!("SELECT id FROM ids WHERE id IN ({})", list(101)),
+            &values(101),
+        ),
+        "invalid",
+        "101 parameters",
+    )
 }
 
 fn transactions_over_the_limit_are_denied() -> Result<(), String> {
@@ -57,5 +98,7 @@ fn transactions_over_the_limit_are_denied() -> Result<(), String> {
     }
     fails(begin().map(|_| ()), "denied", "a fifth transaction")?;
     held.pop();
-    begin().map(drop).map_err(|error| format!("after one was dropped: {error:?}"))
+    begin()
+        .map(drop)
+        .map_err(|error| format!("after one was dropped: {error:?}"))
 }

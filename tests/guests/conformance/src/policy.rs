@@ -4,11 +4,20 @@ use crate::Case;
 use crate::tools::*;
 
 pub const CASES: &[Case] = &[
-    ("session_statements_are_denied_in_any_spelling", session_statements_are_denied_in_any_spelling),
+    (
+        "session_statements_are_denied_in_any_spelling",
+        session_statements_are_denied_in_any_spelling,
+    ),
     ("what_reaches_out_is_denied", what_reaches_out_is_denied),
-    ("two_statements_in_one_are_invalid", two_statements_in_one_are_invalid),
+    (
+        "two_statements_in_one_are_invalid",
+        two_statements_in_one_are_invalid,
+    ),
     ("what_quotes_hold_is_not_said", what_quotes_hold_is_not_said),
-    ("policy_holds_inside_transactions_and_cursors", policy_holds_inside_transactions_and_cursors),
+    (
+        "policy_holds_inside_transactions_and_cursors",
+        policy_holds_inside_transactions_and_cursors,
+    ),
 ];
 
 fn denied(statement: &str) -> Result<(), String> {
@@ -18,9 +27,29 @@ fn denied(statement: &str) -> Result<(), String> {
 
 fn session_statements_are_denied_in_any_spelling() -> Result<(), String> {
     for verb in [
-        "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT s", "RELEASE s", "PREPARE p AS SELECT 1",
-        "SET x = 1", "RESET ALL", "DISCARD ALL", "LISTEN x", "UNLISTEN *", "COPY t FROM STDIN", "DECLARE c CURSOR FOR SELECT 1",
-        "LOCK TABLE t", "DO 'x'", "CALL p()", "PRAGMA journal_mode", "ATTACH 'x' AS y", "DETACH y", "VACUUM",
+        "BEGIN",
+        "START TRANSACTION",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "ABORT",
+        "SAVEPOINT s",
+        "RELEASE s",
+        "PREPARE p AS SELECT 1",
+        "SET x = 1",
+        "RESET ALL",
+        "DISCARD ALL",
+        "LISTEN x",
+        "UNLISTEN *",
+        "COPY t FROM STDIN",
+        "DECLARE c CURSOR FOR SELECT 1",
+        "LOCK TABLE t",
+        "DO 'x'",
+        "CALL p()",
+        "PRAGMA journal_mode",
+        "ATTACH 'x' AS y",
+        "DETACH y",
+        "VACUUM",
     ] {
         denied(verb)?;
         denied(&verb.to_lowercase())?;
@@ -61,7 +90,16 @@ fn what_reaches_out_is_denied() -> Result<(), String> {
 }
 
 fn two_statements_in_one_are_invalid() -> Result<(), String> {
-    for statement in ["SELECT 1; SELECT 2", "SELECT 1;;SELECT 2", "SELECT ';' ; COMMIT", "", ";", "-- nothing", "SELECT 'open", "SELECT /* open"] {
+    for statement in [
+        "SELECT 1; SELECT 2",
+        "SELECT 1;;SELECT 2",
+        "SELECT ';' ; COMMIT",
+        "",
+        ";",
+        "-- nothing",
+        "SELECT 'open",
+        "SELECT /* open",
+    ] {
         fails(query(statement, &[]), "invalid", statement)?;
     }
     Ok(())
@@ -70,7 +108,10 @@ fn two_statements_in_one_are_invalid() -> Result<(), String> {
 fn what_quotes_hold_is_not_said() -> Result<(), String> {
     for (statement, expected) in [
         ("SELECT 'COMMIT; ROLLBACK'", "COMMIT; ROLLBACK"),
-        ("SELECT 'it''s -- /* fine' /* COMMIT */ -- COMMIT", "it's -- /* fine"),
+        (
+            "SELECT 'it''s -- /* fine' /* COMMIT */ -- COMMIT",
+            "it's -- /* fine",
+        ),
         ("SELECT 'set_config(1)';", "set_config(1)"),
     ] {
         let found = one(statement, &[])?;
@@ -82,8 +123,17 @@ fn what_quotes_hold_is_not_said() -> Result<(), String> {
 }
 
 fn policy_holds_inside_transactions_and_cursors() -> Result<(), String> {
-    let transaction = Transaction::begin(Isolation::ReadCommitted, false).map_err(|error| format!("{error:?}"))?;
-    fails(transaction.query("ROLLBACK", &[]), "denied", "in a transaction")?;
+    let transaction = Transaction::begin(Isolation::ReadCommitted, false)
+        .map_err(|error| format!("{error:?}"))?;
+    fails(
+        transaction.query("ROLLBACK", &[]),
+        "denied",
+        "in a transaction",
+    )?;
     drop(transaction);
-    fails(Cursor::open("COMMIT", &[]).map(|_| ()), "denied", "in a cursor")
+    fails(
+        Cursor::open("COMMIT", &[]).map(|_| ()),
+        "denied",
+        "in a cursor",
+    )
 }

@@ -4,22 +4,46 @@ use crate::tools::*;
 use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
-    ("a_unique_violation_names_its_constraint", a_unique_violation_names_its_constraint),
-    ("a_primary_key_violation_names_its_constraint", a_primary_key_violation_names_its_constraint),
-    ("a_foreign_key_violation_is_told", a_foreign_key_violation_is_told),
-    ("a_not_null_violation_names_its_column", a_not_null_violation_names_its_column),
-    ("a_check_violation_names_its_constraint", a_check_violation_names_its_constraint),
+    (
+        "a_unique_violation_names_its_constraint",
+        a_unique_violation_names_its_constraint,
+    ),
+    (
+        "a_primary_key_violation_names_its_constraint",
+        a_primary_key_violation_names_its_constraint,
+    ),
+    (
+        "a_foreign_key_violation_is_told",
+        a_foreign_key_violation_is_told,
+    ),
+    (
+        "a_not_null_violation_names_its_column",
+        a_not_null_violation_names_its_column,
+    ),
+    (
+        "a_check_violation_names_its_constraint",
+        a_check_violation_names_its_constraint,
+    ),
     ("a_refusal_quotes_no_row", a_refusal_quotes_no_row),
-    ("a_refused_statement_has_no_effect", a_refused_statement_has_no_effect),
+    (
+        "a_refused_statement_has_no_effect",
+        a_refused_statement_has_no_effect,
+    ),
     ("what_is_no_sql_is_refused", what_is_no_sql_is_refused),
     ("what_is_not_there_is_refused", what_is_not_there_is_refused),
-    ("a_database_goes_on_after_a_refusal", a_database_goes_on_after_a_refusal),
+    (
+        "a_database_goes_on_after_a_refusal",
+        a_database_goes_on_after_a_refusal,
+    ),
     ("execute_counts_rows", execute_counts_rows),
     ("returning_gives_rows", returning_gives_rows),
 ];
 
 fn tables() -> Result<(), String> {
-    run("CREATE TABLE parents (id bigint PRIMARY KEY, email text UNIQUE)", &[])?;
+    run(
+        "CREATE TABLE parents (id bigint PRIMARY KEY, email text UNIQUE)",
+        &[],
+    )?;
     run(
         "CREATE TABLE children (id bigint PRIMARY KEY, parent bigint REFERENCES parents (id), name text NOT NULL, age bigint \
          CONSTRAINT children_age_check CHECK (age >= 0), a bigint, b bigint, UNIQUE (a, b))",
@@ -28,7 +52,11 @@ fn tables() -> Result<(), String> {
     run("INSERT INTO parents VALUES (1, 'secret@example.org')", &[]).map(drop)
 }
 
-fn refusal(statement: &str, code: &str, is: RefusalKind) -> Result<(Option<String>, Option<String>, String), String> {
+fn refusal(
+    statement: &str,
+    code: &str,
+    is: RefusalKind,
+) -> Result<(Option<String>, Option<String>, String), String> {
     match execute(statement, &[]) {
         Err(Error::Refused(refusal)) if refusal.code == code && refusal.kind == is => {
             Ok((refusal.constraint, refusal.column, refusal.message))
@@ -39,65 +67,124 @@ fn refusal(statement: &str, code: &str, is: RefusalKind) -> Result<(Option<Strin
 
 fn a_unique_violation_names_its_constraint() -> Result<(), String> {
     tables()?;
-    let (constraint, ..) =
-        refusal("INSERT INTO parents VALUES (2, 'secret@example.org')", "23505", RefusalKind::UniqueViolation)?;
-    ensure!(constraint.as_deref() == Some("parents_email_key"), "{constraint:?}");
-    run("INSERT INTO children (id, name, a, b) VALUES (1, 'a', 1, 1)", &[])?;
-    let (constraint, ..) =
-        refusal("INSERT INTO children (id, name, a, b) VALUES (2, 'b', 1, 1)", "23505", RefusalKind::UniqueViolation)?;
-    ensure!(constraint.as_deref() == Some("children_a_b_key"), "{constraint:?}");
+    let (constraint, ..) = refusal(
+        "INSERT INTO parents VALUES (2, 'secret@example.org')",
+        "23505",
+        RefusalKind::UniqueViolation,
+    )?;
+    ensure!(
+        constraint.as_deref() == Some("parents_email_key"),
+        "{constraint:?}"
+    );
+    run(
+        "INSERT INTO children (id, name, a, b) VALUES (1, 'a', 1, 1)",
+        &[],
+    )?;
+    let (constraint, ..) = refusal(
+        "INSERT INTO children (id, name, a, b) VALUES (2, 'b', 1, 1)",
+        "23505",
+        RefusalKind::UniqueViolation,
+    )?;
+    ensure!(
+        constraint.as_deref() == Some("children_a_b_key"),
+        "{constraint:?}"
+    );
     Ok(())
 }
 
 fn a_primary_key_violation_names_its_constraint() -> Result<(), String> {
     tables()?;
-    let (constraint, ..) = refusal("INSERT INTO parents VALUES (1, 'b')", "23505", RefusalKind::UniqueViolation)?;
-    ensure!(constraint.as_deref() == Some("parents_pkey"), "{constraint:?}");
+    let (constraint, ..) = refusal(
+        "INSERT INTO parents VALUES (1, 'b')",
+        "23505",
+        RefusalKind::UniqueViolation,
+    )?;
+    ensure!(
+        constraint.as_deref() == Some("parents_pkey"),
+        "{constraint:?}"
+    );
     Ok(())
 }
 
 fn a_foreign_key_violation_is_told() -> Result<(), String> {
     tables()?;
-    let (constraint, ..) =
-        refusal("INSERT INTO children (id, parent, name) VALUES (1, 7, 'a')", "23503", RefusalKind::ForeignKeyViolation)?;
+    let (constraint, ..) = refusal(
+        "INSERT INTO children (id, parent, name) VALUES (1, 7, 'a')",
+        "23503",
+        RefusalKind::ForeignKeyViolation,
+    )?;
     // SQLite does not say which.
-    ensure!(!is_postgres() || constraint.as_deref() == Some("children_parent_fkey"), "{constraint:?}");
-    run("INSERT INTO children (id, parent, name) VALUES (1, 1, 'a')", &[])?;
-    refusal("DELETE FROM parents WHERE id = 1", "23503", RefusalKind::ForeignKeyViolation).map(drop)
+    ensure!(
+        !is_postgres() || constraint.as_deref() == Some("children_parent_fkey"),
+        "{constraint:?}"
+    );
+    run(
+        "INSERT INTO children (id, parent, name) VALUES (1, 1, 'a')",
+        &[],
+    )?;
+    refusal(
+        "DELETE FROM parents WHERE id = 1",
+        "23503",
+        RefusalKind::ForeignKeyViolation,
+    )
+    .map(drop)
 }
 
 fn a_not_null_violation_names_its_column() -> Result<(), String> {
     tables()?;
-    let (_, column, _) = refusal("INSERT INTO children (id) VALUES (1)", "23502", RefusalKind::NotNullViolation)?;
+    let (_, column, _) = refusal(
+        "INSERT INTO children (id) VALUES (1)",
+        "23502",
+        RefusalKind::NotNullViolation,
+    )?;
     ensure!(column.as_deref() == Some("name"), "{column:?}");
     Ok(())
 }
 
 fn a_check_violation_names_its_constraint() -> Result<(), String> {
     tables()?;
-    let (constraint, ..) =
-        refusal("INSERT INTO children (id, name, age) VALUES (1, 'a', -1)", "23514", RefusalKind::CheckViolation)?;
-    ensure!(constraint.as_deref() == Some("children_age_check"), "{constraint:?}");
+    let (constraint, ..) = refusal(
+        "INSERT INTO children (id, name, age) VALUES (1, 'a', -1)",
+        "23514",
+        RefusalKind::CheckViolation,
+    )?;
+    ensure!(
+        constraint.as_deref() == Some("children_age_check"),
+        "{constraint:?}"
+    );
     Ok(())
 }
 
 fn a_refusal_quotes_no_row() -> Result<(), String> {
     tables()?;
-    let (.., message) = refusal("INSERT INTO parents VALUES (2, 'secret@example.org')", "23505", RefusalKind::UniqueViolation)?;
+    let (.., message) = refusal(
+        "INSERT INTO parents VALUES (2, 'secret@example.org')",
+        "23505",
+        RefusalKind::UniqueViolation,
+    )?;
     ensure!(!message.contains("secret"), "{message}");
     Ok(())
 }
 
 fn a_refused_statement_has_no_effect() -> Result<(), String> {
     tables()?;
-    refusal("INSERT INTO parents VALUES (5, 'new'), (6, 'secret@example.org')", "23505", RefusalKind::UniqueViolation)?;
+    refusal(
+        "INSERT INTO parents VALUES (5, 'new'), (6, 'secret@example.org')",
+        "23505",
+        RefusalKind::UniqueViolation,
+    )?;
     let count = one("SELECT count(*) FROM parents", &[])?;
     ensure!(same(&count, &integer(1)), "{count:?} rows");
     Ok(())
 }
 
 fn what_is_no_sql_is_refused() -> Result<(), String> {
-    for statement in ["SELECT FROM WHERE", "INSERT INTO", "UPDATE SET x", "SELECT 1 +"] {
+    for statement in [
+        "SELECT FROM WHERE",
+        "INSERT INTO",
+        "UPDATE SET x",
+        "SELECT 1 +",
+    ] {
         refuses(query(statement, &[]), "42601", statement)?;
     }
     Ok(())
@@ -106,14 +193,26 @@ fn what_is_no_sql_is_refused() -> Result<(), String> {
 fn what_is_not_there_is_refused() -> Result<(), String> {
     tables()?;
     refuses(query("SELECT * FROM nowhere", &[]), "42P01", "a table")?;
-    refuses(query("SELECT nothing FROM parents", &[]), "42703", "a column")?;
-    refuses(query("SELECT no_such_function(1)", &[]), "42883", "a function")
+    refuses(
+        query("SELECT missing FROM parents", &[]),
+        "42703",
+        "a column",
+    )?;
+    refuses(
+        query("SELECT no_such_function(1)", &[]),
+        "42883",
+        "a function",
+    )
 }
 
 fn a_database_goes_on_after_a_refusal() -> Result<(), String> {
     tables()?;
     for _ in 0..50 {
-        refuses(execute("INSERT INTO parents VALUES (1, 'b')", &[]), "23505", "the same key")?;
+        refuses(
+            execute("INSERT INTO parents VALUES (1, 'b')", &[]),
+            "23505",
+            "the same key",
+        )?;
         refuses(query("SELECT * FROM nowhere", &[]), "42P01", "no table")?;
     }
     run("INSERT INTO parents VALUES (2, 'b')", &[]).map(drop)
@@ -135,8 +234,14 @@ fn execute_counts_rows() -> Result<(), String> {
 
 fn returning_gives_rows() -> Result<(), String> {
     tables()?;
-    let found = rows("INSERT INTO parents VALUES (2, 'b'), (3, 'c') RETURNING id, email", &[])?;
-    ensure!(found.len() == 2 && same(&found[1][1], &text("c")), "{found:?}");
+    let found = rows(
+        "INSERT INTO parents VALUES (2, 'b'), (3, 'c') RETURNING id, email",
+        &[],
+    )?;
+    ensure!(
+        found.len() == 2 && same(&found[1][1], &text("c")),
+        "{found:?}"
+    );
     let count = one("SELECT count(*) FROM parents", &[])?;
     ensure!(same(&count, &integer(3)), "{count:?}");
     let count = run("DELETE FROM parents WHERE id > 1 RETURNING id", &[])?;

@@ -1,6 +1,8 @@
 //! What the cases are written with.
 
-pub use crate::bindings::usher::database::database::{Isolation, SqlDialect, Transaction, dialect, execute, query};
+pub use crate::bindings::usher::database::database::{
+    Isolation, SqlDialect, Transaction, dialect, execute, query,
+};
 pub use crate::bindings::usher::database::streaming::Cursor;
 pub use crate::bindings::usher::database::types::{Error, RefusalKind, Value};
 
@@ -25,7 +27,9 @@ pub fn run(statement: &str, params: &[Value]) -> Result<u64, String> {
 
 /// The rows of a statement that must pass.
 pub fn rows(statement: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, String> {
-    query(statement, params).map(|rows| rows.rows).map_err(|error| format!("{statement}: {error:?}"))
+    query(statement, params)
+        .map(|rows| rows.rows)
+        .map_err(|error| format!("{statement}: {error:?}"))
 }
 
 /// The only value of a statement that must pass.
@@ -33,7 +37,9 @@ pub fn one(statement: &str, params: &[Value]) -> Result<Value, String> {
     let mut rows = rows(statement, params)?;
     match (rows.pop(), rows.len()) {
         (Some(mut row), 0) if row.len() == 1 => Ok(row.remove(0)),
-        (last, more) => Err(format!("{statement}: one value was expected, not {last:?} and {more} rows before it")),
+        (last, more) => Err(format!(
+            "{statement}: one value was expected, not {last:?} and {more} rows before it"
+        )),
     }
 }
 
@@ -50,8 +56,11 @@ pub fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Null, Value::Null) => true,
         (Value::Boolean(left), Value::Boolean(right)) => left == right,
-        (Value::Integer(left), Value::Integer(right)) | (Value::Timestamp(left), Value::Timestamp(right)) => left == right,
-        (Value::Real(left), Value::Real(right)) => left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan()),
+        (Value::Integer(left), Value::Integer(right))
+        | (Value::Timestamp(left), Value::Timestamp(right)) => left == right,
+        (Value::Real(left), Value::Real(right)) => {
+            left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan())
+        }
         (Value::Text(left), Value::Text(right))
         | (Value::Decimal(left), Value::Decimal(right))
         | (Value::Json(left), Value::Json(right)) => left == right,
@@ -85,18 +94,30 @@ pub fn kind(error: &Error) -> &'static str {
 }
 
 /// Expects a call to fail in this way.
-pub fn fails<T: std::fmt::Debug>(result: Result<T, Error>, expected: &str, what: &str) -> Result<(), String> {
+pub fn fails<T: std::fmt::Debug>(
+    result: Result<T, Error>,
+    expected: &str,
+    what: &str,
+) -> Result<(), String> {
     match result {
         Err(error) if kind(&error) == expected => Ok(()),
         Err(error) => Err(format!("{what}: {expected} was expected, not {error:?}")),
-        Ok(answer) => Err(format!("{what}: {expected} was expected, not the answer {answer:?}")),
+        Ok(answer) => Err(format!(
+            "{what}: {expected} was expected, not the answer {answer:?}"
+        )),
     }
 }
 
 /// Expects a refusal with this SQLSTATE.
-pub fn refuses<T: std::fmt::Debug>(result: Result<T, Error>, code: &str, what: &str) -> Result<(), String> {
+pub fn refuses<T: std::fmt::Debug>(
+    result: Result<T, Error>,
+    code: &str,
+    what: &str,
+) -> Result<(), String> {
     match result {
         Err(Error::Refused(refusal)) if refusal.code == code => Ok(()),
-        other => Err(format!("{what}: a refusal with {code} was expected, not {other:?}")),
+        other => Err(format!(
+            "{what}: a refusal with {code} was expected, not {other:?}"
+        )),
     }
 }

@@ -4,18 +4,51 @@ use crate::tools::*;
 use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
-    ("a_committed_transaction_lasts", a_committed_transaction_lasts),
-    ("a_rolled_back_transaction_does_not", a_rolled_back_transaction_does_not),
-    ("a_dropped_transaction_is_rolled_back", a_dropped_transaction_is_rolled_back),
-    ("a_transaction_sees_its_own_writes", a_transaction_sees_its_own_writes),
-    ("a_read_only_transaction_refuses_to_write", a_read_only_transaction_refuses_to_write),
+    (
+        "a_committed_transaction_lasts",
+        a_committed_transaction_lasts,
+    ),
+    (
+        "a_rolled_back_transaction_does_not",
+        a_rolled_back_transaction_does_not,
+    ),
+    (
+        "a_dropped_transaction_is_rolled_back",
+        a_dropped_transaction_is_rolled_back,
+    ),
+    (
+        "a_transaction_sees_its_own_writes",
+        a_transaction_sees_its_own_writes,
+    ),
+    (
+        "a_read_only_transaction_refuses_to_write",
+        a_read_only_transaction_refuses_to_write,
+    ),
     ("every_isolation_level_works", every_isolation_level_works),
-    ("a_repeatable_read_sees_one_moment", a_repeatable_read_sees_one_moment),
-    ("a_refusal_aborts_the_transaction", a_refusal_aborts_the_transaction),
-    ("committing_an_aborted_transaction_is_refused", committing_an_aborted_transaction_is_refused),
-    ("an_invalid_call_leaves_the_transaction_whole", an_invalid_call_leaves_the_transaction_whole),
-    ("one_transaction_after_the_other", one_transaction_after_the_other),
-    ("concurrent_serializable_transactions_cannot_both_win", concurrent_serializable_transactions_cannot_both_win),
+    (
+        "a_repeatable_read_sees_one_moment",
+        a_repeatable_read_sees_one_moment,
+    ),
+    (
+        "a_refusal_aborts_the_transaction",
+        a_refusal_aborts_the_transaction,
+    ),
+    (
+        "committing_an_aborted_transaction_is_refused",
+        committing_an_aborted_transaction_is_refused,
+    ),
+    (
+        "an_invalid_call_leaves_the_transaction_whole",
+        an_invalid_call_leaves_the_transaction_whole,
+    ),
+    (
+        "one_transaction_after_the_other",
+        one_transaction_after_the_other,
+    ),
+    (
+        "concurrent_serializable_transactions_cannot_both_win",
+        concurrent_serializable_transactions_cannot_both_win,
+    ),
     ("schema_changes_roll_back", schema_changes_roll_back),
 ];
 
@@ -33,14 +66,20 @@ fn count() -> Result<Value, String> {
 }
 
 fn write(transaction: &Transaction) -> Result<(), String> {
-    let inserted = transaction.execute("INSERT INTO notes VALUES ($1, $2)", &[integer(2), text("second")]);
+    let inserted = transaction.execute(
+        "INSERT INTO notes VALUES ($1, $2)",
+        &[integer(2), text("second")],
+    );
     ensure!(matches!(inserted, Ok(1)), "{inserted:?}");
     Ok(())
 }
 
 fn counts(expected: i64) -> Result<(), String> {
     let count = count()?;
-    ensure!(same(&count, &integer(expected)), "{count:?} rows, not {expected}");
+    ensure!(
+        same(&count, &integer(expected)),
+        "{count:?} rows, not {expected}"
+    );
     Ok(())
 }
 
@@ -75,7 +114,10 @@ fn a_transaction_sees_its_own_writes() -> Result<(), String> {
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
     let seen = transaction.query("SELECT body FROM notes WHERE id = $1", &[integer(2)]);
-    ensure!(matches!(&seen, Ok(found) if found.rows.len() == 1), "{seen:?}");
+    ensure!(
+        matches!(&seen, Ok(found) if found.rows.len() == 1),
+        "{seen:?}"
+    );
     Ok(())
 }
 
@@ -83,15 +125,32 @@ fn a_read_only_transaction_refuses_to_write() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, true)?;
     let read = transaction.query("SELECT body FROM notes", &[]);
-    ensure!(matches!(&read, Ok(found) if found.rows.len() == 1), "{read:?}");
-    refuses(transaction.execute("INSERT INTO notes VALUES (2, 'no')", &[]), "25006", "a write")
+    ensure!(
+        matches!(&read, Ok(found) if found.rows.len() == 1),
+        "{read:?}"
+    );
+    refuses(
+        transaction.execute("INSERT INTO notes VALUES (2, 'no')", &[]),
+        "25006",
+        "a write",
+    )
 }
 
 fn every_isolation_level_works() -> Result<(), String> {
     table()?;
-    for (at, isolation) in [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable].into_iter().enumerate() {
+    for (at, isolation) in [
+        Isolation::ReadCommitted,
+        Isolation::RepeatableRead,
+        Isolation::Serializable,
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let transaction = begin(isolation, false)?;
-        let inserted = transaction.execute("INSERT INTO notes VALUES ($1, 'x')", &[integer(10 + at as i64)]);
+        let inserted = transaction.execute(
+            "INSERT INTO notes VALUES ($1, 'x')",
+            &[integer(10 + at as i64)],
+        );
         ensure!(matches!(inserted, Ok(1)), "{inserted:?}");
         Transaction::commit(transaction).map_err(|error| format!("{error:?}"))?;
     }
@@ -109,7 +168,10 @@ fn a_repeatable_read_sees_one_moment() -> Result<(), String> {
     run("INSERT INTO notes VALUES (2, 'second')", &[])?;
     let after = transaction.query("SELECT count(*) FROM notes", &[]);
     match (before, after) {
-        (Ok(before), Ok(after)) => ensure!(same(&before.rows[0][0], &after.rows[0][0]), "{before:?}, then {after:?}"),
+        (Ok(before), Ok(after)) => ensure!(
+            same(&before.rows[0][0], &after.rows[0][0]),
+            "{before:?}, then {after:?}"
+        ),
         other => return Err(format!("{other:?}")),
     }
     counts(2)
@@ -119,7 +181,11 @@ fn a_refusal_aborts_the_transaction() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
-    refuses(transaction.execute("INSERT INTO notes VALUES (1, 'taken')", &[]), "23505", "a taken key")?;
+    refuses(
+        transaction.execute("INSERT INTO notes VALUES (1, 'taken')", &[]),
+        "23505",
+        "a taken key",
+    )?;
     refuses(transaction.query("SELECT 1", &[]), "25P02", "what follows")?;
     drop(transaction);
     counts(1)
@@ -129,7 +195,11 @@ fn committing_an_aborted_transaction_is_refused() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
-    refuses(transaction.execute("INSERT INTO notes VALUES (1, 'taken')", &[]), "23505", "a taken key")?;
+    refuses(
+        transaction.execute("INSERT INTO notes VALUES (1, 'taken')", &[]),
+        "23505",
+        "a taken key",
+    )?;
     refuses(Transaction::commit(transaction), "25P02", "commit")?;
     counts(1)
 }
@@ -138,10 +208,26 @@ fn an_invalid_call_leaves_the_transaction_whole() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
-    fails(transaction.execute("INSERT INTO notes VALUES ($1, 'x')", &[]), "invalid", "a missing parameter")?;
-    fails(transaction.execute("COMMIT", &[]), "denied", "a COMMIT of its own")?;
-    fails(transaction.execute("SAVEPOINT x", &[]), "denied", "a savepoint")?;
-    fails(transaction.execute("SET TRANSACTION READ ONLY", &[]), "denied", "SET TRANSACTION")?;
+    fails(
+        transaction.execute("INSERT INTO notes VALUES ($1, 'x')", &[]),
+        "invalid",
+        "a missing parameter",
+    )?;
+    fails(
+        transaction.execute("COMMIT", &[]),
+        "denied",
+        "a COMMIT of its own",
+    )?;
+    fails(
+        transaction.execute("SAVEPOINT x", &[]),
+        "denied",
+        "a savepoint",
+    )?;
+    fails(
+        transaction.execute("SET TRANSACTION READ ONLY", &[]),
+        "denied",
+        "SET TRANSACTION",
+    )?;
     Transaction::commit(transaction).map_err(|error| format!("{error:?}"))?;
     counts(2)
 }
@@ -150,7 +236,10 @@ fn one_transaction_after_the_other() -> Result<(), String> {
     table()?;
     for at in 0..100 {
         let transaction = begin(Isolation::ReadCommitted, false)?;
-        let updated = transaction.execute("UPDATE notes SET body = $1 WHERE id = 1", &[text(&at.to_string())]);
+        let updated = transaction.execute(
+            "UPDATE notes SET body = $1 WHERE id = 1",
+            &[text(&at.to_string())],
+        );
         ensure!(matches!(updated, Ok(1)), "{updated:?}");
         match at % 3 {
             0 => Transaction::commit(transaction).map_err(|error| format!("{error:?}"))?,
@@ -170,7 +259,10 @@ fn concurrent_serializable_transactions_cannot_both_win() -> Result<(), String> 
         return Ok(());
     }
     run("INSERT INTO notes VALUES (2, 'second')", &[])?;
-    let (left, right) = (begin(Isolation::Serializable, false)?, begin(Isolation::Serializable, false)?);
+    let (left, right) = (
+        begin(Isolation::Serializable, false)?,
+        begin(Isolation::Serializable, false)?,
+    );
     for transaction in [&left, &right] {
         let seen = transaction.query("SELECT count(*) FROM notes WHERE body <> 'gone'", &[]);
         ensure!(seen.is_ok(), "{seen:?}");

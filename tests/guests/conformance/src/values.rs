@@ -6,8 +6,14 @@ use crate::{Case, ensure};
 pub const CASES: &[Case] = &[
     ("null_fits_every_kind", null_fits_every_kind),
     ("booleans_round_trip", booleans_round_trip),
-    ("integers_round_trip_to_their_limits", integers_round_trip_to_their_limits),
-    ("integers_out_of_a_types_range_are_invalid", integers_out_of_a_types_range_are_invalid),
+    (
+        "integers_round_trip_to_their_limits",
+        integers_round_trip_to_their_limits,
+    ),
+    (
+        "integers_out_of_a_types_range_are_invalid",
+        integers_out_of_a_types_range_are_invalid,
+    ),
     ("reals_round_trip", reals_round_trip),
     ("nan_is_a_value_or_invalid", nan_is_a_value_or_invalid),
     ("text_round_trips", text_round_trips),
@@ -15,16 +21,31 @@ pub const CASES: &[Case] = &[
     ("bytes_round_trip", bytes_round_trip),
     ("uuids_round_trip", uuids_round_trip),
     ("timestamps_round_trip", timestamps_round_trip),
-    ("timestamps_beyond_the_calendar_are_refused", timestamps_beyond_the_calendar_are_refused),
+    (
+        "timestamps_beyond_the_calendar_are_invalid",
+        timestamps_beyond_the_calendar_are_invalid,
+    ),
     ("decimals_round_trip", decimals_round_trip),
-    ("decimals_with_a_thousand_digits_are_exact_or_invalid", decimals_with_a_thousand_digits_are_exact_or_invalid),
-    ("what_is_no_decimal_is_invalid", what_is_no_decimal_is_invalid),
+    (
+        "decimals_with_a_thousand_digits_are_exact_or_invalid",
+        decimals_with_a_thousand_digits_are_exact_or_invalid,
+    ),
+    (
+        "what_is_no_decimal_is_invalid",
+        what_is_no_decimal_is_invalid,
+    ),
     ("json_round_trips", json_round_trips),
     ("what_is_no_json_fails", what_is_no_json_fails),
     ("a_wrong_kind_is_invalid", a_wrong_kind_is_invalid),
     ("columns_are_named_in_order", columns_are_named_in_order),
-    ("parameters_are_found_by_number", parameters_are_found_by_number),
-    ("values_order_as_their_kinds_do", values_order_as_their_kinds_do),
+    (
+        "parameters_are_found_by_number",
+        parameters_are_found_by_number,
+    ),
+    (
+        "values_order_as_their_kinds_do",
+        values_order_as_their_kinds_do,
+    ),
 ];
 
 /// A table with a column of every kind, under the names both databases have for it.
@@ -44,10 +65,18 @@ fn table() -> Result<(), String> {
 fn trip(column: &str, value: Value) -> Result<(), String> {
     run("DELETE FROM kinds", &[])?;
     let stored = [value];
-    run(&format!("INSERT INTO kinds (id, {column}) VALUES (1, $1)"), &stored)?;
+    run(
+        &format!("INSERT INTO kinds (id, {column}) VALUES (1, $1)"),
+        &stored,
+    )?;
     let [value] = &stored;
     let back = one(&format!("SELECT {column} FROM kinds"), &[])?;
-    ensure!(same(value, &back), "{} came back as {}", shown(value), shown(&back));
+    ensure!(
+        same(value, &back),
+        "{} came back as {}",
+        shown(value),
+        shown(&back)
+    );
     Ok(())
 }
 
@@ -58,7 +87,9 @@ fn trips(column: &str, values: impl IntoIterator<Item = Value>) -> Result<(), St
 
 fn null_fits_every_kind() -> Result<(), String> {
     table()?;
-    "abcdefghijk".chars().try_for_each(|column| trip(&column.to_string(), Value::Null))
+    "abcdefghijk"
+        .chars()
+        .try_for_each(|column| trip(&column.to_string(), Value::Null))
 }
 
 fn booleans_round_trip() -> Result<(), String> {
@@ -66,9 +97,16 @@ fn booleans_round_trip() -> Result<(), String> {
 }
 
 fn integers_round_trip_to_their_limits() -> Result<(), String> {
-    trips("d", [0, 1, -1, i64::MAX, i64::MIN, 1 << 53, (1 << 53) + 1].map(Value::Integer))?;
-    [i64::from(i32::MAX), i64::from(i32::MIN)].into_iter().try_for_each(|value| trip("c", integer(value)))?;
-    [i64::from(i16::MAX), i64::from(i16::MIN)].into_iter().try_for_each(|value| trip("b", integer(value)))
+    trips(
+        "d",
+        [0, 1, -1, i64::MAX, i64::MIN, 1 << 53, (1 << 53) + 1].map(Value::Integer),
+    )?;
+    [i64::from(i32::MAX), i64::from(i32::MIN)]
+        .into_iter()
+        .try_for_each(|value| trip("c", integer(value)))?;
+    [i64::from(i16::MAX), i64::from(i16::MIN)]
+        .into_iter()
+        .try_for_each(|value| trip("b", integer(value)))
 }
 
 fn integers_out_of_a_types_range_are_invalid() -> Result<(), String> {
@@ -77,15 +115,39 @@ fn integers_out_of_a_types_range_are_invalid() -> Result<(), String> {
         // SQLite has one integer type, of 64 bits.
         return trip("b", integer(1 << 40));
     }
-    fails(execute("INSERT INTO kinds (b) VALUES ($1)", &[integer(1 << 15)]), "invalid", "2^15 as smallint")?;
-    fails(execute("INSERT INTO kinds (c) VALUES ($1)", &[integer(-(1 << 31) - 1)]), "invalid", "-2^31-1 as integer")
+    fails(
+        execute("INSERT INTO kinds (b) VALUES ($1)", &[integer(1 << 15)]),
+        "invalid",
+        "2^15 as smallint",
+    )?;
+    fails(
+        execute(
+            "INSERT INTO kinds (c) VALUES ($1)",
+            &[integer(-(1 << 31) - 1)],
+        ),
+        "invalid",
+        "-2^31-1 as integer",
+    )
 }
 
 fn reals_round_trip() -> Result<(), String> {
     trips(
         "e",
-        [0.0, 1.5, -2.25, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, f64::INFINITY, f64::NEG_INFINITY, 1.0, 1e15, 0.1]
-            .map(Value::Real),
+        [
+            0.0,
+            1.5,
+            -2.25,
+            f64::MAX,
+            f64::MIN,
+            f64::MIN_POSITIVE,
+            5e-324,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1.0,
+            1e15,
+            0.1,
+        ]
+        .map(Value::Real),
     )
 }
 
@@ -94,53 +156,120 @@ fn nan_is_a_value_or_invalid() -> Result<(), String> {
     if is_postgres() {
         return trip("e", Value::Real(f64::NAN));
     }
-    fails(execute("INSERT INTO kinds (e) VALUES ($1)", &[Value::Real(f64::NAN)]), "invalid", "NaN")
+    fails(
+        execute(
+            "INSERT INTO kinds (e) VALUES ($1)",
+            &[Value::Real(f64::NAN)],
+        ),
+        "invalid",
+        "NaN",
+    )
 }
 
 fn text_round_trips() -> Result<(), String> {
     // One of every plane, both ends of what UTF-8 takes for each length, and what looks like something else.
-    let planes: String = (0..=16_u32).filter_map(|plane| char::from_u32(plane * 0x1_0000 + 0x100)).collect();
+    let planes: String = (0..=16_u32)
+        .filter_map(|plane| char::from_u32(plane * 0x1_0000 + 0x100))
+        .collect();
     let edges = "\u{1}\u{7f}\u{80}\u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff}";
     trips(
         "f",
-        ["", " ", "a", "1", "007", "1e3", "true", "NULL", "it's", "\\", "$1", edges, &planes, "e\u{301}", "\u{feff}", "\r\n\t"].map(text),
+        [
+            "", " ", "a", "1", "007", "1e3", "true", "NULL", "it's", "\\", "$1", edges, &planes,
+            "e\u{301}", "\u{feff}", "\r\n\t",
+        ]
+        .map(text),
     )?;
-    trip("f", text(&"ü".repeat(1 << 19)))
+    trip("f", text(&"ü".repeat((1 << 19) - 512)))
 }
 
 fn a_nul_in_text_is_invalid() -> Result<(), String> {
     table()?;
-    fails(execute("INSERT INTO kinds (f) VALUES ($1)", &[text("a\0b")]), "invalid", "U+0000")
+    fails(
+        execute("INSERT INTO kinds (f) VALUES ($1)", &[text("a\0b")]),
+        "invalid",
+        "U+0000",
+    )
 }
 
 fn bytes_round_trip() -> Result<(), String> {
     let all: Vec<u8> = (0..=255).collect();
-    trips("g", [vec![], vec![0], all, b"text".to_vec(), vec![0xff; 1 << 20]].map(Value::Bytes))
+    trips(
+        "g",
+        [
+            vec![],
+            vec![0],
+            all,
+            b"text".to_vec(),
+            vec![0xff; (1 << 20) - 1024],
+        ]
+        .map(Value::Bytes),
+    )
 }
 
 fn uuids_round_trip() -> Result<(), String> {
-    trips("h", [(0, 0), (u64::MAX, u64::MAX), (0x0123_4567_89ab_cdef, 0x8000_0000_0000_0001), (1, 0)].map(Value::Uuid))
+    trips(
+        "h",
+        [
+            (0, 0),
+            (u64::MAX, u64::MAX),
+            (0x0123_4567_89ab_cdef, 0x8000_0000_0000_0001),
+            (1, 0),
+        ]
+        .map(Value::Uuid),
+    )
 }
 
 fn timestamps_round_trip() -> Result<(), String> {
     const DAY: i64 = 86_400_000_000;
     // The epoch, a microsecond to either side, the years 1 and 9999, and nearly the ends of PostgreSQL's calendar.
-    trips("i", [0, 1, -1, 1_795_000_000_000_000, -719_162 * DAY, 2_932_896 * DAY, 106_751_990 * DAY].map(Value::Timestamp))
+    trips(
+        "i",
+        [
+            0,
+            1,
+            -1,
+            1_795_000_000_000_000,
+            -719_162 * DAY,
+            2_932_896 * DAY,
+            106_751_990 * DAY,
+        ]
+        .map(Value::Timestamp),
+    )
 }
 
-fn timestamps_beyond_the_calendar_are_refused() -> Result<(), String> {
+fn timestamps_beyond_the_calendar_are_invalid() -> Result<(), String> {
     table()?;
+    // The last microsecond that can be said lies within PostgreSQL's calendar, the first one before it.
+    trip("i", Value::Timestamp(i64::MAX))?;
     if !is_postgres() {
         // SQLite keeps microseconds, and has no calendar to leave.
-        return [i64::MAX, i64::MIN].into_iter().try_for_each(|end| trip("i", Value::Timestamp(end)));
+        return trip("i", Value::Timestamp(i64::MIN));
     }
-    let insert = "INSERT INTO kinds (i) VALUES ($1)";
-    refuses(execute(insert, &[Value::Timestamp(i64::MAX)]), "22008", "the far future")?;
-    fails(execute(insert, &[Value::Timestamp(i64::MIN)]), "invalid", "the far past")
+    fails(
+        execute(
+            "INSERT INTO kinds (i) VALUES ($1)",
+            &[Value::Timestamp(i64::MIN)],
+        ),
+        "invalid",
+        "the far past",
+    )?;
+    refuses(
+        execute(
+            "INSERT INTO kinds (i) VALUES ($1)",
+            &[Value::Timestamp(-220_000_000_000_000_000)],
+        ),
+        "22008",
+        "before 4713 BC",
+    )
 }
 
 fn decimals_round_trip() -> Result<(), String> {
-    trips("j", ["0", "1", "-1", "0.5", "-12345.678", "999999999999999"].map(|digits| Value::Decimal(digits.into())))
+    trips(
+        "j",
+        ["0", "1", "-1", "0.5", "-12345.678", "999999999999999"]
+            .map(|digits| Value::Decimal(digits.into())),
+    )
 }
 
 fn decimals_with_a_thousand_digits_are_exact_or_invalid() -> Result<(), String> {
@@ -152,30 +281,57 @@ fn decimals_with_a_thousand_digits_are_exact_or_invalid() -> Result<(), String> 
             .into_iter()
             .try_for_each(|digits| trip("j", Value::Decimal(digits.into())));
     }
-    fails(execute("INSERT INTO kinds (j) VALUES ($1)", &[Value::Decimal(long)]), "invalid", "a thousand digits")
+    fails(
+        execute("INSERT INTO kinds (j) VALUES ($1)", &[Value::Decimal(long)]),
+        "invalid",
+        "a thousand digits",
+    )
 }
 
 fn what_is_no_decimal_is_invalid() -> Result<(), String> {
     table()?;
-    ["", ".", "1e5", "1,5", " 1", "0x10", "ten"].into_iter().try_for_each(|digits| {
-        fails(execute("INSERT INTO kinds (j) VALUES ($1)", &[Value::Decimal(digits.into())]), "invalid", digits)
-    })
+    ["", ".", "1e5", "1,5", " 1", "0x10", "ten"]
+        .into_iter()
+        .try_for_each(|digits| {
+            fails(
+                execute(
+                    "INSERT INTO kinds (j) VALUES ($1)",
+                    &[Value::Decimal(digits.into())],
+                ),
+                "invalid",
+                digits,
+            )
+        })
 }
 
 fn json_round_trips() -> Result<(), String> {
     let deep = format!("{}1{}", "[".repeat(1000), "]".repeat(1000));
     trips(
         "k",
-        ["null", "true", "\"text\"", "{}", "[1, 2.50, 1e400]", r#"{"b": 1, "a": [null, "ü😀\u00e9"]}"#, &deep]
-            .map(|json| Value::Json(json.into())),
+        [
+            "null",
+            "true",
+            "\"text\"",
+            "{}",
+            "[1, 2.50, 1e400]",
+            r#"{"b": 1, "a": [null, "ü😀\u00e9"]}"#,
+            &deep,
+        ]
+        .map(|json| Value::Json(json.into())),
     )
 }
 
 fn what_is_no_json_fails() -> Result<(), String> {
     table()?;
     for json in ["", "{", "[1,]", "nul", "'a'"] {
-        let result = execute("INSERT INTO kinds (k) VALUES ($1)", &[Value::Json(json.into())]);
-        ensure!(matches!(result, Err(Error::Invalid(_) | Error::Refused(_))), "{json:?} as json: {result:?}");
+        let result = execute(
+            "INSERT INTO kinds (k) VALUES ($1)",
+            &[Value::Json(json.into())],
+        );
+        ensure!(
+            matches!(result, Err(Error::Invalid(_) | Error::Refused(_))),
+            "{json:?} as json: {result:?}"
+        );
     }
     Ok(())
 }
@@ -193,37 +349,98 @@ fn a_wrong_kind_is_invalid() -> Result<(), String> {
         ];
         return wrong.into_iter().try_for_each(|(column, value)| {
             let what = format!("{} in column {column}", shown(&value));
-            fails(execute(&format!("INSERT INTO kinds ({column}) VALUES ($1)"), &[value]), "invalid", &what)
+            fails(
+                execute(
+                    &format!("INSERT INTO kinds ({column}) VALUES ($1)"),
+                    &[value],
+                ),
+                "invalid",
+                &what,
+            )
         });
     }
     // SQLite knows a statement's types only where the table is strict about them.
     run("CREATE TABLE strict (c integer, f text) STRICT", &[])?;
-    fails(execute("INSERT INTO strict (c) VALUES ($1)", &[text("one")]), "invalid", "text in an integer column")
+    fails(
+        execute("INSERT INTO strict (c) VALUES ($1)", &[text("one")]),
+        "invalid",
+        "text in an integer column",
+    )
 }
 
 fn columns_are_named_in_order() -> Result<(), String> {
-    let found = query("SELECT 1 AS first, 'x' AS \"Second One\", NULL AS third", &[]).map_err(|error| format!("{error:?}"))?;
-    ensure!(found.columns == ["first", "Second One", "third"], "{:?}", found.columns);
-    ensure!(found.rows.len() == 1 && found.rows[0].len() == 3, "{:?}", found.rows);
+    let found = query(
+        "SELECT 1 AS first, 'x' AS \"Second One\", NULL AS third",
+        &[],
+    )
+    .map_err(|error| format!("{error:?}"))?;
+    ensure!(
+        found.columns == ["first", "Second One", "third"],
+        "{:?}",
+        found.columns
+    );
+    ensure!(
+        found.rows.len() == 1 && found.rows[0].len() == 3,
+        "{:?}",
+        found.rows
+    );
     Ok(())
 }
 
 fn parameters_are_found_by_number() -> Result<(), String> {
     run("CREATE TABLE pairs (x bigint, y text)", &[])?;
-    run("INSERT INTO pairs (y, x) VALUES ($2, $1)", &[integer(1), text("one")])?;
-    run("INSERT INTO pairs (y, x) SELECT $2, $1 WHERE $1 = $1", &[integer(2), text("two")])
-        .or_else(|_| run("INSERT INTO pairs (y, x) VALUES ($2, $1)", &[integer(2), text("two")]))?;
-    let found = rows("SELECT x, y FROM pairs WHERE x = $2 OR y = $1 ORDER BY x", &[text("one"), integer(2)])?;
-    ensure!(found.len() == 2 && same(&found[0][1], &text("one")) && same(&found[1][0], &integer(2)), "{found:?}");
-    fails(query("SELECT x FROM pairs WHERE x = $1", &[]), "invalid", "too few")?;
-    fails(query("SELECT x FROM pairs WHERE x = $1", &[integer(1), integer(2)]), "invalid", "too many")?;
-    fails(query("SELECT x FROM pairs", &[integer(1)]), "invalid", "one where none is")
+    run(
+        "INSERT INTO pairs (y, x) VALUES ($2, $1)",
+        &[integer(1), text("one")],
+    )?;
+    run(
+        "INSERT INTO pairs (y, x) SELECT $2, $1 WHERE $1 = $1",
+        &[integer(2), text("two")],
+    )
+    .or_else(|_| {
+        run(
+            "INSERT INTO pairs (y, x) VALUES ($2, $1)",
+            &[integer(2), text("two")],
+        )
+    })?;
+    let found = rows(
+        "SELECT x, y FROM pairs WHERE x = $2 OR y = $1 ORDER BY x",
+        &[text("one"), integer(2)],
+    )?;
+    ensure!(
+        found.len() == 2 && same(&found[0][1], &text("one")) && same(&found[1][0], &integer(2)),
+        "{found:?}"
+    );
+    fails(
+        query("SELECT x FROM pairs WHERE x = $1", &[]),
+        "invalid",
+        "too few",
+    )?;
+    fails(
+        query(
+            "SELECT x FROM pairs WHERE x = $1",
+            &[integer(1), integer(2)],
+        ),
+        "invalid",
+        "too many",
+    )?;
+    fails(
+        query("SELECT x FROM pairs", &[integer(1)]),
+        "invalid",
+        "one where none is",
+    )
 }
 
 fn values_order_as_their_kinds_do() -> Result<(), String> {
     table()?;
-    run("INSERT INTO kinds (id, d, i) VALUES (1, 10, NULL), (2, 9, NULL), (3, -1, NULL)", &[])?;
+    run(
+        "INSERT INTO kinds (id, d, i) VALUES (1, 10, NULL), (2, 9, NULL), (3, -1, NULL)",
+        &[],
+    )?;
     let ids = rows("SELECT id FROM kinds ORDER BY d", &[])?;
-    ensure!(matches!(ids.as_slice(), [a, b, c] if same(&a[0], &integer(3)) && same(&b[0], &integer(2)) && same(&c[0], &integer(1))), "{ids:?}");
+    ensure!(
+        matches!(ids.as_slice(), [a, b, c] if same(&a[0], &integer(3)) && same(&b[0], &integer(2)) && same(&c[0], &integer(1))),
+        "{ids:?}"
+    );
     Ok(())
 }

@@ -23,9 +23,13 @@ mod bindings {
 use std::cell::RefCell;
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
-use bindings::usher::database::database::{Isolation, SqlDialect, Transaction, dialect, execute, query};
+use bindings::usher::database::database::{
+    Isolation, SqlDialect, Transaction, dialect, execute, query,
+};
 use bindings::usher::database::types::Value;
-use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use bindings::wasi::http::types::{
+    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
 
 struct Hostile;
 
@@ -43,8 +47,12 @@ impl Guest for Hostile {
                 return answer(out, 200, "");
             }
             "/count" => {
-                let rows = query("SELECT count(*) FROM notes", &[]).expect("a count").rows;
-                let Some([Value::Integer(count)]) = rows.first().map(Vec::as_slice) else { panic!("a number") };
+                let rows = query("SELECT count(*) FROM notes", &[])
+                    .expect("a count")
+                    .rows;
+                let Some([Value::Integer(count)]) = rows.first().map(Vec::as_slice) else {
+                    panic!("a number")
+                };
                 return answer(out, 200, &count.to_string());
             }
             _ => {}
@@ -53,7 +61,10 @@ impl Guest for Hostile {
             Ok(transaction) => transaction,
             Err(error) => return answer(out, 503, &format!("{error:?}")),
         };
-        if let Err(error) = transaction.execute("INSERT INTO notes VALUES ($1)", &[Value::Text(path.clone())]) {
+        if let Err(error) = transaction.execute(
+            "INSERT INTO notes VALUES ($1)",
+            &[Value::Text(path.clone())],
+        ) {
             return answer(out, 503, &format!("{error:?}"));
         }
         match path.as_str() {
@@ -117,7 +128,9 @@ fn answer(out: ResponseOutparam, status: u16, text: &str) {
     ResponseOutparam::set(out, Ok(response));
     if !text.is_empty() {
         let stream = body.write().expect("the first stream");
-        stream.blocking_write_and_flush(text.as_bytes()).expect("a client that reads");
+        stream
+            .blocking_write_and_flush(text.as_bytes())
+            .expect("a client that reads");
     }
     OutgoingBody::finish(body, None).expect("a whole body");
 }

@@ -1,0 +1,233 @@
+//! Who takes part: Usher, the native servers, and what else is there.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
+use super::server::{Ready, Server, free_address};
+use crate::Error;
+
+/// A kind of server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contestant {
+    /// `native --style idiomatic`, which all others are compared to.
+    Idiomatic,
+    /// `native --style best`.
+    Best,
+    /// Usher with instances that serve many requests.
+    Usher,
+    /// Usher with an instance for every request.
+    UsherFresh,
+    /// The service that Usher replaces: FastAPI on uvicorn, one worker.
+    FastApi,
+    /// Another one, by its command line.
+    Other(Other),
+}
+
+/// A server given by its command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    name: String,
+    command: Vec<String>,
+}
+
+/// In a command line stands for where the server shall listen.
+const ADDRESS: &str = "{address}";
+
+/// In a command line stands for the database's URL.
+const DATABASE: &str = "{database}";
+
+impl FromStr for Other {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, command) = text.split_once('=').ok_or("NAME=COMMAND is expected")?;
+        let command: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
+        if !command.iter().any(|argument| argument.contains(ADDRESS)) {
+            return Err(format!(
+                "the command does not say {ADDRESS}, where it shall listen"
+            ));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            command,
+        })
+    }
+}
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// Usher's.
+    pub usher: Option<PathBuf>,
+    /// The native server's.
+    pub native: PathBuf,
+    /// A Python that has FastAPI, uvicorn, SQLAlchemy and asyncpg.
+    pub python: Option<PathBuf>,
+    /// Further servers.
+    pub others: Vec<Other>,
+}
+
+/// The original service, as a module for uvicorn.
+const FASTAPI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
+
+/// What the original service imports.
+const FASTAPI_MODULES: &str =
+    "import asyncpg, email_validator, fastapi, sqlalchemy, uvicorn, uvloop";
+
+impl Programs {
+    /// Whether a Python has what the original service needs.
+    pub fn has_fastapi(python: &Path) -> bool {
+        Command::new(python)
+            .args(["-c", FASTAPI_MODULES])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+}
+
+impl Contestant {
+    /// Its name in the table.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Idiomatic => "native, idiomatic",
+            Self::Best => "native, best",
+            Self::Usher => "usher",
+            Self::UsherFresh => "usher, fresh instances",
+            Self::FastApi => "FastAPI, 1 worker",
+            Self::Other(other) => &other.name,
+        }
+    }
+
+    /// Whether it can be had, and keeps users in such a database.
+    pub fn takes_part(&self, programs: &Programs, database: &str) -> bool {
+        let memory = database == "memory:";
+        match self {
+            Self::Idiomatic | Self::Best => true,
+            Self::Usher | Self::UsherFresh => programs.usher.is_some(),
+            Self::FastApi => programs.python.is_some() && !memory,
+            // One that is given no URL can only keep users in its memory.
+            Self::Other(other) => {
+                other
+                    .command
+                    .iter()
+                    .any(|argument| argument.contains(DATABASE))
+                    != memory
+            }
+        }
+    }
+
+    /// Starts it on a free port.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(&self, programs: &Programs, database: &str) -> Result<Server, Error> {
+        let listen = ["--listen", "127.0.0.1:0"];
+        let (mut command, ready) = match self {
+            Self::Idiomatic | Self::Best => {
+                let style = if *self == Self::Best {
+                    "best"
+                } else {
+                    "idiomatic"
+                };
+                let mut command = Command::new(&programs.native);
+                command.args(["--style", style]).args(listen);
+                (command, Ready::Said)
+            }
+            Self::Usher | Self::UsherFresh => {
+                let program = programs
+                    .usher
+                    .as_ref()
+                    .ok_or("there is no usher to start")?;
+                let mut command = Command::new(program);
+                command.args(listen);
+                if *self == Self::UsherFresh {
+                    command.args(["--instance-reuse", "1"]);
+                }
+                (command, Ready::Said)
+            }
+            Self::FastApi => {
+                let address = free_address()?;
+                let python = programs
+                    .python
+                    .as_ref()
+                    .ok_or("there is no Python to start")?;
+                let mut command = Command::new(python);
+                command
+                    .args(["-m", "uvicorn", "fastapi_users:app", "--app-dir", FASTAPI])
+                    .args([
+                        "--host",
+                        &address.ip().to_string(),
+                        "--port",
+                        &address.port().to_string(),
+                    ])
+                    .args([
+                        "--loop",
+                        "uvloop",
+                        "--no-access-log",
+                        "--log-level",
+                        "warning",
+                    ])
+                    .env(
+                        "DATABASE_URL",
+                        database.replacen("postgres://", "postgresql+asyncpg://", 1),
+                    );
+                (command, Ready::At(address))
+            }
+            Self::Other(other) => {
+                let address = free_address()?;
+                (other.command(address, database)?, Ready::At(address))
+            }
+        };
+        if !matches!(self, Self::FastApi) {
+            // Not as an argument, which everybody on the machine can read.
+            command.env("DATABASE_URL", database);
+        }
+        Server::start(command, ready).map_err(|error| format!("{}: {error}", self.name()).into())
+    }
+}
+
+impl Other {
+    fn command(&self, address: SocketAddr, database: &str) -> Result<Command, Error> {
+        let fill = |argument: &String| {
+            argument
+                .replace(ADDRESS, &address.to_string())
+                .replace(DATABASE, database)
+        };
+        let (program, arguments) = self.command.split_first().ok_or("an empty command")?;
+        let mut command = Command::new(fill(program));
+        command.args(arguments.iter().map(fill));
+        Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Contestant, Other, Programs};
+
+    #[test]
+    fn a_server_without_a_url_keeps_users_in_memory() {
+        let programs = Programs {
+            usher: None,
+            native: "native".into(),
+            python: None,
+            others: Vec::new(),
+        };
+        for (command, memory) in [
+            ("a=b --addr {address}", true),
+            ("a=b {address} --to {database}", false),
+        ] {
+            let other: Other = command.parse().expect("a command");
+            let other = Contestant::Other(other);
+            assert_eq!(other.takes_part(&programs, "memory:"), memory);
+            assert_eq!(other.takes_part(&programs, "postgres://a/b"), !memory);
+        }
+    }
+
+    #[test]
+    fn a_command_has_to_say_where_to_listen() {
+        "a=b".parse::<Other>().expect_err("no address");
+        "b {address}".parse::<Other>().expect_err("no name");
+    }
+}

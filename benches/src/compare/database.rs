@@ -1,0 +1,156 @@
+//! The PostgreSQL database that the servers share: all see the same rows, and none pays for another's.
+
+use tokio::runtime::Runtime;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::cluster::Cluster;
+use super::process;
+use crate::Error;
+use crate::native::POSTGRES_SCHEMA;
+
+/// A database of its own on a PostgreSQL server; dropped with this.
+#[derive(Debug)]
+pub struct Database {
+    runtime: Runtime,
+    /// Connected to the database the server was given by.
+    server: Client,
+    /// Connected to the database under measurement.
+    client: Client,
+    name: String,
+    /// What to hand to servers.
+    pub url: String,
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// Makes one on the server with this URL, or on a throw-away server.
+    ///
+    /// # Errors
+    /// If there is no such server, or no right to make databases on it.
+    pub fn make(url: Option<&str>) -> Result<Self, Error> {
+        let (cluster, url) = if let Some(url) = url {
+            (None, url.to_owned())
+        } else {
+            let cluster = Cluster::start()?;
+            let url = cluster.url.clone();
+            (Some(cluster), url)
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let name = format!("usher_bench_{}", std::process::id());
+        let config: Config = url.parse()?;
+        let server = runtime.block_on(connect(&config))?;
+        runtime.block_on(server.batch_execute(&format!("CREATE DATABASE {name}")))?;
+        let client = runtime.block_on(connect(config.clone().dbname(&name)))?;
+        runtime.block_on(client.batch_execute(POSTGRES_SCHEMA))?;
+        let url = with_database(&url, &name).ok_or("the URL of PostgreSQL names no host")?;
+        Ok(Self {
+            runtime,
+            server,
+            client,
+            name,
+            url,
+            cluster,
+        })
+    }
+
+    /// The server's version.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn version(&self) -> Result<String, Error> {
+        let row = self
+            .runtime
+            .block_on(self.client.query_one("SHOW server_version", &[]))?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Leaves users 1 to `users` in the table, and the table as if it had never held others.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn fill(&self, users: u64) -> Result<(), Error> {
+        let insert = format!(
+            "INSERT INTO users (name, email)
+             SELECT 'User ' || n, 'user.' || n || '@example.com' FROM generate_series(1, {users}) AS n ORDER BY n"
+        );
+        for statement in [
+            "TRUNCATE users RESTART IDENTITY",
+            &insert,
+            "VACUUM ANALYZE users",
+            "CHECKPOINT",
+        ] {
+            self.runtime
+                .block_on(self.client.batch_execute(statement))?;
+        }
+        Ok(())
+    }
+
+    /// Whether commits of connections made from now on wait for the disk.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn wait_for_disk(&self, wait: bool) -> Result<(), Error> {
+        let value = if wait { "on" } else { "off" };
+        let statement = format!(
+            "ALTER DATABASE {} SET synchronous_commit = {value}",
+            self.name
+        );
+        Ok(self
+            .runtime
+            .block_on(self.client.batch_execute(&statement))?)
+    }
+
+    /// Processor time the server took, where it is this program's own.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu(&self) -> std::io::Result<Option<std::time::Duration>> {
+        self.cluster
+            .as_ref()
+            .map(|cluster| process::cpu_with_children(cluster.pid))
+            .transpose()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        if let Err(error) = self.runtime.block_on(self.server.batch_execute(&statement)) {
+            eprintln!("the database {} is left behind: {error}", self.name);
+        }
+    }
+}
+
+async fn connect(config: &Config) -> Result<Client, Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    // Whatever ends it, the next statement tells.
+    tokio::spawn(async { drop(connection.await) });
+    Ok(client)
+}
+
+/// The same URL with another database in its path.
+fn with_database(url: &str, name: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (place, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    let authority = place.split('/').next()?;
+    Some(format!("{scheme}://{authority}/{name}{query}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_database;
+
+    #[test]
+    fn a_url_keeps_all_but_its_database() {
+        for (url, expected) in [
+            ("postgres://a:b@c:5/d?e=f/g", "postgres://a:b@c:5/x?e=f/g"),
+            ("postgres://c", "postgres://c/x"),
+            ("postgresql://c/?e=f", "postgresql://c/x?e=f"),
+        ] {
+            assert_eq!(with_database(url, "x").as_deref(), Some(expected));
+        }
+    }
+}

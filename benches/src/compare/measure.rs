@@ -1,0 +1,202 @@
+//! The rounds: every server in turn, again and again.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::check;
+use super::contestant::{Contestant, Programs};
+use super::database::Database;
+use super::scenario::Scenario;
+use super::server::Server;
+use crate::Error;
+use crate::load::{self, Load, Outcome, Requests, Until};
+
+/// How often a server's memory is looked at while it is loaded.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How often each server has its turn.
+    pub rounds: usize,
+    /// How long a turn takes.
+    pub time: Duration,
+    /// How long a server is loaded before its turn counts.
+    pub warm_up: Duration,
+    /// How many clients at once.
+    pub connections: usize,
+    /// How many users there are.
+    pub users: u64,
+}
+
+/// What one turn of a server gave.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Answers per second.
+    pub rate: f64,
+    /// The server's processor time for each, in microseconds.
+    pub cpu: f64,
+    /// PostgreSQL's processor time for each, in microseconds, where it is known.
+    pub postgres: Option<f64>,
+    /// The latency of the median request, in milliseconds.
+    pub p50: f64,
+    /// The latency that one request in a hundred exceeded, in milliseconds.
+    pub p99: f64,
+    /// The most memory it had in RAM, in bytes.
+    pub resident: u64,
+}
+
+/// All turns of a server.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Whose.
+    pub contestant: Contestant,
+    /// The memory it had in RAM before its first request, in bytes.
+    pub idle: u64,
+    /// In the order of the rounds.
+    pub rounds: Vec<Round>,
+}
+
+/// Runs all rounds of a scenario.
+///
+/// # Errors
+/// If a server cannot be started, or gives another answer than 200.
+pub fn run(
+    scenario: Scenario,
+    programs: &Programs,
+    postgres: Option<&Database>,
+    settings: &Settings,
+) -> Result<Vec<Series>, Error> {
+    let postgres = postgres.filter(|_| scenario.on_postgres());
+    let url = postgres.map_or("memory:", |database| database.url.as_str());
+    let users = scenario.users(settings.users);
+    if let Some(database) = postgres {
+        database.wait_for_disk(scenario != Scenario::PostUnflushed)?;
+        database.fill(users)?;
+    }
+    let mut running = Vec::new();
+    for contestant in scenario.contestants(programs, url) {
+        let server = contestant.start(programs, url)?;
+        let idle = server.resident()?;
+        if postgres.is_none() && users > 0 {
+            let requests = Requests::new_users(server.address);
+            load(
+                server.address,
+                settings.connections,
+                Until::Sent(users),
+                requests,
+            )?;
+        }
+        running.push((
+            server,
+            Series {
+                contestant,
+                idle,
+                rounds: Vec::new(),
+            },
+        ));
+    }
+    for round in 1..=settings.rounds {
+        for (server, series) in &mut running {
+            check()?;
+            if let Some(database) = postgres.filter(|_| scenario.writes()) {
+                database.fill(0)?;
+            }
+            let name = series.contestant.name();
+            let measured = turn(scenario, server, postgres, settings, users)
+                .map_err(|error| format!("{}: {name}: {error}", scenario.title()))?;
+            eprintln!(
+                "{}, round {round} of {}: {name}: {:.0}/s, {:.1} µs",
+                scenario.title(),
+                settings.rounds,
+                measured.rate,
+                measured.cpu,
+            );
+            series.rounds.push(measured);
+        }
+        // Nobody always comes first.
+        running.rotate_left(1);
+    }
+    let mut all: Vec<Series> = running.into_iter().map(|(_, series)| series).collect();
+    let turned = settings.rounds % all.len().max(1);
+    all.rotate_right(turned);
+    Ok(all)
+}
+
+fn turn(
+    scenario: Scenario,
+    server: &Server,
+    postgres: Option<&Database>,
+    settings: &Settings,
+    users: u64,
+) -> Result<Round, Error> {
+    let requests = scenario.requests(server.address, users);
+    let connections = scenario.connections(settings.connections);
+    load(
+        server.address,
+        connections,
+        Until::Elapsed(settings.warm_up),
+        requests.clone(),
+    )?;
+    let database_cpu = || postgres.map_or(Ok(None), Database::cpu);
+    let before = (server.cpu()?, database_cpu()?);
+    let done = AtomicBool::new(false);
+    let (outcome, resident) = std::thread::scope(|scope| {
+        let glances = scope.spawn(|| {
+            let mut most = 0;
+            while !done.load(Relaxed) {
+                // A server that has ended is noticed by its clients.
+                most = server.resident().unwrap_or_default().max(most);
+                std::thread::sleep(GLANCE);
+            }
+            most
+        });
+        let outcome = load(
+            server.address,
+            connections,
+            Until::Elapsed(settings.time),
+            requests,
+        );
+        done.store(true, Relaxed);
+        (outcome, glances.join().unwrap_or_default())
+    });
+    let outcome = outcome?;
+    let after = (server.cpu()?, database_cpu()?);
+    let each = |begin: Duration, end: Duration| {
+        let time = end.saturating_sub(begin).as_secs_f64();
+        time * 1e6 / outcome.rate() / outcome.elapsed.as_secs_f64()
+    };
+    Ok(Round {
+        rate: outcome.rate(),
+        cpu: each(before.0, after.0),
+        postgres: before.1.zip(after.1).map(|(begin, end)| each(begin, end)),
+        p50: outcome.quantile(0.5).as_secs_f64() * 1e3,
+        p99: outcome.quantile(0.99).as_secs_f64() * 1e3,
+        resident,
+    })
+}
+
+/// Loads a server, which has to answer everything with 200.
+fn load(
+    address: SocketAddr,
+    connections: usize,
+    until: Until,
+    requests: Requests,
+) -> Result<Outcome, Error> {
+    let outcome = load::run(&Load {
+        address,
+        connections,
+        until,
+        requests,
+    })?;
+    match outcome.answers.iter().find(|(status, _)| **status != 200) {
+        Some((status, answers)) => Err(format!(
+            "{answers} of {} answers had status {status}",
+            outcome.requests()
+        )
+        .into()),
+        None if outcome.requests() == 0 => Err("no answer at all".into()),
+        None => Ok(outcome),
+    }
+}

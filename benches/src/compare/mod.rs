@@ -1,0 +1,75 @@
+//! Whole servers, compared: each is started as its users start it, they are loaded in turns, and what is reported of each is
+//! the median of the rounds and the median of its ratios to the native servers within a round, since a machine that others
+//! use too changes from one minute to the next.
+//!
+//! Processor time is that of the server's process, user and system, threads that have ended included.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`scenario`] | what the servers are asked to do |
+//! | [`contestant`] | who takes part |
+//! | [`measure`] | the rounds |
+//! | [`start`] | from starting a server to its first answer |
+//! | [`report`] | the tables |
+//! | [`server`], [`process`] | a started server, and what the kernel knows of it |
+//! | [`database`], [`cluster`] | PostgreSQL, given or started for the occasion |
+//! | [`machine`] | what all this ran on |
+
+pub mod cluster;
+pub mod contestant;
+pub mod database;
+pub mod machine;
+pub mod measure;
+pub mod process;
+pub mod report;
+pub mod scenario;
+pub mod server;
+pub mod start;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Error;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C and SIGTERM make [`check`] fail in place of ending the program, so that servers and databases are
+/// removed.
+///
+/// # Errors
+/// If the operating system refuses.
+pub fn catch_signals() -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        INTERRUPTED.store(true, Relaxed);
+    });
+    Ok(())
+}
+
+/// Goes on unless the program was told to end.
+///
+/// # Errors
+/// If it was.
+pub fn check() -> Result<(), Error> {
+    if INTERRUPTED.load(Relaxed) {
+        Err("interrupted".into())
+    } else {
+        Ok(())
+    }
+}

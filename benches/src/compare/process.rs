@@ -1,0 +1,103 @@
+//! What the kernel knows of a process: the time it took of the processors, and its memory (proc(5)).
+
+use std::time::Duration;
+
+/// `USER_HZ`, in which the kernel tells times; 100 for every program on Linux, whatever the kernel's own tick.
+const TICKS: u64 = 100;
+
+/// Processor time, user and system, of all threads of a process, those that have ended included.
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu(pid: u32) -> std::io::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks = Stat::parse(&stat).map(|stat| stat.ticks);
+    ticks
+        .map(duration)
+        .ok_or_else(|| std::io::Error::other("/proc/PID/stat has another form"))
+}
+
+/// Processor time of a process and its children, as far as they live.
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu_with_children(pid: u32) -> std::io::Result<Duration> {
+    let mut sum = cpu(pid)?;
+    for entry in std::fs::read_dir("/proc")? {
+        // One that ends meanwhile is left out.
+        if let Ok(stat) = std::fs::read_to_string(entry?.path().join("stat"))
+            && let Some(stat) = Stat::parse(&stat)
+            && stat.parent == pid
+        {
+            sum += duration(stat.ticks);
+        }
+    }
+    Ok(sum)
+}
+
+/// Bytes of memory that a process has in RAM.
+///
+/// # Errors
+/// If there is no such process.
+pub fn resident(pid: u32) -> std::io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
+    kib.map(|kib| kib * 1024)
+        .ok_or_else(|| std::io::Error::other("/proc/PID/status has no VmRSS"))
+}
+
+struct Stat {
+    parent: u32,
+    ticks: u64,
+}
+
+impl Stat {
+    fn parse(stat: &str) -> Option<Self> {
+        // The program's name may have spaces and brackets in it.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let parent = fields.nth(1)?.parse().ok()?;
+        let user: u64 = fields.nth(9)?.parse().ok()?;
+        let system: u64 = fields.next()?.parse().ok()?;
+        Some(Self {
+            parent,
+            ticks: user + system,
+        })
+    }
+}
+
+fn duration(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * (1000 / TICKS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stat, cpu, resident};
+    use std::time::Duration;
+
+    #[test]
+    fn a_program_may_have_any_name() {
+        let stat = "7 (a) (b c) S 3 1 1 0 -1 4 5 6 7 8 11 22 0 0 20 0 1 0 5 6 7";
+        let stat = Stat::parse(stat).expect("the form of proc(5)");
+        assert_eq!((stat.parent, stat.ticks), (3, 33));
+    }
+
+    #[test]
+    fn work_takes_processor_time() {
+        let own = std::process::id();
+        let begin = cpu(own).expect("this process lives");
+        let mut number = 1_u64;
+        while cpu(own).expect("this process lives") < begin + Duration::from_millis(50) {
+            for _ in 0..100_000 {
+                number = std::hint::black_box(number.wrapping_mul(3));
+            }
+        }
+        assert!(resident(own).expect("this process lives") > 4096);
+    }
+}

@@ -1,0 +1,235 @@
+//! The tables, in Markdown with columns aligned, so that they read well both as printed and in a note.
+
+use super::contestant::Contestant;
+use super::measure::{Round, Series};
+use super::scenario::Scenario;
+use super::start::Starts;
+
+const HEAD: [&str; 15] = [
+    "scenario",
+    "server",
+    "requests/s",
+    "±",
+    "CPU µs",
+    "±",
+    "PostgreSQL µs",
+    "p50 ms",
+    "p99 ms",
+    "MiB idle",
+    "loaded",
+    "rate ÷ idiomatic (best)",
+    "CPU ÷ idiomatic (best)",
+    "PostgreSQL ÷ idiomatic (best)",
+    "p99 ÷ idiomatic (best)",
+];
+
+/// The one table of all scenarios. Each figure is the median of the rounds, each ratio that of the ratios within a round,
+/// ± half the distance between the least and the most.
+pub fn table(results: &[(Scenario, Vec<Series>)]) -> String {
+    let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
+    for (scenario, all) in results {
+        let rounds = |wanted: &Contestant| {
+            all.iter()
+                .find(|series| series.contestant == *wanted)
+                .map(|series| &series.rounds[..])
+        };
+        let natives = [rounds(&Contestant::Idiomatic), rounds(&Contestant::Best)];
+        for series in all {
+            let figure = |get: fn(&Round) -> f64| Figure::new(series.rounds.iter().map(get));
+            let ratio = |get: fn(&Round) -> Option<f64>| {
+                let [idiomatic, best] = natives.map(|native| {
+                    let pairs = series.rounds.iter().zip(native.unwrap_or_default());
+                    Figure::new(pairs.filter_map(|(own, other)| Some(get(own)? / get(other)?)))
+                });
+                format!("{} ({})", show(idiomatic.median, 2), show(best.median, 2))
+            };
+            let rate = figure(|round| round.rate);
+            let cpu = figure(|round| round.cpu);
+            let postgres = Figure::new(series.rounds.iter().filter_map(|round| round.postgres));
+            let loaded = series
+                .rounds
+                .iter()
+                .map(|round| round.resident)
+                .max()
+                .unwrap_or_default();
+            lines.push(vec![
+                scenario.title().to_owned(),
+                series.contestant.name().to_owned(),
+                show(rate.median, 0),
+                rate.spread(),
+                show(cpu.median, 1),
+                cpu.spread(),
+                show(postgres.median, 1),
+                show(figure(|round| round.p50).median, 2),
+                show(figure(|round| round.p99).median, 2),
+                mebibytes(series.idle),
+                mebibytes(loaded),
+                ratio(|round| Some(round.rate)),
+                ratio(|round| Some(round.cpu)),
+                ratio(|round| round.postgres),
+                ratio(|round| Some(round.p99)),
+            ]);
+        }
+    }
+    markdown(&lines, 2)
+}
+
+/// The table of starts.
+pub fn starts(all: &[Starts]) -> String {
+    let head = ["server", "database", "start to first answer, ms", "±"];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    for starts in all {
+        let time = Figure::new(starts.times.iter().copied());
+        lines.push(vec![
+            starts.contestant.name().to_owned(),
+            starts.place.title().to_owned(),
+            show(time.median, 1),
+            time.spread(),
+        ]);
+    }
+    markdown(&lines, 2)
+}
+
+/// What many rounds say of one thing.
+struct Figure {
+    median: Option<f64>,
+    /// Half the distance between the least and the most, relative to the median.
+    spread: Option<f64>,
+}
+
+impl Figure {
+    fn new(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.get(middle.saturating_sub(1)..) {
+            Some([below, above, ..]) if values.len().is_multiple_of(2) => {
+                Some(f64::midpoint(*below, *above))
+            }
+            _ => values.get(middle).copied(),
+        };
+        let range = values
+            .first()
+            .zip(values.last())
+            .map(|(least, most)| most - least);
+        Self {
+            median,
+            spread: range
+                .zip(median)
+                .map(|(range, median)| range / 2.0 / median),
+        }
+    }
+
+    fn spread(&self) -> String {
+        self.spread.map_or_else(
+            || "–".to_owned(),
+            |spread| format!("{:.0} %", spread * 100.0),
+        )
+    }
+}
+
+fn show(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no server has 2^52 bytes")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
+
+/// A table whose first `texts` columns are aligned to the left and all others to the right.
+fn markdown(lines: &[Vec<String>], texts: usize) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell: &String| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
+    let mut out = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        out.push('|');
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let (before, after) = if column < texts {
+                ("", &*space)
+            } else {
+                (&*space, "")
+            };
+            out.extend([" ", before, cell, after, " |"]);
+        }
+        out.push('\n');
+        if number == 0 {
+            out.push('|');
+            for (column, width) in widths.iter().enumerate() {
+                out.extend(std::iter::repeat_n('-', width + 1));
+                out.push_str(if column < texts { "-|" } else { ":|" });
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figure, markdown, table};
+    use crate::compare::contestant::Contestant;
+    use crate::compare::measure::{Round, Series};
+    use crate::compare::scenario::Scenario;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_in_the_middle() {
+        for (values, median) in [
+            (vec![3.0, 1.0, 2.0], 2.0),
+            (vec![4.0, 1.0, 2.0, 3.0], 2.5),
+            (vec![1.0], 1.0),
+        ] {
+            assert_eq!(Figure::new(values.into_iter()).median, Some(median));
+        }
+        assert_eq!(Figure::new(std::iter::empty()).median, None);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        let series = |contestant, rates: [f64; 3]| {
+            let round = |rate| Round {
+                rate,
+                cpu: 10.0,
+                postgres: None,
+                p50: 1.0,
+                p99: 2.0,
+                resident: 1 << 20,
+            };
+            Series {
+                contestant,
+                idle: 1 << 20,
+                rounds: rates.map(round).to_vec(),
+            }
+        };
+        // The machine was slower in the second and third round, and Usher always twice as fast as the other.
+        let results = [
+            series(Contestant::Idiomatic, [100.0, 10.0, 20.0]),
+            series(Contestant::Usher, [200.0, 20.0, 40.0]),
+        ];
+        let table = table(&[(Scenario::Get, results.to_vec())]);
+        let line = table.lines().last().expect("a line");
+        assert!(
+            line.contains("| usher ") && line.contains(" 2.00 (–) |"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let lines = [["a", "b"], ["µs", "10"]].map(|line| line.map(str::to_owned).to_vec());
+        assert_eq!(
+            markdown(&lines, 1),
+            "| a  |  b |\n|----|---:|\n| µs | 10 |\n"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! What the servers are asked to do.
+
+use std::net::SocketAddr;
+
+use super::contestant::{Contestant, Programs};
+use crate::load::Requests;
+
+/// One thing to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// GET of one user, PostgreSQL.
+    Get,
+    /// The same with a fresh instance for each request.
+    GetFresh,
+    /// The same over 64 connections, for the slowest answers.
+    Get64,
+    /// GET of one user, in memory.
+    GetMemory,
+    /// POST, PostgreSQL; a commit waits for the disk.
+    Post,
+    /// POST, PostgreSQL; a commit does not wait for the disk (`synchronous_commit = off`).
+    PostUnflushed,
+    /// GET of a page of 100 users, PostgreSQL.
+    List,
+    /// From starting a server to its first answer.
+    Start,
+}
+
+/// How many users a page has.
+const PAGE: u64 = 100;
+
+impl Scenario {
+    /// Its name in the table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Get => "GET, PostgreSQL",
+            Self::GetFresh => "GET, PostgreSQL, fresh instances",
+            Self::Get64 => "GET, PostgreSQL, 64 connections",
+            Self::GetMemory => "GET, in memory",
+            Self::Post => "POST, PostgreSQL",
+            Self::PostUnflushed => "POST, PostgreSQL, not waiting for the disk",
+            Self::List => "GET of 100 users, PostgreSQL",
+            Self::Start => "start to first answer",
+        }
+    }
+
+    /// Whether users are in PostgreSQL.
+    pub fn on_postgres(self) -> bool {
+        !matches!(self, Self::GetMemory | Self::Start)
+    }
+
+    /// Whether users are made, so that each run has to begin with none.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Post | Self::PostUnflushed)
+    }
+
+    /// How many users there have to be, where reads of single users go over so many.
+    pub fn users(self, wanted: u64) -> u64 {
+        match self {
+            Self::Post | Self::PostUnflushed | Self::Start => 0,
+            // One more, so that a page has a link to the next one.
+            Self::List => wanted.max(PAGE + 1),
+            _ => wanted,
+        }
+    }
+
+    /// How many connections, where `wanted` is usual.
+    pub fn connections(self, wanted: usize) -> usize {
+        if self == Self::Get64 { 64 } else { wanted }
+    }
+
+    /// Who takes part.
+    pub fn contestants(self, programs: &Programs, database: &str) -> Vec<Contestant> {
+        let mut all = vec![Contestant::Idiomatic, Contestant::Best];
+        all.push(if self == Self::GetFresh {
+            Contestant::UsherFresh
+        } else {
+            Contestant::Usher
+        });
+        if matches!(self, Self::Get | Self::Post | Self::PostUnflushed) {
+            all.push(Contestant::FastApi);
+        }
+        if !matches!(self, Self::Start | Self::GetFresh) {
+            all.extend(programs.others.iter().cloned().map(Contestant::Other));
+        }
+        all.retain(|contestant| contestant.takes_part(programs, database));
+        all
+    }
+
+    /// What is sent to a server that has these users. Of a great many users some are asked for, spread over all of them.
+    pub fn requests(self, address: SocketAddr, users: u64) -> Requests {
+        /// How many different users are asked for at most.
+        const DIFFERENT: u64 = 10_000;
+        match self {
+            Self::Post | Self::PostUnflushed => Requests::new_users(address),
+            Self::List | Self::Start => Requests::get(address, [format!("/users/?limit={PAGE}")]),
+            Self::Get | Self::GetFresh | Self::Get64 | Self::GetMemory => {
+                let step = users.div_ceil(DIFFERENT).max(1);
+                let ids = (1..=users).step_by(usize::try_from(step).unwrap_or(usize::MAX));
+                Requests::get(address, ids.map(|id| format!("/users/{id}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A server under measurement: started, waited for, looked at, killed.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::process;
+use crate::Error;
+
+/// How servers of this repository say that they accept connections.
+const READY: &str = "listening on http://";
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What of a server's last words is kept for an error message.
+const LAST_LINES: usize = 10;
+
+/// How to know where a server is, and when it can be used.
+#[derive(Clone, Copy, Debug)]
+pub enum Ready {
+    /// It says so on standard error.
+    Said,
+    /// It was told to be here, and accepts connections when it is.
+    At(SocketAddr),
+}
+
+/// A running server; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server and waits until it can be used.
+    ///
+    /// # Errors
+    /// If it cannot be started, or ends; with its last words.
+    pub fn start(mut command: Command, ready: Ready) -> Result<Self, Error> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = Process(
+            command
+                .spawn()
+                .map_err(|error| format!("{program}: {error}"))?,
+        );
+        let stderr = process.0.stderr.take().ok_or("no standard error")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let last = Arc::new(Mutex::new(VecDeque::new()));
+        let mut said = None;
+        if let Ready::Said = ready {
+            for line in lines.by_ref() {
+                let line = line?;
+                said = line.split_once(READY).and_then(|(_, address)| {
+                    address
+                        .split_whitespace()
+                        .next()?
+                        .trim_end_matches('/')
+                        .parse()
+                        .ok()
+                });
+                remember(&last, line);
+                if said.is_some() {
+                    break;
+                }
+            }
+        }
+        let heard = Arc::clone(&last);
+        let words = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                remember(&heard, line);
+            }
+        });
+        let address = match ready {
+            Ready::At(address) if accepts(address, &mut process.0)? => Some(address),
+            _ => said,
+        };
+        if let Some(address) = address {
+            return Ok(Self { process, address });
+        }
+        drop(process);
+        drop(words.join());
+        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last: Vec<_> = last.iter().map(String::as_str).collect();
+        Err(format!("{program} does not serve:\n{}", last.join("\n")).into())
+    }
+
+    /// Processor time it took, user and system.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu(&self) -> std::io::Result<Duration> {
+        process::cpu(self.process.0.id())
+    }
+
+    /// Bytes it has in RAM.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn resident(&self) -> std::io::Result<u64> {
+        process::resident(self.process.0.id())
+    }
+
+    /// Asks for a path once, and gives the status.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub fn get(&self, path: &str) -> Result<u16, Error> {
+        let address = self.address;
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let status = answer
+            .get(9..12)
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        status.ok_or_else(|| format!("no HTTP answer to GET {path}").into())
+    }
+}
+
+/// An address of this machine that nobody listens on at the moment.
+///
+/// # Errors
+/// If there is none.
+pub fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind(("127.0.0.1", 0))?.local_addr()
+}
+
+/// Waits until somebody listens there; not, where the process that should has ended.
+fn accepts(address: SocketAddr, process: &mut Child) -> Result<bool, Error> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+            Err(error) => return Err(error.into()),
+        }
+        if process.try_wait()?.is_some() {
+            return Ok(false);
+        }
+        // Nothing tells when another program begins to listen.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(false)
+}
+
+fn remember(last: &Mutex<VecDeque<String>>, line: String) {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.len() == LAST_LINES {
+        last.pop_front();
+    }
+    last.push_back(line);
+}
+
+/// A process that is not left behind.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,18 @@
+//! What Usher costs beside the same service written natively, and the tools to find out.
+//!
+//! | program | what it is |
+//! |---|---|
+//! | `native` | the user service without a sandbox, once idiomatic and once at its best: [`native`] |
+//! | `load` | sends requests to any server and says how long they took: [`load`] |
+//! | `compare` | starts servers, loads them in turns and prints one table: [`compare`] |
+//!
+//! ```text
+//! cargo build --profile bench-native -p usher-benches --bins
+//! ```
+
+pub mod compare;
+pub mod load;
+pub mod native;
+
+/// What ends a program, in words for whoever started it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,205 @@
+//! Loads an HTTP/1.1 server: so many connections, each of which sends a request, waits for the whole answer, and sends the
+//! next (a closed loop). It spends one thread and two system calls on a request, to leave the machine to the server.
+//!
+//! A closed loop measures what a server can do, and how long its answers take while it does that much; it says nothing of
+//! requests that come faster than they are answered.
+
+mod requests;
+mod response;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+pub use requests::Requests;
+use response::Head;
+
+use crate::Error;
+
+/// What to do to a server.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Where the server is.
+    pub address: SocketAddr,
+    /// How many connections, each with one request under way.
+    pub connections: usize,
+    /// When to stop.
+    pub until: Until,
+    /// What to send.
+    pub requests: Requests,
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After this time; requests under way are still waited for, and counted.
+    Elapsed(Duration),
+    /// After this many requests.
+    Sent(u64),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// How many answers there were, by status.
+    pub answers: BTreeMap<u16, u64>,
+    /// From sending a request to having its answer, in nanoseconds.
+    latency: Histogram<u64>,
+}
+
+impl Outcome {
+    /// All answers.
+    pub fn requests(&self) -> u64 {
+        self.latency.len()
+    }
+
+    /// Answers per second.
+    #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
+    pub fn rate(&self) -> f64 {
+        self.requests() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency that this share of all requests did not exceed, from 0 to 1.
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.latency.value_at_quantile(share))
+    }
+}
+
+/// What all connections count in.
+struct Tally {
+    sent: u64,
+    answers: BTreeMap<u16, u64>,
+    latency: Histogram<u64>,
+}
+
+/// Latencies are told apart to three digits between these, in nanoseconds.
+const LATENCIES: (u64, u64) = (1_000, 100_000_000_000);
+
+/// Most answers fit, and are read with one system call.
+const BUFFER: usize = 16 * 1024;
+
+/// Loads a server, on the thread that calls this.
+///
+/// # Errors
+/// If a connection cannot be made, breaks, or gives something that is not HTTP: a figure made of less than all requests
+/// would mean nothing.
+pub fn run(load: &Load) -> Result<Outcome, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run_all(load))
+}
+
+async fn run_all(load: &Load) -> Result<Outcome, Error> {
+    let tally = Arc::new(Mutex::new(Tally {
+        sent: 0,
+        answers: BTreeMap::new(),
+        latency: Histogram::new_with_bounds(LATENCIES.0, LATENCIES.1, 3)?,
+    }));
+    let mut streams = Vec::new();
+    for _ in 0..load.connections {
+        streams.push(connect(load.address).await?);
+    }
+    let begin = Instant::now();
+    let (deadline, most) = match load.until {
+        Until::Elapsed(time) => (Some(begin + time), u64::MAX),
+        Until::Sent(requests) => (None, requests),
+    };
+    let mut running = tokio::task::JoinSet::new();
+    for stream in streams {
+        running.spawn(connection(
+            stream,
+            load.clone(),
+            deadline,
+            most,
+            Arc::clone(&tally),
+        ));
+    }
+    while let Some(ended) = running.join_next().await {
+        ended??;
+    }
+    let elapsed = begin.elapsed();
+    let mut tally = lock(&tally);
+    Ok(Outcome {
+        elapsed,
+        answers: std::mem::take(&mut tally.answers),
+        latency: tally.latency.clone(),
+    })
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    load: Load,
+    deadline: Option<Instant>,
+    most: u64,
+    tally: Arc<Mutex<Tally>>,
+) -> Result<(), Error> {
+    let mut request = Vec::new();
+    let mut answer = Vec::with_capacity(BUFFER);
+    let mut now = Instant::now();
+    while deadline.is_none_or(|deadline| now < deadline) {
+        let sequence = {
+            let mut tally = lock(&tally);
+            if tally.sent == most {
+                break;
+            }
+            tally.sent += 1;
+            tally.sent - 1
+        };
+        stream
+            .write_all(load.requests.nth(sequence, &mut request))
+            .await?;
+        answer.clear();
+        let head = read(&mut stream, &mut answer).await?;
+        let then = now;
+        now = Instant::now();
+        {
+            let mut tally = lock(&tally);
+            let nanoseconds = u64::try_from((now - then).as_nanos()).unwrap_or(u64::MAX);
+            tally.latency.saturating_record(nanoseconds);
+            *tally.answers.entry(head.status).or_default() += 1;
+        }
+        if head.close {
+            stream = connect(load.address).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Reads one whole answer.
+async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<Head, Error> {
+    let mut head = None;
+    loop {
+        if stream.read_buf(answer).await? == 0 {
+            return Err("the server closed a connection in place of a whole answer".into());
+        }
+        if head.is_none() {
+            head = Head::parse(answer)?;
+        }
+        let Some(found) = head else { continue };
+        match found.end(answer)? {
+            None => {}
+            Some(end) if end == answer.len() => return Ok(found),
+            Some(_) => return Err("the server sent more than one answer to a request".into()),
+        }
+    }
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}

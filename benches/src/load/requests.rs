@@ -1,0 +1,128 @@
+//! What is sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How many digits a number takes that makes a new user unlike all others.
+const DIGITS: usize = 16;
+
+/// An endless row of requests.
+#[derive(Clone, Debug)]
+pub struct Requests(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// These, in turns.
+    Fixed(Arc<[Vec<u8>]>),
+    /// `POST /users/` with a body of its own for each.
+    NewUsers {
+        template: Arc<[u8]>,
+        /// Where the number stands.
+        numbers: [usize; 2],
+        next: Arc<AtomicU64>,
+    },
+}
+
+impl Requests {
+    /// `GET` of these paths, in turns; the one of `/` where there are none.
+    pub fn get(address: SocketAddr, paths: impl IntoIterator<Item = String>) -> Self {
+        let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        let mut requests: Vec<_> = paths
+            .into_iter()
+            .map(|path| request(&path).into_bytes())
+            .collect();
+        if requests.is_empty() {
+            requests.push(request("/").into_bytes());
+        }
+        Self(Kind::Fixed(requests.into()))
+    }
+
+    /// `POST /users/` of users that no run before had.
+    pub fn new_users(address: SocketAddr) -> Self {
+        let number = "0".repeat(DIGITS);
+        let body = format!(r#"{{"name":"User {number}","email":"user.{number}@example.com"}}"#);
+        let length = body.len();
+        let template = format!(
+            "POST /users/ HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let email = template.len() - number.len() - "@example.com\"}".len();
+        let name = template.len() - length + r#"{"name":"User "#.len();
+        // Microseconds have 16 digits from 2001 to 2286, and no run makes more than one user in each.
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_micros();
+        let first = u64::try_from(now).unwrap_or_default();
+        Self(Kind::NewUsers {
+            template: template.into_bytes().into(),
+            numbers: [name, email],
+            next: Arc::new(AtomicU64::new(first)),
+        })
+    }
+
+    /// The request to send now, the `sequence`-th of its run. `buffer` is the connection's, and for no other use.
+    pub(super) fn nth<'a>(&'a self, sequence: u64, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        match &self.0 {
+            Kind::Fixed(requests) => {
+                let index = usize::try_from(sequence).unwrap_or_default() % requests.len().max(1);
+                requests.get(index).map_or(&[], Vec::as_slice)
+            }
+            Kind::NewUsers {
+                template,
+                numbers,
+                next,
+            } => {
+                if buffer.is_empty() {
+                    buffer.extend_from_slice(template);
+                }
+                let mut rest = next.fetch_add(1, Relaxed);
+                let mut digits = [0_u8; DIGITS];
+                for digit in digits.iter_mut().rev() {
+                    *digit = b"0123456789"[(rest % 10) as usize];
+                    rest /= 10;
+                }
+                for &at in numbers {
+                    if let Some(place) = buffer.get_mut(at..at + DIGITS) {
+                        place.copy_from_slice(&digits);
+                    }
+                }
+                buffer
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Requests;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_new_user_has_an_address_of_its_own() {
+        let requests = Requests::new_users(([127, 0, 0, 1], 80).into());
+        let mut buffer = Vec::new();
+        let mut seen = HashSet::new();
+        for sequence in 0..1000 {
+            let request = requests.nth(sequence, &mut buffer).to_vec();
+            let request = String::from_utf8(request).expect("text");
+            let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.ends_with(&format!("content-length: {}", body.len())));
+            let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            let email = body["email"].as_str().expect("an address").to_owned();
+            assert!(email.ends_with("@example.com"));
+            assert!(seen.insert(email));
+        }
+    }
+
+    #[test]
+    fn paths_are_asked_for_in_turns() {
+        let requests = Requests::get(([127, 0, 0, 1], 80).into(), ["/a", "/b"].map(str::to_owned));
+        let mut buffer = Vec::new();
+        for (sequence, path) in [(0, "/a"), (1, "/b"), (2, "/a")] {
+            let expected = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:80\r\n\r\n");
+            assert_eq!(requests.nth(sequence, &mut buffer), expected.as_bytes());
+        }
+    }
+}

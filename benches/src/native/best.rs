@@ -1,0 +1,105 @@
+//! A thread per core with a runtime, a listener and database connections of its own: the kernel deals out connections, and
+//! nothing a request touches is shared with another core.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+
+use super::memory::Memory;
+use super::shared::{Shared, make_table};
+use super::{CONNECTIONS, Database, announce, routes};
+use crate::Error;
+
+/// How many connections may wait to be accepted, as in the standard library.
+const BACKLOG: u32 = 1024;
+
+/// Serves until the process is ended.
+pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Error> {
+    let runtime = new_runtime()?;
+    let place = match database {
+        Database::Postgres(config) => {
+            runtime.block_on(make_table(&config))?;
+            Place::Postgres(config)
+        }
+        Database::Memory => Place::Memory(Memory::open()?),
+    };
+    let number = std::thread::available_parallelism()?.get();
+    let mut cores = Vec::new();
+    for _ in 0..number {
+        let runtime = new_runtime()?;
+        let app = match &place {
+            Place::Postgres(config) => {
+                routes::router(runtime.block_on(Shared::open(config, CONNECTIONS / number))?)
+            }
+            Place::Memory(memory) => routes::router(memory.clone()),
+        };
+        let listener = runtime.block_on(async { bind(listen) })?;
+        // Where any port would do, the other cores take the one that the first was given.
+        listen = listener.local_addr()?;
+        cores.push((runtime, listener, app));
+    }
+    announce(listen);
+    let cores: Vec<JoinHandle<()>> = cores
+        .into_iter()
+        .map(|(runtime, listener, app)| {
+            std::thread::spawn(move || runtime.block_on(accept(listener, app)))
+        })
+        .collect();
+    for core in cores {
+        core.join()
+            .map_err(|_| "a thread that serves has panicked")?;
+    }
+    Ok(())
+}
+
+enum Place {
+    Postgres(Box<tokio_postgres::Config>),
+    Memory(Memory),
+}
+
+fn new_runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(listener: TcpListener, app: Router) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, app.clone()));
+            }
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, app: Router) {
+    if let Err(error) = stream.set_nodelay(true) {
+        eprintln!("a connection sends with delay: {error}");
+    }
+    let served = http1::Builder::new()
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    // A client that leaves in the middle is no news.
+    drop(served.await);
+}

@@ -1,0 +1,101 @@
+//! SQLite in memory: one database for the process, a connection for each thread. A statement runs where it is asked for, since
+//! it takes less time than handing it to another thread would.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, named_params, params};
+use usher_guest::sql;
+
+use super::failure::Failure;
+use super::request::{NewUser, Page};
+use super::store::{SQLITE_SCHEMA, Store, User};
+use crate::Error;
+
+const NAME: &str = "file:/users?vfs=memdb";
+
+/// How long a write waits for another thread's.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
+}
+
+/// The database, which lives as long as this.
+#[derive(Clone)]
+pub(super) struct Memory {
+    _keeps_it: Arc<Mutex<Connection>>,
+}
+
+impl Memory {
+    /// A database with an empty table.
+    pub(super) fn open() -> Result<Self, Error> {
+        let connection = connect()?;
+        connection.execute_batch(SQLITE_SCHEMA)?;
+        Ok(Self {
+            _keeps_it: Arc::new(Mutex::new(connection)),
+        })
+    }
+}
+
+fn connect() -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(NAME, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
+}
+
+/// Runs work on the thread's connection.
+fn run<T>(work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    CONNECTION.with_borrow_mut(|slot| {
+        let connection = match slot {
+            Some(connection) => connection,
+            None => slot.insert(connect()?),
+        };
+        work(connection)
+    })
+}
+
+impl Store for Memory {
+    async fn create(&self, user: &NewUser) -> Result<User, Failure> {
+        Ok(run(|connection| {
+            connection
+                .prepare_cached(sql::CREATE)?
+                .query_row(params![user.name, user.email], |row| User::try_from(row))
+        })?)
+    }
+
+    async fn get(&self, id: i64) -> Result<User, Failure> {
+        run(|connection| {
+            let mut statement = connection.prepare_cached(sql::GET)?;
+            let mut rows = statement.query([id])?;
+            rows.next()?.map(User::try_from).transpose()
+        })?
+        .ok_or(Failure::NotFound)
+    }
+
+    async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {
+        let limit = page.limit + 1;
+        Ok(run(|connection| {
+            let user = |row: &rusqlite::Row<'_>| User::try_from(row);
+            match &page.email {
+                // By name, since SQLite counts such parameters in the order in which they appear.
+                Some(email) => connection
+                    .prepare_cached(sql::LIST_BY_EMAIL)?
+                    .query_map(
+                        named_params! {"$1": page.after, "$2": limit, "$3": email},
+                        user,
+                    )?
+                    .collect(),
+                None => connection
+                    .prepare_cached(sql::LIST)?
+                    .query_map([page.after, limit], user)?
+                    .collect(),
+            }
+        })?)
+    }
+}

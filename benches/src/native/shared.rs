@@ -1,0 +1,146 @@
+//! PostgreSQL through connections that many requests share: a statement is sent without waiting for the answers to those
+//! before it, so that one write and one read serve a batch.
+//!
+//! One connection is best for reads. Not for writes: each waits for the disk before the next one on its connection begins,
+//! whereas PostgreSQL lets those on different connections wait together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tokio_postgres::{Client, Config, NoTls, Statement};
+use usher_guest::sql;
+
+use super::failure::Failure;
+use super::request::{NewUser, Page};
+use super::store::{POSTGRES_SCHEMA, Store, User};
+use crate::Error;
+
+/// The connections of a core and what was prepared on them.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Connections>);
+
+struct Connections {
+    reader: Reader,
+    writers: Vec<Writer>,
+}
+
+struct Reader {
+    client: Client,
+    get: Statement,
+    list: Statement,
+    list_by_email: Statement,
+}
+
+struct Writer {
+    client: Client,
+    create: Statement,
+    /// How many statements are under way on it.
+    busy: AtomicUsize,
+}
+
+/// A statement that is under way.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Shared {
+    /// Makes so many connections, one of them for reads, and serves them on the runtime this is called on.
+    pub(super) async fn open(config: &Config, connections: usize) -> Result<Self, Error> {
+        let client = connect(config).await?;
+        let reader = Reader {
+            get: client.prepare(sql::GET).await?,
+            list: client.prepare(sql::LIST).await?,
+            list_by_email: client.prepare(sql::LIST_BY_EMAIL).await?,
+            client,
+        };
+        let mut writers = Vec::new();
+        for _ in 1..connections.max(2) {
+            let client = connect(config).await?;
+            let create = client.prepare(sql::CREATE).await?;
+            writers.push(Writer {
+                client,
+                create,
+                busy: AtomicUsize::new(0),
+            });
+        }
+        Ok(Self(Arc::new(Connections { reader, writers })))
+    }
+}
+
+/// Makes the table where there is none.
+pub(super) async fn make_table(config: &Config) -> Result<(), Error> {
+    Ok(connect(config)
+        .await?
+        .batch_execute(POSTGRES_SCHEMA)
+        .await?)
+}
+
+async fn connect(config: &Config) -> Result<Client, Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            eprintln!("a database connection was lost: {error}");
+        }
+    });
+    Ok(client)
+}
+
+impl Store for Shared {
+    async fn create(&self, user: &NewUser) -> Result<User, Failure> {
+        // The one with the shortest queue.
+        let writer = self
+            .0
+            .writers
+            .iter()
+            .min_by_key(|writer| writer.busy.load(Relaxed));
+        let Writer {
+            client,
+            create,
+            busy,
+        } = writer.ok_or(Failure::Unavailable)?;
+        let _busy = Busy::begin(busy);
+        Ok(client
+            .query_one(create, &[&user.name, &user.email])
+            .await?
+            .try_into()?)
+    }
+
+    async fn get(&self, id: i64) -> Result<User, Failure> {
+        let Reader { client, get, .. } = &self.0.reader;
+        let row = client.query_opt(get, &[&id]).await?;
+        Ok(row.ok_or(Failure::NotFound)?.try_into()?)
+    }
+
+    async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {
+        let Reader {
+            client,
+            list,
+            list_by_email,
+            ..
+        } = &self.0.reader;
+        let limit = page.limit + 1;
+        let rows = match &page.email {
+            Some(email) => {
+                client
+                    .query(list_by_email, &[&page.after, &limit, email])
+                    .await?
+            }
+            None => client.query(list, &[&page.after, &limit]).await?,
+        };
+        Ok(rows
+            .into_iter()
+            .map(User::try_from)
+            .collect::<Result<_, _>>()?)
+    }
+}
