@@ -15,7 +15,10 @@ pub enum Document {
     OpenApi,
     /// The page of Swagger UI.
     SwaggerUi,
-    /// Its style.
+    /// The old service's page, byte for byte, at the one path where the recorded contract has it: `/docs` with a line feed. Where it
+    /// asks for scripts from elsewhere, its policy lets no browser fetch them.
+    OldSwaggerUi,
+    /// The style of [`SwaggerUi`](Self::SwaggerUi).
     SwaggerUiStyle,
     /// Its program.
     SwaggerUiScript,
@@ -58,12 +61,19 @@ const REDOC_POLICY: &str = "default-src 'none'; script-src 'self'; \
     'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; \
     img-src 'self' data:; connect-src 'self'; worker-src blob:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const NOTHING_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const REDIRECT_POLICY: &str = "default-src 'none'; script-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static OPENAPI: Content = Content::plain("application/json", include_bytes!("../../openapi.json"));
 static SWAGGER_UI: Content =
     Content::plain(HTML, include_bytes!("../assets/docs.html")).under(SWAGGER_UI_POLICY);
+static OLD_SWAGGER_UI: Content = Content::plain(
+    HTML,
+    include_bytes!("../assets/docs-of-the-old-service.html"),
+)
+.under(NOTHING_POLICY);
 static SWAGGER_UI_STYLE: Content = Content::gzip(
     CSS,
     include_bytes!("../assets/swagger-ui/swagger-ui.css.gz"),
@@ -94,6 +104,7 @@ impl Document {
         match self {
             Self::OpenApi => &OPENAPI,
             Self::SwaggerUi => &SWAGGER_UI,
+            Self::OldSwaggerUi => &OLD_SWAGGER_UI,
             Self::SwaggerUiStyle => &SWAGGER_UI_STYLE,
             Self::SwaggerUiScript => &SWAGGER_UI_SCRIPT,
             Self::SwaggerUiStart => &SWAGGER_UI_START,

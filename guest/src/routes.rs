@@ -46,6 +46,9 @@ fn respond(request: &impl Request, database: &impl Database) -> Result<Response,
     };
     let path = percent::decode(raw_path);
     match find(request.method(), &path) {
+        Found::Route(Operation::Read(Document::SwaggerUi), _) if path.ends_with('\n') => {
+            documents::give(Document::OldSwaggerUi, request)
+        }
         Found::Route(operation, user_id) => run(operation, request, database, user_id, query),
         Found::OtherMethods => Err(Error::MethodNotAllowed(allowed(&path))),
         Found::Nothing => redirect(request, &path, query).ok_or(Error::NoRoute),

@@ -119,7 +119,9 @@ impl From<database::Error> for Error {
 /// shutting down, a replica, short of rights, or in conflict with others (PostgreSQL, Appendix A).
 fn is_passing(code: &str) -> bool {
     matches!(code, "25006" | "42501" | "40001" | "40P01" | "55P03")
-        || ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || ["08", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class))
 }
 
 /// Stores a new user.

@@ -208,15 +208,12 @@ impl Source {
     }
 
     async fn app(&self) -> (TestApp, Option<Fresh>, Option<postgres::Database>) {
-        let (url, fresh, copy) = match &self.template {
-            Some(template) => {
-                let copy = template.copy().await;
-                (copy.url().to_owned(), None, Some(copy))
-            }
-            None => {
-                let fresh = self.kind.fresh().await;
-                (fresh.url.clone(), Some(fresh), None)
-            }
+        let (url, fresh, copy) = if let Some(template) = &self.template {
+            let copy = template.copy().await;
+            (copy.url().to_owned(), None, Some(copy))
+        } else {
+            let fresh = self.kind.fresh().await;
+            (fresh.url.clone(), Some(fresh), None)
         };
         let database = Database::open(Config::new(url.parse().expect("a URL")))
             .await

@@ -8,13 +8,17 @@
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
+//! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
+//! | `limits` | what a client may not do, and what it is told |
 //! | `memory` | what a database of one's own costs |
 
 mod component;
 mod conformance;
 mod contract;
 mod databases;
+mod limits;
 mod memory;
 mod race;
 mod seed;
+mod startup;
 mod transactions;

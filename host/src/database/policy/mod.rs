@@ -160,12 +160,14 @@ fn anywhere(tokens: &[Token<'_>], dialect: SqlDialect) -> Result<(), Error> {
                     ));
                 }
             }
-            Token::Word(word) if word.eq_ignore_ascii_case("into") => {
-                if second(index).is_some_and(|next| next.is("temp") || next.is("temporary")) {
-                    return Err(failure::denied(
-                        "temporary tables outlive the request in its session",
-                    ));
-                }
+            Token::Word(word)
+                if word.eq_ignore_ascii_case("into")
+                    && second(index)
+                        .is_some_and(|next| next.is("temp") || next.is("temporary")) =>
+            {
+                return Err(failure::denied(
+                    "temporary tables outlive the request in its session",
+                ));
             }
             _ => {}
         }

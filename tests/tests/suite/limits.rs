@@ -1,0 +1,127 @@
+//! What a client may not do, and what it is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use usher::runtime::Source;
+use usher::testing::TestApp;
+use usher_tests::http::{self, Request, Response};
+
+async fn ask(app: &TestApp, request: &Request) -> Response {
+    http::exchange(app.connect(), request, "test")
+        .await
+        .expect("an answer")
+}
+
+#[track_caller]
+fn is_json(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(
+        response.header("content-type").as_deref(),
+        Some("application/json")
+    );
+    assert!(response.json().get("detail").is_some());
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
+    let app = TestApp::start("memory:").await.expect("it starts");
+    // A length is announced, and nothing of the body ever sent: the answer cannot have waited for it.
+    let announced = Request::new("POST", "/users/")
+        .header("content-type", "application/json")
+        .header("content-length", "1048577");
+    is_json(&ask(&app, &announced).await, 413);
+    let chunked = Request::new("POST", "/users/")
+        .header("content-type", "application/json")
+        .header("transfer-encoding", "chunked")
+        .body(vec![b' '; (1 << 20) + 1]);
+    is_json(&ask(&app, &chunked).await, 413);
+    let within = Request::new("POST", "/users/")
+        .header("content-type", "application/json")
+        .body(vec![b' '; 1 << 20]);
+    is_json(&ask(&app, &within).await, 422);
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_answered_in_json() {
+    let app = TestApp::start("memory:").await.expect("it starts");
+    is_json(&ask(&app, &Request::new("G T", "/users/1")).await, 400);
+    is_json(
+        &ask(
+            &app,
+            &Request::get("/users/1").header("content-length", "x"),
+        )
+        .await,
+        400,
+    );
+    is_json(
+        &ask(
+            &app,
+            &Request::get("/users/1").header("x", &"a".repeat(100 << 10)),
+        )
+        .await,
+        431,
+    );
+    is_json(
+        &ask(&app, &Request::get(&format!("/{}", "a".repeat(70 << 10)))).await,
+        414,
+    );
+    is_json(
+        &ask(
+            &app,
+            &Request::get("/users/1")
+                .header("host", "a")
+                .header("host", "b"),
+        )
+        .await,
+        400,
+    );
+}
+
+#[tokio::test]
+async fn a_request_beyond_its_deadline_is_a_gateway_timeout() {
+    let hostile: Arc<[u8]> =
+        Arc::from(&include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))[..]);
+    let app = TestApp::builder()
+        .component(Source::Bytes(hostile))
+        .no_migrate()
+        .request_timeout(Duration::from_millis(200))
+        .start()
+        .await
+        .expect("it starts");
+    assert_eq!(ask(&app, &Request::get("/table")).await.status, 200);
+    // While one request never ends, another is served: neither knows of the other.
+    let looping = Request::get("/loop");
+    let (endless, other) = tokio::join!(ask(&app, &looping), async {
+        ask(&app, &Request::get("/count")).await
+    });
+    is_json(&endless, 504);
+    assert_eq!(other.status, 200);
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_a_503_that_says_when_to_come_back() {
+    use usher::database::scripted::Script;
+    use usher::database::{Database, Error};
+
+    let script = Script::new();
+    script
+        .on("SELECT id, name, email, version FROM users *")
+        .error(Error::Unavailable("gone".into()));
+    script.on("INSERT INTO users *").drop_connection();
+    let app = TestApp::builder()
+        .open_database(Database::scripted(script))
+        .no_migrate()
+        .start()
+        .await
+        .expect("it starts");
+    let read = ask(&app, &Request::get("/users/1")).await;
+    is_json(&read, 503);
+    assert_eq!(read.header("retry-after").as_deref(), Some("1"));
+    let body = serde_json::json!({"name": "a", "email": "a@example.org"});
+    let written = ask(&app, &Request::post("/users/", &body)).await;
+    is_json(&written, 503);
+    // Of a write whose connection was lost nobody knows, and so it is said.
+    assert_ne!(written.text(), read.text());
+    assert!(written.text().contains("unknown"), "{}", written.text());
+}

@@ -1,0 +1,251 @@
+//! The program: how it starts, what it says when it cannot, how it ends.
+
+use std::net::TcpListener;
+
+use tokio::net::TcpStream;
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{Ended, Usher};
+
+/// The program, on a port of its own, with nothing left where it starts.
+fn usher(scratch: &Scratch) -> Usher {
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .env("USHER_LISTEN", "127.0.0.1:0")
+        .current_dir(scratch.path())
+}
+
+async fn ask(address: &str, request: Request) -> Response {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    http::exchange(stream, &request, address)
+        .await
+        .expect("an answer")
+}
+
+fn ann() -> Request {
+    Request::post(
+        "/users/",
+        &serde_json::json!({"name": "Ann", "email": "ann@example.org"}),
+    )
+}
+
+/// Expects one line that says all of this, and an exit code.
+#[track_caller]
+fn says(ended: &Ended, code: i32, parts: &[&str]) {
+    let line = ended.only_line();
+    assert_eq!(ended.code(), Some(code), "{line}");
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_options_users_are_kept_in_a_file_and_survive_a_restart() {
+    let scratch = Scratch::new();
+    let mut running = usher(&scratch).spawn();
+    running.line("sqlite:usher.db");
+    let address = running.address();
+    let created = ask(&address, ann()).await;
+    assert_eq!(
+        (created.status, created.text().as_str()),
+        (200, r#"{"id":1,"name":"Ann","email":"ann@example.org"}"#)
+    );
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+
+    let mut again = usher(&scratch).spawn();
+    let address = again.address();
+    assert_eq!(
+        ask(&address, Request::get("/users/1")).await.text(),
+        created.text()
+    );
+    again.interrupt();
+    assert_eq!(again.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn every_request_can_have_a_fresh_instance() {
+    let scratch = Scratch::new();
+    let mut running = usher(&scratch)
+        .args(["--database", "memory:", "--instance-reuse", "1"])
+        .args(["--admin-listen", "127.0.0.1:0"])
+        .spawn();
+    let operators = running.line("operators: http://");
+    let operators = operators
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an address");
+    let address = running.address();
+    for _ in 0..5 {
+        assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    }
+    let metrics = ask(operators, Request::get("/metrics")).await.text();
+    assert!(metrics.contains("usher_instances_total 5"), "{metrics}");
+    assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
+}
+
+#[test]
+fn an_unknown_scheme_is_a_usage_error() {
+    let ended = usher(&Scratch::new())
+        .args(["--database", "mysql://root:secret@localhost/x"])
+        .run();
+    assert_eq!(ended.code(), Some(2));
+    let text = ended.stderr.join("\n");
+    assert!(
+        text.contains("mysql") && text.contains("postgres://"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ended = usher(&Scratch::new())
+        .args(["--database", "memory:", "--listen", &address])
+        .run();
+    says(&ended, 2, &[&address, "in use"]);
+}
+
+#[test]
+fn a_database_file_that_cannot_be_opened_is_said_in_one_line() {
+    let scratch = Scratch::new();
+    let ended = usher(&scratch)
+        .args(["--database", "sqlite:nowhere/users.db"])
+        .run();
+    says(&ended, 2, &["sqlite:nowhere/users.db"]);
+    std::fs::write(
+        scratch.path().join("text.db"),
+        "this is no database, and too long to be an empty one",
+    )
+    .expect("a file");
+    let ended = usher(&scratch).args(["--database", "sqlite:text.db"]).run();
+    says(&ended, 2, &["sqlite:text.db"]);
+}
+
+#[test]
+fn a_component_that_cannot_be_read_is_said_in_one_line() {
+    let scratch = Scratch::new();
+    let run = |file: &str| {
+        usher(&scratch)
+            .args(["--database", "memory:", "--component", file])
+            .run()
+    };
+    says(&run("nowhere.wasm"), 2, &["nowhere.wasm"]);
+    std::fs::write(scratch.path().join("text.wasm"), "no component").expect("a file");
+    says(&run("text.wasm"), 2, &["text.wasm"]);
+    let lacking = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
+    std::fs::write(scratch.path().join("lacking.wasm"), lacking).expect("a file");
+    says(
+        &run("lacking.wasm"),
+        2,
+        &["lacking.wasm", "wasi:sockets/tcp"],
+    );
+}
+
+#[test]
+fn a_postgresql_that_does_not_answer_is_said_with_its_password_masked() {
+    // Bound and not listening: connections are refused, and nobody else can take the port.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    drop(taken);
+    let url = format!("postgres://me:secret@127.0.0.1:{port}/users");
+    let ended = usher(&Scratch::new())
+        .args(["--database-wait", "200ms", "--database", &url])
+        .run();
+    says(&ended, 1, &["me:***@127.0.0.1"]);
+    assert!(!ended.only_line().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_client_that_is_being_answered_is_answered_after_sigterm() {
+    let scratch = Scratch::new();
+    let mut running = usher(&scratch).args(["--database", "memory:"]).spawn();
+    let address = running.address();
+    let request = ann().encode(&address);
+    let (head, rest) = request.split_at(request.len() - 5);
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head)
+        .await
+        .expect("the beginning");
+    // Another request shows that the server has seen this connection.
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    running.terminate();
+    running.line("draining");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, rest)
+        .await
+        .expect("the end");
+    let response = http::Reader::new(stream)
+        .response("POST")
+        .await
+        .expect("an answer");
+    assert_eq!(response.status, 200);
+    assert_eq!(running.wait().code(), Some(0));
+    assert!(TcpStream::connect(&address).await.is_err());
+}
+
+#[test]
+fn the_schema_can_be_brought_up_to_date_alone() {
+    let scratch = Scratch::new();
+    let migrate = || {
+        usher(&scratch)
+            .args(["migrate", "--database", "sqlite:users.db"])
+            .run()
+    };
+    let first = migrate();
+    assert_eq!(first.code(), Some(0));
+    assert!(first.only_line().contains("0001_users"));
+    let second = migrate();
+    assert_eq!((second.code(), second.stderr.len()), (Some(0), 0));
+}
+
+#[tokio::test]
+async fn the_schema_can_be_left_as_it_is() {
+    let scratch = Scratch::new();
+    let mut running = usher(&scratch)
+        .args(["--database", "memory:", "--no-migrate"])
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 500);
+}
+
+#[test]
+fn the_embedded_component_can_be_written_to_a_file() {
+    let scratch = Scratch::new();
+    let ended = usher(&scratch)
+        .args(["component", "--output", "users.wasm"])
+        .run();
+    assert_eq!(ended.code(), Some(0));
+    let written = std::fs::read(scratch.path().join("users.wasm")).expect("a file");
+    assert!(written == usher::runtime::USERS_WASM);
+}
+
+#[tokio::test]
+async fn ten_hosts_may_start_at_once_on_an_empty_database() {
+    let scratch = Scratch::new();
+    let database = usher_tests::postgres::database().await;
+    let mut hosts: Vec<_> = (0..10)
+        .map(|_| {
+            usher(&scratch)
+                .args([
+                    "--workers",
+                    "1",
+                    "--pool-size",
+                    "2",
+                    "--database",
+                    database.url(),
+                ])
+                .spawn()
+        })
+        .collect();
+    for host in &mut hosts {
+        let address = host.address();
+        assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    }
+    let client = database.connect().await;
+    let rows = client
+        .query("SELECT version FROM usher_migrations", &[])
+        .await
+        .expect("the record");
+    assert_eq!(rows.len(), 1);
+}
