@@ -5,7 +5,7 @@ use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Result};
 
 /// An engine that only compiles, for `target` or for this machine.
 #[allow(dead_code, reason = "the build script's half: see build.rs")]
-pub fn compiler(target: Option<&str>) -> Result<Engine> {
+pub(crate) fn compiler(target: Option<&str>) -> Result<Engine> {
     let mut config = settings();
     if let Some(target) = target {
         config.target(target)?;
@@ -17,7 +17,7 @@ pub fn compiler(target: Option<&str>) -> Result<Engine> {
 ///
 /// The address space of every slot is reserved at start (4 GiB each, none of it resident), so that growing a memory moves
 /// nothing and bounds checks cost nothing.
-pub fn serving(instances: u32, memory: usize) -> Result<Engine> {
+pub(crate) fn serving(instances: u32, memory: usize) -> Result<Engine> {
     // A component of the usual tool chains is three core modules: the program, and two small ones that tie imports together.
     const CORE_MODULES: u32 = 4;
     let mut pool = PoolingAllocationConfig::new();

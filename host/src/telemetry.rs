@@ -62,7 +62,7 @@ impl Counters {
 }
 
 /// The counters of all cores in the Prometheus text format, version 0.0.4.
-pub(crate) fn exposition<'a>(cores: impl Iterator<Item = &'a Counters> + Clone) -> String {
+pub(crate) fn exposition<'a>(cores: &(impl Iterator<Item = &'a Counters> + Clone)) -> String {
     let sum = |pick: fn(&Counters) -> &AtomicU64| -> u64 {
         cores.clone().map(|core| pick(core).load(Relaxed)).sum()
     };

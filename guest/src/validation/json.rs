@@ -120,7 +120,7 @@ fn push(text: &mut Vec<u8>, code: u32) {
     match char::from_u32(code) {
         Some(c) => text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         None => text.extend_from_slice(&[
-            0xE0 | (code >> 12) as u8,
+            0xE0 | (code >> 12 & 0x0F) as u8,
             0x80 | (code >> 6 & 0x3F) as u8,
             0x80 | (code & 0x3F) as u8,
         ]),

@@ -47,7 +47,7 @@ impl Config {
             pool_size: NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN),
             pool_wait: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
-            max_lifetime: Duration::from_secs(30 * 60),
+            max_lifetime: Duration::from_mins(30),
             statement_timeout: Duration::from_secs(10),
             idle_transaction_timeout: Duration::from_secs(10),
             read_only: false,

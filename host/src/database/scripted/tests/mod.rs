@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::database::Row;
 
-const FAR: Duration = Duration::from_secs(60);
+const FAR: Duration = Duration::from_mins(1);
 const NEAR: Duration = Duration::from_millis(20);
 
 fn within(time: Duration) -> Budget {
@@ -269,10 +269,10 @@ async fn a_delay_beyond_the_deadline_and_a_hang_end_at_the_deadline() {
         script.open(&read("SELECT 1"), vec![], &within(NEAR)).await,
         Err(Error::Timeout)
     ));
-    let begun = script
+    let transaction = script
         .begin(Isolation::Serializable, true, &within(NEAR))
         .await;
-    assert!(matches!(begun, Err(Error::Timeout)));
+    assert!(matches!(transaction, Err(Error::Timeout)));
 }
 
 #[tokio::test]
