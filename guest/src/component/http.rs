@@ -114,8 +114,8 @@ fn send(response: &Response, out: ResponseOutparam) {
         return;
     };
     let outgoing = OutgoingResponse::new(fields);
-    // Refused only for numbers that are no status codes.
-    if outgoing.set_status_code(response.status).is_err() {
+    // 200 is what a response has from the beginning. Others are refused only where they are no status codes.
+    if response.status != 200 && outgoing.set_status_code(response.status).is_err() {
         return;
     }
     let Ok(body) = outgoing.body() else { return };

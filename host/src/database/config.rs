@@ -54,7 +54,7 @@ impl Config {
             max_rows_bytes: 16 << 20,
             max_statement_bytes: 256 << 10,
             max_parameters: 1000,
-            max_transactions: 4,
+            max_transactions: 2,
         }
     }
 }
@@ -103,7 +103,7 @@ pub struct Options {
         long,
         env = "USHER_MAX_TRANSACTIONS",
         value_name = "N",
-        default_value = "4"
+        default_value = "2"
     )]
     pub max_transactions: usize,
 }

@@ -20,6 +20,7 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
             config.max_rows_bytes = 1 << 20;
             config.max_statement_bytes = 64 << 10;
             config.max_parameters = 100;
+            config.max_transactions = 4;
         })
         .await;
     let builder = TestApp::builder()

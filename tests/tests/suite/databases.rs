@@ -56,8 +56,6 @@ impl Fresh {
     /// Opens it, with limits to be adjusted.
     pub(crate) async fn open(&self, adjust: impl FnOnce(&mut Config)) -> Database {
         let mut config = Config::new(self.url.parse().expect("a database URL"));
-        // Every test has connections of its own, and the server has only so many.
-        config.pool_size = std::num::NonZeroUsize::new(8).expect("not zero");
         adjust(&mut config);
         Database::open(config).await.expect("a database that opens")
     }

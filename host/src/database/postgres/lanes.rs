@@ -126,19 +126,30 @@ impl Lanes {
         }
     }
 
-    /// The first lane that is not late. Those that read come first, so that they do not wait behind a COMMIT's write to disk.
+    /// A lane to send a statement to, if there is one.
+    ///
+    /// What reads takes the first lane that is not late, so that as much as possible travels together. What writes waits for the
+    /// disk, each statement alone, and PostgreSQL writes what commits at the same time in one go: so it takes the lane on which the
+    /// fewest wait, never the first while there are others, and is the reason to open them.
     fn pick(&self, writes: bool) -> Option<Arc<Lane>> {
         let now = Instant::now();
         let mut lanes = self.0.lanes();
         lanes.retain(|lane| lane.is_usable() && now.duration_since(lane.born) < self.0.lifetime);
-        let from = usize::from(writes);
-        if let Some(lane) = lanes.iter().skip(from).find(|lane| !lane.is_late(now)) {
-            return Some(Arc::clone(lane));
-        }
-        if !lanes.is_empty() && lanes.len() < self.0.most {
+        let shortest =
+            |lanes: &[Arc<Lane>]| lanes.iter().min_by_key(|lane| lane.waiting()).cloned();
+        let (chosen, crowded) = if writes {
+            let others = shortest(lanes.get(1..).unwrap_or_default());
+            let crowded = others.as_ref().is_none_or(|lane| lane.waiting() > 0);
+            (others.or_else(|| lanes.first().cloned()), crowded)
+        } else {
+            let prompt = lanes.iter().find(|lane| !lane.is_late(now)).cloned();
+            let crowded = prompt.is_none();
+            (prompt.or_else(|| shortest(&lanes)), crowded)
+        };
+        if crowded && !lanes.is_empty() && lanes.len() < self.0.most {
             self.open_one_more();
         }
-        lanes.iter().min_by_key(|lane| lane.waiting()).cloned()
+        chosen
     }
 
     /// The first connection, made by one caller for all that wait for it.

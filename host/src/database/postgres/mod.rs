@@ -69,7 +69,8 @@ impl Database {
 
     pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
         let share = (self.config.pool_size.get() / self.config.pools.get()).max(2);
-        let lanes = (share / 2).min(4);
+        // Lanes are opened only when they are needed; transactions need few connections, but always one.
+        let lanes = share * 3 / 4;
         Ok(Pool {
             lanes: Lanes::new(Arc::clone(&self.connector), lanes, self.config.max_lifetime),
             exclusives: Exclusives::new(&self.connector, share - lanes, &self.config)?,
