@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the service this one replaces |
+//! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
 //! | `race` | what many clients do at once |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
@@ -15,10 +16,14 @@
 mod component;
 mod conformance;
 mod contract;
+mod crud;
 mod databases;
 mod limits;
+mod listing;
 mod memory;
+mod preconditions;
 mod race;
 mod seed;
+mod service;
 mod startup;
 mod transactions;
