@@ -10,7 +10,9 @@
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
+//! | `outage` | the database is late, goes, and comes back |
 //! | `limits` | what a client may not do, and what it is told |
+//! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
 
 mod component;
@@ -21,6 +23,8 @@ mod databases;
 mod limits;
 mod listing;
 mod memory;
+mod outage;
+mod overload;
 mod preconditions;
 mod race;
 mod seed;
