@@ -1,6 +1,6 @@
 //! The choke point: every call of a guest to its database passes here, and nothing else reaches a back end.
 //!
-//! In order: is the statement within its size, may it be said at all ([`policy`](super::policy)), does the instance hold too much
+//! In order: is the statement within its size, may it be said at all ([`super::policy`]), does the instance hold too much
 //! already, how long may it take, how large may its result be. Only then is a back end asked.
 
 use std::collections::HashMap;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use usher::runtime::Source;
 use usher::testing::TestApp;
 use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
 
 async fn ask(app: &TestApp, request: &Request) -> Response {
     http::exchange(app.connect(), request, "test")
@@ -82,7 +83,10 @@ async fn what_is_no_http_is_answered_in_json() {
 async fn a_request_beyond_its_deadline_is_a_gateway_timeout() {
     let hostile: Arc<[u8]> =
         Arc::from(&include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))[..]);
+    // A file, since a database in memory lets nobody read while a transaction writes.
+    let scratch = Scratch::new();
     let app = TestApp::builder()
+        .database(format!("sqlite:{}", scratch.file("users.db")))
         .component(Source::Bytes(hostile))
         .no_migrate()
         .request_timeout(Duration::from_millis(200))

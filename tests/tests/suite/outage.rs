@@ -21,9 +21,24 @@ fn user(name: &str) -> Request {
     )
 }
 
-/// A server of this test's own, which nobody else misses when it is gone.
-fn cluster() -> Cluster {
-    Cluster::start().unwrap_or_else(|error| panic!("{error}"))
+/// A server of this test's own, which nobody else misses when it is gone. What it acknowledges survives its processes: that
+/// is switched off for other tests, which are faster without.
+async fn cluster() -> Cluster {
+    let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
+    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
+        .await
+        .expect("a server that was started");
+    let serving = tokio::spawn(connection);
+    client
+        .batch_execute("ALTER DATABASE postgres SET synchronous_commit = on")
+        .await
+        .expect("a superuser may");
+    drop(client);
+    serving
+        .await
+        .expect("it does not panic")
+        .expect("it is closed in order");
+    cluster
 }
 
 fn usher(scratch: &Scratch, cluster: &Cluster) -> Usher {
@@ -50,7 +65,7 @@ fn is_unavailable(answer: &Response) {
 
 /// A database that is stopped and started again under a server that runs on.
 async fn comes_back(how: Stop) {
-    let (scratch, cluster) = (Scratch::new(), cluster());
+    let (scratch, cluster) = (Scratch::new(), cluster().await);
     let mut running = usher(&scratch, &cluster)
         .args(["--admin-listen", "127.0.0.1:0"])
         .spawn();
@@ -117,7 +132,7 @@ async fn a_database_that_crashes_is_found_again_with_all_that_was_acknowledged()
 
 #[tokio::test]
 async fn a_database_that_is_late_is_waited_for() {
-    let (scratch, cluster) = (Scratch::new(), cluster());
+    let (scratch, cluster) = (Scratch::new(), cluster().await);
     cluster.stop(Stop::Fast);
     let mut running = usher(&scratch, &cluster)
         .args(["--database-wait", "10m", "--log", "debug"])
@@ -128,9 +143,9 @@ async fn a_database_that_is_late_is_waited_for() {
     assert_eq!(ask(&address, user("ann")).await.status, 200);
 }
 
-#[test]
-fn a_wait_for_the_database_can_be_broken_off() {
-    let (scratch, cluster) = (Scratch::new(), cluster());
+#[tokio::test]
+async fn a_wait_for_the_database_can_be_broken_off() {
+    let (scratch, cluster) = (Scratch::new(), cluster().await);
     cluster.stop(Stop::Fast);
     let mut running = usher(&scratch, &cluster)
         .args(["--database-wait", "10m", "--log", "debug"])

@@ -37,13 +37,16 @@ async fn who_finds_no_room_in_time_is_told_to_come_back() {
     let mut asked = JoinSet::new();
     for _ in 0..20 {
         let address = address.clone();
-        asked.spawn(async move { ask(&address, Request::get("/loop")).await });
+        asked.spawn(async move { ask(&address, Request::get("/spin")).await });
     }
     let (mut busy, mut late) = (0, 0);
     for answer in asked.join_all().await {
         assert_eq!(
             answer.header("content-type").as_deref(),
-            Some("application/json")
+            Some("application/json"),
+            "{} {}",
+            answer.status,
+            answer.text()
         );
         assert!(answer.json()["detail"].is_string(), "{}", answer.text());
         match answer.status {

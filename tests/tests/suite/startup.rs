@@ -129,6 +129,17 @@ fn a_database_file_that_cannot_be_opened_is_said_in_one_line() {
     says(&ended, 2, &["sqlite:text.db"]);
 }
 
+/// `(component (import "wasi:sockets/tcp@0.2.0" (instance (export "f" (func)))))`, in binary.
+fn lacking() -> Vec<u8> {
+    let header = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
+    let function = [0x01, 0x40, 0x00, 0x01, 0x00];
+    let export = [0x04, 0x00, 0x01, b'f', 0x01, 0x00];
+    let types = [&[0x07, 0x0e, 0x01, 0x42, 0x02], &function[..], &export].concat();
+    let name = b"wasi:sockets/tcp@0.2.0";
+    let imports = [&[0x0a, 0x1b, 0x01, 0x00, 0x16], &name[..], &[0x05, 0x00]].concat();
+    [&header[..], &types, &imports].concat()
+}
+
 #[test]
 fn a_component_that_cannot_be_read_is_said_in_one_line() {
     let scratch = Scratch::new();
@@ -148,8 +159,7 @@ fn a_component_that_cannot_be_read_is_said_in_one_line() {
     )
     .expect("a file");
     says(&run("cut.wasm"), 2, &["cut.wasm"]);
-    let lacking = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
-    std::fs::write(scratch.path().join("lacking.wasm"), lacking).expect("a file");
+    std::fs::write(scratch.path().join("lacking.wasm"), lacking()).expect("a file");
     says(
         &run("lacking.wasm"),
         2,

@@ -269,6 +269,9 @@ fn numeric(raw: &[u8]) -> Option<String> {
         ))
     };
     let groups = usize::from(word(0)?);
+    if raw.len() != 8 + groups * 2 {
+        return None;
+    }
     let weight = i64::from(word(1)?.cast_signed());
     let negative = match word(2)? {
         0x0000 => false,

@@ -1,6 +1,6 @@
 //! A component that behaves as badly as its request's path asks for, with a transaction open in which it has written.
 //!
-//! Every path but `/table` and `/count` inserts a row in a transaction first.
+//! Every path but `/table`, `/count` and `/spin` inserts a row in a transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -56,6 +56,10 @@ impl Guest for Hostile {
                 };
                 return answer(out, 200, &count.to_string());
             }
+            // As `/loop`, with nothing asked of the database.
+            "/spin" => loop {
+                core::hint::spin_loop();
+            },
             _ => {}
         }
         let transaction = match Transaction::begin(Isolation::ReadCommitted, false) {
