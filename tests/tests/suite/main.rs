@@ -5,6 +5,7 @@
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the service this one replaces |
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
+//! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
@@ -31,3 +32,4 @@ mod seed;
 mod service;
 mod startup;
 mod transactions;
+mod typed;
