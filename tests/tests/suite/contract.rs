@@ -27,6 +27,9 @@ struct Case {
     group: String,
     level: Level,
     setup: Vec<Sent>,
+    /// The id of the user that each of `setup` stores, where it stores one.
+    #[serde(default)]
+    setup_ids: Vec<Option<i64>>,
     request: Sent,
     response: Expected,
 }
@@ -123,8 +126,18 @@ fn errors(body: &Json, all: bool) -> Option<Vec<String>> {
 
 impl Case {
     async fn run(&self, app: &TestApp) -> Result<(), String> {
-        for sent in &self.setup {
-            exchange(app, &sent.request()).await?;
+        for (number, sent) in self.setup.iter().enumerate() {
+            let answer = exchange(app, &sent.request()).await?;
+            if let Some(Some(id)) = self.setup_ids.get(number) {
+                let stored = answer.status == 200 && answer.json()["id"] == *id;
+                if !stored {
+                    return Err(format!(
+                        "setup request {number} is to store user {id}: {} {}",
+                        answer.status,
+                        answer.text()
+                    ));
+                }
+            }
         }
         let got = exchange(app, &self.request.request()).await?;
         self.compare(&got)

@@ -1,15 +1,21 @@
 //! What many clients do at once.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
 use tokio::task::JoinSet;
 use usher::testing::TestApp;
+use usher_tests::http::Request;
 
 use crate::databases::{ALL, Kind};
+use crate::service::{Service, sending};
 
 #[tokio::test]
 async fn of_two_hundred_equal_posts_one_is_stored() {
     for kind in ALL {
         let fresh = kind.fresh().await;
-        let app = std::sync::Arc::new(
+        let app = Arc::new(
             TestApp::builder()
                 .open_database(fresh.open(|_| ()).await)
                 .start()
@@ -18,7 +24,7 @@ async fn of_two_hundred_equal_posts_one_is_stored() {
         );
         let mut posts = JoinSet::new();
         for number in 0..200 {
-            let app = std::sync::Arc::clone(&app);
+            let app = Arc::clone(&app);
             posts.spawn(async move {
                 // The same address in two spellings: it is the normalised one that is unique.
                 let email = if number % 2 == 0 {
@@ -46,7 +52,7 @@ async fn no_update_is_lost(kind: Kind) {
     const CLIENTS: usize = 50;
     const ROUNDS: usize = 20;
     let fresh = kind.fresh().await;
-    let app = std::sync::Arc::new(
+    let app = Arc::new(
         TestApp::builder()
             .open_database(fresh.open(|_| ()).await)
             .start()
@@ -58,7 +64,7 @@ async fn no_update_is_lost(kind: Kind) {
         .expect("an answer");
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        let app = std::sync::Arc::clone(&app);
+        let app = Arc::clone(&app);
         clients.spawn(async move {
             for round in 0..ROUNDS {
                 loop {
@@ -112,6 +118,64 @@ async fn no_update_is_lost_in_memory() {
 }
 
 #[tokio::test]
+async fn no_update_is_lost_in_a_file() {
+    no_update_is_lost(Kind::File).await;
+}
+
+#[tokio::test]
 async fn no_update_is_lost_in_postgresql() {
     no_update_is_lost(Kind::Postgres).await;
+}
+
+/// Sends all these requests at once, and counts the answers by status.
+async fn at_once(service: &Arc<Service>, requests: Vec<Request>) -> BTreeMap<u16, usize> {
+    let mut asked = JoinSet::new();
+    for request in requests {
+        let service = Arc::clone(service);
+        asked.spawn(async move { service.ask(&request).await.status });
+    }
+    let mut counted = BTreeMap::new();
+    for status in asked.join_all().await {
+        *counted.entry(status).or_default() += 1;
+    }
+    counted
+}
+
+#[tokio::test]
+async fn of_many_who_take_one_address_one_gets_it() {
+    for kind in ALL {
+        let service = Arc::new(Service::new(kind).await);
+        for number in 1..=50 {
+            service.create("x", &format!("u{number}@example.org")).await;
+        }
+        let body = json!({"email": "one@example.org"});
+        let requests = (1..=50).map(|id| sending("PATCH", &format!("/users/{id}"), &body));
+        let counted = at_once(&service, requests.collect()).await;
+        assert_eq!(
+            counted,
+            BTreeMap::from([(200, 1), (409, 49)]),
+            "on {kind:?}"
+        );
+        let found = service.get("/users/?email=one@example.org").await;
+        assert_eq!(found.json().as_array().map(Vec::len), Some(1));
+        let service = Arc::into_inner(service).expect("everybody has been answered");
+        service.end().await;
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_delete_one_user_one_has_done_it() {
+    for kind in ALL {
+        let service = Arc::new(Service::new(kind).await);
+        service.create("x", "x@example.org").await;
+        let requests = vec![Request::new("DELETE", "/users/1"); 50];
+        let counted = at_once(&service, requests).await;
+        assert_eq!(
+            counted,
+            BTreeMap::from([(204, 1), (404, 49)]),
+            "on {kind:?}"
+        );
+        let service = Arc::into_inner(service).expect("everybody has been answered");
+        service.end().await;
+    }
 }

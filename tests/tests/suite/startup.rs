@@ -85,16 +85,22 @@ async fn every_request_can_have_a_fresh_instance() {
 }
 
 #[test]
-fn an_unknown_scheme_is_a_usage_error() {
-    let ended = usher(&Scratch::new())
-        .args(["--database", "mysql://root:secret@localhost/x"])
-        .run();
-    assert_eq!(ended.code(), Some(2));
-    let text = ended.stderr.join("\n");
-    assert!(
-        text.contains("mysql") && text.contains("postgres://"),
-        "{text}"
-    );
+fn an_unknown_scheme_is_said_in_one_line() {
+    for how in ["option", "variable"] {
+        let (scratch, url) = (Scratch::new(), "mysql://root:secret@localhost/x");
+        let start = if how == "option" {
+            usher(&scratch).args(["--database", url])
+        } else {
+            usher(&scratch).env("DATABASE_URL", url)
+        };
+        let ended = start.run();
+        assert!(
+            !ended.stderr.join("\n").contains("secret"),
+            "the password is told: {:?}",
+            ended.stderr
+        );
+        says(&ended, 2, &["mysql", "postgres://"]);
+    }
 }
 
 #[test]
@@ -145,6 +151,14 @@ fn a_component_that_cannot_be_read_is_said_in_one_line() {
     says(&run("nowhere.wasm"), 2, &["nowhere.wasm"]);
     std::fs::write(scratch.path().join("text.wasm"), "no component").expect("a file");
     says(&run("text.wasm"), 2, &["text.wasm"]);
+    std::fs::write(scratch.path().join("module.wasm"), b"\0asm\x01\0\0\0").expect("a file");
+    says(&run("module.wasm"), 2, &["module.wasm"]);
+    std::fs::write(
+        scratch.path().join("cut.wasm"),
+        &usher::runtime::USERS_WASM[..1000],
+    )
+    .expect("a file");
+    says(&run("cut.wasm"), 2, &["cut.wasm"]);
     std::fs::write(scratch.path().join("lacking.wasm"), lacking()).expect("a file");
     says(
         &run("lacking.wasm"),
@@ -156,12 +170,12 @@ fn a_component_that_cannot_be_read_is_said_in_one_line() {
 #[test]
 fn a_postgresql_that_does_not_answer_is_said_with_its_password_masked() {
     // Bound and not listening: connections are refused, and nobody else can take the port.
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let port = taken.local_addr().expect("an address").port();
-    drop(taken);
     let url = format!("postgres://me:secret@127.0.0.1:{port}/users");
     let ended = usher(&Scratch::new())
-        .args(["--database-wait", "200ms", "--database", &url])
+        .args(["--database-wait", "1s", "--database", &url])
         .run();
     says(&ended, 1, &["me:***@127.0.0.1"]);
     assert!(!ended.only_line().contains("secret"));
@@ -228,6 +242,23 @@ fn the_embedded_component_can_be_written_to_a_file() {
     assert_eq!(ended.code(), Some(0));
     let written = std::fs::read(scratch.path().join("users.wasm")).expect("a file");
     assert!(written == usher::runtime::USERS_WASM);
+    let ended = usher(&scratch)
+        .args(["component", "--output", "nowhere/users.wasm"])
+        .run();
+    says(&ended, 2, &["nowhere/users.wasm"]);
+}
+
+#[tokio::test]
+async fn the_written_component_can_be_served() {
+    let scratch = Scratch::new();
+    usher(&scratch)
+        .args(["component", "--output", "users.wasm"])
+        .run();
+    let mut running = usher(&scratch)
+        .args(["--database", "memory:", "--component", "users.wasm"])
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, ann()).await.status, 200);
 }
 
 #[tokio::test]

@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use usher::runtime::Source;
-use usher::testing::TestApp;
+use usher::testing::{TestApp, TestError};
 
 use crate::databases::{ALL, Fresh, Kind};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_mins(10);
+
+/// How long the host may take to clean up behind a request. Far less than [`LONG`], and far more than it takes.
+const SOON: Duration = Duration::from_secs(10);
 
 struct Bench {
     app: TestApp,
@@ -18,14 +24,29 @@ struct Bench {
 }
 
 impl Bench {
+    /// With a deadline that ends what does not end by itself.
     async fn new(kind: Kind) -> Self {
+        Self::with(kind, Duration::from_millis(500)).await
+    }
+
+    /// Where nothing but what the test does ends a request: no limit is reached while the test is patient.
+    async fn without_limits(kind: Kind) -> Self {
+        Self::with(kind, LONG).await
+    }
+
+    async fn with(kind: Kind, request_timeout: Duration) -> Self {
         let fresh = kind.fresh().await;
-        let database = fresh.open(|_| ()).await;
+        let database = fresh
+            .open(|config| {
+                config.statement_timeout = LONG;
+                config.idle_transaction_timeout = LONG;
+            })
+            .await;
         let app = TestApp::builder()
             .open_database(database)
             .component(Source::Bytes(Arc::from(HOSTILE)))
             .no_migrate()
-            .request_timeout(Duration::from_millis(500))
+            .request_timeout(request_timeout)
             .memory_limit(16 << 20)
             .start()
             .await
@@ -43,6 +64,31 @@ impl Bench {
         )
     }
 
+    /// Sends a request and gives the connection, of whose answer the beginning has been read: the guest has written.
+    async fn begun(&self, path: &str) -> DuplexStream {
+        let mut client = self.app.connect();
+        client
+            .write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes())
+            .await
+            .expect("a connection");
+        let mut read = Vec::new();
+        while !read.windows(5).any(|window| window == b"begun") {
+            let count = client.read_buf(&mut read).await.expect("an answer");
+            assert!(count > 0, "{}", String::from_utf8_lossy(&read));
+        }
+        client
+    }
+
+    /// Waits until PostgreSQL runs the slow statement. What SQLite does cannot be seen from outside.
+    async fn runs_slow_statement(&self) {
+        if let Some(postgres) = &self.fresh.postgres {
+            let client = postgres.connect().await;
+            tokio::time::timeout(SOON, becomes(&client, SLEEPS))
+                .await
+                .expect("the statement runs");
+        }
+    }
+
     /// Expects so many rows, no transaction left on the server, and a next transaction that goes through.
     async fn is_whole(&self, rows: usize, after: &str) {
         assert_eq!(
@@ -52,23 +98,11 @@ impl Bench {
         );
         if let Some(postgres) = &self.fresh.postgres {
             let client = postgres.connect().await;
-            let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                        AND pid <> pg_backend_pid() AND (state LIKE 'idle in%' OR state = 'active')";
             // The host cleans up after the answer, at once but not before it.
-            let clean = async {
-                while client
-                    .query_one(left, &[])
-                    .await
-                    .expect("a count")
-                    .get::<_, i64>(0)
-                    > 0
-                {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(10), clean)
+            let clean = becomes(&client, NOTHING_LEFT);
+            tokio::time::timeout(SOON, clean)
                 .await
-                .unwrap_or_else(|_| panic!("a session is left after {after}"));
+                .unwrap_or_else(|_| panic!("a session or a lock is left after {after}"));
         }
         assert_eq!(
             self.get("/commit").await.0,
@@ -80,6 +114,28 @@ impl Bench {
             (200, (rows + 1).to_string()),
             "after {after} and a commit"
         );
+    }
+}
+
+/// Whether every other session of the database is idle, outside a transaction, and holds no lock.
+const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+    AND pid <> pg_backend_pid() AND (state LIKE 'idle in%' OR state = 'active')) \
+    AND NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+    WHERE datname = current_database() AND pid <> pg_backend_pid())";
+
+/// Whether some session of the database sleeps.
+const SLEEPS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+    AND wait_event = 'PgSleep')";
+
+/// Asks until the answer is yes, letting the host get on with its work in between.
+async fn becomes(client: &tokio_postgres::Client, question: &str) {
+    while !client
+        .query_one(question, &[])
+        .await
+        .expect("an answer")
+        .get::<_, bool>(0)
+    {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -151,20 +207,81 @@ async fn a_statement_beyond_the_deadline_is_cancelled_and_rolled_back() {
     abandoned("/slow-statement", 504).await;
 }
 
+/// A client that leaves once the guest has written: within a patient test, nothing else can end the request.
+async fn left(path: &str) {
+    for kind in ALL {
+        let bench = Bench::without_limits(kind).await;
+        let client = bench.begun(path).await;
+        if path.contains("statement") {
+            bench.runs_slow_statement().await;
+        }
+        drop(client);
+        let after = format!("a client left {path} on {kind:?}");
+        tokio::time::timeout(2 * SOON, bench.is_whole(0, &after))
+            .await
+            .unwrap_or_else(|_| panic!("{path} on {kind:?} goes on without its client"));
+    }
+}
+
 #[tokio::test]
-async fn a_client_that_leaves_takes_its_transaction_along() {
+async fn a_client_that_leaves_during_a_statement_takes_its_transaction_along() {
+    left("/begun-slow-statement").await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_busy_guest_takes_its_transaction_along() {
+    left("/begun-loop").await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_is_written_to_takes_its_transaction_along() {
+    left("/flood").await;
+}
+
+/// An answer that had begun when its transaction was abandoned. Nobody may take it for a whole one: it breaks off, or is an
+/// error where nothing of it had been passed on.
+async fn cut_short(path: &str) {
     for kind in ALL {
         let bench = Bench::new(kind).await;
-        let mut client = bench.app.connect();
-        client
-            .write_all(b"GET /slow-statement HTTP/1.1\r\nhost: test\r\n\r\n")
+        let answer = bench.app.get(path).await;
+        match answer {
+            Ok(answer) => assert!(
+                answer.status().is_server_error(),
+                "{path} on {kind:?}: {answer:?}"
+            ),
+            Err(error) => assert!(
+                matches!(error, TestError::Response(_)),
+                "{path} on {kind:?}: {error}"
+            ),
+        }
+        bench.is_whole(0, &format!("{path} on {kind:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trap_after_the_answer_began_rolls_back() {
+    cut_short("/begun-trap").await;
+}
+
+#[tokio::test]
+async fn a_deadline_after_the_answer_began_rolls_back() {
+    cut_short("/begun-slow-statement").await;
+    cut_short("/begun-loop").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_its_transaction_no_longer_than_its_deadline() {
+    for kind in ALL {
+        let bench = Bench::new(kind).await;
+        let client = bench.begun("/flood").await;
+        // In memory others wait for the transaction's end, some of them in vain.
+        let free = async { while bench.get("/count").await.0 != 200 {} };
+        tokio::time::timeout(SOON, free)
             .await
-            .expect("a connection");
-        // Left while the statement runs, or before: no answer may come of it either way.
-        tokio::task::yield_now().await;
-        drop(client);
+            .unwrap_or_else(|_| panic!("a client that does not read keeps others from {kind:?}"));
         bench
-            .is_whole(0, &format!("a client that left, on {kind:?}"))
+            .is_whole(0, &format!("a client that does not read on {kind:?}"))
             .await;
+        drop(client);
     }
 }

@@ -1,6 +1,6 @@
 //! A component that behaves as badly as its request's path asks for, with a transaction open in which it has written.
 //!
-//! Every path but `/table` and `/count` inserts a row in a transaction first.
+//! Every path but `/table`, `/count` and `/spin` inserts a row in a transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -30,6 +30,7 @@ use bindings::usher::database::types::Value;
 use bindings::wasi::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
+use bindings::wasi::io::streams::OutputStream;
 
 struct Hostile;
 
@@ -55,6 +56,10 @@ impl Guest for Hostile {
                 };
                 return answer(out, 200, &count.to_string());
             }
+            // As `/loop`, with nothing asked of the database.
+            "/spin" => loop {
+                core::hint::spin_loop();
+            },
             _ => {}
         }
         let transaction = match Transaction::begin(Isolation::ReadCommitted, false) {
@@ -105,20 +110,61 @@ impl Guest for Hostile {
                 deeper(0);
             }
             "/no-answer" => drop(transaction),
-            // Runs for as long as it is let.
             "/slow-statement" => {
-                let slow = match dialect() {
-                    SqlDialect::Postgres => "SELECT pg_sleep(60)",
-                    SqlDialect::Sqlite => {
-                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n"
-                    }
-                };
-                let result = transaction.query(slow, &[]);
+                let result = transaction.query(slow(), &[]);
                 answer(out, 504, &format!("{:?}", result.err()));
+            }
+            // Says that it has written before the long part begins, so that a client knows when to leave.
+            "/begun-slow-statement" => {
+                let _begun = begin(out);
+                drop(transaction.query(slow(), &[]));
+            }
+            "/begun-loop" => {
+                let _begun = begin(out);
+                loop {
+                    core::hint::spin_loop();
+                }
+            }
+            "/begun-trap" => {
+                let _begun = begin(out);
+                core::arch::wasm32::unreachable()
+            }
+            // Sends more than the buffers on the way hold, and so goes on only as fast as the client reads.
+            "/flood" => {
+                let begun = begin(out);
+                for _ in 0..(256 << 20) / 4096 {
+                    begun
+                        .0
+                        .blocking_write_and_flush(&[b'.'; 4096])
+                        .expect("a client that reads");
+                }
             }
             other => answer(out, 404, other),
         }
     }
+}
+
+/// A statement that runs for as long as it is let.
+fn slow() -> &'static str {
+    match dialect() {
+        SqlDialect::Postgres => "SELECT pg_sleep(60)",
+        SqlDialect::Sqlite => {
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n"
+        }
+    }
+}
+
+/// Sends the head of an answer and the first word of its body, which stays open for as long as what is returned is kept.
+/// The stream comes first because a body must not be dropped before its stream.
+fn begin(out: ResponseOutparam) -> (OutputStream, OutgoingBody) {
+    let response = OutgoingResponse::new(Fields::new());
+    let body = response.body().expect("the first body");
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().expect("the first stream");
+    stream
+        .blocking_write_and_flush(b"begun")
+        .expect("a client that reads");
+    (stream, body)
 }
 
 fn answer(out: ResponseOutparam, status: u16, text: &str) {

@@ -1,0 +1,243 @@
+//! Users are listed in pages.
+
+use serde_json::{Value, json};
+use usher_tests::http::Response;
+
+use crate::service::{Service, is, on_each};
+
+#[track_caller]
+fn ids(response: &Response) -> Vec<i64> {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let users = response.json();
+    let users = users.as_array().expect("an array").iter();
+    users
+        .map(|user| user["id"].as_i64().expect("an id"))
+        .collect()
+}
+
+/// Where the next page is, as RFC 8288 writes it.
+#[track_caller]
+fn next(response: &Response) -> Option<String> {
+    let link = response.header("link")?;
+    let target = link
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+    Some(
+        target
+            .unwrap_or_else(|| panic!("not a link to the next page: {link}"))
+            .to_owned(),
+    )
+}
+
+/// Stores users `first` to `last`, whose ids are these numbers on a fresh database.
+async fn fill(service: &Service, first: i64, last: i64) {
+    for number in first..=last {
+        let id = service
+            .create(&format!("{number}"), &format!("u{number}@example.org"))
+            .await;
+        assert_eq!(id, number);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_an_empty_list() {
+    on_each(async |service| {
+        let listed = service.get("/users/").await;
+        is(&listed, 200, &json!([]));
+        assert_eq!((listed.text().as_str(), next(&listed)), ("[]", None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_are_listed_by_ascending_id() {
+    on_each(async |service| {
+        service.create("Zoë", "z@example.org").await;
+        service.create("b", "b@example.org").await;
+        service.create("a\"\\\n", "a@example.org").await;
+        // A row that is written anew lies elsewhere in the table, and is still listed where its id puts it.
+        service
+            .send("PATCH", "/users/1", &json!({"name": "Zoé"}))
+            .await;
+        service
+            .ask(&usher_tests::http::Request::new("DELETE", "/users/2"))
+            .await;
+        service.create("c", "c@example.org").await;
+        let listed = service.get("/users/").await;
+        assert_eq!(
+            listed.text(),
+            r#"[{"id":1,"name":"Zoé","email":"z@example.org"},{"id":3,"name":"a\"\\\n","email":"a@example.org"},{"id":4,"name":"c","email":"c@example.org"}]"#
+        );
+        assert_eq!(next(&listed), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repetition() {
+    on_each(async |service| {
+        fill(service, 1, 25).await;
+        let mut page = service.get("/users/?limit=10").await;
+        let mut seen = ids(&page);
+        assert_eq!(seen.len(), 10);
+        // What is deleted or stored between two pages shifts nothing: a page goes on after an id, not after a count.
+        service
+            .ask(&usher_tests::http::Request::new("DELETE", "/users/3"))
+            .await;
+        service
+            .ask(&usher_tests::http::Request::new("DELETE", "/users/12"))
+            .await;
+        fill(service, 26, 27).await;
+        let mut pages = 1;
+        while let Some(path) = next(&page) {
+            page = service.get(&path).await;
+            seen.extend(ids(&page));
+            pages += 1;
+        }
+        let expected: Vec<i64> = (1..=27).filter(|id| *id != 12).collect();
+        assert_eq!((seen, pages), (expected, 3));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_last_page_has_no_next() {
+    on_each(async |service| {
+        fill(service, 1, 4).await;
+        let first = service.get("/users/?limit=2").await;
+        assert_eq!(ids(&first), [1, 2]);
+        let last = service.get(&next(&first).expect("a next page")).await;
+        assert_eq!((ids(&last), next(&last)), (vec![3, 4], None));
+        let whole = service.get("/users/?limit=4").await;
+        assert_eq!((ids(&whole), next(&whole)), (vec![1, 2, 3, 4], None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_holds_a_hundred_where_nothing_is_said_and_a_thousand_at_most() {
+    on_each(async |service| {
+        fill(service, 1, 101).await;
+        let page = service.get("/users/").await;
+        assert_eq!(ids(&page), (1..=100).collect::<Vec<_>>());
+        assert_eq!(
+            ids(&service.get(&next(&page).expect("a next page")).await),
+            [101]
+        );
+        let whole = service.get("/users/?limit=1000").await;
+        assert_eq!((ids(&whole).len(), next(&whole)), (101, None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_goes_on_after_an_id_whether_it_is_there_or_not() {
+    on_each(async |service| {
+        fill(service, 1, 3).await;
+        for (after, expected) in [
+            ("0", vec![1, 2, 3]),
+            ("-5", vec![1, 2, 3]),
+            ("-99999999999999999999999", vec![1, 2, 3]),
+            ("1", vec![2, 3]),
+            ("%2B01", vec![2, 3]),
+            ("3", vec![]),
+            ("9223372036854775807", vec![]),
+            ("99999999999999999999999", vec![]),
+        ] {
+            assert_eq!(
+                ids(&service.get(&format!("/users/?after={after}")).await),
+                expected,
+                "after {after}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_filter_is_the_normalised_address() {
+    on_each(async |service| {
+        service.create("a", "a+b@bücher.ch").await;
+        service.create("b", "A+b@bücher.ch").await;
+        service.create("c", "postmaster@example.org").await;
+        for (query, expected) in [
+            ("email=a%2Bb@b%C3%BCcher.ch", vec![1]),
+            ("email=a%2Bb%40XN--BCHER-KVA.CH", vec![1]),
+            ("email=A%2Bb%40b%C3%BCcher.ch", vec![2]),
+            ("email=PostMaster@EXAMPLE.org", vec![3]),
+            ("email=nobody@example.org", vec![]),
+            // Exactly: neither a part of an address nor a pattern of one.
+            ("email=b@b%C3%BCcher.ch", vec![]),
+            ("email=%25@example.org", vec![]),
+            ("email=postmaste_@example.org", vec![]),
+            // Together with the other two.
+            ("email=postmaster@example.org&after=2&limit=1", vec![3]),
+            ("email=postmaster@example.org&after=3", vec![]),
+            // Of a parameter that is given twice the last counts; others are nobody's business.
+            (
+                "email=nobody@example.org&email=postmaster@example.org&sort=name",
+                vec![3],
+            ),
+        ] {
+            let found = service.get(&format!("/users/?{query}")).await;
+            assert_eq!((ids(&found), next(&found)), (expected, None), "{query}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_query_that_will_not_do_is_told_all_its_faults() {
+    fn integer(name: &str, input: &str) -> Value {
+        let msg = "Input should be a valid integer, unable to parse string as an integer";
+        json!({"type": "int_parsing", "loc": ["query", name], "msg": msg, "input": input})
+    }
+    fn least(input: &str) -> Value {
+        let msg = "Input should be greater than or equal to 1";
+        json!({"type": "greater_than_equal", "loc": ["query", "limit"], "msg": msg, "input": input, "ctx": {"ge": 1}})
+    }
+    fn most(input: &str) -> Value {
+        let msg = "Input should be less than or equal to 1000";
+        json!({"type": "less_than_equal", "loc": ["query", "limit"], "msg": msg, "input": input, "ctx": {"le": 1000}})
+    }
+    fn address(input: &str, reason: &str) -> Value {
+        let msg = format!("value is not a valid email address: {reason}");
+        json!({"type": "value_error", "loc": ["query", "email"], "msg": msg, "input": input, "ctx": {"reason": reason}})
+    }
+    const NO_AT: &str = "An email address must have an @-sign.";
+
+    on_each(async |service| {
+        for (query, faults) in [
+            ("limit=0", vec![least("0")]),
+            ("limit=-1", vec![least("-1")]),
+            (
+                "limit=-99999999999999999999",
+                vec![least("-99999999999999999999")],
+            ),
+            ("limit=1001", vec![most("1001")]),
+            (
+                "limit=99999999999999999999",
+                vec![most("99999999999999999999")],
+            ),
+            ("limit=", vec![integer("limit", "")]),
+            ("limit", vec![integer("limit", "")]),
+            ("limit=ten", vec![integer("limit", "ten")]),
+            ("limit=1.5", vec![integer("limit", "1.5")]),
+            ("limit=%C3%A9", vec![integer("limit", "é")]),
+            ("limit=5&limit=0", vec![least("0")]),
+            ("after=x", vec![integer("after", "x")]),
+            ("after=", vec![integer("after", "")]),
+            ("email=nobody", vec![address("nobody", NO_AT)]),
+            ("email=", vec![address("", NO_AT)]),
+            (
+                "email=nobody&after=x&limit=0",
+                vec![least("0"), integer("after", "x"), address("nobody", NO_AT)],
+            ),
+        ] {
+            let answer = service.get(&format!("/users/?{query}")).await;
+            assert_eq!(answer.status, 422, "{query}");
+            is(&answer, 422, &json!({"detail": faults}));
+        }
+    })
+    .await;
+}

@@ -1,0 +1,167 @@
+//! The database is late, goes, and comes back.
+
+use tokio::net::TcpStream;
+use usher_tests::cluster::{Cluster, Stop};
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{PATIENCE, Usher};
+
+async fn ask(address: &str, request: Request) -> Response {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    http::exchange(stream, &request, address)
+        .await
+        .expect("an answer")
+}
+
+fn user(name: &str) -> Request {
+    let email = format!("{name}@example.org");
+    Request::post(
+        "/users/",
+        &serde_json::json!({"name": name, "email": email}),
+    )
+}
+
+/// A server of this test's own, which nobody else misses when it is gone. What it acknowledges survives its processes: that
+/// is switched off for other tests, which are faster without.
+async fn cluster() -> Cluster {
+    let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
+    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
+        .await
+        .expect("a server that was started");
+    let serving = tokio::spawn(connection);
+    client
+        .batch_execute("ALTER DATABASE postgres SET synchronous_commit = on")
+        .await
+        .expect("a superuser may");
+    drop(client);
+    serving
+        .await
+        .expect("it does not panic")
+        .expect("it is closed in order");
+    cluster
+}
+
+fn usher(scratch: &Scratch, cluster: &Cluster) -> Usher {
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .env("DATABASE_URL", &cluster.url())
+        .args(["--listen", "127.0.0.1:0"])
+}
+
+#[track_caller]
+fn is_unavailable(answer: &Response) {
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(
+        answer.header("content-type").as_deref(),
+        Some("application/json")
+    );
+    assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+    let text = answer.text();
+    assert!(
+        !text.contains("127.0.0.1") && !text.contains("postgres"),
+        "what is behind the service is nobody's business: {text}"
+    );
+}
+
+/// Asks until the answer is 200; until then it must be that the database is away.
+async fn until_served(address: &str, request: &Request) -> Response {
+    let served = async {
+        loop {
+            let answer = ask(address, request.clone()).await;
+            if answer.status == 200 {
+                return answer;
+            }
+            is_unavailable(&answer);
+        }
+    };
+    tokio::time::timeout(PATIENCE, served)
+        .await
+        .expect("it recovers by itself")
+}
+
+/// A database that is stopped and started again under a server that runs on.
+async fn comes_back(how: Stop) {
+    let (scratch, cluster) = (Scratch::new(), cluster().await);
+    let mut running = usher(&scratch, &cluster)
+        .args(["--admin-listen", "127.0.0.1:0"])
+        .spawn();
+    let operators = running.line("operators: http://");
+    let operators = operators
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an address");
+    let address = running.address();
+    let created = ask(&address, user("ann")).await;
+    assert_eq!(created.status, 200, "{}", created.text());
+    assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
+
+    cluster.stop(how);
+    for _ in 0..5 {
+        is_unavailable(&ask(&address, Request::get("/users/1")).await);
+        is_unavailable(&ask(&address, user("bob")).await);
+    }
+    // What does not need the database is answered as before.
+    assert_eq!(ask(&address, Request::get("/users/x")).await.status, 422);
+    assert_eq!(ask(operators, Request::get("/live")).await.status, 200);
+    assert_eq!(ask(operators, Request::get("/ready")).await.status, 503);
+
+    cluster.restart();
+    let read = until_served(&address, &Request::get("/users/1")).await;
+    assert_eq!(read.text(), created.text());
+    // Every core finds the way back by itself, and writes take other connections than reads.
+    assert!(
+        until_served(&address, &user("cem"))
+            .await
+            .text()
+            .contains("cem")
+    );
+    assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
+    // Of what was refused meanwhile nothing was done.
+    let listed = ask(&address, Request::get("/users/")).await;
+    let names: Vec<_> = listed
+        .json()
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|user| user["name"].clone())
+        .collect();
+    assert_eq!(names, ["ann", "cem"]);
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_database_that_is_restarted_is_found_again() {
+    comes_back(Stop::Fast).await;
+}
+
+#[tokio::test]
+async fn a_database_that_crashes_is_found_again_with_all_that_was_acknowledged() {
+    comes_back(Stop::Kill).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_late_is_waited_for() {
+    let (scratch, cluster) = (Scratch::new(), cluster().await);
+    cluster.stop(Stop::Fast);
+    let mut running = usher(&scratch, &cluster)
+        .args(["--database-wait", "10m", "--log", "debug"])
+        .spawn();
+    running.line("trying again");
+    cluster.restart();
+    let address = running.address();
+    assert_eq!(ask(&address, user("ann")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_wait_for_the_database_can_be_broken_off() {
+    let (scratch, cluster) = (Scratch::new(), cluster().await);
+    cluster.stop(Stop::Fast);
+    let mut running = usher(&scratch, &cluster)
+        .args(["--database-wait", "10m", "--log", "debug"])
+        .spawn();
+    running.line("trying again");
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+}

@@ -1,0 +1,157 @@
+//! More than the program was told to do at once, and clients that take their time.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{PATIENCE, Usher};
+
+const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+
+/// The program with one core and room for one request, on a port of its own.
+fn narrow(scratch: &Scratch) -> Usher {
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+        .args(["--workers", "1", "--max-requests", "1"])
+}
+
+async fn ask(address: &str, request: Request) -> Response {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    http::exchange(stream, &request, address)
+        .await
+        .expect("an answer")
+}
+
+#[tokio::test]
+async fn who_finds_no_room_in_time_is_told_to_come_back() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    let mut running = narrow(&scratch)
+        .args(["--component", "hostile.wasm", "--no-migrate"])
+        .args(["--request-timeout", "500ms"])
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, Request::get("/table")).await.status, 200);
+    let mut asked = JoinSet::new();
+    for _ in 0..20 {
+        let address = address.clone();
+        asked.spawn(async move { ask(&address, Request::get("/spin")).await });
+    }
+    let (mut busy, mut late) = (0, 0);
+    for answer in asked.join_all().await {
+        assert_eq!(
+            answer.header("content-type").as_deref(),
+            Some("application/json"),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
+        assert!(answer.json()["detail"].is_string(), "{}", answer.text());
+        match answer.status {
+            503 => {
+                assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+                busy += 1;
+            }
+            504 => late += 1,
+            other => panic!("{other} {}", answer.text()),
+        }
+    }
+    // The one that had the room was too late; those that never had it were not even begun.
+    assert!(busy > 0 && late > 0, "{busy} x 503, {late} x 504");
+    assert_eq!(ask(&address, Request::get("/count")).await.text(), "0");
+}
+
+#[tokio::test]
+async fn who_waits_for_room_gets_it_in_time() {
+    let scratch = Scratch::new();
+    let mut running = narrow(&scratch).spawn();
+    let address = running.address();
+    let mut asked = JoinSet::new();
+    for number in 0..100 {
+        let address = address.clone();
+        let body = serde_json::json!({"name": "x", "email": format!("u{number}@example.org")});
+        asked.spawn(async move { ask(&address, Request::post("/users/", &body)).await.status });
+    }
+    assert_eq!(asked.join_all().await, [200; 100]);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_takes_up_no_room_beyond_its_deadline() {
+    let scratch = Scratch::new();
+    let mut running = narrow(&scratch)
+        .args(["--request-timeout", "500ms"])
+        .spawn();
+    let address = running.address();
+    // A page larger than the buffers of both ends of a connection.
+    let name = "x".repeat((1 << 20) - 100);
+    for number in 0..15 {
+        let body = serde_json::json!({"name": name, "email": format!("u{number}@example.org")});
+        let stored = ask(&address, Request::post("/users/", &body)).await;
+        assert_eq!(stored.status, 200);
+    }
+    let mut idle = TcpStream::connect(&address).await.expect("a connection");
+    idle.write_all(&Request::get("/users/").encode(&address))
+        .await
+        .expect("a request");
+    let mut status = [0; 12];
+    idle.read_exact(&mut status).await.expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 200");
+    // The answer has begun and is not read on. Others may have to wait for its deadline, and no longer.
+    let served = async { while ask(&address, Request::get("/users/99")).await.status != 404 {} };
+    tokio::time::timeout(PATIENCE, served)
+        .await
+        .expect("others are served");
+}
+
+#[tokio::test]
+async fn a_body_that_takes_too_long_is_not_waited_for() {
+    let scratch = Scratch::new();
+    let mut running = narrow(&scratch).args(["--body-timeout", "200ms"]).spawn();
+    let address = running.address();
+    let request = Request::new("POST", "/users/")
+        .header("content-type", "application/json")
+        .header("content-length", "10")
+        .body("{");
+    let answer = ask(&address, request).await;
+    assert_eq!(answer.status, 408, "{}", answer.text());
+    assert!(answer.json()["detail"].is_string());
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+}
+
+#[tokio::test]
+async fn a_slow_sender_takes_up_no_room() {
+    let scratch = Scratch::new();
+    let mut running = narrow(&scratch).spawn();
+    let address = running.address();
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        stream
+            .write_all(b"POST /users/ HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
+            .await
+            .expect("a beginning");
+        slow.push(stream);
+    }
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_is_closed() {
+    let scratch = Scratch::new();
+    let mut running = narrow(&scratch).args(["--head-timeout", "200ms"]).spawn();
+    let address = running.address();
+    for beginning in ["", "GET /users/1 HTTP/1.1\r\nhost:"] {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        stream
+            .write_all(beginning.as_bytes())
+            .await
+            .expect("a connection");
+        let closed = http::Reader::new(stream).rest();
+        tokio::time::timeout(PATIENCE, closed)
+            .await
+            .expect("it is closed")
+            .expect("it is closed in order");
+    }
+}

@@ -1,0 +1,207 @@
+//! What `ETag`, `If-Match` and `If-None-Match` promise (RFC 9110, 8.8.3 and 13).
+
+use serde_json::{Value, json};
+use usher_tests::http::{Request, Response};
+
+use crate::service::{Service, fails, is, on_each, sending};
+
+#[track_caller]
+fn tag(response: &Response) -> String {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let tag = response.header("etag").expect("a tag");
+    assert!(
+        tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"'),
+        "not a strong tag: {tag}"
+    );
+    tag
+}
+
+/// Stores user 1, changes it once, and gives the tag it had and the one it has.
+async fn changed(service: &Service) -> (String, String) {
+    let body = json!({"name": "Ann", "email": "ann@example.org"});
+    let old = tag(&service.send("POST", "/users/", &body).await);
+    let new = tag(&service
+        .send("PATCH", "/users/1", &json!({"name": "Anna"}))
+        .await);
+    assert_ne!(old, new);
+    (old, new)
+}
+
+fn anna() -> Value {
+    json!({"id": 1, "name": "Anna", "email": "ann@example.org"})
+}
+
+#[tokio::test]
+async fn a_tag_stands_for_one_state_of_a_user() {
+    on_each(async |service| {
+        let body = json!({"name": "Ann", "email": "ann@example.org"});
+        let created = tag(&service.send("POST", "/users/", &body).await);
+        assert_eq!(tag(&service.get("/users/1").await), created);
+        assert_eq!(tag(&service.get("/users/1").await), created);
+        let mut seen = vec![created];
+        for (method, body) in [
+            ("PUT", json!({"name": "Bob", "email": "ann@example.org"})),
+            ("PATCH", json!({"name": "Ann"})),
+            ("PATCH", json!({"email": "bob@example.org"})),
+            // Back to what it was at first, and yet later than that: who read the first must not overwrite it.
+            ("PUT", body),
+        ] {
+            let written = tag(&service.send(method, "/users/1", &body).await);
+            assert_eq!(tag(&service.get("/users/1").await), written);
+            assert!(!seen.contains(&written), "{written} stands for two states");
+            seen.push(written);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_client_has_already_is_not_sent_again() {
+    on_each(async |service| {
+        let (old, new) = changed(service).await;
+        for known in [
+            new.clone(),
+            format!("W/{new}"),
+            "*".to_owned(),
+            format!("{old}, {new}"),
+            format!("\"x\" ,W/{new}"),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let request = Request::new(method, "/users/1").header("if-none-match", &known);
+                let answer = service.ask(&request).await;
+                assert_eq!((answer.status, answer.body.len()), (304, 0), "{known}");
+                assert_eq!(answer.header("etag"), Some(new.clone()), "{known}");
+                assert_eq!(
+                    (
+                        answer.header("content-type"),
+                        answer.header("content-length")
+                    ),
+                    (None, None),
+                    "{known}"
+                );
+            }
+        }
+        for unknown in [old, "\"x\"".to_owned(), "x".to_owned(), String::new()] {
+            let request = Request::get("/users/1").header("if-none-match", &unknown);
+            is(&service.ask(&request).await, 200, &anna());
+        }
+        let nobody = Request::get("/users/2").header("if-none-match", "*");
+        fails(&service.ask(&nobody).await, 404, "User not found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_under_another_tag_does_nothing() {
+    on_each(async |service| {
+        let (old, new) = changed(service).await;
+        let body = json!({"name": "Bob", "email": "bob@example.org"});
+        let number = new.trim_matches('"');
+        for stale in [
+            old.clone(),
+            // If-Match compares strongly: a weak tag matches nothing.
+            format!("W/{new}"),
+            "\"x\"".to_owned(),
+            "\"\"".to_owned(),
+            "x".to_owned(),
+            String::new(),
+            number.to_owned(),
+            format!("\"0{number}\""),
+            format!("\"+{number}\""),
+            "\"99999999999999999999999\"".to_owned(),
+            format!("{old}, \"x\", W/{new}"),
+        ] {
+            for method in ["PUT", "PATCH", "DELETE"] {
+                let request = sending(method, "/users/1", &body).header("if-match", &stale);
+                let answer = service.ask(&request).await;
+                assert_eq!(answer.status, 412, "{method} under {stale}");
+                fails(&answer, 412, "Precondition Failed");
+            }
+        }
+        let got = service.get("/users/1").await;
+        is(&got, 200, &anna());
+        assert_eq!(tag(&got), new);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_under_the_right_tag_goes_ahead() {
+    on_each(async |service| {
+        let (old, mut current) = changed(service).await;
+        for round in 0..4 {
+            for method in ["PUT", "PATCH"] {
+                let tags = match round {
+                    0 => current.clone(),
+                    1 => "*".to_owned(),
+                    2 => format!("{old}, {current}"),
+                    _ => format!("\"x\" ,{current},W/\"9\""),
+                };
+                let body = json!({"name": format!("{method} {round}"), "email": "ann@example.org"});
+                let request = sending(method, "/users/1", &body).header("if-match", &tags);
+                let written = service.ask(&request).await;
+                let next = tag(&written);
+                assert_ne!(next, current);
+                assert_eq!(written.json()["name"], body["name"]);
+                current = next;
+            }
+        }
+        let stale = Request::new("DELETE", "/users/1").header("if-match", &old);
+        assert_eq!(service.ask(&stale).await.status, 412);
+        let fresh = Request::new("DELETE", "/users/1").header("if-match", &current);
+        assert_eq!(service.ask(&fresh).await.status, 204);
+        assert_eq!(service.ask(&fresh).await.status, 404);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_not_there_is_not_found_under_any_tag() {
+    on_each(async |service| {
+        let body = json!({"name": "Bob", "email": "bob@example.org"});
+        for tags in ["\"1\"", "\"1\", \"2\"", "*", "\"x\""] {
+            for method in ["PUT", "PATCH", "DELETE"] {
+                let request = sending(method, "/users/1", &body).header("if-match", tags);
+                fails(&service.ask(&request).await, 404, "User not found");
+            }
+        }
+        is(&service.get("/users/").await, 200, &json!([]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_is_judged_before_its_precondition() {
+    on_each(async |service| {
+        let (old, new) = changed(service).await;
+        let wrong = sending("PUT", "/users/1", &json!({})).header("if-match", &old);
+        assert_eq!(service.ask(&wrong).await.status, 422);
+        let no_id = sending("DELETE", "/users/x", &json!({})).header("if-match", &old);
+        assert_eq!(service.ask(&no_id).await.status, 422);
+        // Nobody is asked for an address by a write that may not go ahead.
+        service.create("Bob", "bob@example.org").await;
+        let taken = json!({"email": "bob@example.org"});
+        let stale = sending("PATCH", "/users/1", &taken).header("if-match", &old);
+        assert_eq!(service.ask(&stale).await.status, 412);
+        let fresh = sending("PATCH", "/users/1", &taken).header("if-match", &new);
+        assert_eq!(service.ask(&fresh).await.status, 409);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tags_in_two_header_lines_are_one_list() {
+    on_each(async |service| {
+        let (old, new) = changed(service).await;
+        // RFC 9110, 5.3: lines of one name say what they would say joined by a comma.
+        let known = Request::get("/users/1")
+            .header("if-none-match", &old)
+            .header("if-none-match", &new);
+        assert_eq!(service.ask(&known).await.status, 304);
+        let write = sending("PATCH", "/users/1", &json!({"name": "x"}))
+            .header("if-match", &old)
+            .header("if-match", &new);
+        assert_eq!(service.ask(&write).await.status, 200);
+    })
+    .await;
+}

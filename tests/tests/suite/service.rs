@@ -1,0 +1,97 @@
+//! The service over a database of a test's own, asked byte by byte.
+
+use serde_json::{Value, json};
+use usher::testing::TestApp;
+use usher_tests::http::{self, Request, Response};
+
+use crate::databases::{ALL, Fresh, Kind};
+
+/// What the service calls itself in these tests.
+pub(crate) const HOST: &str = "testserver:8000";
+
+/// The embedded component over a database that is empty at first.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) app: TestApp,
+    fresh: Fresh,
+}
+
+impl Service {
+    /// Over a database of this kind.
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let fresh = kind.fresh().await;
+        let app = TestApp::builder()
+            .open_database(fresh.open(|_| ()).await)
+            .start()
+            .await
+            .expect("it starts");
+        Self { app, fresh }
+    }
+
+    /// Removes the database, on PostgreSQL without keeping the thread from the connections that are still closing.
+    pub(crate) async fn end(self) {
+        drop(self.app);
+        if let Some(postgres) = self.fresh.postgres {
+            postgres.remove().await;
+        }
+    }
+
+    /// Asks on a connection of its own.
+    pub(crate) async fn ask(&self, request: &Request) -> Response {
+        http::exchange(self.app.connect(), request, HOST)
+            .await
+            .unwrap_or_else(|error| panic!("{} {}: {error}", request.method, request.path))
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.ask(&Request::get(path)).await
+    }
+
+    /// Any method with a JSON body.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Response {
+        self.ask(&sending(method, path, body)).await
+    }
+
+    /// Stores a user, which must succeed, and gives its id.
+    pub(crate) async fn create(&self, name: &str, email: &str) -> i64 {
+        let body = json!({"name": name, "email": email});
+        let created = self.send("POST", "/users/", &body).await;
+        assert_eq!(created.status, 200, "{}", created.text());
+        created.json()["id"].as_i64().expect("an id")
+    }
+}
+
+/// A request with a JSON body.
+pub(crate) fn sending(method: &str, path: &str, body: &Value) -> Request {
+    Request::new(method, path)
+        .header("content-type", "application/json")
+        .body(body.to_string())
+}
+
+/// Runs a test on each kind of database. Which one it fails on stands last in its output.
+pub(crate) async fn on_each(test: impl AsyncFn(&Service)) {
+    for kind in ALL {
+        eprintln!("on {kind:?}");
+        let service = Service::new(kind).await;
+        test(&service).await;
+        service.end().await;
+    }
+}
+
+/// Expects a status and exactly this JSON, as every answer with a body is.
+#[track_caller]
+pub(crate) fn is(response: &Response, status: u16, body: &Value) {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(
+        response.header("content-type").as_deref(),
+        Some("application/json")
+    );
+    assert_eq!(&response.json(), body);
+}
+
+/// Expects an error that says this.
+#[track_caller]
+pub(crate) fn fails(response: &Response, status: u16, detail: &str) {
+    is(response, status, &json!({"detail": detail}));
+}
