@@ -108,7 +108,7 @@ pub struct Limits {
     pub reuse: u32,
     /// Linear memory of an instance, in bytes.
     pub memory: usize,
-    /// Requests in flight on one core. Further ones wait for their turn until their deadline.
+    /// Requests in flight on one core. Further ones wait for their turn, for half of their deadline at most.
     pub in_flight: usize,
     /// From the request's arrival to the guest's return.
     pub deadline: Duration,
@@ -143,7 +143,7 @@ impl fmt::Debug for Instance {
 /// Why a request got no answer of the guest's own. None of it is the client's fault.
 #[derive(Debug)]
 pub enum CallError {
-    /// No turn came before the deadline.
+    /// No turn came while there was time to use it.
     Busy,
     /// The guest did not answer before the deadline, and was ended.
     Deadline,
@@ -156,7 +156,7 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy => f.write_str("no instance came free before the request's deadline"),
+            Self::Busy => f.write_str("no instance came free in half of the request's deadline"),
             Self::Deadline => {
                 f.write_str("the request's deadline passed and its instance was ended")
             }
@@ -199,13 +199,11 @@ impl Instances {
         self: &Arc<Self>,
         request: Request<Bytes>,
     ) -> Result<Response<GuestBody>, CallError> {
-        let deadline = Instant::now() + self.limits.deadline;
+        let arrival = Instant::now();
+        let deadline = arrival + self.limits.deadline;
         let permit = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => tokio::time::timeout_at(deadline, Arc::clone(&self.turns).acquire_owned())
-                .await
-                .map_err(|_| CallError::Busy)?
-                .map_err(|error| CallError::Host(error.to_string()))?,
+            Err(_) => self.turn(arrival + self.limits.deadline / 2).await?,
         };
         let (sender, receiver) = oneshot::channel();
         let set = Arc::clone(self);
@@ -221,6 +219,20 @@ impl Instances {
         let response = std::future::poll_fn(|cx| call.poll_answer(cx)).await?;
         let run = call.run.take();
         Ok(response.map(|inner| GuestBody { inner, run }))
+    }
+
+    /// Waits for a turn, in the order of arrival. A turn that comes too late is passed on: starting the guest with no time left
+    /// would only take time from requests that still have some.
+    async fn turn(&self, latest: Instant) -> Result<OwnedSemaphorePermit, CallError> {
+        let permit = tokio::time::timeout_at(latest, Arc::clone(&self.turns).acquire_owned())
+            .await
+            .map_err(|_| CallError::Busy)?
+            .map_err(|error| CallError::Host(error.to_string()))?;
+        if Instant::now() < latest {
+            Ok(permit)
+        } else {
+            Err(CallError::Busy)
+        }
     }
 
     /// The guest's whole work on one request, its instance taken and, where that is sound, given back.
@@ -306,13 +318,21 @@ struct Run {
 
 impl Run {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        // Asked before the guest is: where many guests run long, each turn costs the others a tick or two.
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(CallError::Deadline));
+        }
         if let Poll::Ready(result) = self.work.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        let deadline = self.deadline;
+        if self.timer.is_some() {
+            return Poll::Pending;
+        }
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            .insert(Box::pin(tokio::time::sleep_until(self.deadline)));
         timer.as_mut().poll(cx).map(|()| Err(CallError::Deadline))
     }
 }
