@@ -108,7 +108,10 @@ fn about(operation: Operation) -> About {
         Operation::ListUsers => users(
             "list_users_route",
             "List users",
-            Some("A page of users by ascending id. Where there are more, `Link` says where."),
+            Some(
+                "A page of users by ascending id. Where there are more, `Link` says where. Of a parameter that is given more \
+                 than once the last one counts; others are ignored.",
+            ),
         ),
         Operation::Read(Document::OpenApi) => documentation("openapi", "Get this description"),
         Operation::Read(Document::SwaggerUi) => {
