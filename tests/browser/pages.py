@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """The documentation pages in a real browser.
 
-usage: pages.py PROGRAM [--component FILE] [--screenshots FOLDER]
+usage: pages.py PROGRAM [--component FILE] [--screenshots FOLDER]        (`run` beside it fetches what it needs, and calls it)
 
-Serves PROGRAM (target/debug/usher) over an empty database and opens /docs and /redoc in headless Chromium: the pages show the
+Serves PROGRAM over an empty database and opens /docs and /redoc in headless Chromium: the pages show the
 operations, "Try it out" creates a user and is refused the second time, ReDoc's search finds; the console has no error,
 nothing breaks the pages' policy, and no request goes anywhere but to this service.
 
-Needs playwright from PyPI and Debian's chromium (or CHROMIUM=/path/to/it); it downloads nothing.
+Needs playwright from PyPI and Debian's chromium (or CHROMIUM=/path/to/it); no browser is downloaded.
 """
 import argparse
 import os
 import re
+import shutil
 import subprocess
+import sys
+import threading
 from urllib.parse import urlsplit
 
 from playwright.sync_api import expect, sync_playwright
@@ -27,8 +30,11 @@ def serve(program, component):
         command += ["--component", component]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
+        sys.stderr.write(line)
         found = re.search(r"listening on (http://\S+)", line)
         if found:
+            # Nobody reading what it goes on to say would stop it one day.
+            threading.Thread(target=shutil.copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
             return process, found[1]
     raise SystemExit(f"{program} ended with {process.wait()} and without saying where it listens")
 
@@ -36,22 +42,29 @@ def serve(program, component):
 class Watched:
     """A page, and everything it did that it should not have."""
 
-    def __init__(self, browser, base, path):
+    def __init__(self, browser, base, path, refusals=()):
+        """Opens the page. `refusals` are the statuses from 400 up that it is to be answered with, in their order."""
         self.base, self.faults, self.requests = base, [], []
+        self.refusals, self.expected = [], list(refusals)
         self.page = browser.new_page(viewport={"width": 1280, "height": 1400})
         self.page.set_default_timeout(PATIENCE)
         self.page.on("console", self.heard)
         self.page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
         self.page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url}"))
         self.page.on("request", self.asked)
+        self.page.on("response", self.answered)
         answer = self.page.goto(base + path)
         assert answer.status == 200, f"{path}: {answer.status}"
 
     def heard(self, message):
-        # The browser itself reports every answer from 400 up as an error; the one that is asked for is no fault.
-        asked_for = "status of 409" in message.text
-        if message.type in ("error", "warning") and not asked_for:
+        # The browser itself reports every answer from 400 up as an error; whether it was expected is seen to elsewhere.
+        is_refusal = message.text.startswith("Failed to load resource: the server responded with a status of")
+        if message.type in ("error", "warning") and not is_refusal:
             self.faults.append(f"console: {message.text}")
+
+    def answered(self, response):
+        if response.status >= 400:
+            self.refusals.append(response.status)
 
     def asked(self, request):
         url = urlsplit(request.url)
@@ -65,10 +78,11 @@ class Watched:
             self.page.screenshot(path=screenshot, full_page=True)
         self.page.close()
         assert not self.faults, "\n".join(self.faults)
+        assert self.refusals == self.expected, f"refused: {self.refusals}, expected: {self.expected}"
 
 
 def swagger_ui(browser, base, screenshot):
-    watched = Watched(browser, base, "/docs")
+    watched = Watched(browser, base, "/docs", refusals=[409])
     page = watched.page
     # Its style has arrived and is in force.
     expect(page.locator(".opblock-post .opblock-summary-method").first).to_have_css("background-color", "rgb(73, 204, 144)")
@@ -121,7 +135,8 @@ def main():
             browser = playwright.chromium.launch(
                 executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
                 # Chromium's own sandbox cannot be had by root, which is what containers run as.
-                args=["--no-sandbox"] if os.geteuid() == 0 else [],
+                # Containers give it little shared memory.
+                args=["--disable-dev-shm-usage"] + (["--no-sandbox"] if os.geteuid() == 0 else []),
             )
             swagger_ui(browser, base, screenshot("docs.png"))
             redoc(browser, base, screenshot("redoc.png"))
