@@ -8,7 +8,7 @@ use crate::users::{Changes, NewUser};
 
 /// Why a body will not do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Error {
+pub enum Error {
     /// It cannot be read at all: not text, nested too deeply, an integer too long.
     Unreadable,
     /// It can be read, and these are its faults, in the order of the fields.
@@ -26,7 +26,8 @@ impl Error {
 }
 
 /// A body that was received, decoded to text.
-pub(crate) struct Body<'a> {
+#[derive(Debug)]
+pub struct Body<'a> {
     text: Cow<'a, [u8]>,
 }
 
@@ -34,7 +35,10 @@ const FIELDS: [&str; 2] = ["name", "email"];
 
 impl<'a> Body<'a> {
     /// Takes a body's bytes, which are JSON only where the content type says so.
-    pub(crate) fn new(bytes: &'a [u8], content_type: Option<&[u8]>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// If there is nothing, or no text that could be JSON.
+    pub fn new(bytes: &'a [u8], content_type: Option<&[u8]>) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Err(Error::fault(
                 Location::Body,
@@ -53,7 +57,10 @@ impl<'a> Body<'a> {
     }
 
     /// Reads a whole user.
-    pub(crate) fn new_user(&self) -> Result<NewUser<'_>, Error> {
+    ///
+    /// # Errors
+    /// If it is no JSON, or not the JSON of a user with a valid address.
+    pub fn new_user(&self) -> Result<NewUser<'_>, Error> {
         let fields = self.fields()?;
         let missing = |location| self.fault(location, Problem::Missing, None);
         let name = match fields.name {
@@ -73,7 +80,10 @@ impl<'a> Body<'a> {
     }
 
     /// Reads what to change of a user.
-    pub(crate) fn changes(&self) -> Result<Changes<'_>, Error> {
+    ///
+    /// # Errors
+    /// If it is no JSON, changes nothing, or would not leave a user.
+    pub fn changes(&self) -> Result<Changes<'_>, Error> {
         let fields = self.fields()?;
         if fields.name.is_none() && fields.email.is_none() {
             let nothing =

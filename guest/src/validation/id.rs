@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// An integer of any size, as near as the service needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Integer {
+pub enum Integer {
     /// It fits.
     Fits(i64),
     /// It is less than every 64-bit integer.
@@ -28,7 +28,7 @@ impl Integer {
 ///
 /// Two oddities of pydantic-core are kept, since they decide what is refused: after a leading zero underscores may repeat
 /// (`0__1` is 1), and a leading zero may stand before a minus (`0-1` is -1).
-pub(crate) fn parse(text: &str) -> Option<Integer> {
+pub fn parse(text: &str) -> Option<Integer> {
     let text = text.trim().as_bytes();
     if text.len() <= 18 && text.first() != Some(&b'0') && !text.is_empty() {
         // Nearly every id is plain digits that cannot overflow.

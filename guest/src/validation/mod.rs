@@ -1,10 +1,10 @@
 //! From what a client sends to what the service works with. A [`Name`] or [`Email`] that exists is valid, and what cannot
 //! become one is a [`Fault`] that says where and why, in the words of the service this one replaces.
 
-pub(crate) mod body;
+pub mod body;
 mod email;
 mod fault;
-pub(crate) mod id;
+pub mod id;
 mod json;
 mod name;
 pub(crate) mod query;

@@ -1,0 +1,21 @@
+//! Ids: nothing panics; every integer that Rust reads is the same here, and is the same however it is padded.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use usher_guest::validation::id::{Integer, parse};
+
+fuzz_target!(|text: &str| {
+    let id = parse(text);
+    if let Ok(value) = text.parse::<i64>() {
+        assert_eq!(id, Some(Integer::Fits(value)));
+    }
+    let Some(id) = id else {
+        return;
+    };
+    assert_eq!(parse(&format!("\u{2003}{text}\n")), Some(id));
+    if let Integer::Fits(value) = id {
+        assert_eq!(parse(&value.to_string()), Some(id));
+        assert_eq!(parse(&format!("{value}.0")), Some(id));
+    }
+});

@@ -1,0 +1,206 @@
+//! Whole requests, over a database with one user: nothing panics, nothing is a 5xx, an error is JSON, every header can be
+//! sent, and HEAD is answered as GET is.
+
+#![no_main]
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+use usher_guest::database::{
+    Database, Dialect, Error, Param, Refusal, Rows, Statements, Transaction, Value,
+};
+use usher_guest::http::{BodyError, JSON, Method, Request};
+use usher_guest::{ROUTES, handle, sql};
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Asked<'a> {
+    method: Name,
+    /// A place in the route table, to begin with; beyond it the rest is the whole target.
+    route: u8,
+    target: &'a str,
+    content_type: Option<&'a [u8]>,
+    if_match: Option<&'a [u8]>,
+    if_none_match: Option<&'a [u8]>,
+    accept_encoding: Option<&'a [u8]>,
+    authority: Option<&'a str>,
+    body: &'a [u8],
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Name {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Other,
+}
+
+impl Asked<'_> {
+    fn with_target(&self) -> WithTarget<'_> {
+        let route = ROUTES.get(usize::from(self.route)).map_or("", |route| {
+            route.1.strip_suffix("{user_id}").unwrap_or(route.1)
+        });
+        WithTarget {
+            asked: *self,
+            target: format!("{route}{}", self.target),
+        }
+    }
+}
+
+struct WithTarget<'a> {
+    asked: Asked<'a>,
+    target: String,
+}
+
+impl Request for WithTarget<'_> {
+    fn method(&self) -> Method {
+        match self.asked.method {
+            Name::Get => Method::Get,
+            Name::Head => Method::Head,
+            Name::Post => Method::Post,
+            Name::Put => Method::Put,
+            Name::Patch => Method::Patch,
+            Name::Delete => Method::Delete,
+            Name::Other => Method::Other,
+        }
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        let value = match name {
+            // Mostly what it has to be.
+            "content-type" => self.asked.content_type.or(Some(JSON.as_bytes())),
+            "if-match" => self.asked.if_match,
+            "if-none-match" => self.asked.if_none_match,
+            "accept-encoding" => self.asked.accept_encoding,
+            _ => None,
+        };
+        value.map(<[u8]>::to_vec)
+    }
+
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    fn authority(&self) -> Option<String> {
+        self.asked.authority.map(str::to_owned)
+    }
+
+    fn body(&self) -> Result<Vec<u8>, BodyError> {
+        Ok(self.asked.body.to_vec())
+    }
+}
+
+/// A database with Ann in it, who has the id 1 and the version 1.
+struct Ann;
+
+const EMAIL: &str = "ann@example.com";
+
+impl Statements for Ann {
+    fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
+        for param in params {
+            if let Param::Text(text) = param {
+                assert!(!text.contains('\0'), "no database stores {text:?}");
+            }
+        }
+        let ann = || {
+            vec![
+                Value::Integer(1),
+                Value::Text("Ann".into()),
+                Value::Text(EMAIL.into()),
+                Value::Integer(1),
+            ]
+        };
+        Ok(match (statement, params) {
+            (sql::CREATE, [Param::Text(_), Param::Text(email)]) => {
+                if *email == EMAIL {
+                    return Err(Error::Refused(Refusal {
+                        unique_violation: true,
+                        code: "23505".into(),
+                        message: "duplicate key".into(),
+                        constraint: Some(sql::EMAIL_KEY.into()),
+                    }));
+                }
+                vec![ann()]
+            }
+            (sql::GET, [Param::Integer(1)]) => vec![ann()],
+            (sql::UPDATE, [Param::Integer(1), .., Param::Null | Param::Integer(1)]) => {
+                vec![ann()]
+            }
+            (sql::DELETE, [Param::Integer(1), Param::Null | Param::Integer(1)]) => {
+                vec![vec![Value::Integer(1)]]
+            }
+            (sql::VERSION, [Param::Integer(1)]) => vec![vec![Value::Integer(1)]],
+            (sql::LIST | sql::LIST_BY_EMAIL, [Param::Integer(after), ..]) if *after < 1 => {
+                vec![ann()]
+            }
+            (
+                sql::GET
+                | sql::UPDATE
+                | sql::DELETE
+                | sql::VERSION
+                | sql::LIST
+                | sql::LIST_BY_EMAIL,
+                _,
+            ) => Vec::new(),
+            _ => panic!("{statement} with {params:?} is none of the service's"),
+        })
+    }
+
+    fn execute(&self, statement: &str, _: &[Param<'_>]) -> Result<u64, Error> {
+        panic!("the service does not execute {statement}")
+    }
+}
+
+impl Database for Ann {
+    type Transaction = Self;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    fn begin(&self) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+impl Transaction for Ann {
+    fn commit(self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fuzz_target!(|asked: Asked<'_>| {
+    let answer = handle(&asked.with_target(), &Ann);
+    assert!(answer.status < 500, "{}", answer.status);
+    if answer.status >= 400 {
+        assert_eq!(answer.content_type, Some(JSON));
+    }
+    if answer.content_type == Some(JSON) && !has(&answer.headers, "content-encoding") {
+        let json: Result<IgnoredAny, _> = serde_json::from_slice(&answer.body);
+        json.expect("what is said to be JSON is JSON");
+    }
+    for (name, value) in &answer.headers {
+        let sendable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        assert!(sendable, "{name}: {value:?}");
+    }
+    assert_eq!(answer.status == 405, has(&answer.headers, "allow"));
+    assert_eq!(answer.status == 307, has(&answer.headers, "location"));
+    if let Name::Get = asked.method {
+        let head = Asked {
+            method: Name::Head,
+            ..asked
+        };
+        let head = handle(&head.with_target(), &Ann);
+        assert_eq!((head.status, head.headers), (answer.status, answer.headers));
+    }
+});
+
+fn has(headers: &[(&str, std::borrow::Cow<'_, str>)], name: &str) -> bool {
+    headers.iter().any(|(header, _)| *header == name)
+}
