@@ -10,6 +10,8 @@ mod domain;
 mod label;
 mod literal;
 mod plain;
+#[cfg(test)]
+mod properties;
 mod scripts;
 mod unicode;
 
