@@ -20,6 +20,7 @@ mod bindings {
 
 mod database;
 mod http;
+mod memory;
 mod typed;
 
 struct Component;

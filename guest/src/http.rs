@@ -62,7 +62,8 @@ pub trait Request {
     fn method(&self) -> Method;
     /// The request target in origin form: the path, still percent-encoded, and the query.
     fn target(&self) -> &str;
-    /// The first value of this header, whose name is given in lower case.
+    /// The value of this header, whose name is given in lower case. Where it came in several lines, they are joined by a
+    /// comma, which says the same (RFC 9110, 5.3).
     fn header(&self, name: &str) -> Option<Vec<u8>>;
     /// `http` or `https`.
     fn scheme(&self) -> &'static str;

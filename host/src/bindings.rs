@@ -23,13 +23,39 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     require_store_data_send: true,
     with: {
-        "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+        "wasi:http/types": crate::bindings::http::wasi::http::types,
         "wasi:io": wasmtime_wasi::p2::bindings::io,
         "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
         "usher:database/database.transaction": crate::database::Transaction,
         "usher:database/streaming.cursor": crate::database::Cursor,
     },
 });
+
+/// Requests and responses. None of these calls waits: bodies are written to streams, which do.
+pub mod http {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package usher:host; world http { import wasi:http/types@0.2.12; }",
+        world: "usher:host/http",
+        imports: { default: trappable },
+        require_store_data_send: true,
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:http/types.fields": crate::exchange::fields::Fields,
+            "wasi:http/types.incoming-request": crate::exchange::request::IncomingRequest,
+            "wasi:http/types.incoming-body": crate::exchange::request::IncomingBody,
+            "wasi:http/types.future-trailers": crate::exchange::request::FutureTrailers,
+            "wasi:http/types.outgoing-response": crate::exchange::response::OutgoingResponse,
+            "wasi:http/types.response-outparam": crate::exchange::response::ResponseOutparam,
+            "wasi:http/types.outgoing-body": crate::exchange::body::OutgoingBody,
+            "wasi:http/types.outgoing-request": crate::exchange::outgoing::OutgoingRequest,
+            "wasi:http/types.request-options": crate::exchange::outgoing::RequestOptions,
+            "wasi:http/types.incoming-response": crate::exchange::outgoing::IncomingResponse,
+            "wasi:http/types.future-incoming-response": crate::exchange::outgoing::FutureIncomingResponse,
+        },
+    });
+}
 
 /// The component's own schema.
 pub mod migrating {

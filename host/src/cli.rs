@@ -65,8 +65,9 @@ struct Options {
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
     /// postgres://…, sqlite:PATH or memory:; SQLAlchemy's spellings are understood [default: sqlite:usher.db].
+    // Taken as text: the parser would repeat a URL it cannot read, password and all.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    database: Option<Url>,
+    database: Option<String>,
     /// How long to wait at start for a database that does not answer.
     #[arg(long, env = "USHER_DATABASE_WAIT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     database_wait: Duration,
@@ -133,8 +134,10 @@ struct Options {
 
 impl Options {
     fn config(self) -> Result<Config, String> {
-        let url = match self.database {
-            Some(url) => url,
+        let url: Url = match self.database {
+            Some(url) => url
+                .parse()
+                .map_err(|error| format!("cannot use the database URL: {error}"))?,
             None => {
                 tracing::info!(
                     "no database given: users are kept in {DEFAULT_DATABASE} (choose with --database or DATABASE_URL)"

@@ -15,20 +15,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Full};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::Serving;
 use crate::database::{Pool, Session, View};
-use crate::hooks::Hooks;
+use crate::exchange;
+use crate::exchange::body::Pipe;
+use crate::exchange::request::IncomingRequest;
+use crate::exchange::response::{Answer, ResponseOutparam, Slot};
 use crate::runtime::{Runtime, one_line};
 use crate::telemetry::Counters;
 
@@ -36,8 +36,6 @@ use crate::telemetry::Counters;
 pub struct State {
     pub(crate) table: ResourceTable,
     pub(crate) limits: StoreLimits,
-    http: WasiHttpCtx,
-    hooks: Hooks,
     clocks: WasiClocksCtx,
     /// Seeded on first use: most components never ask.
     random: Option<WasiRandomCtx>,
@@ -59,11 +57,15 @@ impl State {
                 .memory_size(memory)
                 .trap_on_grow_failure(true)
                 .build(),
-            http: WasiHttpCtx::new(),
-            hooks: Hooks,
             clocks: WasiClocksCtx::default(),
             random: None,
             session,
+        }
+    }
+
+    pub(crate) fn exchange(&mut self) -> exchange::View<'_> {
+        exchange::View {
+            table: &mut self.table,
         }
     }
 
@@ -88,16 +90,6 @@ impl State {
     /// What limits the database calls of this instance.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
-    }
-}
-
-impl WasiHttpView for State {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            hooks: &mut self.hooks,
-            table: &mut self.table,
-            ctx: &mut self.http,
-        }
     }
 }
 
@@ -171,8 +163,6 @@ impl std::error::Error for CallError {}
 /// Clock ticks a guest may run before it lets its core serve others.
 const TICKS: u64 = 2;
 
-type Answer = Result<Response<HyperOutgoingBody>, ErrorCode>;
-
 impl Instances {
     /// An empty set; instances are made when requests need them.
     pub fn new(
@@ -205,20 +195,31 @@ impl Instances {
             Ok(permit) => permit,
             Err(_) => self.turn(arrival + self.limits.deadline / 2).await?,
         };
-        let (sender, receiver) = oneshot::channel();
-        let set = Arc::clone(self);
-        let work = Box::pin(async move { set.serve(request, sender, deadline, permit).await });
-        let mut call = Call {
-            run: Some(Run {
-                work,
-                timer: None,
-                deadline,
-            }),
-            receiver,
+        let slot = Slot::default();
+        let (set, answer) = (Arc::clone(self), slot.clone());
+        let work = Box::pin(async move { set.serve(request, answer, deadline, permit).await });
+        let mut run = Run {
+            work,
+            timer: None,
+            deadline,
         };
-        let response = std::future::poll_fn(|cx| call.poll_answer(cx)).await?;
-        let run = call.run.take();
-        Ok(response.map(|inner| GuestBody { inner, run }))
+        let (answer, returned) = std::future::poll_fn(|cx| run.poll_answer(&slot, cx)).await?;
+        let (status, headers, pipe) = answer
+            .map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
+        let body = match pipe {
+            None => GuestBody::Whole(None),
+            Some(pipe) => match pipe.whole().filter(|_| returned) {
+                Some(whole) => GuestBody::Whole(Some(whole)),
+                None => GuestBody::Streaming {
+                    pipe,
+                    guest: (!returned).then(|| Guest(tokio::spawn(run))),
+                },
+            },
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
     }
 
     /// Waits for a turn, in the order of arrival. A turn that comes too late is passed on: starting the guest with no time left
@@ -239,7 +240,7 @@ impl Instances {
     async fn serve(
         self: Arc<Self>,
         request: Request<Bytes>,
-        sender: oneshot::Sender<Answer>,
+        slot: Slot,
         deadline: Instant,
         _permit: OwnedSemaphorePermit,
     ) -> Result<(), CallError> {
@@ -248,19 +249,13 @@ impl Instances {
         store.set_epoch_deadline(TICKS);
         store.data_mut().session.set_deadline(deadline.into_std());
         let fault = |error: wasmtime::Error| CallError::Guest(one_line(&error));
-        let body = request.map(|body| {
-            Full::new(body).map_err(|never| -> wasmtime_wasi_http::Error { match never {} })
-        });
-        let request = store
-            .data_mut()
-            .http()
-            .new_incoming_request(Scheme::Http, body)
-            .map_err(fault)?;
-        let out = store
-            .data_mut()
-            .http()
-            .new_response_outparam(sender)
-            .map_err(fault)?;
+        let table = &mut store.data_mut().table;
+        let request = table
+            .push(IncomingRequest::new(request))
+            .map_err(|error| fault(error.into()))?;
+        let out = table
+            .push(ResponseOutparam(slot))
+            .map_err(|error| fault(error.into()))?;
         instance
             .serving
             .wasi_http_incoming_handler()
@@ -317,74 +312,71 @@ struct Run {
 }
 
 impl Run {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+    /// The answer as soon as there is one, and whether the guest has returned by then.
+    fn poll_answer(
+        &mut self,
+        slot: &Slot,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Answer, bool), CallError>> {
+        let returned = Pin::new(&mut *self).poll(cx)?.is_ready();
+        match slot.take() {
+            Some(answer) => Poll::Ready(Ok((answer, returned))),
+            None if returned => Poll::Ready(Err(CallError::Guest(
+                "it returned without an answer".into(),
+            ))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Future for Run {
+    type Output = Result<(), CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
         // Asked before the guest is: where many guests run long, each turn costs the others a tick or two.
-        if let Some(timer) = &mut self.timer
+        if let Some(timer) = &mut this.timer
             && timer.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(Err(CallError::Deadline));
         }
-        if let Poll::Ready(result) = self.work.as_mut().poll(cx) {
+        if let Poll::Ready(result) = this.work.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        if self.timer.is_some() {
+        if this.timer.is_some() {
             return Poll::Pending;
         }
-        let timer = self
+        let timer = this
             .timer
-            .insert(Box::pin(tokio::time::sleep_until(self.deadline)));
+            .insert(Box::pin(tokio::time::sleep_until(this.deadline)));
         timer.as_mut().poll(cx).map(|()| Err(CallError::Deadline))
     }
 }
 
-/// A request whose answer has not begun.
-struct Call {
-    run: Option<Run>,
-    receiver: oneshot::Receiver<Answer>,
-}
+/// A guest that is still at work after its answer has begun, on a task of its own: a client that does not read must not keep it
+/// from being ended at its deadline.
+#[derive(Debug)]
+pub struct Guest(JoinHandle<Result<(), CallError>>);
 
-impl Call {
-    fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<HyperOutgoingBody>, CallError>> {
-        let finished = match &mut self.run {
-            Some(run) => match run.poll(cx) {
-                Poll::Ready(result) => {
-                    self.run = None;
-                    Some(result)
-                }
-                Poll::Pending => None,
-            },
-            None => Some(Ok(())),
-        };
-        match (self.receiver.try_recv(), finished) {
-            (Ok(Ok(response)), None | Some(Ok(()))) => Poll::Ready(Ok(response)),
-            (Ok(Err(code)), _) => Poll::Ready(Err(CallError::Guest(format!(
-                "it answered with the error {code:?}"
-            )))),
-            (_, Some(Err(error))) => Poll::Ready(Err(error)),
-            (Err(_), Some(Ok(()))) => Poll::Ready(Err(CallError::Guest(
-                "it returned without an answer".into(),
-            ))),
-            // Setting the answer happens inside `run`, whose waker is registered: there is nothing else to wait for.
-            (Err(_), None) => Poll::Pending,
-        }
+impl Drop for Guest {
+    /// A client that leaves takes the guest with it. One that has returned is beyond that.
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
-/// A response body of the guest's, which keeps the guest going while it is read.
-pub struct GuestBody {
-    inner: HyperOutgoingBody,
-    run: Option<Run>,
-}
-
-impl fmt::Debug for GuestBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuestBody")
-            .field("running", &self.run.is_some())
-            .finish_non_exhaustive()
-    }
+/// A response body of the guest's.
+#[derive(Debug)]
+pub enum GuestBody {
+    /// Written when the guest returned, as nearly all are.
+    Whole(Option<Bytes>),
+    /// Written while it is read.
+    Streaming {
+        /// Where it comes from.
+        pipe: Pipe,
+        /// Who writes it, unless the guest had returned before anything was read.
+        guest: Option<Guest>,
+    },
 }
 
 impl Body for GuestBody {
@@ -395,28 +387,47 @@ impl Body for GuestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        if let Some(run) = &mut this.run
-            && let Poll::Ready(result) = run.poll(cx)
-        {
-            this.run = None;
-            if let Err(error) = result {
-                tracing::error!("a response was cut short: {error}");
-                return Poll::Ready(Some(Err(error.into())));
+        let (pipe, guest) = match &mut *self {
+            Self::Whole(bytes) => {
+                let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
+                return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
             }
-        }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
-            // The guest closes its body before it returns; what it still does after that must not be cut off.
-            Poll::Ready(None) if this.run.is_some() => Poll::Pending,
-            frame => frame.map_err(Into::into),
+            Self::Streaming { pipe, guest } => (pipe, guest),
+        };
+        match std::task::ready!(pipe.poll_frame(cx)) {
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            // The guest closes its body before it returns. What it still does after that must not be cut off, and where it
+            // fails after all, nobody may take the response for a whole one.
+            end => {
+                if let Some(running) = guest {
+                    let outcome = std::task::ready!(Pin::new(&mut running.0).poll(cx));
+                    *guest = None;
+                    let failed = match outcome {
+                        Ok(Ok(())) => None,
+                        Ok(Err(error)) => Some(error.into()),
+                        Err(error) => Some(error.into()),
+                    };
+                    if let Some(error) = failed {
+                        let error: Self::Error = error;
+                        tracing::error!("a response was cut short: {error}");
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Poll::Ready(end.map(|incomplete| incomplete.map_err(Into::into)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.run.is_none() && self.inner.is_end_stream()
+        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Streaming { .. } => SizeHint::default(),
+        }
     }
 }

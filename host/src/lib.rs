@@ -12,6 +12,7 @@
 //! | `worker`, [`connection`], `wire` | one core; one client connection and the answers that are the host's own |
 //! | [`runtime`], `engine` | the sandbox: engine, component, what a guest may import |
 //! | [`instances`] | a request meets an instance: reuse, deadline, what happens when either fails |
+//! | [`exchange`] | `wasi:http`: the request and the response as the guest sees them |
 //! | [`database`] | the capability: one choke point before PostgreSQL, SQLite and scripted answers |
 //! | [`migrate`] | the component brings its own schema up to date |
 //! | [`telemetry`], `admin` | logs, counters, readiness |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod database;
+pub mod exchange;
 pub mod instances;
 pub mod migrate;
 pub mod runtime;
@@ -31,7 +33,6 @@ pub mod testing;
 
 mod admin;
 mod engine;
-mod hooks;
 mod shutdown;
 mod wire;
 mod worker;

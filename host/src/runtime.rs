@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store};
 use crate::bindings::ServingPre;
 use crate::database::{self, Session};
 use crate::engine;
+use crate::exchange;
 use crate::instances::State;
 
 /// How often running instances are interrupted to let others run. An endless loop is noticed, and other requests on its core
@@ -212,9 +213,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     use wasmtime_wasi::clocks::WasiClocks;
     use wasmtime_wasi::p2::bindings::{clocks, io, random};
     use wasmtime_wasi::random::WasiRandom;
-    use wasmtime_wasi_http::WasiHttp;
-    use wasmtime_wasi_http::WasiHttpView as _;
-    use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
 
     let mut linker = Linker::new(engine);
     io::error::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
@@ -225,11 +223,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     random::insecure_seed::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
-    http::types::add_to_linker::<State, WasiHttp>(
-        &mut linker,
-        &(&LinkOptions::default()).into(),
-        State::http,
-    )?;
+    exchange::add_to_linker(&mut linker, State::exchange)?;
     database::add_to_linker(&mut linker, State::database)?;
     Ok(linker)
 }

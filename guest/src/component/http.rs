@@ -62,7 +62,13 @@ impl Request for Incoming {
 
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let headers = self.headers.get_or_init(|| self.request.headers());
-        headers.get(name).into_iter().next()
+        let mut lines = headers.get(name).into_iter();
+        let mut whole = lines.next()?;
+        for line in lines {
+            whole.extend_from_slice(b", ");
+            whole.extend_from_slice(&line);
+        }
+        Some(whole)
     }
 
     fn scheme(&self) -> &'static str {

@@ -118,7 +118,7 @@ async fn comes_back(how: Stop) {
     );
     assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
     // Of what was refused meanwhile nothing was done.
-    let listed = ask(&address, Request::get("/users/")).await;
+    let listed = until_served(&address, &Request::get("/users/")).await;
     let names: Vec<_> = listed
         .json()
         .as_array()
