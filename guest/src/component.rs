@@ -22,5 +22,6 @@ mod database;
 mod http;
 mod memory;
 mod typed;
+mod whole;
 
 struct Component;

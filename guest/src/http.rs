@@ -73,7 +73,7 @@ pub trait Request {
     ///
     /// # Errors
     /// If it is too large or incomplete.
-    fn body(&self) -> Result<Vec<u8>, BodyError>;
+    fn body(&self) -> Result<Cow<'_, [u8]>, BodyError>;
 }
 
 /// A response, without the length, which whoever sends it adds.

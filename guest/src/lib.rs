@@ -63,6 +63,15 @@ pub static ROUTES: [Route; 15] = [
     ),
 ];
 
+/// The request headers that any of it looks at, in lower case.
+pub const FIELDS: [&str; 5] = [
+    "accept",
+    "accept-encoding",
+    "content-type",
+    "if-match",
+    "if-none-match",
+];
+
 pub mod database;
 pub mod documents;
 pub mod error;

@@ -39,8 +39,8 @@ impl Request for Asked<'_> {
         Some("users.example".into())
     }
 
-    fn body(&self) -> Result<Vec<u8>, BodyError> {
-        Ok(Vec::new())
+    fn body(&self) -> Result<std::borrow::Cow<'_, [u8]>, BodyError> {
+        Ok(Vec::new().into())
     }
 }
 

@@ -57,6 +57,18 @@ pub mod http {
     });
 }
 
+/// HTTP in one call, of components that offer it.
+pub mod whole {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package usher:host; world whole { export usher:service/whole-handler@0.1.0; }",
+        world: "usher:host/whole",
+        exports: { default: async },
+        require_store_data_send: true,
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
 /// The component's own schema.
 pub mod migrating {
     wasmtime::component::bindgen!({

@@ -92,6 +92,7 @@ impl Config {
             memory: self.instance_memory,
             in_flight: self.max_requests.get().div_ceil(self.workers.get()),
             deadline: self.request_timeout,
+            whole: true,
         }
     }
 

@@ -8,12 +8,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -24,11 +24,13 @@ use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
 
 use crate::bindings::Serving;
+use crate::bindings::whole::Whole;
 use crate::database::{Pool, Session, View};
 use crate::exchange;
 use crate::exchange::body::Pipe;
 use crate::exchange::request::IncomingRequest;
-use crate::exchange::response::{Answer, ResponseOutparam, Slot};
+use crate::exchange::response::{Answer, ResponseOutparam, Slot, Source};
+use crate::exchange::whole;
 use crate::runtime::{Runtime, one_line};
 use crate::telemetry::Counters;
 
@@ -104,6 +106,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// From the request's arrival to the guest's return.
     pub deadline: Duration,
+    /// Whether a component that takes requests whole gets them so, or through `wasi:http/incoming-handler` as in other hosts.
+    pub whole: bool,
 }
 
 /// The instances of one core.
@@ -114,13 +118,18 @@ pub struct Instances {
     limits: Limits,
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<Instance>>,
+    /// The header fields the component looks at, where it takes requests whole.
+    wanted: OnceLock<Vec<HeaderName>>,
     counters: Arc<Counters>,
 }
 
 /// One sound instance between two requests.
 struct Instance {
     store: Store<State>,
-    serving: Serving,
+    instance: wasmtime::component::Instance,
+    whole: Option<Whole>,
+    /// Loaded when it is first needed.
+    serving: Option<Serving>,
     served: u32,
 }
 
@@ -177,6 +186,7 @@ impl Instances {
             limits,
             turns: Arc::new(Semaphore::new(limits.in_flight)),
             idle: Mutex::new(Vec::new()),
+            wanted: OnceLock::new(),
             counters,
         })
     }
@@ -204,11 +214,17 @@ impl Instances {
             deadline,
         };
         let (answer, returned) = std::future::poll_fn(|cx| run.poll_answer(&slot, cx)).await?;
-        let (status, headers, pipe) = answer
+        let answer = answer
             .map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
-        let body = match pipe {
-            None => GuestBody::Whole(None),
-            Some(pipe) => match pipe.whole().filter(|_| returned) {
+        let body = match answer.source {
+            // What the guest still does after an answer without a body is nobody's concern, and is not cut off.
+            Source::Whole(bytes) => {
+                if !returned {
+                    tokio::spawn(run);
+                }
+                GuestBody::Whole(Some(bytes))
+            }
+            Source::Pipe(pipe) => match returned.then(|| pipe.whole()).flatten() {
                 Some(whole) => GuestBody::Whole(Some(whole)),
                 None => GuestBody::Streaming {
                     pipe,
@@ -217,8 +233,8 @@ impl Instances {
             },
         };
         let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
         Ok(response)
     }
 
@@ -249,6 +265,23 @@ impl Instances {
         store.set_epoch_deadline(TICKS);
         store.data_mut().session.set_deadline(deadline.into_std());
         let fault = |error: wasmtime::Error| CallError::Guest(one_line(&error));
+        if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
+            let response = whole::handle(handler, store, &request, wanted).await;
+            if let Some(response) = response.map_err(fault)? {
+                instance.served += 1;
+                self.give_back(instance);
+                slot.put(Ok(response));
+                return Ok(());
+            }
+        }
+        let serving = match instance.serving.take() {
+            Some(serving) => serving,
+            None => self
+                .runtime
+                .serving
+                .load(&mut *store, &instance.instance)
+                .map_err(fault)?,
+        };
         let table = &mut store.data_mut().table;
         let request = table
             .push(IncomingRequest::new(request))
@@ -256,12 +289,12 @@ impl Instances {
         let out = table
             .push(ResponseOutparam(slot))
             .map_err(|error| fault(error.into()))?;
-        instance
-            .serving
+        serving
             .wasi_http_incoming_handler()
             .call_handle(&mut *store, request, out)
             .await
             .map_err(fault)?;
+        instance.serving = Some(serving);
         instance.served += 1;
         self.give_back(instance);
         Ok(())
@@ -273,16 +306,32 @@ impl Instances {
             return Ok(instance);
         }
         let mut store = self.runtime.store(self.pool.session(), self.limits.memory);
-        let serving = self
+        let failed = |error: wasmtime::Error| CallError::Host(one_line(&error));
+        let instance = self
             .runtime
             .pre
             .instantiate_async(&mut store)
             .await
-            .map_err(|error| CallError::Host(one_line(&error)))?;
+            .map_err(failed)?;
+        let whole = match &self.runtime.whole {
+            Some(indices) if self.limits.whole => {
+                Some(indices.load(&mut store, &instance).map_err(failed)?)
+            }
+            _ => None,
+        };
+        if let Some(whole) = &whole
+            && self.wanted.get().is_none()
+        {
+            let wanted = whole::wanted(whole, &mut store).await.map_err(failed)?;
+            // Instances that are made at the same time come to the same result.
+            self.wanted.get_or_init(|| wanted);
+        }
         self.counters.instantiated();
         Ok(Instance {
             store,
-            serving,
+            instance,
+            whole,
+            serving: None,
             served: 0,
         })
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use crate::bindings::ServingPre;
+use crate::bindings::ServingIndices;
+use crate::bindings::whole::WholeIndices;
 use crate::database::{self, Session};
 use crate::engine;
 use crate::exchange;
@@ -102,7 +103,10 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
 
 /// A component, linked with everything the host supplies and ready to instantiate; shared by all cores.
 pub struct Runtime {
-    pub(crate) pre: ServingPre<State>,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) serving: ServingIndices,
+    /// Where the component offers HTTP in one call.
+    pub(crate) whole: Option<WholeIndices>,
 }
 
 impl fmt::Debug for Runtime {
@@ -131,13 +135,23 @@ impl Runtime {
             .map_err(LoadError::Engine)?
             .instantiate_pre(&component)
             .map_err(fits)?;
-        let pre = ServingPre::new(pre).map_err(fits)?;
-        Ok(Self { pre })
+        let offers_whole = component
+            .get_export_index(None, "usher:service/whole-handler@0.1.0")
+            .is_some();
+        let whole = offers_whole
+            .then(|| WholeIndices::new(&pre).map_err(fits))
+            .transpose()?;
+        let serving = ServingIndices::new(&pre).map_err(fits)?;
+        Ok(Self {
+            pre,
+            serving,
+            whole,
+        })
     }
 
     /// The component with its imports resolved, for exports beyond the HTTP handler.
     pub fn instance_pre(&self) -> &InstancePre<State> {
-        self.pre.instance_pre()
+        &self.pre
     }
 
     /// A store for one instance with up to `memory` bytes, its database calls going through `session`.

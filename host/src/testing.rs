@@ -33,7 +33,7 @@ use crate::bindings::typed::{Typed, TypedPre};
 use crate::config::Config;
 use crate::connection::{self, Service};
 use crate::database::{self, Database, OpenError, Pool};
-use crate::instances::{Instances, State};
+use crate::instances::{self, Instances, State};
 use crate::migrate::{self, MigrateError};
 use crate::runtime::{Capacity, LoadError, Runtime, Source, start_engine};
 use crate::telemetry::Counters;
@@ -85,6 +85,7 @@ struct Adjust {
     request_timeout: Option<Duration>,
     memory_limit: Option<usize>,
     instance_reuse: Option<NonZeroU32>,
+    as_elsewhere: bool,
 }
 
 impl Builder {
@@ -137,6 +138,13 @@ impl Builder {
         self
     }
 
+    /// Requests go through `wasi:http/incoming-handler`, as in other hosts, also where the component takes them whole.
+    #[must_use]
+    pub fn as_elsewhere(mut self) -> Self {
+        self.adjust.as_elsewhere = true;
+        self
+    }
+
     /// Opens the database, loads the component and applies its migrations.
     ///
     /// # Errors
@@ -146,10 +154,10 @@ impl Builder {
         let database = match self.database {
             Some(database) => database,
             None => {
-                let url = self.url.parse().map_err(TestError::Url)?;
-                Database::open(database::Config::new(url))
-                    .await
-                    .map_err(TestError::Database)?
+                let mut config = database::Config::new(self.url.parse().map_err(TestError::Url)?);
+                // Where many tests run at once, nothing is to be learned from a server that takes its time.
+                config.connect_timeout = Duration::from_secs(60);
+                Database::open(config).await.map_err(TestError::Database)?
             }
         };
         let mut config = Config::new(database.config().clone());
@@ -167,10 +175,14 @@ impl Builder {
                 .map_err(TestError::Migrate)?;
         }
         let counters = Arc::new(Counters::default());
+        let limits = instances::Limits {
+            whole: !self.adjust.as_elsewhere,
+            ..config.instances()
+        };
         let instances = Instances::new(
             Arc::clone(&runtime),
             pool.clone(),
-            config.instances(),
+            limits,
             Arc::clone(&counters),
         );
         let service = Arc::new(Service {

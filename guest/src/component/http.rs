@@ -1,5 +1,6 @@
 //! Requests come in and answers go out.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::Component;
@@ -82,7 +83,7 @@ impl Request for Incoming {
         self.request.authority()
     }
 
-    fn body(&self) -> Result<Vec<u8>, BodyError> {
+    fn body(&self) -> Result<Cow<'_, [u8]>, BodyError> {
         let body = self.request.consume().map_err(|()| BodyError::Broken)?;
         let stream = body.stream().map_err(|()| BodyError::Broken)?;
         let mut whole = Vec::new();
@@ -92,7 +93,7 @@ impl Request for Incoming {
             match stream.blocking_read(room as u64) {
                 Ok(part) if whole.is_empty() => whole = part,
                 Ok(part) => whole.extend_from_slice(&part),
-                Err(StreamError::Closed) => return Ok(whole),
+                Err(StreamError::Closed) => return Ok(Cow::Owned(whole)),
                 Err(StreamError::LastOperationFailed(_)) => return Err(BodyError::Broken),
             }
             if whole.len() > BODY_LIMIT {

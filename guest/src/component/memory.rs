@@ -53,7 +53,7 @@ impl Region {
 // block when that one is freed, or to 0 when none is in use. Their alignment is that of the region, whose beginning has
 // the strictest one it gives out. All other blocks are the standard allocator's, which `offset` tells apart by address.
 unsafe impl GlobalAlloc for Region {
-    #[inline]
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.next.get().next_multiple_of(layout.align());
         // Neither can overflow: a layout is smaller than half of the address space.
@@ -68,7 +68,7 @@ unsafe impl GlobalAlloc for Region {
         unsafe { self.start().add(start) }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(offset) = self.offset(block) else {
             // SAFETY: the caller's own promise, and the block is not of the region.
@@ -83,7 +83,7 @@ unsafe impl GlobalAlloc for Region {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let offset = self.offset(block);
         if let Some(offset) = offset {

@@ -47,11 +47,11 @@ impl Request for Asked<'_> {
         Some("users.example".into())
     }
 
-    fn body(&self) -> Result<Vec<u8>, BodyError> {
+    fn body(&self) -> Result<std::borrow::Cow<'_, [u8]>, BodyError> {
         if self.body.len() > BODY_LIMIT {
             Err(BodyError::TooLarge)
         } else {
-            Ok(self.body.clone())
+            Ok(self.body.as_slice().into())
         }
     }
 }

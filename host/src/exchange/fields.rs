@@ -25,7 +25,7 @@ pub struct Fields {
 
 /// What belongs to the connection rather than to the message (RFC 9110, 7.6.1), and `Host`, which has a function of its own.
 /// The host neither shows these to a guest nor takes them from it.
-fn is_forbidden(name: &HeaderName) -> bool {
+pub(super) fn is_forbidden(name: &HeaderName) -> bool {
     match *name {
         header::CONNECTION
         | header::HOST
@@ -51,8 +51,22 @@ impl Fields {
         }
     }
 
+    /// Fields of a guest's own.
+    pub(super) fn collect<V: Into<Vec<u8>>>(
+        entries: Vec<(String, V)>,
+    ) -> Result<Self, HeaderError> {
+        let mut fields = Self {
+            map: Arc::new(HeaderMap::with_capacity(entries.len().min(64))),
+            ..Self::default()
+        };
+        for (name, value) in entries {
+            fields.append(parse_name(&name)?, parse_value(value.into())?)?;
+        }
+        Ok(fields)
+    }
+
     /// Whether a guest may know of a field by this name.
-    fn shows(&self, name: &HeaderName) -> bool {
+    pub(super) fn shows(&self, name: &HeaderName) -> bool {
         !self.received || !is_forbidden(name)
     }
 
@@ -144,19 +158,10 @@ impl types::HostFields for View<'_> {
         &mut self,
         entries: Vec<(String, Vec<u8>)>,
     ) -> wasmtime::Result<Result<Resource<Fields>, HeaderError>> {
-        let mut fields = Fields {
-            map: Arc::new(HeaderMap::with_capacity(entries.len().min(64))),
-            ..Fields::default()
-        };
-        for (name, value) in entries {
-            let appended = parse_name(&name)
-                .and_then(|name| Ok((name, parse_value(value)?)))
-                .and_then(|(name, value)| fields.append(name, value));
-            if let Err(error) = appended {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(self.table.push(fields)?))
+        Ok(match Fields::collect(entries) {
+            Ok(fields) => Ok(self.table.push(fields)?),
+            Err(error) => Err(error),
+        })
     }
 
     fn get(&mut self, this: Resource<Fields>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {

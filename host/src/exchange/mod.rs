@@ -3,13 +3,14 @@
 //! A request costs a guest some fifteen calls of this interface, so each is made to do little: nothing of a request is copied
 //! before it is asked for, and a response goes to the connection as the guest wrote it. Read [`request`], then [`response`] and
 //! [`body`]; [`fields`] serves both, and [`outgoing`] is what components compiled against the whole of `wasi:http` refer to
-//! without any way to send it.
+//! without any way to send it. Components that offer HTTP in one call are spared all this: see `whole`.
 
 pub mod body;
 pub mod fields;
 pub mod outgoing;
 pub mod request;
 pub mod response;
+pub(crate) mod whole;
 
 use std::fmt;
 

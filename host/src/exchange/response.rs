@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use wasmtime::component::Resource;
 
@@ -18,8 +19,28 @@ pub struct OutgoingResponse {
     body: Option<Pipe>,
 }
 
-/// What a guest handed in: status, headers and where its body comes from, or why there is no response.
-pub type Answer = Result<(StatusCode, HeaderMap, Option<Pipe>), ErrorCode>;
+/// What a guest handed in.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// Where the body comes from.
+    pub source: Source,
+}
+
+/// Where a body comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// It is here.
+    Whole(Bytes),
+    /// The guest writes it.
+    Pipe(Pipe),
+}
+
+/// A guest's response, or why there is none.
+pub type Answer = Result<Response, ErrorCode>;
 
 /// Where a guest's answer is left for the connection. Guest and connection share a task, so nobody needs to be woken.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +49,11 @@ pub struct Slot(Arc<Mutex<Option<Answer>>>);
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, Option<Answer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the answer.
+    pub fn put(&self, answer: Answer) {
+        *self.lock() = Some(answer);
     }
 
     /// The answer, if there is one by now.
@@ -49,12 +75,17 @@ impl types::HostResponseOutparam for View<'_> {
         let answer = match response {
             Ok(response) => {
                 let response = self.table.delete(response)?;
-                Ok((response.status, response.fields.into_map(), response.body))
+                let nothing = || Source::Whole(Bytes::new());
+                Ok(Response {
+                    status: response.status,
+                    headers: response.fields.into_map(),
+                    source: response.body.map_or_else(nothing, Source::Pipe),
+                })
             }
             Err(code) => Err(code),
         };
         let ResponseOutparam(slot) = self.table.delete(this)?;
-        *slot.lock() = Some(answer);
+        slot.put(answer);
         Ok(())
     }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
-use usher::database::{Config, Database};
 use usher::testing::TestApp;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::json::Json;
@@ -204,11 +203,12 @@ async fn exchange(app: &TestApp, request: &Request) -> Result<Response, String> 
 /// Migrated databases, made quickly: on PostgreSQL as copies of one that was migrated.
 struct Source {
     kind: Kind,
+    as_elsewhere: bool,
     template: Option<postgres::Database>,
 }
 
 impl Source {
-    async fn new(kind: Kind) -> Self {
+    async fn new(kind: Kind, as_elsewhere: bool) -> Self {
         let template = match kind {
             Kind::Postgres => {
                 let template = postgres::database().await;
@@ -217,7 +217,11 @@ impl Source {
             }
             Kind::Memory | Kind::File => None,
         };
-        Self { kind, template }
+        Self {
+            kind,
+            as_elsewhere,
+            template,
+        }
     }
 
     async fn app(&self) -> (TestApp, Option<Fresh>, Option<postgres::Database>) {
@@ -228,23 +232,16 @@ impl Source {
             let fresh = self.kind.fresh().await;
             (fresh.url.clone(), Some(fresh), None)
         };
-        let database = Database::open(Config::new(url.parse().expect("a URL")))
-            .await
-            .expect("it opens");
-        (
-            TestApp::builder()
-                .open_database(database)
-                .start()
-                .await
-                .expect("it starts"),
-            fresh,
-            copy,
-        )
+        let mut app = TestApp::builder().database(url);
+        if self.as_elsewhere {
+            app = app.as_elsewhere();
+        }
+        (app.start().await.expect("it starts"), fresh, copy)
     }
 }
 
-async fn holds(kind: Kind) {
-    let source = Arc::new(Source::new(kind).await);
+async fn holds(kind: Kind, as_elsewhere: bool) {
+    let source = Arc::new(Source::new(kind, as_elsewhere).await);
     let mut running = JoinSet::new();
     let (mut failed, mut count) = (Vec::new(), 0);
     for line in CASES.lines().filter(|line| !line.is_empty()) {
@@ -288,15 +285,20 @@ async fn holds(kind: Kind) {
 
 #[tokio::test]
 async fn the_contract_holds_in_memory() {
-    holds(Kind::Memory).await;
+    holds(Kind::Memory, false).await;
+}
+
+#[tokio::test]
+async fn the_contract_holds_through_the_interface_of_other_hosts() {
+    holds(Kind::Memory, true).await;
 }
 
 #[tokio::test]
 async fn the_contract_holds_on_a_file() {
-    holds(Kind::File).await;
+    holds(Kind::File, false).await;
 }
 
 #[tokio::test]
 async fn the_contract_holds_on_postgresql() {
-    holds(Kind::Postgres).await;
+    holds(Kind::Postgres, false).await;
 }

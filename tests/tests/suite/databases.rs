@@ -1,5 +1,7 @@
 //! A database of each kind for whoever wants one.
 
+use std::time::Duration;
+
 use usher::database::{Config, Database};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres;
@@ -56,6 +58,8 @@ impl Fresh {
     /// Opens it, with limits to be adjusted.
     pub(crate) async fn open(&self, adjust: impl FnOnce(&mut Config)) -> Database {
         let mut config = Config::new(self.url.parse().expect("a database URL"));
+        // Where many tests run at once, nothing is to be learned from a server that takes its time.
+        config.connect_timeout = Duration::from_secs(60);
         adjust(&mut config);
         Database::open(config).await.expect("a database that opens")
     }

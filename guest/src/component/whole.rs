@@ -1,0 +1,89 @@
+//! A request comes in and its answer goes out in one call.
+
+use std::borrow::Cow;
+
+use super::Component;
+use super::bindings::exports::usher::service::whole_handler::{
+    Guest, Method as WitMethod, Request as WitRequest, Response as WitResponse,
+};
+use super::database::Import;
+use crate::http::{BODY_LIMIT, BodyError, Method, Request};
+
+/// A document beyond this many bytes is streamed rather than copied.
+const COPIED: usize = 64 << 10;
+
+impl Guest for Component {
+    fn fields() -> Vec<String> {
+        crate::FIELDS.map(str::to_owned).into()
+    }
+
+    fn handle(request: WitRequest) -> Option<WitResponse> {
+        let response = crate::handle(&Whole(request), &Import);
+        // Only what is part of the component: any other answer is the outcome of something that must not be done twice.
+        if matches!(response.body, Cow::Borrowed(bytes) if bytes.len() > COPIED) {
+            return None;
+        }
+        let mut fields = Vec::with_capacity(response.headers.len() + 2);
+        let mut field = |name: &str, value: String| fields.push((name.to_owned(), value));
+        if let Some(content_type) = response.content_type {
+            field("content-type", content_type.to_owned());
+        }
+        if response.has_length() {
+            field("content-length", response.body.len().to_string());
+        }
+        for (name, value) in response.headers {
+            field(name, value.into_owned());
+        }
+        Some(WitResponse {
+            status: response.status,
+            fields,
+            body: response.body.into_owned(),
+        })
+    }
+}
+
+/// A request that is at hand whole.
+struct Whole(WitRequest);
+
+impl Request for Whole {
+    fn method(&self) -> Method {
+        match self.0.method {
+            WitMethod::Get => Method::Get,
+            WitMethod::Head => Method::Head,
+            WitMethod::Post => Method::Post,
+            WitMethod::Put => Method::Put,
+            WitMethod::Patch => Method::Patch,
+            WitMethod::Delete => Method::Delete,
+            _ => Method::Other,
+        }
+    }
+
+    fn target(&self) -> &str {
+        &self.0.target
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        let mut lines = self.0.fields.iter().filter(|(field, _)| field == name);
+        let mut whole = lines.next()?.1.clone();
+        for (_, line) in lines {
+            whole.extend_from_slice(b", ");
+            whole.extend_from_slice(line);
+        }
+        Some(whole)
+    }
+
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    fn authority(&self) -> Option<String> {
+        self.0.authority.clone()
+    }
+
+    fn body(&self) -> Result<Cow<'_, [u8]>, BodyError> {
+        if self.0.body.len() > BODY_LIMIT {
+            return Err(BodyError::TooLarge);
+        }
+        Ok(Cow::Borrowed(&self.0.body))
+    }
+}
