@@ -126,7 +126,7 @@ pub struct Instances {
 /// One sound instance between two requests.
 struct Instance {
     store: Store<State>,
-    instance: wasmtime::component::Instance,
+    component: wasmtime::component::Instance,
     whole: Option<Whole>,
     /// Loaded when it is first needed.
     serving: Option<Serving>,
@@ -274,12 +274,24 @@ impl Instances {
                 return Ok(());
             }
         }
+        Box::pin(self.stream(instance, request, slot)).await
+    }
+
+    /// The same for a component that wants resources and streams.
+    async fn stream(
+        &self,
+        mut instance: Instance,
+        request: Request<Bytes>,
+        slot: Slot,
+    ) -> Result<(), CallError> {
+        let store = &mut instance.store;
+        let fault = |error: wasmtime::Error| CallError::Guest(one_line(&error));
         let serving = match instance.serving.take() {
             Some(serving) => serving,
             None => self
                 .runtime
                 .serving
-                .load(&mut *store, &instance.instance)
+                .load(&mut *store, &instance.component)
                 .map_err(fault)?,
         };
         let table = &mut store.data_mut().table;
@@ -305,6 +317,10 @@ impl Instances {
         if let Some(instance) = idle {
             return Ok(instance);
         }
+        Box::pin(self.make()).await
+    }
+
+    async fn make(&self) -> Result<Instance, CallError> {
         let mut store = self.runtime.store(self.pool.session(), self.limits.memory);
         let failed = |error: wasmtime::Error| CallError::Host(one_line(&error));
         let instance = self
@@ -329,7 +345,7 @@ impl Instances {
         self.counters.instantiated();
         Ok(Instance {
             store,
-            instance,
+            component: instance,
             whole,
             serving: None,
             served: 0,

@@ -156,7 +156,7 @@ impl Builder {
             None => {
                 let mut config = database::Config::new(self.url.parse().map_err(TestError::Url)?);
                 // Where many tests run at once, nothing is to be learned from a server that takes its time.
-                config.connect_timeout = Duration::from_secs(60);
+                config.connect_timeout = Duration::from_mins(1);
                 Database::open(config).await.map_err(TestError::Database)?
             }
         };

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+
 use super::{Error, OpenError, Row, Rows, Value, failure, postgres, scripted, sqlite};
 pub(crate) use crate::bindings::usher::database::database::{Isolation, SqlDialect};
 
@@ -57,19 +59,9 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// The outcome, or `None` where the deadline came first. The timer is set only once there is something to wait for.
-    pub(crate) async fn race<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
-        let mut timer = None;
-        std::future::poll_fn(|cx| {
-            use std::task::Poll;
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Some(done));
-            }
-            let timer = timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
-            timer.as_mut().poll(cx).map(|()| None)
-        })
-        .await
+    pub(crate) fn race<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        // No `async fn`: it would keep `work` twice, once as it came and once where it is polled.
+        tokio::time::timeout_at(self.deadline.into(), work).map(Result::ok)
     }
 
     pub(crate) fn is_over(&self) -> bool {

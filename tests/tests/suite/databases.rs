@@ -59,7 +59,7 @@ impl Fresh {
     pub(crate) async fn open(&self, adjust: impl FnOnce(&mut Config)) -> Database {
         let mut config = Config::new(self.url.parse().expect("a database URL"));
         // Where many tests run at once, nothing is to be learned from a server that takes its time.
-        config.connect_timeout = Duration::from_secs(60);
+        config.connect_timeout = Duration::from_mins(1);
         adjust(&mut config);
         Database::open(config).await.expect("a database that opens")
     }

@@ -100,7 +100,7 @@ impl Lanes {
         loop {
             let lane = match self.pick(statement.writes) {
                 Some(lane) => lane,
-                None => match budget.race(self.first()).await {
+                None => match budget.race(Box::pin(self.first())).await {
                     Some(lane) => lane?,
                     None => return Err(Error::Timeout),
                 },

@@ -126,7 +126,8 @@ impl Pool {
         budget: &Budget,
     ) -> Result<W::Answer, Error> {
         if statement.is_slower_than(SLOW) {
-            self.exclusives.run::<W>(statement, params, budget).await
+            // Boxed, like all that is rare here: a call's size is that of its largest part, and it is moved about.
+            Box::pin(self.exclusives.run::<W>(statement, params, budget)).await
         } else {
             self.lanes.run::<W>(statement, params, budget).await
         }

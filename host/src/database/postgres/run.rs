@@ -194,7 +194,7 @@ impl Cache {
                 .await
                 .map(|prepared| Arc::new(Prepared::new(prepared)))
         };
-        let prepared = entry.get_or_try_init(prepare).await;
+        let prepared = Box::pin(entry.get_or_try_init(prepare)).await;
         // Preparing changes nothing, whatever the statement would do.
         prepared.map(Arc::clone).map_err(|error| Failure {
             ran: false,

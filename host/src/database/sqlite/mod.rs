@@ -298,21 +298,20 @@ impl Pool {
                     None,
                 ));
             }
-            let lease = self.shared.writer(budget).await?;
+            let lease = Box::pin(self.shared.writer(budget)).await?;
             if quick && self.shared.place.is_memory() {
                 let done = inline(lease.conn()?, statement, params, want, budget);
                 if let Some(answer) = settled(done, statement, budget) {
                     return answer;
                 }
             }
-            return answer_apart(lease, statement, params, want, budget).await;
+            return Box::pin(answer_apart(lease, statement, params, want, budget)).await;
         }
         let reading = self.shared.reading(budget).await?;
         if quick && let Some(answer) = self.read_inline(statement, params, want, budget) {
             return answer;
         }
-        self.read_apart(statement, params, want, reading, budget)
-            .await
+        Box::pin(self.read_apart(statement, params, want, reading, budget)).await
     }
 
     /// Reads on this thread. None where that takes too long.
