@@ -1,0 +1,13 @@
+// For `jco serve --jco-import`: gives the database its schema before the first request, by the component's own migrations.
+//
+// `jco serve` itself calls nothing but `wasi:http/incoming-handler`. The module it made of the component lies beside the one that
+// it runs, and Node gives both of us the same instance.
+
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const folder = dirname(process.argv[1]);
+const component = readdirSync(folder).find((name) => name.endsWith('.js') && !name.startsWith('_'));
+const { migrations } = await import(pathToFileURL(join(folder, component)));
+migrations.apply();
