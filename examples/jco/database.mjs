@@ -6,8 +6,14 @@
 import initSqlJs from 'sql.js';
 
 const SQLite = await initSqlJs();
-let connection = new SQLite.Database();
+let connection = open();
 let transaction;
+
+function open(bytes) {
+  const opened = new SQLite.Database(bytes);
+  opened.run('PRAGMA foreign_keys = on');
+  return opened;
+}
 
 /** The whole database, as the bytes of an SQLite file. */
 export const save = () => connection.export();
@@ -15,7 +21,7 @@ export const save = () => connection.export();
 /** Puts another database in this one's place. */
 export function load(bytes) {
   connection.close();
-  [connection, transaction] = [new SQLite.Database(bytes), undefined];
+  [connection, transaction] = [open(bytes), undefined];
 }
 
 // What would outlive a statement or a transaction.
@@ -75,8 +81,10 @@ function run(statement, params, within) {
   const wanted = Math.max(0, ...Array.from(statement.matchAll(/\$(\d+)/g), ([, number]) => Number(number)));
   if (params.length !== wanted) throw { tag: 'invalid', val: `${params.length} parameters for ${wanted}` };
   const values = Object.fromEntries(params.map((param, index) => [`$${index + 1}`, lower(param)]));
-  const prepared = refusing(() => connection.prepare(statement));
+  const statements = connection.iterateStatements(statement);
   try {
+    const { value: prepared, done } = refusing(() => statements.next());
+    if (done || statements.getRemainingSQL().trim()) throw { tag: 'invalid', val: 'it is not one statement' };
     return refusing(() => {
       prepared.bind(values);
       const rows = [];
@@ -84,7 +92,7 @@ function run(statement, params, within) {
       return { columns: prepared.getColumnNames(), rows };
     });
   } finally {
-    prepared.free();
+    statements.return();
   }
 }
 
