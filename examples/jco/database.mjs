@@ -1,0 +1,160 @@
+// `usher:database` (see wit/database.wit) over sql.js: SQLite in memory, which is as synchronous as the interface.
+//
+// There is one connection and nothing waits for it, since one call into a component ends before the next begins. What is thrown
+// here without being an Error is the interface's `error`; an Error is a mistake of this file and traps the component.
+
+import initSqlJs from 'sql.js';
+
+const SQLite = await initSqlJs();
+let connection = open();
+let transaction;
+
+function open(bytes) {
+  const opened = new SQLite.Database(bytes);
+  opened.run('PRAGMA foreign_keys = on');
+  return opened;
+}
+
+/** The whole database, as the bytes of an SQLite file. */
+export const save = () => connection.export();
+
+/** Puts another database in this one's place. */
+export function load(bytes) {
+  connection.close();
+  [connection, transaction] = [open(bytes), undefined];
+}
+
+// What would outlive a statement or a transaction.
+const SESSION = /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:analyze|attach|begin|commit|detach|end|pragma|reindex|release|rollback|savepoint|vacuum)\b/i;
+
+const REFUSALS = [
+  ['UNIQUE constraint', 'unique-violation', '23505'],
+  ['FOREIGN KEY constraint', 'foreign-key-violation', '23503'],
+  ['NOT NULL constraint', 'not-null-violation', '23502'],
+  ['CHECK constraint', 'check-violation', '23514'],
+  ['attempt to write a readonly database', 'other', '25006'],
+  ['no such table', 'other', '42P01'],
+  ['no such column', 'other', '42703'],
+  ['', 'other', 'XX000'],
+];
+
+function refused({ message }) {
+  const [, kind, code] = REFUSALS.find(([start]) => message.startsWith(start));
+  const [, table, columns] = /failed: (\w+)\.(\w+(?:, \w+\.\w+)*)$/.exec(message) ?? [];
+  // SQLite names the columns; the service knows the constraint by the name that PostgreSQL would give it.
+  const constraint = kind === 'unique-violation' && table && `${table}_${columns.replaceAll(/, \w+\./g, '_')}_key`;
+  const column = kind === 'not-null-violation' && columns;
+  return { tag: 'refused', val: { kind, code, message, constraint: constraint || undefined, column: column || undefined } };
+}
+
+function lower({ tag, val }) {
+  switch (tag) {
+    case 'null':
+      return null;
+    case 'text':
+    case 'json':
+    case 'decimal':
+      if (val.includes('\0')) throw { tag: 'invalid', val: 'a text has U+0000 in it' };
+      return val;
+    case 'integer':
+      // sql.js binds a BigInt as text. A column's affinity makes an integer of it again, but why ask for that where a number will do?
+      return BigInt.asIntN(32, val) === val ? Number(val) : val;
+    case 'boolean':
+    case 'real':
+    case 'bytes':
+      return val;
+    default:
+      throw { tag: 'invalid', val: `SQLite has no ${tag}` };
+  }
+}
+
+function lift(value) {
+  if (value === null) return { tag: 'null' };
+  if (value instanceof Uint8Array) return { tag: 'bytes', val: value };
+  return { tag: { bigint: 'integer', number: 'real', string: 'text' }[typeof value], val: value };
+}
+
+function run(statement, params, within) {
+  if (transaction !== within) throw { tag: 'overloaded' };
+  if (SESSION.test(statement)) throw { tag: 'denied', val: 'it would change the state of the session' };
+  // None of the service's statements quotes a dollar.
+  const wanted = Math.max(0, ...Array.from(statement.matchAll(/\$(\d+)/g), ([, number]) => Number(number)));
+  if (params.length !== wanted) throw { tag: 'invalid', val: `${params.length} parameters for ${wanted}` };
+  const values = Object.fromEntries(params.map((param, index) => [`$${index + 1}`, lower(param)]));
+  const statements = connection.iterateStatements(statement);
+  try {
+    const { value: prepared, done } = refusing(() => statements.next());
+    if (done || statements.getRemainingSQL().trim()) throw { tag: 'invalid', val: 'it is not one statement' };
+    return refusing(() => {
+      prepared.bind(values);
+      const rows = [];
+      while (prepared.step()) rows.push(prepared.get(null, { useBigInt: true }).map(lift));
+      return { columns: prepared.getColumnNames(), rows };
+    });
+  } finally {
+    statements.return();
+  }
+}
+
+function refusing(call) {
+  try {
+    return call();
+  } catch (error) {
+    throw refused(error);
+  }
+}
+
+const changes = () => connection.exec('SELECT total_changes()')[0].values[0][0];
+
+function count(statement, params, within) {
+  const before = changes();
+  run(statement, params, within);
+  return BigInt(changes() - before);
+}
+
+export const dialect = () => 'sqlite';
+export const query = (statement, params) => run(statement, params);
+export const execute = (statement, params) => count(statement, params);
+
+/** The one transaction there is at a time. Nothing runs beside it, so it is isolated at any level. */
+export class Transaction {
+  static begin(_isolation, readOnly) {
+    if (transaction) throw { tag: 'overloaded' };
+    connection.run(`PRAGMA query_only = ${readOnly ? 'on' : 'off'}`);
+    connection.run('BEGIN');
+    return (transaction = new Transaction());
+  }
+
+  static commit(ended) {
+    try {
+      refusing(() => connection.run('COMMIT'));
+    } catch (error) {
+      Transaction.rollback(ended);
+      throw error;
+    }
+    ended.#end();
+  }
+
+  static rollback(ended) {
+    connection.run('ROLLBACK');
+    ended.#end();
+  }
+
+  query(statement, params) {
+    return run(statement, params, this);
+  }
+
+  execute(statement, params) {
+    return count(statement, params, this);
+  }
+
+  /** The component dropped it. */
+  [Symbol.dispose ?? Symbol.for('dispose')]() {
+    if (transaction === this) Transaction.rollback(this);
+  }
+
+  #end() {
+    transaction = undefined;
+    connection.run('PRAGMA query_only = off');
+  }
+}
