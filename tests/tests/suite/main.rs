@@ -7,6 +7,7 @@
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
+//! | `groups` | writes that are committed together |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
@@ -21,6 +22,7 @@ mod conformance;
 mod contract;
 mod crud;
 mod databases;
+mod groups;
 mod limits;
 mod listing;
 mod memory;

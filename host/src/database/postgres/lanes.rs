@@ -33,7 +33,7 @@ const WORTH_CANCELLING: Duration = Duration::from_millis(50);
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// The lanes of one core.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lanes(Arc<Inner>);
 
 struct Inner {

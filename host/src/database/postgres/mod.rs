@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `connect` | making connections: session settings, TLS, cancel requests |
 //! | `lanes` | single statements of many requests, pipelined over few connections |
+//! | `groups` | writes of many requests, committed together |
 //! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
 //! | `cursor` | results read bit by bit |
 //! | `run` | one prepared statement on one connection |
@@ -13,6 +14,7 @@
 mod connect;
 mod cursor;
 mod exclusive;
+mod groups;
 mod lanes;
 mod outcome;
 mod run;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 use connect::Connector;
 use exclusive::Exclusives;
+use groups::Groups;
 use lanes::Lanes;
 use outcome::reason;
 use run::{Want, WantCount, WantRows};
@@ -35,6 +38,10 @@ use super::{Config, Error, OpenError, Rows, Value, url};
 
 /// A statement that takes longer than this, in microseconds, does not stand before others.
 const SLOW: u32 = 20_000;
+
+/// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
+/// waits for the disk.
+const GROUPS: usize = 2;
 
 /// A server that was reached.
 #[derive(Clone)]
@@ -70,10 +77,14 @@ impl Database {
     pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
         let share = (self.config.pool_size.get() / self.config.pools.get()).max(2);
         // Lanes are opened only when they are needed; transactions need few connections, but always one.
-        let lanes = share * 3 / 4;
+        let shared = share * 3 / 4;
+        let groups = (shared / 3).min(GROUPS);
+        let (connector, lifetime) = (&self.connector, self.config.max_lifetime);
+        let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
         Ok(Pool {
-            lanes: Lanes::new(Arc::clone(&self.connector), lanes, self.config.max_lifetime),
-            exclusives: Exclusives::new(&self.connector, share - lanes, &self.config)?,
+            groups: Groups::new(lanes.clone(), Arc::clone(connector), groups, lifetime),
+            lanes,
+            exclusives: Exclusives::new(connector, share - shared, &self.config)?,
         })
     }
 
@@ -97,6 +108,7 @@ impl Database {
 #[derive(Debug)]
 pub(crate) struct Pool {
     lanes: Lanes,
+    groups: Groups,
     exclusives: Exclusives,
 }
 
@@ -128,6 +140,8 @@ impl Pool {
         if statement.is_slower_than(SLOW) {
             // Boxed, like all that is rare here: a call's size is that of its largest part, and it is moved about.
             Box::pin(self.exclusives.run::<W>(statement, params, budget)).await
+        } else if statement.changes {
+            self.groups.run::<W>(statement, params, budget).await
         } else {
             self.lanes.run::<W>(statement, params, budget).await
         }
