@@ -1,16 +1,16 @@
 //! Group commit: writes of many requests, each its own statement, that go to the disk together.
 //!
 //! A write's answer waits for the disk, and so does everything behind it on its connection. While few are at work each write is sent
-//! at once, on a [lane](super::lanes), as its own transaction. What comes while as many are at work as there are places waits for
+//! at once, as its [own transaction](super::singles). What comes while as many are at work as there are places waits for
 //! one of them, and whatever waits then goes together: `BEGIN`, the statements, `COMMIT`, all in one write to the server, one flush of its log,
 //! and one read of the answers. Nothing is answered before the COMMIT is. What that must not cost:
 //!
 //! - **One refusal undoes its neighbours.** Then everything in the group is known not to have happened, and each is run again, alone, to
 //!   get its own answer. For a moment after that nothing is grouped. All that a neighbour can see of it is a gap in a sequence.
-//! - **Locks are held until the COMMIT.** In a group a statement waits for a lock no longer than [`PATIENCE`], and is refused
-//!   beyond it: so two groups that wait for each other part long before the server would find a deadlock.
-//! - **A slow statement holds up those behind it.** In a group none runs longer than [`SLOWEST`]; and a write that is at work alone gives
-//!   up its place after [`PATIENCE`].
+//! - **Locks are held until the COMMIT.** On a [shared connection](super::connect) a statement does not wait long for a lock: so
+//!   two groups that wait for each other part before the server would find a deadlock.
+//! - **A slow statement holds up those behind it.** Nor does it run for long there; and a write that is at work alone gives up its
+//!   place after [`PATIENCE`].
 //! - **A lost connection leaves all of it unknown.** Each is told so: `in-doubt`.
 //!
 //! Only `INSERT`, `UPDATE` and `DELETE` are grouped, and no statement that is known to be slow.
@@ -27,21 +27,19 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
 
-use super::connect::Connector;
-use super::lanes::{Lanes, PAUSE};
+use super::connect::{Connector, SHARED_LOCK};
+use super::lanes::PAUSE;
 use super::outcome::{self, Failure};
 use super::run::{Cache, Prepared, Want};
+use super::singles::Singles;
 use crate::database::backend::{Budget, Statement};
 use crate::database::{Error, Value};
 
 /// The most writes in one group.
 const MOST: usize = 16;
 
-/// How long a statement in a group waits for somebody else's lock, and how long one that is alone keeps its place.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-/// How long a statement in a group may run.
-const SLOWEST: Duration = Duration::from_millis(200);
+/// How long a write that is alone keeps its place.
+const PATIENCE: Duration = SHARED_LOCK;
 
 /// After a group came to nothing, for how long every write goes alone.
 const APART: Duration = Duration::from_millis(100);
@@ -52,7 +50,7 @@ pub(super) struct Groups(Arc<Inner>);
 
 struct Inner {
     /// For what goes alone.
-    lanes: Lanes,
+    singles: Singles,
     connector: Arc<Connector>,
     /// How many writes, or groups of them, are at work at the same time; and how many connections the groups have.
     places: usize,
@@ -86,7 +84,7 @@ struct Connection {
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Groups")
-            .field("lanes", &self.lanes)
+            .field("singles", &self.singles)
             .field("places", &self.places)
             .finish_non_exhaustive()
     }
@@ -111,13 +109,13 @@ enum Told<W: Want> {
 impl Groups {
     /// With no places nothing is grouped.
     pub(super) fn new(
-        lanes: Lanes,
+        singles: Singles,
         connector: Arc<Connector>,
         places: usize,
         lifetime: Duration,
     ) -> Self {
         Self(Arc::new(Inner {
-            lanes,
+            singles,
             connector,
             places,
             lifetime,
@@ -143,7 +141,7 @@ impl Groups {
                 Some(Err(_)) | None => return Err(Error::Timeout),
             },
         };
-        let alone = self.0.lanes.run::<W>(statement, params, budget);
+        let alone = self.0.singles.run::<W>(statement, params, budget);
         let Some(place) = place else {
             return alone.await;
         };
@@ -455,14 +453,6 @@ impl Connection {
             .connect()
             .await
             .map_err(|unreachable| unreachable.error())?;
-        client
-            .batch_execute(&format!(
-                "SET lock_timeout = {}; SET statement_timeout = {}",
-                PATIENCE.as_millis(),
-                SLOWEST.as_millis()
-            ))
-            .await
-            .map_err(|error| outcome::failure(&error, false).error)?;
         Ok(Self {
             client,
             cache: Cache::default(),

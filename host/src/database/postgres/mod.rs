@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `connect` | making connections: session settings, TLS, cancel requests |
 //! | `lanes` | single statements of many requests, pipelined over few connections |
+//! | `singles` | a statement that is its own transaction: on a lane, and what takes long on a connection of its own |
 //! | `groups` | writes of many requests, committed together |
 //! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
 //! | `cursor` | results read bit by bit |
@@ -18,6 +19,7 @@ mod groups;
 mod lanes;
 mod outcome;
 mod run;
+mod singles;
 mod values;
 
 use std::fmt;
@@ -29,15 +31,13 @@ use groups::Groups;
 use lanes::Lanes;
 use outcome::reason;
 use run::{Want, WantCount, WantRows};
+use singles::Singles;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use exclusive::Transaction;
 
 use super::backend::{Budget, Isolation, Statement};
 use super::{Config, Error, OpenError, Rows, Value, url};
-
-/// A statement that takes longer than this, in microseconds, does not stand before others.
-const SLOW: u32 = 20_000;
 
 /// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
 /// waits for the disk.
@@ -81,10 +81,11 @@ impl Database {
         let groups = (shared / 3).min(GROUPS);
         let (connector, lifetime) = (&self.connector, self.config.max_lifetime);
         let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
+        let exclusives = Exclusives::new(connector, share - shared, &self.config)?;
+        let singles = Singles { lanes, exclusives };
         Ok(Pool {
-            groups: Groups::new(lanes.clone(), Arc::clone(connector), groups, lifetime),
-            lanes,
-            exclusives: Exclusives::new(connector, share - shared, &self.config)?,
+            groups: Groups::new(singles.clone(), Arc::clone(connector), groups, lifetime),
+            singles,
         })
     }
 
@@ -107,9 +108,8 @@ impl Database {
 /// The connections of one core.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    lanes: Lanes,
+    singles: Singles,
     groups: Groups,
-    exclusives: Exclusives,
 }
 
 impl Pool {
@@ -137,13 +137,10 @@ impl Pool {
         params: &[Value],
         budget: &Budget,
     ) -> Result<W::Answer, Error> {
-        if statement.is_slower_than(SLOW) {
-            // Boxed, like all that is rare here: a call's size is that of its largest part, and it is moved about.
-            Box::pin(self.exclusives.run::<W>(statement, params, budget)).await
-        } else if statement.changes {
+        if statement.changes && !singles::is_slow(statement) {
             self.groups.run::<W>(statement, params, budget).await
         } else {
-            self.lanes.run::<W>(statement, params, budget).await
+            self.singles.run::<W>(statement, params, budget).await
         }
     }
 
@@ -153,7 +150,10 @@ impl Pool {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Transaction, Error> {
-        self.exclusives.begin(isolation, read_only, budget).await
+        self.singles
+            .exclusives
+            .begin(isolation, read_only, budget)
+            .await
     }
 
     pub(crate) async fn open(
@@ -162,7 +162,7 @@ impl Pool {
         params: Vec<Value>,
         budget: &Budget,
     ) -> Result<Cursor, Error> {
-        let connection = self.exclusives.get(budget).await?;
+        let connection = self.singles.exclusives.get(budget).await?;
         Cursor::open(connection, Arc::clone(statement), params, budget).await
     }
 }
