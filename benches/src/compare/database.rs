@@ -1,5 +1,7 @@
 //! The PostgreSQL database that the servers share: all see the same rows, and none pays for another's.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -7,6 +9,9 @@ use super::cluster::Cluster;
 use super::process;
 use crate::Error;
 use crate::native::POSTGRES_SCHEMA;
+
+/// Of the databases this program has made.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A database of its own on a PostgreSQL server; dropped with this.
 #[derive(Debug)]
@@ -39,7 +44,8 @@ impl Database {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let name = format!("usher_bench_{}", std::process::id());
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("usher_bench_{}_{number}", std::process::id());
         let config: Config = url.parse()?;
         let server = runtime.block_on(connect(&config))?;
         runtime.block_on(server.batch_execute(&format!("CREATE DATABASE {name}")))?;
