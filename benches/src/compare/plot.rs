@@ -38,7 +38,7 @@ pub fn growth(points: &[Point], file: &Path) -> Result<(), Error> {
             .margin(12)
             .x_label_area_size(36)
             .y_label_area_size(44)
-            .build_cartesian_2d((0.9..last * 1.1).log_scale(), 0.0..top * 1.15)?;
+            .build_cartesian_2d((0.9..last * 1.1).log_scale(), 0.0..top * 1.4)?;
         chart
             .configure_mesh()
             .x_desc(axis.name())
