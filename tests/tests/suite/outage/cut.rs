@@ -1,0 +1,1 @@
+//! Connections cut in mid-statement and in mid-commit, stalled, slow.

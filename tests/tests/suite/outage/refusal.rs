@@ -1,0 +1,1 @@
+//! A database that is there and refuses: replica, rights, password, connections, disk.
