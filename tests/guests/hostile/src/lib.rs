@@ -77,6 +77,11 @@ impl Guest for Hostile {
                 Transaction::commit(transaction).expect("it commits");
                 answer(out, 200, "");
             }
+            // As a service that can be trusted would: what is known of the outcome is what is told.
+            "/commit-and-tell" => match Transaction::commit(transaction) {
+                Ok(()) => answer(out, 200, ""),
+                Err(error) => answer(out, 503, &format!("{error:?}")),
+            },
             "/rollback" => {
                 Transaction::rollback(transaction).expect("it rolls back");
                 answer(out, 200, "");

@@ -190,7 +190,10 @@ impl Bench {
         let rows = self
             .superuser()
             .await
-            .query("SELECT email, name, version FROM users", &[])
+            .query(
+                "SELECT email, name, version FROM users WHERE email LIKE '%.example.org'",
+                &[],
+            )
             .await
             .expect("the users");
         let count = rows.len();
@@ -224,9 +227,9 @@ impl Bench {
         load.until("writes are done", |ledger| ledger.count(Told::Done) >= 100)
             .await;
         strike(self).await;
-        let refused = load.ledger().count(Told::Refused);
-        load.until("writes are refused", |ledger| {
-            ledger.count(Told::Refused) >= refused + 20
+        let before = load.ledger().count_undone();
+        load.until("the outage is felt", |ledger| {
+            ledger.count_undone() >= before + 20
         })
         .await;
         load.pause(true).await;

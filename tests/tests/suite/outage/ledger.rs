@@ -41,11 +41,6 @@ impl Told {
         }
         Ok(told)
     }
-
-    /// Whether it may or may not have been done.
-    pub(super) fn is_uncertain(self) -> bool {
-        matches!(self, Self::InDoubt | Self::Late)
-    }
 }
 
 /// A user as the database may hold it.
@@ -121,6 +116,11 @@ impl Ledger {
     /// How many writes got this answer.
     pub(super) fn count(&self, told: Told) -> u64 {
         self.told.get(&told).copied().unwrap_or_default()
+    }
+
+    /// How many writes were not acknowledged.
+    pub(super) fn count_undone(&self) -> u64 {
+        self.told.values().sum::<u64>() - self.count(Told::Done)
     }
 
     /// Holds what was told against what is there, by address, and gives all that is wrong: where the two differ, and answers that
