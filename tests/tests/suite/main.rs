@@ -9,13 +9,15 @@
 //! | `race` | what many clients do at once |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
+//! | `abandoned` | and so are thousands of them at once, under load |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
-//! | `outage` | the database is late, goes, and comes back |
+//! | `outage` | the database is late, goes, refuses, and comes back |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
 
+mod abandoned;
 mod component;
 mod conformance;
 mod contract;
