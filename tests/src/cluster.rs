@@ -109,6 +109,15 @@ impl Cluster {
         self.order("promote");
     }
 
+    /// Has the server offer TLS from its next start, with a certificate for this name. The certificate of the authority that vouches
+    /// for it is the file `ca.crt` in the server's data directory.
+    ///
+    /// # Panics
+    /// Where the program `openssl` is not there, or fails.
+    pub fn certify(&self, name: &str) {
+        self.order(&format!("certify {name}"));
+    }
+
     /// Lets none of the server's files grow beyond so many bytes, or whatever size, where none is given. A limit that is no
     /// multiple of a page's 8 KiB has the effect of a full disk: the kernel writes a part of a page, and PostgreSQL takes that
     /// for what it usually is (`disk_full`, 53100). No privileges are needed, unlike for a disk that is really full.

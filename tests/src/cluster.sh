@@ -8,6 +8,7 @@
 #   stop MODE         stops it; MODE is smart, fast or immediate, or kill for a signal that nothing survives
 #   standby PORT      starts it as a hot standby without a primary: it can be read from, and nothing else
 #   promote           makes a standby take writes
+#   certify NAME      has it offer TLS from its next start, with a certificate for NAME by an authority of its own, data/ca.crt
 #   limit BYTES       lets none of its files grow beyond this size; BYTES may be unlimited
 
 # Ctrl-C is meant for the test process; the orders end when it does.
@@ -79,6 +80,22 @@ CONF
             echo ok
         else
             failed promote.log
+        fi
+        ;;
+    certify)
+        if {
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=Usher tests" \
+                -keyout ca.key -out data/ca.crt &&
+                openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$argument" \
+                    -keyout data/server.key -out server.csr &&
+                printf 'subjectAltName=DNS:%s\n' "$argument" >server.ext &&
+                openssl x509 -req -in server.csr -CA data/ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext \
+                    -out data/server.crt
+        } >certify.log 2>&1 </dev/null; then
+            echo 'ssl = on' >>data/postgresql.conf
+            echo ok
+        else
+            failed certify.log
         fi
         ;;
     limit)

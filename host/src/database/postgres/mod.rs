@@ -3,6 +3,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `connect` | making connections: session settings, TLS, cancel requests |
+//! | `guard` | no message larger than the limit gets into memory |
 //! | `lanes` | single statements of many requests, pipelined over few connections |
 //! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
 //! | `cursor` | results read bit by bit |
@@ -13,6 +14,7 @@
 mod connect;
 mod cursor;
 mod exclusive;
+mod guard;
 mod lanes;
 mod outcome;
 mod run;

@@ -1,6 +1,6 @@
 //! A component that behaves as badly as its request's path asks for, with a transaction open in which it has written.
 //!
-//! Every path but `/table`, `/count` and `/spin` inserts a row in a transaction first.
+//! Every path but `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a row in a transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -55,6 +55,21 @@ impl Guest for Hostile {
                     panic!("a number")
                 };
                 return answer(out, 200, &count.to_string());
+            }
+            // Without a transaction.
+            "/slow-alone" => {
+                let result = query(slow(), &[]);
+                return answer(out, 504, &format!("{:?}", result.err()));
+            }
+            // One value of 300 MB, as large as a client may make it by a single call.
+            "/giant" => {
+                let result = query("SELECT repeat('x', 300000000)", &[]).map(drop);
+                return answer(out, 500, &format!("{result:?}"));
+            }
+            // The same in an error, which repeats what was wrong.
+            "/giant-error" => {
+                let result = query("SELECT repeat('x', 300000000)::bigint", &[]).map(drop);
+                return answer(out, 500, &format!("{result:?}"));
             }
             // As `/loop`, with nothing asked of the database.
             "/spin" => loop {
