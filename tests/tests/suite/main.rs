@@ -10,13 +10,16 @@
 //! | `groups` | writes that are committed together |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
+//! | `abandoned` | and so are thousands of them at once, under load |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
-//! | `outage` | the database is late, goes, and comes back |
+//! | `outage` | the database is late, goes, refuses, and comes back |
+//! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
 
+mod abandoned;
 mod component;
 mod conformance;
 mod contract;
@@ -32,6 +35,7 @@ mod preconditions;
 mod race;
 mod seed;
 mod service;
+mod sessions;
 mod startup;
 mod transactions;
 mod typed;

@@ -17,11 +17,12 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::guard::Guarded;
 use super::outcome;
 use crate::database::url::{Postgres, TlsMode};
 use crate::database::{Config, Error, OpenError, failure};
@@ -31,6 +32,9 @@ const SHARED_STATEMENT: Duration = Duration::from_millis(250);
 
 /// How long a statement on a shared connection waits for a lock.
 pub(super) const SHARED_LOCK: Duration = Duration::from_millis(20);
+
+/// What a row that is just within the limit may have around its values: each has a length before it, and there are at most 1664.
+const FRAMING: u64 = 8 << 10;
 
 /// Why a connection could not be made: nothing was asked yet.
 #[derive(Debug)]
@@ -81,7 +85,7 @@ pub(super) struct Connector {
     pub(super) config: tokio_postgres::Config,
     /// Of connections that statements share.
     shared: tokio_postgres::Config,
-    pub(super) tls: MakeRustlsConnect,
+    pub(super) tls: Guarded,
     timeout: Duration,
 }
 
@@ -92,7 +96,7 @@ impl Connector {
             reason,
         };
         let tls = tls(target).map_err(wrong)?;
-        let own = session(target, config, config.statement_timeout);
+        let mut own = session(target, config, config.statement_timeout);
         let mut shared = session(
             target,
             config,
@@ -101,10 +105,16 @@ impl Connector {
         let options = shared.get_options().unwrap_or_default();
         let options = format!("{options} -c lock_timeout={}", SHARED_LOCK.as_millis());
         shared.options(options);
+        hand_over(&mut shared);
+        let negotiate = hand_over(&mut own).then_some(target.tls);
         Ok(Self {
             config: own,
             shared,
-            tls: MakeRustlsConnect::new(tls),
+            tls: Guarded {
+                tls: MakeRustlsConnect::new(tls),
+                negotiate,
+                limit: config.max_rows_bytes.saturating_add(FRAMING),
+            },
             timeout: config.connect_timeout,
         })
     }
@@ -151,6 +161,30 @@ impl Connector {
             ),
         }
     }
+}
+
+/// Has the library leave the negotiation of TLS to [`Guarded`], so that it sees every byte. Gives whether that can be: the library does
+/// so only where a host has a name, which a socket in the file system has not.
+fn hand_over(session: &mut tokio_postgres::Config) -> bool {
+    if session.get_hosts().is_empty() {
+        let addresses: Vec<_> = session
+            .get_hostaddrs()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        for address in addresses {
+            session.host(address);
+        }
+    }
+    let named = session
+        .get_hosts()
+        .iter()
+        .all(|host| matches!(host, Host::Tcp(_)));
+    if named {
+        session.ssl_mode(SslMode::Require);
+        session.ssl_negotiation(SslNegotiation::Direct);
+    }
+    named
 }
 
 /// What every session is told at its start, so that nothing has to be asked later.

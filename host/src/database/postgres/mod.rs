@@ -3,6 +3,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `connect` | making connections: session settings, TLS, cancel requests |
+//! | `guard` | no message larger than the limit gets into memory |
 //! | `lanes` | single statements of many requests, pipelined over few connections |
 //! | `singles` | a statement that is its own transaction: on a lane, and what takes long on a connection of its own |
 //! | `groups` | writes of many requests, committed together |
@@ -16,6 +17,7 @@ mod connect;
 mod cursor;
 mod exclusive;
 mod groups;
+mod guard;
 mod lanes;
 mod outcome;
 mod run;
