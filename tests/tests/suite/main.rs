@@ -11,6 +11,7 @@
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
+//! | `migrations` | the schema is brought up to date, or one line says why not |
 //! | `outage` | the database is late, goes, and comes back |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `overload` | more at once than there is room for, and clients that take their time |
@@ -24,6 +25,7 @@ mod databases;
 mod limits;
 mod listing;
 mod memory;
+mod migrations;
 mod outage;
 mod overload;
 mod preconditions;
