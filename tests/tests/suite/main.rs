@@ -8,6 +8,9 @@
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
+//! | `options` | what the command line grants a component, and what operators see of it |
+//! | `scripted` | the service over a test's own answers, faults and delays |
+//! | `guarantees` | every test that `docs/database.md` names is there |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
@@ -22,14 +25,17 @@ mod conformance;
 mod contract;
 mod crud;
 mod databases;
+mod guarantees;
 mod limits;
 mod listing;
 mod memory;
 mod migrations;
+mod options;
 mod outage;
 mod overload;
 mod preconditions;
 mod race;
+mod scripted;
 mod seed;
 mod service;
 mod startup;

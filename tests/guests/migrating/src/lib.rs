@@ -45,15 +45,26 @@ const SECOND: Step = Step {
 impl exported::Guest for Migrating {
     fn apply() -> Result<Vec<exported::Migration>, exported::Error> {
         let sql = match import::Import.dialect() {
-            Dialect::Postgres => include_str!("../../../../guest/migrations/postgres/0001_users.sql"),
+            Dialect::Postgres => {
+                include_str!("../../../../guest/migrations/postgres/0001_users.sql")
+            }
             Dialect::Sqlite => include_str!("../../../../guest/migrations/sqlite/0001_users.sql"),
         };
-        let first = Step { name: "0001_users", sql };
+        let first = Step {
+            name: "0001_users",
+            sql,
+        };
         match migrations::apply_steps(&import::Import, &[first, SECOND]) {
             Ok(applied) => Ok(applied.into_iter().map(told).collect()),
-            Err(migrations::Error::Failed(migration, why)) => Err(exported::Error::Failed((told(migration), why))),
-            Err(migrations::Error::Changed(migration)) => Err(exported::Error::Changed(told(migration))),
-            Err(migrations::Error::Unknown(migration)) => Err(exported::Error::Unknown(told(migration))),
+            Err(migrations::Error::Failed(migration, why)) => {
+                Err(exported::Error::Failed((told(migration), why)))
+            }
+            Err(migrations::Error::Changed(migration)) => {
+                Err(exported::Error::Changed(told(migration)))
+            }
+            Err(migrations::Error::Unknown(migration)) => {
+                Err(exported::Error::Unknown(told(migration)))
+            }
             Err(migrations::Error::Unavailable(why)) => Err(exported::Error::Unavailable(why)),
         }
     }
