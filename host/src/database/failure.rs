@@ -84,7 +84,10 @@ mod tests {
                 panic!("{code} is a refusal");
             };
             assert_eq!((refusal.kind, refusal.code.as_str()), (expected, code));
-            assert_eq!((refusal.constraint.as_deref(), refusal.column.as_deref()), (Some("a"), Some("b")));
+            assert_eq!(
+                (refusal.constraint.as_deref(), refusal.column.as_deref()),
+                (Some("a"), Some("b"))
+            );
         }
     }
 }

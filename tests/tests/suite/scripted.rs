@@ -18,7 +18,7 @@ async fn app(script: &Script) -> TestApp {
 
 async fn post(app: &TestApp, name: &str) -> (u16, String) {
     let body = format!(r#"{{"name":"{name}","email":"{name}@example.org"}}"#);
-    let answer = app.post("/users/", &body).await.expect("an answer");
+    let answer = app.post("/users/", body).await.expect("an answer");
     (
         answer.status().as_u16(),
         String::from_utf8_lossy(answer.body()).into_owned(),
