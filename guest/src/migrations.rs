@@ -88,11 +88,21 @@ pub fn apply_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Migra
             DatabaseError::Unavailable(_) | DatabaseError::Overloaded => {
                 Error::Unavailable(error.to_string())
             }
+            // Whether it is applied is not known here, but the record will tell whoever asks again.
+            DatabaseError::InDoubt => Error::Unavailable(error.to_string()),
             error => Error::Failed(migration.clone(), error.to_string()),
         };
         let transaction = database.begin().map_err(failed)?;
         if dialect == Dialect::Postgres {
-            transaction.execute(LOCK, &[]).map_err(failed)?;
+            transaction
+                .execute(LOCK, &[])
+                .map_err(|error| match error {
+                    DatabaseError::Timeout => Error::Unavailable(
+                        "another host has been applying them for longer than a statement may take"
+                            .into(),
+                    ),
+                    error => failed(error),
+                })?;
         }
         transaction.execute(CREATE_RECORD, &[]).map_err(failed)?;
         // While this host waited for the lock, another one may have done the work.
@@ -132,9 +142,18 @@ fn version(index: usize) -> u32 {
 
 /// How many migrations the database has seen, all of which must be this component's first ones, unchanged.
 fn recorded(database: &impl Statements, dialect: Dialect, steps: &[Step]) -> Result<usize, Error> {
-    let unavailable = |error: DatabaseError| Error::Unavailable(error.to_string());
-    let unreadable =
-        || Error::Unavailable("the table usher_migrations is not this program's".into());
+    // A database that says no to reading says so again: nobody is to wait for it to come round.
+    let for_good = |why: String| match steps.first() {
+        Some(first) => Error::Failed(first.migration(0), why),
+        None => Error::Unavailable(why),
+    };
+    let unavailable = |error: DatabaseError| match error {
+        DatabaseError::Refused(_) => for_good(format!(
+            "what was applied before cannot be read from usher_migrations: {error}"
+        )),
+        error => Error::Unavailable(error.to_string()),
+    };
+    let unreadable = || for_good("the table usher_migrations is not this program's".into());
     let exists = match dialect {
         Dialect::Postgres => "SELECT 1 WHERE to_regclass('usher_migrations') IS NOT NULL",
         Dialect::Sqlite => {

@@ -28,7 +28,7 @@ pub struct Config {
     pub idle_transaction_timeout: Duration,
     /// Whether statements that write are refused.
     pub read_only: bool,
-    /// The values of one result, in bytes.
+    /// The values of one result, in bytes. Beyond it the one row that goes over it is held, whose size the database bounds.
     pub max_rows_bytes: u64,
     /// The text of one statement, in bytes.
     pub max_statement_bytes: usize,

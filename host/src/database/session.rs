@@ -1,7 +1,7 @@
 //! The choke point: every call of a guest to its database passes here, and nothing else reaches a back end.
 //!
 //! In order: is the statement within its size, may it be said at all ([`super::policy`]), does the instance hold too much
-//! already, how long may it take, how large may its result be. Only then is a back end asked.
+//! already, how long may it take, how large may its result be. Only then is a back end asked. What comes of it is counted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use std::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
+use super::metrics::{End, Metrics};
 use super::policy::{self, Effect};
 use super::{Config, Error, Row, Rows, Value, failure};
 use crate::bindings::usher::database::{database, streaming, types};
@@ -20,6 +21,7 @@ use crate::bindings::usher::database::{database, streaming, types};
 pub(super) struct PoolInner {
     config: Arc<Config>,
     backend: backend::Pool,
+    metrics: Arc<Metrics>,
     /// Statements already judged, by their text: a service says the same few all the time.
     judged: Mutex<HashMap<Box<str>, Arc<Statement>>>,
 }
@@ -28,10 +30,11 @@ pub(super) struct PoolInner {
 const JUDGED: usize = 1024;
 
 impl PoolInner {
-    pub(super) fn new(config: Arc<Config>, backend: backend::Pool) -> Self {
+    pub(super) fn new(config: Arc<Config>, backend: backend::Pool, metrics: Arc<Metrics>) -> Self {
         Self {
             config,
             backend,
+            metrics,
             judged: Mutex::new(HashMap::new()),
         }
     }
@@ -126,6 +129,15 @@ impl Session {
         statement: String,
         params: &[Value],
     ) -> Result<(Arc<Statement>, Budget), Error> {
+        self.judge(statement, params)
+            .map_err(|error| self.pool.metrics.stopped(error))
+    }
+
+    fn judge(
+        &self,
+        statement: String,
+        params: &[Value],
+    ) -> Result<(Arc<Statement>, Budget), Error> {
         let limit = self.pool.config.max_parameters;
         if params.len() > limit {
             return Err(failure::invalid(format!(
@@ -157,7 +169,31 @@ impl Session {
 #[derive(Debug)]
 pub struct Transaction {
     inner: backend::Transaction,
+    ending: Ending,
     _held: Arc<()>,
+}
+
+/// Counts a transaction, whichever way it ends.
+#[derive(Debug)]
+struct Ending {
+    pool: Arc<PoolInner>,
+    how: End,
+}
+
+impl Ending {
+    fn new(pool: &Arc<PoolInner>) -> Self {
+        pool.metrics.begun();
+        Self {
+            pool: Arc::clone(pool),
+            how: End::Abandoned,
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.pool.metrics.ended(self.how);
+    }
 }
 
 /// A result that a guest reads bit by bit. Dropping it ends the query.
@@ -208,11 +244,9 @@ impl database::Host for View<'_> {
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Told<Rows> {
         Ok(match self.session.admit(statement, &params) {
             Ok((statement, budget)) => {
-                self.session
-                    .pool
-                    .backend
-                    .query(&statement, &params, &budget)
-                    .await
+                let pool = &self.session.pool;
+                let run = pool.metrics.run();
+                run.end(pool.backend.query(&statement, &params, &budget).await)
             }
             Err(error) => Err(error),
         })
@@ -221,11 +255,9 @@ impl database::Host for View<'_> {
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Told<u64> {
         Ok(match self.session.admit(statement, &params) {
             Ok((statement, budget)) => {
-                self.session
-                    .pool
-                    .backend
-                    .execute(&statement, &params, &budget)
-                    .await
+                let pool = &self.session.pool;
+                let run = pool.metrics.run();
+                run.end(pool.backend.execute(&statement, &params, &budget).await)
             }
             Err(error) => Err(error),
         })
@@ -251,7 +283,14 @@ impl database::HostTransaction for View<'_> {
                 .begin(isolation, read_only, &self.session.budget())
                 .await
             {
-                Ok(inner) => Ok(self.table.push(Transaction { inner, _held: held })?),
+                Ok(inner) => {
+                    let ending = Ending::new(&self.session.pool);
+                    Ok(self.table.push(Transaction {
+                        inner,
+                        ending,
+                        _held: held,
+                    })?)
+                }
                 Err(error) => Err(error),
             },
         )
@@ -266,7 +305,10 @@ impl database::HostTransaction for View<'_> {
         let admitted = self.session.admit(statement, &params);
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
-            Ok((statement, budget)) => transaction.inner.query(&statement, &params, &budget).await,
+            Ok((statement, budget)) => {
+                let run = self.session.pool.metrics.run();
+                run.end(transaction.inner.query(&statement, &params, &budget).await)
+            }
             Err(error) => Err(error),
         })
     }
@@ -281,22 +323,42 @@ impl database::HostTransaction for View<'_> {
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
             Ok((statement, budget)) => {
-                transaction
-                    .inner
-                    .execute(&statement, &params, &budget)
-                    .await
+                let run = self.session.pool.metrics.run();
+                run.end(
+                    transaction
+                        .inner
+                        .execute(&statement, &params, &budget)
+                        .await,
+                )
             }
             Err(error) => Err(error),
         })
     }
 
     async fn commit(&mut self, this: Resource<Transaction>) -> Told<()> {
-        let Transaction { inner, _held } = self.table.delete(this)?;
-        Ok(inner.commit(&self.session.budget()).await)
+        let Transaction {
+            inner,
+            mut ending,
+            _held,
+        } = self.table.delete(this)?;
+        // Until the answer is there, nobody knows.
+        ending.how = End::InDoubt;
+        let answer = inner.commit(&self.session.budget()).await;
+        ending.how = match &answer {
+            Ok(()) => End::Committed,
+            Err(Error::InDoubt) => End::InDoubt,
+            Err(_) => End::RolledBack,
+        };
+        Ok(answer)
     }
 
     async fn rollback(&mut self, this: Resource<Transaction>) -> Told<()> {
-        let Transaction { inner, _held } = self.table.delete(this)?;
+        let Transaction {
+            inner,
+            mut ending,
+            _held,
+        } = self.table.delete(this)?;
+        ending.how = End::RolledBack;
         Ok(inner.rollback(&self.session.budget()).await)
     }
 
@@ -318,14 +380,10 @@ impl streaming::HostCursor for View<'_> {
             Ok(admitted) => admitted,
             Err(error) => return Ok(Err(error)),
         };
+        let pool = &self.session.pool;
+        let run = pool.metrics.run();
         Ok(
-            match self
-                .session
-                .pool
-                .backend
-                .open(&statement, params, &budget)
-                .await
-            {
+            match run.end(pool.backend.open(&statement, params, &budget).await) {
                 Ok(inner) => Ok(self.table.push(Cursor { inner, _held: held })?),
                 Err(error) => Err(error),
             },

@@ -32,6 +32,10 @@ pub(crate) enum Effect {
 /// # Errors
 /// `denied` with the rule, `invalid` for text that is no single statement.
 pub(crate) fn judge(text: &str, dialect: SqlDialect) -> Result<Effect, Error> {
+    // Where the protocol ends a statement, and a driver gives up the connection.
+    if text.contains('\0') {
+        return Err(failure::invalid("a statement cannot hold U+0000"));
+    }
     let tokens = Lexer::new(text, dialect)
         .collect::<Result<Vec<_>, _>>()
         .map_err(failure::invalid)?;
