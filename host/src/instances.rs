@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -119,7 +119,7 @@ pub struct Instances {
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<Instance>>,
     /// The header fields the component looks at, where it takes requests whole.
-    wanted: OnceLock<Vec<HeaderName>>,
+    wanted: OnceLock<Vec<whole::Wanted>>,
     counters: Arc<Counters>,
 }
 
