@@ -108,10 +108,16 @@ mod tests {
             ("application/json;q=0.5, application/x-ndjson;q=0.501", true),
             ("application/x-ndjson, */*;q=0.1", true),
             ("application/x-ndjson;q=0.2, application/*;q=0.5", false),
-            ("application/x-ndjson;q=0.2, application/json;q=0.1, */*", true),
+            (
+                "application/x-ndjson;q=0.2, application/json;q=0.1, */*",
+                true,
+            ),
             ("application/x-ndjson;q=0, */*", false),
             ("application/x-ndjson;q=0", false),
-            ("application/x-ndjson;q=1.000, application/json;q=0.999", true),
+            (
+                "application/x-ndjson;q=1.000, application/json;q=0.999",
+                true,
+            ),
         ] {
             assert_eq!(streams(header), expected, "{header}");
         }
@@ -149,6 +155,10 @@ mod tests {
             assert!(!streams(header), "{header}");
         }
         assert!(streams(";,,application/x-ndjson,"));
-        assert!(!prefers(b"\xff/\xfe, application/json", "application/x-ndjson", "application/json"));
+        assert!(!prefers(
+            b"\xff/\xfe, application/json",
+            "application/x-ndjson",
+            "application/json"
+        ));
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! Nothing else is tried again: what comes of [`Error::InDoubt`] may have been done, and what is overloaded is not helped by more.
 
-use crate::database::{Database, Error, RefusalKind, Rows, Statements, Param, Transaction as _};
+use crate::database::{Database, Error, Param, RefusalKind, Rows, Statements, Transaction as _};
 
 /// How often something is begun at the most: of so many that are all after the same row, the last one has come through. The request's
 /// deadline may end it sooner.
@@ -58,7 +58,10 @@ pub fn transaction<D: Database, T, E>(
         transaction.commit()?;
         Ok(done)
     };
-    repeat(once, |failed| matches!(failed, Failed::Database(error) if lost(error)))
+    repeat(
+        once,
+        |failed| matches!(failed, Failed::Database(error) if lost(error)),
+    )
 }
 
 fn lost(error: &Error) -> bool {
@@ -128,7 +131,11 @@ mod tests {
         }
 
         fn count(&self, name: &str) -> usize {
-            self.log.borrow().iter().filter(|call| **call == name).count()
+            self.log
+                .borrow()
+                .iter()
+                .filter(|call| **call == name)
+                .count()
         }
     }
 
@@ -194,9 +201,14 @@ mod tests {
         for at in ["begin", "execute", "commit"] {
             let database = Contended::new(at, 2, lost());
             assert_eq!(transaction(&database, work), Ok(1), "lost at {at}");
-            assert_eq!((database.count("begin"), database.count(at)), (3, 3), "lost at {at}");
+            assert_eq!(
+                (database.count("begin"), database.count(at)),
+                (3, 3),
+                "lost at {at}"
+            );
             // Only what was done to the end was committed.
-            assert_eq!(database.log.borrow().ends_with(&["begin", "execute", "commit"]), true);
+            let log = database.log.borrow();
+            assert!(log.ends_with(&["begin", "execute", "commit"]), "{log:?}");
         }
     }
 

@@ -50,6 +50,31 @@ impl From<Response> for Answer {
     }
 }
 
+impl Answer {
+    /// All of it at once, for whoever has room for it.
+    ///
+    /// # Errors
+    /// Where the database fails after the first lines.
+    pub fn whole(self, database: &impl Database) -> Result<Response, users::Error> {
+        let lines = match self {
+            Self::Whole(response) => return Ok(response),
+            Self::Lines(lines) => lines,
+        };
+        let mut open = match lines.open(database) {
+            Ok(open) => open,
+            Err(response) => return Ok(response),
+        };
+        let mut body = Vec::new();
+        while let Some(lines) = open.read()? {
+            body.extend(lines);
+        }
+        Ok(Response {
+            body: body.into(),
+            ..open.head()
+        })
+    }
+}
+
 /// Answers a request.
 pub fn handle(request: &impl Request, database: &impl Database) -> Answer {
     respond(request, database).unwrap_or_else(|error| Answer::Whole(error.into()))
@@ -223,11 +248,7 @@ fn run(
 /// How many users a page holds where nothing is said.
 const DEFAULT_LIMIT: u32 = 100;
 
-fn list(
-    request: &impl Request,
-    database: &impl Database,
-    query: &str,
-) -> Result<Answer, Error> {
+fn list(request: &impl Request, database: &impl Database, query: &str) -> Result<Answer, Error> {
     let wanted = query::selection(query).map_err(Error::Invalid)?;
     let by_line = request
         .header("accept")

@@ -210,7 +210,7 @@ impl<C: Cursor> Reader<C> {
     ///
     /// # Errors
     /// As the database fails. There are no users after that.
-    pub fn next(&mut self, at_most: u32) -> Result<Vec<User>, Error> {
+    pub fn read(&mut self, at_most: u32) -> Result<Vec<User>, Error> {
         self.0.next(at_most)?.into_iter().map(user).collect()
     }
 }

@@ -70,7 +70,7 @@ impl Request for Incoming {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let headers = self.headers.get_or_init(|| self.request.headers());
         let mut lines = headers.get(name).into_iter();
-        let mut whole = lines.next()?;
+        let mut whole = lines.read()?;
         for line in lines {
             whole.extend_from_slice(b", ");
             whole.extend_from_slice(&line);
@@ -133,7 +133,7 @@ fn send_lines(lines: &Lines, is_head: bool, out: ResponseOutparam) {
     if !is_head {
         let Ok(stream) = body.write() else { return };
         loop {
-            match lines.next() {
+            match lines.read() {
                 Ok(Some(helping)) if write(&stream, &helping).is_ok() => {}
                 Ok(None) => break,
                 // The database failed, or the client has left.
