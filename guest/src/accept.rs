@@ -10,10 +10,7 @@ pub(crate) fn prefers(header: &[u8], wanted: &str, usual: &str) -> bool {
     for item in header.split(|&byte| byte == b',') {
         let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let range = parts.next().unwrap_or_default();
-        let Some(weight) = parts.find_map(weight).unwrap_or(Some(1000)) else {
-            // What cannot be understood is passed over, as if it were not there.
-            continue;
-        };
+        let weight = parts.find_map(weight).unwrap_or(1000);
         named |= range.eq_ignore_ascii_case(wanted.as_bytes());
         of_wanted.take(range, wanted, weight);
         of_usual.take(range, usual, weight);
@@ -55,24 +52,24 @@ impl Weight {
     }
 }
 
-/// A weight in thousandths, `None` where the parameter is another one, and `Some(None)` where it is one that means nothing.
-fn weight(parameter: &[u8]) -> Option<Option<u16>> {
+/// A weight in thousandths, where the parameter is one. One that cannot be understood weighs nothing.
+fn weight(parameter: &[u8]) -> Option<u16> {
     let [b'q' | b'Q', b'=', value @ ..] = parameter else {
         return None;
     };
     let (whole, fraction) = match value {
-        [whole] | [whole, b'.'] => (whole, &[][..]),
+        [whole] => (whole, &[][..]),
         [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
-        _ => return Some(None),
+        _ => return Some(0),
     };
     if !matches!(whole, b'0' | b'1') || !fraction.iter().all(u8::is_ascii_digit) {
-        return Some(None);
+        return Some(0);
     }
     let digits = fraction.iter().chain(b"000").take(3);
     let thousandths = digits.fold(u16::from(whole - b'0'), |sum, digit| {
         sum * 10 + u16::from(digit - b'0')
     });
-    Some((thousandths <= 1000).then_some(thousandths))
+    Some(if thousandths <= 1000 { thousandths } else { 0 })
 }
 
 #[cfg(test)]
@@ -141,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_passed_over() {
+    fn what_cannot_be_understood_asks_for_nothing() {
         for header in [
             "application/x-ndjson;q=2",
             "application/x-ndjson;q=-1",

@@ -70,7 +70,7 @@ impl Request for Incoming {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let headers = self.headers.get_or_init(|| self.request.headers());
         let mut lines = headers.get(name).into_iter();
-        let mut whole = lines.read()?;
+        let mut whole = lines.next()?;
         for line in lines {
             whole.extend_from_slice(b", ");
             whole.extend_from_slice(&line);

@@ -5,6 +5,8 @@
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the service this one replaces |
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
+//! | `lines` | everyone line by line, on each database |
+//! | `volume` | lists of any length, and the memory they take |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
@@ -22,6 +24,7 @@ mod contract;
 mod crud;
 mod databases;
 mod limits;
+mod lines;
 mod listing;
 mod memory;
 mod outage;
@@ -33,3 +36,4 @@ mod service;
 mod startup;
 mod transactions;
 mod typed;
+mod volume;

@@ -127,20 +127,29 @@ pub(super) async fn collect(
         .await
         .map_err(|error| outcome::failure(&error, writes))?
     {
-        let ours = |error| Failure {
-            error,
-            answered: true,
-            ran: true,
-        };
-        meter.take(row.len(), row.raw_size_bytes()).map_err(ours)?;
-        let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
-        rows.push(
-            values
-                .collect::<Result<_, _>>()
-                .map_err(|error| ours(failure::invalid(outcome::reason(&error))))?,
-        );
+        meter
+            .take(row.len(), row.raw_size_bytes())
+            .map_err(after_an_answer)?;
+        rows.push(lift(&row)?);
     }
     Ok(())
+}
+
+/// The values of a row.
+pub(super) fn lift(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
+    values
+        .collect::<Result<_, _>>()
+        .map_err(|error| after_an_answer(failure::invalid(outcome::reason(&error))))
+}
+
+/// What the host makes of an answer that came.
+pub(super) fn after_an_answer(error: Error) -> Failure {
+    Failure {
+        error,
+        answered: true,
+        ran: true,
+    }
 }
 
 /// The statements that one connection has prepared.
