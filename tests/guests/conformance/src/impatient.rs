@@ -35,11 +35,9 @@ const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 F
 
 /// A statement may take a moment.
 fn a_slow_statement_times_out() -> Result<(), String> {
-    for _ in 0..3 {
-        fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
-        let after = one("SELECT 1", &[])?;
-        ensure!(same(&after, &integer(1)), "{after:?}");
-    }
+    fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
+    let after = one("SELECT 1", &[])?;
+    ensure!(same(&after, &integer(1)), "{after:?}");
     if is_postgres() {
         fails(query("SELECT pg_sleep(600)", &[]), "timeout", "ten minutes")?;
     }
