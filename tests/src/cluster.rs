@@ -92,6 +92,45 @@ impl Cluster {
         self.order(&format!("start {}", self.port));
     }
 
+    /// Starts the server again as a hot standby whose primary is gone: it can be read from, and refuses whatever writes. It takes a
+    /// server that was stopped in order, with `wal_level` at least `replica`.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn restart_as_standby(&self) {
+        self.order(&format!("standby {}", self.port));
+    }
+
+    /// Makes a standby take writes, under the connections it has, and waits until it does.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub fn promote(&self) {
+        self.order("promote");
+    }
+
+    /// Has the server offer TLS from its next start, with a certificate for this name. The certificate of the authority that vouches
+    /// for it is the file `ca.crt` in the server's data directory.
+    ///
+    /// # Panics
+    /// Where the program `openssl` is not there, or fails.
+    pub fn certify(&self, name: &str) {
+        self.order(&format!("certify {name}"));
+    }
+
+    /// Lets none of the server's files grow beyond so many bytes, or whatever size, where none is given. A limit that is no
+    /// multiple of a page's 8 KiB has the effect of a full disk: the kernel writes a part of a page, and PostgreSQL takes that
+    /// for what it usually is (`disk_full`, 53100). No privileges are needed, unlike for a disk that is really full.
+    ///
+    /// # Panics
+    /// Where `prlimit` of util-linux is not there, or fails.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        match bytes {
+            Some(bytes) => self.order(&format!("limit {bytes}")),
+            None => self.order("limit unlimited"),
+        }
+    }
+
     fn order(&self, order: &str) {
         let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
         shell

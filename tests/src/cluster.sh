@@ -6,6 +6,10 @@
 #   init PASSWORD     makes the cluster, with a superuser `usher`
 #   start PORT        starts the server on 127.0.0.1:PORT
 #   stop MODE         stops it; MODE is smart, fast or immediate, or kill for a signal that nothing survives
+#   standby PORT      starts it as a hot standby without a primary: it can be read from, and nothing else
+#   promote           makes a standby take writes
+#   certify NAME      has it offer TLS from its next start, with a certificate for NAME by an authority of its own, data/ca.crt
+#   limit BYTES       lets none of its files grow beyond this size; BYTES may be unlimited
 
 # Ctrl-C is meant for the test process; the orders end when it does.
 trap '' INT TERM HUP
@@ -17,12 +21,17 @@ failed() { # FILE: its last line that is not a mere hint says why
     printf 'failed %s\n' "$(grep -v -e HINT: -e '^$' "$1" | tail -n 1)"
 }
 
-killed() { # the server and all its processes, with a signal that cannot be caught, and waits until they are gone
+processes() { # the server's, the first being the parent of all others
     read -r postmaster <data/postmaster.pid || return
     all=$postmaster
     for process in /proc/[0-9]*/stat; do
         read -r pid name state parent rest 2>/dev/null <"$process" && [ "$parent" = "$postmaster" ] && all="$all $pid"
     done
+    echo "$all"
+}
+
+killed() { # with a signal that cannot be caught, and waits until they are gone
+    all=$(processes) || return
     kill -KILL $all
     for pid in $all; do
         while kill -0 "$pid" 2>/dev/null; do :; done
@@ -57,13 +66,44 @@ CONF
             failed init.log
         fi
         ;;
-    start)
+    standby | start)
+        [ "$order" = start ] || : >data/standby.signal
         : >server.log
         if "$bin/pg_ctl" start --pgdata=data --wait --silent --log=server.log --options="-p $argument" >/dev/null 2>&1 </dev/null; then
             echo ok
         else
             failed server.log
         fi
+        ;;
+    promote)
+        if "$bin/pg_ctl" promote --pgdata=data --wait --silent >promote.log 2>&1 </dev/null; then
+            echo ok
+        else
+            failed promote.log
+        fi
+        ;;
+    certify)
+        if {
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=Usher tests" \
+                -keyout ca.key -out data/ca.crt &&
+                openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$argument" \
+                    -keyout data/server.key -out server.csr &&
+                printf 'subjectAltName=DNS:%s\n' "$argument" >server.ext &&
+                openssl x509 -req -in server.csr -CA data/ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext \
+                    -out data/server.crt
+        } >certify.log 2>&1 </dev/null; then
+            echo 'ssl = on' >>data/postgresql.conf
+            echo ok
+        else
+            failed certify.log
+        fi
+        ;;
+    limit)
+        # The parent first, so that what it starts meanwhile has the limit too. The hard limit stays, so that this can be undone.
+        : >limit.log
+        for pid in $(processes); do
+            prlimit --pid "$pid" --fsize="$argument": 2>>limit.log || ! kill -0 "$pid" 2>/dev/null || break
+        done && echo ok || failed limit.log
         ;;
     stop)
         if [ "$argument" = kill ]; then

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`postgres`] | a database of its own for each test, on a server that all tests of a process share |
 //! | [`cluster`] | that server where none is given: a throw-away cluster, also to be had alone |
+//! | [`proxy`] | what stands between the program and its server, and cuts, delays, throttles |
 //! | [`process`] | the program, started, heard, asked to stop |
 //! | [`http`] | requests and responses byte by byte |
 //! | [`json`] | JSON values, compared with numbers of any size |
@@ -18,3 +19,4 @@ pub mod janitor;
 pub mod json;
 pub mod postgres;
 pub mod process;
+pub mod proxy;

@@ -57,10 +57,10 @@ impl PoolInner {
             )));
         }
         let effect = policy::judge(&text, self.backend.dialect())?;
-        if effect == Effect::Writes && self.config.read_only {
+        if matches!(effect, Effect::Changes | Effect::Writes) && self.config.read_only {
             return Err(failure::denied("this database is open for reading only"));
         }
-        let statement = Statement::new(text, effect != Effect::Reads);
+        let statement = Statement::new(text, effect);
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
         if judged.len() >= JUDGED {
             judged.clear();

@@ -7,24 +7,29 @@
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
+//! | `groups` | writes that are committed together |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `options` | what the command line grants a component, and what operators see of it |
 //! | `scripted` | the service over a test's own answers, faults and delays |
 //! | `guarantees` | every test that `docs/database.md` names is there |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
+//! | `abandoned` | and so are thousands of them at once, under load |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
+//! | `outage` | the database is late, goes, refuses, and comes back |
+//! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
 //! | `migrations` | the schema is brought up to date, or one line says why not |
-//! | `outage` | the database is late, goes, and comes back |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
 
+mod abandoned;
 mod component;
 mod conformance;
 mod contract;
 mod crud;
 mod databases;
+mod groups;
 mod guarantees;
 mod limits;
 mod listing;
@@ -38,6 +43,7 @@ mod race;
 mod scripted;
 mod seed;
 mod service;
+mod sessions;
 mod startup;
 mod transactions;
 mod typed;

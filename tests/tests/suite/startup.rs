@@ -186,14 +186,19 @@ async fn a_client_that_is_being_answered_is_answered_after_sigterm() {
     let scratch = Scratch::new();
     let mut running = usher(&scratch).args(["--database", "memory:"]).spawn();
     let address = running.address();
-    let request = ann().encode(&address);
+    let request = ann().header("expect", "100-continue").encode(&address);
     let (head, rest) = request.split_at(request.len() - 5);
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     tokio::io::AsyncWriteExt::write_all(&mut stream, head)
         .await
         .expect("the beginning");
-    // Another request shows that the server has seen this connection.
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    // The server says so when it has begun with the request.
+    let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut interim = [0; 25];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut interim)
+        .await
+        .expect("an interim answer");
+    assert_eq!(&interim, expected);
     running.terminate();
     running.line("draining");
     tokio::io::AsyncWriteExt::write_all(&mut stream, rest)

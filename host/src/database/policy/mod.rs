@@ -21,7 +21,9 @@ pub(crate) enum Effect {
     Reads,
     /// It calls a function that may.
     MayWrite,
-    /// It does.
+    /// It is one `INSERT`, `UPDATE` or `DELETE`.
+    Changes,
+    /// It changes something else, or in another way.
     Writes,
 }
 
@@ -261,6 +263,9 @@ fn denied_function(name: &str) -> Option<&'static str> {
 }
 
 fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
+    if matches!(verb, "INSERT" | "UPDATE" | "DELETE") {
+        return Effect::Changes;
+    }
     if !matches!(verb, "SELECT" | "VALUES" | "TABLE" | "WITH" | "EXPLAIN") {
         return Effect::Writes;
     }

@@ -109,6 +109,13 @@ fn what_may_write_is_told_from_what_cannot() {
             "MayWrite",
         ),
         ("WITH n AS (SELECT f()) SELECT 1", "MayWrite"),
+        ("INSERT INTO t (a) VALUES (f(1))", "Changes"),
+        ("UPDATE t SET a = 1", "Changes"),
+        ("DELETE FROM t", "Changes"),
+        (
+            "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE",
+            "Writes",
+        ),
         ("SELECT nextval('s')", "MayWrite"),
         ("SELECT my_function($1)", "MayWrite"),
         ("SELECT * FROM users FOR UPDATE", "Writes"),

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::SqlState;
 
+use super::guard;
 use super::values::Misfit;
 use crate::database::{Error, failure};
 
@@ -46,7 +47,14 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
                 ran: true,
             };
         }
-        let error = if *code == SqlState::QUERY_CANCELED {
+        let error = if let Some(limit) = guard::exceeded(refusal) {
+            // A write may have been through before its result was seen to be too large.
+            if writes {
+                Error::InDoubt
+            } else {
+                failure::too_large(limit)
+            }
+        } else if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
         } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands")
         {

@@ -51,7 +51,7 @@ impl Prepared {
 }
 
 /// What a caller wants of a statement: its rows, or their number.
-pub(super) trait Want {
+pub(super) trait Want: 'static {
     type Answer: Send;
 
     fn run(
@@ -127,20 +127,35 @@ pub(super) async fn collect(
         .await
         .map_err(|error| outcome::failure(&error, writes))?
     {
-        let ours = |error| Failure {
-            error,
-            answered: true,
-            ran: true,
-        };
-        meter.take(row.len(), row.raw_size_bytes()).map_err(ours)?;
-        let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
-        rows.push(
-            values
-                .collect::<Result<_, _>>()
-                .map_err(|error| ours(failure::invalid(outcome::reason(&error))))?,
-        );
+        match taken(&row, meter) {
+            Ok(row) => rows.push(row),
+            Err(error) => {
+                // The server may yet refuse what writes, and so undo it: only its last word tells.
+                while writes
+                    && stream
+                        .try_next()
+                        .await
+                        .map_err(|error| outcome::failure(&error, writes))?
+                        .is_some()
+                {}
+                // What the host has against a row is found when the statement has run: one that wrote may have been through.
+                return Err(Failure {
+                    error: if writes { Error::InDoubt } else { error },
+                    answered: true,
+                    ran: true,
+                });
+            }
+        }
     }
     Ok(())
+}
+
+fn taken(row: &tokio_postgres::Row, meter: &mut Meter) -> Result<Row, Error> {
+    meter.take(row.len(), row.raw_size_bytes())?;
+    (0..row.len())
+        .map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0))
+        .collect::<Result<_, _>>()
+        .map_err(|error| failure::invalid(outcome::reason(&error)))
 }
 
 /// The statements that one connection has prepared.

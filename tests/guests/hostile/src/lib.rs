@@ -1,6 +1,6 @@
 //! A component that behaves as badly as its request's path asks for, with a transaction open in which it has written.
 //!
-//! Every path but `/table`, `/count` and `/spin` inserts a row in a transaction first.
+//! Every path but `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a row in a transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -56,6 +56,21 @@ impl Guest for Hostile {
                 };
                 return answer(out, 200, &count.to_string());
             }
+            // Without a transaction.
+            "/slow-alone" => {
+                let result = query(slow(), &[]);
+                return answer(out, 504, &format!("{:?}", result.err()));
+            }
+            // One value of 300 MB, as large as a client may make it by a single call.
+            "/giant" => {
+                let result = query("SELECT repeat('x', 300000000)", &[]).map(drop);
+                return answer(out, 500, &format!("{result:?}"));
+            }
+            // The same in an error, which repeats what was wrong.
+            "/giant-error" => {
+                let result = query("SELECT repeat('x', 300000000)::bigint", &[]).map(drop);
+                return answer(out, 500, &format!("{result:?}"));
+            }
             // As `/loop`, with nothing asked of the database.
             "/spin" => loop {
                 core::hint::spin_loop();
@@ -77,6 +92,11 @@ impl Guest for Hostile {
                 Transaction::commit(transaction).expect("it commits");
                 answer(out, 200, "");
             }
+            // As a service that can be trusted would: what is known of the outcome is what is told.
+            "/commit-and-tell" => match Transaction::commit(transaction) {
+                Ok(()) => answer(out, 200, ""),
+                Err(error) => answer(out, 503, &format!("{error:?}")),
+            },
             "/rollback" => {
                 Transaction::rollback(transaction).expect("it rolls back");
                 answer(out, 200, "");

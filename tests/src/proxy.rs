@@ -1,0 +1,503 @@
+//! A TCP proxy between the program under test and its server, whose connections a test can disturb.
+//!
+//! It runs on the runtime of the test. While the test blocks that runtime's only thread, as [`crate::process`] does, nothing
+//! passes: such tests want `flavor = "multi_thread"`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Towards {
+    /// From the program under test.
+    Server,
+    /// To the program under test.
+    Client,
+}
+
+/// What triggers a cut.
+#[derive(Clone, Debug)]
+pub enum At {
+    /// So many bytes have passed on one connection, counted from its beginning. They are the last to pass.
+    Bytes(u64),
+    /// These bytes are about to pass, also in several pieces. Nothing of the last piece passes.
+    Before(Vec<u8>),
+    /// These bytes have passed. The server is let do what it was asked for, and its answer goes nowhere.
+    After(Vec<u8>),
+}
+
+/// How bytes pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Nothing passes and nothing is closed, as where packets are dropped.
+    pub stalled: bool,
+    /// How long each piece is held back, in each direction.
+    pub delay: Duration,
+    /// Bytes per second, for each connection and direction; none for as fast as it goes.
+    pub rate: Option<u32>,
+}
+
+/// A proxy. Dropped, it closes its port and all its connections.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: SocketAddr,
+    way: watch::Sender<Way>,
+    /// How often all connections were cut; whether new ones are let through.
+    cuts: watch::Sender<u64>,
+    closed: watch::Sender<bool>,
+    trap: Mutex<Option<Trap>>,
+    open: AtomicUsize,
+}
+
+/// A cut that waits for its moment.
+#[derive(Debug)]
+struct Trap {
+    towards: Towards,
+    at: At,
+    sprung: oneshot::Sender<()>,
+}
+
+/// What to do with a piece.
+enum Verdict {
+    Pass,
+    /// Pass so many bytes of it, then close both sides.
+    Cut(usize),
+    /// Pass it, and see to it that nothing comes back.
+    Mute,
+}
+
+impl Proxy {
+    /// Listens on a free port of 127.0.0.1 for connections to `server`.
+    ///
+    /// # Errors
+    /// Where there is no free port.
+    pub async fn start(server: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            server,
+            way: watch::Sender::default(),
+            cuts: watch::Sender::default(),
+            closed: watch::Sender::default(),
+            trap: Mutex::default(),
+            open: AtomicUsize::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            shared,
+            accepting,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of a database, by way of this proxy.
+    pub fn url(&self, url: &str) -> String {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        match authority.rsplit_once('@') {
+            Some((user, _)) => format!("{scheme}://{user}@{}{rest}", self.address),
+            None => format!("{scheme}://{}{rest}", self.address),
+        }
+    }
+
+    /// How many connections it has now.
+    pub fn connections(&self) -> usize {
+        self.shared.open.load(Relaxed)
+    }
+
+    /// Changes how bytes pass from now on.
+    pub fn set(&self, way: Way) {
+        self.shared.way.send_replace(way);
+    }
+
+    /// Closes all connections at once. New ones are let through.
+    pub fn cut(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Closes all connections, and every new one as soon as it is made.
+    pub fn close(&self) {
+        self.shared.closed.send_replace(true);
+        self.cut();
+    }
+
+    /// Lets new connections through again.
+    pub fn open(&self) {
+        self.shared.closed.send_replace(false);
+    }
+
+    /// Lays a trap, in place of an earlier one that was not sprung: the first connection for which `at` comes true is cut, and that
+    /// one alone. What is returned is ready once that has happened.
+    pub fn cut_when(
+        &self,
+        towards: Towards,
+        at: At,
+    ) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
+        let (sprung, springs) = oneshot::channel();
+        *self.shared.trap() = Some(Trap {
+            towards,
+            at,
+            sprung,
+        });
+        async move {
+            if springs.await.is_err() {
+                // Another trap was laid: this one is never sprung.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // The connections are in a set of that task's own.
+        self.accepting.abort();
+    }
+}
+
+impl Shared {
+    fn trap(&self) -> std::sync::MutexGuard<'_, Option<Trap>> {
+        self.trap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to do with a piece that comes after `before` bytes, the last of which are `tail`.
+    fn judge(&self, towards: Towards, before: u64, tail: &mut Vec<u8>, piece: &[u8]) -> Verdict {
+        let mut trap = self.trap();
+        let verdict = match &*trap {
+            Some(laid) if laid.towards == towards => {
+                let mut holds = |pattern: &[u8]| {
+                    tail.extend_from_slice(piece);
+                    let found = tail
+                        .windows(pattern.len().max(1))
+                        .any(|some| some == pattern);
+                    let kept = tail.len().min(pattern.len().saturating_sub(1));
+                    tail.drain(..tail.len() - kept);
+                    found
+                };
+                match &laid.at {
+                    At::Bytes(most) if before + piece.len() as u64 >= *most => {
+                        Verdict::Cut(usize::try_from(most.saturating_sub(before)).unwrap_or(0))
+                    }
+                    At::Before(pattern) if holds(pattern) => Verdict::Cut(0),
+                    At::After(pattern) if holds(pattern) => Verdict::Mute,
+                    _ => Verdict::Pass,
+                }
+            }
+            _ => Verdict::Pass,
+        };
+        if !matches!(verdict, Verdict::Pass)
+            && let Some(laid) = trap.take()
+        {
+            // Nobody may be waiting for it.
+            laid.sprung.send(()).ok();
+        }
+        verdict
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((client, _)) = accepted
+                    && !*shared.closed.borrow()
+                {
+                    connections.spawn(serve(client, Arc::clone(&shared)));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Counts a connection for as long as it is there.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn serve(client: TcpStream, shared: Arc<Shared>) {
+    let mut cuts = shared.cuts.subscribe();
+    let counted = Counted::new(&shared);
+    let Ok(server) = TcpStream::connect(shared.server).await else {
+        return;
+    };
+    // What is small is sent at once, as if nobody stood between.
+    if client
+        .set_nodelay(true)
+        .and(server.set_nodelay(true))
+        .is_err()
+    {
+        return;
+    }
+    let (mut from_client, to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let ended = tokio::select! {
+        ended = pump(&mut from_client, &mut to_server, Towards::Server, &shared) => ended,
+        ended = async {
+            let mut to_client = to_client;
+            pump(&mut from_server, &mut to_client, Towards::Client, &shared).await
+        } => ended,
+        _ = cuts.changed() => Ended::Closed,
+    };
+    if ended == Ended::Muted {
+        // The client's side is closed. The server works on what it has, and finds then that there is nobody left to tell: closing
+        // with its answer unread would be a reset, which might overtake what it was sent.
+        drop((from_client, counted));
+        let mut answer = [0; 4096];
+        if to_server.shutdown().await.is_ok() {
+            while from_server
+                .read(&mut answer)
+                .await
+                .is_ok_and(|count| count > 0)
+            {}
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Closed,
+    Muted,
+}
+
+/// Passes bytes on until either side closes or the connection is to be cut.
+async fn pump(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    towards: Towards,
+    shared: &Shared,
+) -> Ended {
+    let mut way = shared.way.subscribe();
+    let mut buffer = vec![0; 16 << 10];
+    let (mut passed, mut tail) = (0_u64, Vec::new());
+    loop {
+        let count = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => return Ended::Closed,
+            Ok(count) => count,
+        };
+        let Ok(Way { delay, rate, .. }) = way.wait_for(|way| !way.stalled).await.map(|way| *way)
+        else {
+            return Ended::Closed;
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        // A tenth of a second's worth at a time, so that a slow connection is steadily slow.
+        let most = rate.map_or(count, |rate| {
+            usize::try_from(rate / 10).unwrap_or(count).clamp(1, count)
+        });
+        for piece in buffer[..count].chunks(most) {
+            if let Some(rate) = rate {
+                let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+                tokio::time::sleep(Duration::from_secs(1) * bytes / rate.max(1)).await;
+            }
+            if way.wait_for(|way| !way.stalled).await.is_err() {
+                return Ended::Closed;
+            }
+            let verdict = shared.judge(towards, passed, &mut tail, piece);
+            let passing = match verdict {
+                Verdict::Cut(count) => &piece[..count.min(piece.len())],
+                Verdict::Pass | Verdict::Mute => piece,
+            };
+            if to.write_all(passing).await.is_err() {
+                return Ended::Closed;
+            }
+            passed += passing.len() as u64;
+            match verdict {
+                Verdict::Pass => {}
+                Verdict::Cut(_) => return Ended::Closed,
+                Verdict::Mute => return Ended::Muted,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{At, Proxy, Towards, Way};
+    use std::time::{Duration, Instant};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Gives back what it gets, and says at each connection's end what that was.
+    async fn echo() -> (Proxy, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = Proxy::start(listener.local_addr().expect("an address"))
+            .await
+            .expect("a port");
+        let (ended, heard) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let ended = ended.clone();
+                tokio::spawn(async move {
+                    let (mut all, mut some) = (Vec::new(), [0; 64]);
+                    while let Ok(count @ 1..) = stream.read(&mut some).await {
+                        all.extend_from_slice(&some[..count]);
+                        if stream.write_all(&some[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                    ended.send(all).ok();
+                });
+            }
+        });
+        (proxy, heard)
+    }
+
+    async fn connect(proxy: &Proxy) -> TcpStream {
+        TcpStream::connect(proxy.address())
+            .await
+            .expect("it listens")
+    }
+
+    /// Sends, and reads to the end or as much as was sent.
+    async fn exchange(stream: &mut TcpStream, text: &[u8]) -> Vec<u8> {
+        stream.write_all(text).await.ok();
+        let mut answer = vec![0; text.len()];
+        let mut count = 0;
+        while count < answer.len() {
+            match stream.read(&mut answer[count..]).await {
+                Ok(more @ 1..) => count += more,
+                _ => break,
+            }
+        }
+        answer.truncate(count);
+        answer
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_both_ways_until_they_are_cut() {
+        let (proxy, _heard) = echo().await;
+        let mut stream = connect(&proxy).await;
+        assert_eq!(exchange(&mut stream, b"hello").await, b"hello");
+        assert_eq!(proxy.connections(), 1);
+        proxy.cut();
+        assert_eq!(exchange(&mut stream, b"hello").await, b"");
+        assert_eq!(
+            exchange(&mut connect(&proxy).await, b"again").await,
+            b"again"
+        );
+        proxy.close();
+        assert_eq!(exchange(&mut connect(&proxy).await, b"closed").await, b"");
+        proxy.open();
+        let mut stream = connect(&proxy).await;
+        assert_eq!(exchange(&mut stream, b"open").await, b"open");
+        drop(proxy);
+        assert_eq!(exchange(&mut stream, b"gone").await, b"");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_cut_at_a_byte_or_a_word() {
+        let (proxy, mut heard) = echo().await;
+        for (at, passed, answered) in [
+            (At::Bytes(3), "com", None),
+            (At::Before(b"mit".to_vec()), "", Some("")),
+            (At::After(b"mit".to_vec()), "commit", Some("")),
+        ] {
+            let sprung = proxy.cut_when(Towards::Server, at.clone());
+            let answer = exchange(&mut connect(&proxy).await, b"commit").await;
+            sprung.await;
+            let got = heard.recv().await.expect("the connection's end");
+            assert_eq!(got, passed.as_bytes(), "{at:?}");
+            if let Some(answered) = answered {
+                assert_eq!(answer, answered.as_bytes(), "{at:?}");
+            }
+            // Whoever comes next is not concerned.
+            assert_eq!(
+                exchange(&mut connect(&proxy).await, b"commit").await,
+                b"commit"
+            );
+            heard.recv().await.expect("the connection's end");
+        }
+        // A word that comes in pieces is known all the same, and one that was not waited for is not.
+        let sprung = proxy.cut_when(Towards::Client, At::Before(b"mit".to_vec()));
+        let mut stream = connect(&proxy).await;
+        assert_eq!(exchange(&mut stream, b"com").await, b"com");
+        assert_eq!(exchange(&mut stream, b"mit").await, b"");
+        sprung.await;
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_late_or_slowly_or_not_for_a_while() {
+        let (proxy, _heard) = echo().await;
+        let mut stream = connect(&proxy).await;
+        let began = Instant::now();
+        proxy.set(Way {
+            delay: Duration::from_millis(50),
+            ..Way::default()
+        });
+        assert_eq!(exchange(&mut stream, b"late").await, b"late");
+        assert!(began.elapsed() >= Duration::from_millis(100));
+        let began = Instant::now();
+        proxy.set(Way {
+            rate: Some(1000),
+            ..Way::default()
+        });
+        assert_eq!(exchange(&mut stream, &[b'.'; 200]).await.len(), 200);
+        assert!(
+            began.elapsed() >= Duration::from_millis(200),
+            "{:?}",
+            began.elapsed()
+        );
+        proxy.set(Way {
+            stalled: true,
+            ..Way::default()
+        });
+        let stalled =
+            tokio::time::timeout(Duration::from_millis(50), exchange(&mut stream, b"wait"));
+        stalled.await.expect_err("nothing passes");
+        proxy.set(Way::default());
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).await.expect("it passes now");
+        assert_eq!(&answer, b"wait");
+    }
+
+    #[tokio::test]
+    async fn the_url_of_a_database_leads_through_it() {
+        let (proxy, _heard) = echo().await;
+        let address = proxy.address();
+        for (url, through) in [
+            (
+                "postgres://me:p@db:5432/users?a=b",
+                format!("postgres://me:p@{address}/users?a=b"),
+            ),
+            ("postgres://db/users", format!("postgres://{address}/users")),
+        ] {
+            assert_eq!(proxy.url(url), through);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Transactions abandoned by the thousand, in every way at once: nothing of them is left.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use usher_tests::http::{self, Request};
+use usher_tests::janitor::Scratch;
+use usher_tests::postgres::{self, Database};
+use usher_tests::process::{PATIENCE, Running, Usher};
+
+const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+
+/// How many of each way, unless `USHER_TEST_ABANDONED` says otherwise.
+const OF_EACH: usize = 1000;
+
+/// Clients at the same time.
+const CLIENTS: usize = 24;
+
+/// What ends a request that does not end by itself.
+const DEADLINE: &str = "100ms";
+
+/// How much the server's memory may differ between a tenth of the way and its end: what it keeps for as many requests as there
+/// happen to be at once. A leak of a kibibyte per transaction would be as much.
+const FLAT: u64 = 10 << 20;
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// Reads its answer.
+    Stays,
+    /// Leaves without waiting for anything.
+    LeavesAtOnce,
+    /// Leaves when it has read the first word of its answer.
+    LeavesMidway,
+}
+
+/// The ways to abandon a transaction: what the component does, and what its client does.
+const WAYS: [(&str, Client); 14] = [
+    ("/rollback", Client::Stays),
+    ("/drop", Client::Stays),
+    ("/drop", Client::LeavesAtOnce),
+    ("/answer-first", Client::Stays),
+    // An instance that keeps a transaction is retired, and takes it along.
+    ("/keep", Client::Stays),
+    ("/trap", Client::Stays),
+    ("/begun-trap", Client::Stays),
+    ("/loop", Client::Stays),
+    ("/memory", Client::Stays),
+    ("/stack", Client::Stays),
+    ("/no-answer", Client::Stays),
+    ("/slow-statement", Client::Stays),
+    ("/begun-slow-statement", Client::LeavesMidway),
+    ("/begun-loop", Client::LeavesMidway),
+];
+
+/// Ended, in a way that counts: by its answer's status, or without one.
+async fn abandon(address: &str, (path, client): (&str, Client)) -> Result<(), String> {
+    let wrong = |error: io::Error| format!("{path}: {error}");
+    let stream = TcpStream::connect(address).await.map_err(wrong)?;
+    let request = Request::get(path);
+    match client {
+        Client::Stays => match http::exchange(stream, &request, address).await {
+            // Where many are at work, each of them may find no connection or no time.
+            Ok(answer) if matches!(answer.status, 200 | 500 | 503 | 504) => Ok(()),
+            Ok(answer) => Err(format!("{path}: {} {}", answer.status, answer.text())),
+            // An answer that had begun breaks off.
+            Err(_) if path.starts_with("/begun") => Ok(()),
+            Err(error) => Err(wrong(error)),
+        },
+        Client::LeavesAtOnce | Client::LeavesMidway => {
+            let mut stream = stream;
+            stream
+                .write_all(&request.encode(address))
+                .await
+                .map_err(wrong)?;
+            let mut read = Vec::new();
+            while client == Client::LeavesMidway && !read.windows(5).any(|some| some == b"begun") {
+                if stream.read_buf(&mut read).await.map_err(wrong)? == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Abandons transactions number `from` to `to`, way after way, many at the same time.
+async fn abandon_all(address: &Arc<str>, from: usize, to: usize) {
+    let next = Arc::new(AtomicUsize::new(from));
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (address, next) = (Arc::clone(address), Arc::clone(&next));
+        clients.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Relaxed);
+                if number >= to {
+                    return;
+                }
+                let abandoned = abandon(&address, WAYS[number % WAYS.len()]);
+                tokio::time::timeout(PATIENCE, abandoned)
+                    .await
+                    .expect("every request ends")
+                    .unwrap_or_else(|wrong| panic!("{wrong}"));
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
+async fn get(address: &str, path: &str) -> (u16, String) {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let answer = http::exchange(stream, &Request::get(path), address).await;
+    let answer = answer.expect("an answer");
+    (answer.status, answer.text())
+}
+
+/// Sessions of the database that are in a transaction, sessions at work, and locks, of all but the one who asks.
+const LEFT: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'), \
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()), \
+    (SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+     WHERE datname = current_database() AND pid <> pg_backend_pid())";
+
+/// Waits until nothing is left of any transaction.
+async fn nothing_is_left(database: &Database) {
+    let client = database.connect().await;
+    let began = Instant::now();
+    loop {
+        let row = client.query_one(LEFT, &[]).await.expect("an answer");
+        let left: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
+        if left == [0; 3] {
+            return;
+        }
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{} sessions in a transaction, {} at work, {} locks are left",
+            left[0],
+            left[1],
+            left[2]
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+fn server(scratch: &Scratch, database: &Database) -> Running {
+    std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", database.url()])
+        .args([
+            "--component",
+            "hostile.wasm",
+            "--no-migrate",
+            "--instance-memory",
+            "16MiB",
+        ])
+        .args(["--request-timeout", DEADLINE, "--pool-size", "32"])
+        .spawn()
+}
+
+/// The figures are printed by `USHER_TEST_ABANDONED=1000 cargo test --test suite abandoned:: -- --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
+    let of_each = std::env::var("USHER_TEST_ABANDONED")
+        .map_or(OF_EACH, |count| count.parse().expect("a number"));
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    let mut running = server(&scratch, &database);
+    let address: Arc<str> = running.address().into();
+    assert_eq!(get(&address, "/table").await.0, 200);
+
+    let all = of_each * WAYS.len();
+    let began = Instant::now();
+    abandon_all(&address, 0, all / 10).await;
+    nothing_is_left(&database).await;
+    let early = running.resident_bytes();
+    abandon_all(&address, all / 10, all).await;
+    nothing_is_left(&database).await;
+    let late = running.resident_bytes();
+    let took = began.elapsed();
+
+    assert_eq!(
+        get(&address, "/count").await,
+        (200, "0".into()),
+        "nothing lasted"
+    );
+    // The pool is whole: as many transactions as it has room for, and twice that, all go through.
+    let mut commits = JoinSet::new();
+    for _ in 0..32 {
+        let address = Arc::clone(&address);
+        commits.spawn(async move { get(&address, "/commit").await.0 });
+    }
+    assert_eq!(commits.join_all().await, [200; 32]);
+    assert_eq!(get(&address, "/count").await, (200, "32".into()));
+    nothing_is_left(&database).await;
+    print(&format!(
+        "abandoned: {all} transactions, {of_each} in each of {} ways, in {took:.1?}; 0 sessions in a transaction, 0 locks, 0 rows; \
+         resident memory {} KiB after a tenth, {} KiB at the end",
+        WAYS.len(),
+        early >> 10,
+        late >> 10
+    ));
+    assert!(
+        late < early + FLAT,
+        "the server's memory grew from {early} to {late} bytes"
+    );
+    database.remove().await;
+}
+
+/// A server that is told to stop ends the transactions it has, in their time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_to_stop_leaves_no_transaction() {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    let mut running = server(&scratch, &database);
+    let address: Arc<str> = running.address().into();
+    assert_eq!(get(&address, "/table").await.0, 200);
+    let mut asked = JoinSet::new();
+    for way in WAYS {
+        let address = Arc::clone(&address);
+        // Those that come too late find nobody.
+        asked.spawn(async move { abandon(&address, way).await.is_ok() });
+    }
+    asked.join_next().await;
+    running.terminate();
+    asked.join_all().await;
+    assert_eq!(running.wait().code(), Some(0));
+    nothing_is_left(&database).await;
+    let count = "SELECT count(*) FROM notes";
+    let client = database.connect().await;
+    let row = client.query_one(count, &[]).await.expect("a count");
+    assert_eq!(row.get::<_, i64>(0), 0);
+}
+
+#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
+fn print(text: &str) {
+    println!("{text}");
+}

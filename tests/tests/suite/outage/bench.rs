@@ -1,0 +1,399 @@
+//! A server process, a database of its own, and clients that write all the time.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use usher_tests::cluster::Cluster;
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::proxy::Proxy;
+
+use super::ledger::{Ledger, State, Told};
+
+/// Clients that write at the same time.
+const CLIENTS: usize = 8;
+
+/// Within this time of the server's return reads and writes must be served again: the promise that is tested.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// For so long the processor time is measured while the database is away and requests come at a walk.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// A request per so long is a walk.
+const WALK: Duration = Duration::from_millis(50);
+
+/// What every test needs that strikes a database.
+pub(super) struct Bench {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) proxy: Proxy,
+    pub(super) running: Running,
+    pub(super) address: String,
+    _scratch: Scratch,
+}
+
+/// The role as which the server connects: one with no more rights than it needs.
+pub(super) const CLERK: &str = "clerk";
+
+/// A cluster with a role for the server. What it acknowledges survives its processes: that is switched off for other tests,
+/// which are faster without.
+pub(super) async fn cluster() -> Arc<Cluster> {
+    let cluster = blocking(|| Cluster::start().unwrap_or_else(|error| panic!("{error}"))).await;
+    let client = connect(&cluster.url()).await;
+    client
+        .batch_execute(
+            "ALTER DATABASE postgres SET synchronous_commit = on; \
+             CREATE ROLE clerk LOGIN PASSWORD 'clerk'; GRANT CREATE ON SCHEMA public TO clerk",
+        )
+        .await
+        .expect("a superuser may");
+    Arc::new(cluster)
+}
+
+/// Runs what blocks its thread, while the clients go on.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// A connection of the test's own, closed when the client is dropped.
+pub(super) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .expect("a server that runs");
+    // Its end is seen by whoever uses the client.
+    tokio::spawn(async move { drop(connection.await) });
+    client
+}
+
+/// The URL of the cluster's database for the role `clerk`.
+fn clerk(cluster: &Cluster) -> String {
+    format!(
+        "postgres://{CLERK}:clerk@127.0.0.1:{}/postgres",
+        cluster.port()
+    )
+}
+
+impl Bench {
+    /// The server, with these options, on a cluster behind a proxy.
+    pub(super) async fn new(options: &[&str]) -> Self {
+        Self::on(cluster().await, options).await
+    }
+
+    /// The server, with these options, on this cluster behind a proxy.
+    pub(super) async fn on(cluster: Arc<Cluster>, options: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let server = SocketAddr::from(([127, 0, 0, 1], cluster.port()));
+        let proxy = Proxy::start(server).await.expect("a port");
+        let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+            .current_dir(scratch.path())
+            .env("DATABASE_URL", &proxy.url(&clerk(&cluster)))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(options.iter().copied())
+            .spawn();
+        let (running, address) = blocking(move || {
+            let address = running.address();
+            (running, address)
+        })
+        .await;
+        Self {
+            cluster,
+            proxy,
+            running,
+            address,
+            _scratch: scratch,
+        }
+    }
+
+    /// As the superuser, past the proxy.
+    pub(super) async fn superuser(&self) -> tokio_postgres::Client {
+        connect(&self.cluster.url()).await
+    }
+
+    /// Does something to the cluster that blocks.
+    pub(super) async fn order(&self, order: impl FnOnce(&Cluster) + Send + 'static) {
+        let cluster = Arc::clone(&self.cluster);
+        blocking(move || order(&cluster)).await;
+    }
+
+    /// Sends one request.
+    pub(super) async fn ask(&self, request: &Request) -> Response {
+        ask(&self.address, request).await.expect("an answer")
+    }
+
+    /// Starts the clients.
+    pub(super) fn load(&self) -> Load {
+        let shared = Arc::new(Shared::default());
+        let mut clients = JoinSet::new();
+        for number in 0..CLIENTS {
+            clients.spawn(client(number, self.address.clone(), Arc::clone(&shared)));
+        }
+        Load { shared, clients }
+    }
+
+    /// Asks at a walk while the database is away, and gives the processor time the server took for it.
+    pub(super) async fn walk(&self) -> Duration {
+        let before = self.running.processor_time();
+        let end = Instant::now() + WINDOW;
+        let mut steps = tokio::time::interval(WALK);
+        while Instant::now() < end {
+            steps.tick().await;
+            let answer = self.ask(&Request::get("/users/1")).await;
+            assert!(
+                matches!(answer.status, 200 | 404 | 503 | 504),
+                "{} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+        let took = self.running.processor_time() - before;
+        assert!(
+            took < WINDOW / 2,
+            "{took:?} of processor time in {WINDOW:?}: it runs in circles"
+        );
+        took
+    }
+
+    /// Waits until both reads and writes are served, and gives how long that took since `back`.
+    pub(super) async fn recovered(&self, back: Instant) -> Duration {
+        let write = Request::new("DELETE", "/users/999999999");
+        let read = Request::get("/users/999999999");
+        let served = async {
+            // Every core finds the way back by itself, and writes take other connections than reads.
+            let mut in_a_row = 0;
+            while in_a_row < 8 {
+                let mut served = true;
+                for request in [&read, &write] {
+                    served &= self.ask(request).await.status == 404;
+                }
+                in_a_row = if served { in_a_row + 1 } else { 0 };
+            }
+        };
+        tokio::time::timeout(PATIENCE, served)
+            .await
+            .expect("it recovers by itself");
+        let took = back.elapsed();
+        assert!(took < RECOVERY, "it took {took:?} to recover");
+        took
+    }
+
+    /// Stops the clients, and holds what they were told against what is there.
+    pub(super) async fn settle(&self, load: Load) -> String {
+        let ledger = load.stop().await;
+        let rows = self
+            .superuser()
+            .await
+            .query(
+                "SELECT email, name, version FROM users WHERE email LIKE '%.example.org'",
+                &[],
+            )
+            .await
+            .expect("the users");
+        let count = rows.len();
+        let there: BTreeMap<String, State> = rows
+            .iter()
+            .map(|row| {
+                let (email, name, version) = (row.get(0), row.get(1), row.get(2));
+                (email, State { name, version })
+            })
+            .collect();
+        assert_eq!(there.len(), count, "an address is there twice");
+        let faults = ledger.faults(there);
+        assert!(
+            faults.is_empty(),
+            "{ledger}: {} things are wrong, such as:\n{}",
+            faults.len(),
+            faults[..faults.len().min(20)].join("\n")
+        );
+        ledger.to_string()
+    }
+
+    /// One outage under load: strikes, waits until it is felt, measures, heals, and holds what was told against what is there.
+    /// Prints a line of figures.
+    pub(super) async fn outage(
+        &self,
+        name: &str,
+        strike: impl AsyncFnOnce(&Self),
+        heal: impl AsyncFnOnce(&Self),
+    ) {
+        let load = self.load();
+        load.until("writes are done", |ledger| ledger.count(Told::Done) >= 100)
+            .await;
+        strike(self).await;
+        let before = load.ledger().count_undone();
+        load.until("the outage is felt", |ledger| {
+            ledger.count_undone() >= before + 20
+        })
+        .await;
+        load.pause(true).await;
+        let processor = self.walk().await;
+        let done = load.ledger().count(Told::Done);
+        load.pause(false).await;
+        heal(self).await;
+        let recovered = self.recovered(Instant::now()).await;
+        load.until("writes are done again", |ledger| {
+            ledger.count(Told::Done) >= done + 100
+        })
+        .await;
+        let counted = self.settle(load).await;
+        figures(
+            name,
+            &format!(
+                "{counted}; served again after {recovered:?}; {processor:?} of processor time in {WINDOW:?} without the database"
+            ),
+        );
+    }
+}
+
+/// Prints a line that a person may want to see.
+#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
+pub(super) fn figures(name: &str, text: &str) {
+    println!("outage {name}: {text}");
+}
+
+/// Sends one request on a connection of its own.
+pub(super) async fn ask(address: &str, request: &Request) -> std::io::Result<Response> {
+    let stream = TcpStream::connect(address).await?;
+    http::exchange(stream, request, address).await
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    ledger: Mutex<Ledger>,
+    over: AtomicBool,
+    paused: AtomicBool,
+    /// Clients at work.
+    busy: std::sync::atomic::AtomicUsize,
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Clients that write, and read what they wrote, until they are stopped.
+pub(super) struct Load {
+    shared: Arc<Shared>,
+    clients: JoinSet<()>,
+}
+
+impl Load {
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.shared.ledger()
+    }
+
+    /// Waits until the ledger is as it should be.
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Ledger) -> bool) {
+        let waiting = async {
+            while !is_so(&self.ledger()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("waited in vain until {what}: {}", self.ledger());
+        }
+    }
+
+    /// Has the clients rest, and waits until they do, or go on.
+    pub(super) async fn pause(&self, paused: bool) {
+        self.shared.paused.store(paused, Relaxed);
+        let resting = async {
+            while paused && self.shared.busy.load(Relaxed) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, resting)
+            .await
+            .expect("every request is answered");
+    }
+
+    async fn stop(self) -> Ledger {
+        self.shared.over.store(true, Relaxed);
+        self.clients.join_all().await;
+        std::mem::take(&mut *self.shared.ledger())
+    }
+}
+
+/// Creates users, changes and reads them, deletes every other one.
+async fn client(number: usize, address: String, shared: Arc<Shared>) {
+    for user in 0.. {
+        if shared.over.load(Relaxed) {
+            return;
+        }
+        life(number, user, &address, &shared).await;
+    }
+}
+
+async fn life(number: usize, user: u32, address: &str, shared: &Shared) {
+    let email = format!("u{user}@c{number}.example.org");
+    let name = |version: i64| format!("{number} {user} {version}");
+    // In order, each tried until it is done; who is in doubt leaves the user as it is, whatever it is.
+    let send = async |request: Request, after: Option<State>| loop {
+        let answer = send(address, &request, shared).await?;
+        match shared.ledger().wrote(&email, after.clone(), &answer)? {
+            Told::Done => return Some(answer),
+            Told::Refused if !shared.over.load(Relaxed) => {}
+            Told::Refused | Told::InDoubt | Told::Late => return None,
+        }
+    };
+    let state = |version| {
+        Some(State {
+            name: name(version),
+            version,
+        })
+    };
+    let body = json!({"name": name(1), "email": email});
+    let Some(created) = send(Request::post("/users/", &body), state(1)).await else {
+        return;
+    };
+    let path = format!("/users/{}", created.json()["id"]);
+    for version in 2..=4 {
+        let body = json!({"name": name(version)}).to_string();
+        let request = Request::new("PATCH", &path)
+            .header("content-type", "application/json")
+            .body(body);
+        if send(request, state(version)).await.is_none() {
+            return;
+        }
+        if let Some(answer) = self::send(address, &Request::get(&path), shared).await {
+            shared.ledger().read(&email, &name(version), &answer);
+        }
+    }
+    if user % 2 == 1 {
+        send(Request::new("DELETE", &path), None).await;
+    }
+}
+
+/// Sends a request unless the clients are to rest. The server must answer, whatever the database does.
+async fn send(address: &str, request: &Request, shared: &Shared) -> Option<Response> {
+    loop {
+        shared.busy.fetch_add(1, Relaxed);
+        if !shared.paused.load(Relaxed) {
+            break;
+        }
+        shared.busy.fetch_sub(1, Relaxed);
+        if shared.over.load(Relaxed) {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let answer = ask(address, request).await;
+    shared.busy.fetch_sub(1, Relaxed);
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            shared
+                .ledger()
+                .went_wrong(format!("{} {}: {error}", request.method, request.path));
+            None
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! PostgreSQL killed under load.
+
+use std::sync::Arc;
+
+use usher_tests::cluster::Stop;
+
+use super::bench::Bench;
+
+async fn is_survived(name: &str, how: Stop) {
+    let bench = Bench::new(&[]).await;
+    bench
+        .outage(
+            name,
+            async |bench| bench.order(move |cluster| cluster.stop(how)).await,
+            async |bench| bench.order(|cluster| cluster.restart()).await,
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_under_load_loses_nothing_that_was_acknowledged_and_does_nothing_twice() {
+    is_survived("kill -9", Stop::Kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_under_load_loses_nothing_that_was_acknowledged_and_does_nothing_twice() {
+    is_survived("restart", Stop::Fast).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crashes_one_after_another_lose_nothing_and_do_nothing_twice() {
+    let bench = Bench::new(&[]).await;
+    let load = bench.load();
+    for round in 1..=5 {
+        let wanted = round * 50;
+        load.until("writes are done", |ledger| {
+            ledger.count(super::ledger::Told::Done) >= wanted
+        })
+        .await;
+        let cluster = Arc::clone(&bench.cluster);
+        super::bench::blocking(move || {
+            cluster.stop(Stop::Kill);
+            cluster.restart();
+        })
+        .await;
+        bench.recovered(std::time::Instant::now()).await;
+    }
+    let counted = bench.settle(load).await;
+    super::bench::figures("5 x kill -9", &counted);
+}

@@ -1,0 +1,361 @@
+//! The server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio_postgres::Client;
+use usher_tests::cluster::{Cluster, Stop};
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::postgres::{self, Database};
+use usher_tests::process::{PATIENCE, Running, Usher};
+
+const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+
+async fn ask(address: &str, path: &str) -> Response {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    http::exchange(stream, &Request::get(path), address)
+        .await
+        .expect("an answer")
+}
+
+fn usher(scratch: &Scratch, url: &str) -> Usher {
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", url])
+}
+
+/// With the component that does as its path says.
+fn hostile(scratch: &Scratch, url: &str) -> Usher {
+    std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    usher(scratch, url).args(["--component", "hostile.wasm", "--no-migrate"])
+}
+
+/// What PostgreSQL knows of the sessions of the server under test.
+async fn sessions(client: &Client, what: &str) -> Vec<String> {
+    let statement = format!(
+        "SELECT ({what})::text FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) \
+         WHERE application_name = 'usher' AND datname = current_database()"
+    );
+    let rows = client.query(&statement, &[]).await.expect("an answer");
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Waits until the sessions are as they should be.
+async fn until(client: &Client, what: &str, is_so: impl Fn(&[String]) -> bool) {
+    let began = Instant::now();
+    loop {
+        let found = sessions(client, what).await;
+        if is_so(&found) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what}: {found:?}");
+    }
+}
+
+/// A server that offers TLS under the name `localhost`, and the certificate of who vouches for it, in a file.
+async fn certified(scratch: &Scratch) -> (Cluster, String) {
+    let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
+    cluster.certify("localhost");
+    cluster.stop(Stop::Fast);
+    cluster.restart();
+    let client = connect(&cluster).await;
+    let read = "SELECT pg_read_file('ca.crt')";
+    let certificate: String = client.query_one(read, &[]).await.expect("a file").get(0);
+    let file = scratch.file("ca.crt");
+    std::fs::write(&file, certificate).expect("a file");
+    (cluster, file)
+}
+
+async fn connect(cluster: &Cluster) -> Client {
+    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
+        .await
+        .expect("a server that runs");
+    // Its end is seen by whoever uses the client.
+    tokio::spawn(async move { drop(connection.await) });
+    client
+}
+
+#[tokio::test]
+async fn a_connection_is_as_safe_as_it_was_asked_to_be() {
+    let scratch = Scratch::new();
+    let (cluster, authority) = certified(&scratch).await;
+    let client = connect(&cluster).await;
+    let by_name = cluster.url().replace("127.0.0.1", "localhost");
+    for (url, options, encrypted) in [
+        (&cluster.url(), String::new(), true),
+        (&cluster.url(), "?sslmode=disable".into(), false),
+        (&cluster.url(), "?sslmode=prefer".into(), true),
+        (&cluster.url(), "?sslmode=require".into(), true),
+        // As in libpq: somebody whom the certificates vouch for, under any name.
+        (
+            &cluster.url(),
+            format!("?sslmode=require&sslrootcert={authority}"),
+            true,
+        ),
+        (
+            &by_name,
+            format!("?sslmode=verify-full&sslrootcert={authority}"),
+            true,
+        ),
+        // An address alone is as good as a host.
+        (
+            &by_name,
+            format!("?sslmode=verify-full&sslrootcert={authority}&hostaddr=127.0.0.1"),
+            true,
+        ),
+    ] {
+        let mut running = usher(&scratch, &format!("{url}{options}")).spawn();
+        let address = running.address();
+        assert_eq!(ask(&address, "/users/1").await.status, 404, "{options}");
+        let found = sessions(&client, "ssl").await;
+        assert!(!found.is_empty(), "{options}");
+        assert!(
+            found.iter().all(|ssl| *ssl == encrypted.to_string()),
+            "{options}: {found:?}"
+        );
+        drop(running);
+        until(&client, "pid", <[String]>::is_empty).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_who_it_should_be_is_not_talked_to() {
+    let scratch = Scratch::new();
+    let (cluster, authority) = certified(&scratch).await;
+    let url = cluster.url();
+    let by_name = url.replace("127.0.0.1", "localhost");
+    std::fs::write(scratch.path().join("no.crt"), "no certificate").expect("a file");
+    let (elsewhere, stranger) = {
+        let scratch = Scratch::new();
+        let (cluster, file) = certified(&scratch).await;
+        let certificate = std::fs::read(&file).expect("a file");
+        (cluster, certificate)
+    };
+    drop(elsewhere);
+    let other = scratch.file("other.crt");
+    std::fs::write(&other, stranger).expect("a file");
+    for (url, said) in [
+        // Known, under another name.
+        (
+            format!("{url}?sslmode=verify-full&sslrootcert={authority}"),
+            "certificate",
+        ),
+        // The right name, by an authority that is not known, or another one.
+        (format!("{by_name}?sslmode=verify-full"), "certificate"),
+        (
+            format!("{by_name}?sslmode=verify-full&sslrootcert={other}"),
+            "certificate",
+        ),
+        (
+            format!("{url}?sslmode=require&sslrootcert={other}"),
+            "certificate",
+        ),
+        (
+            format!("{url}?sslmode=require&sslrootcert=no.crt"),
+            "no.crt",
+        ),
+        (
+            format!("{url}?sslmode=require&sslrootcert=nowhere.crt"),
+            "nowhere.crt",
+        ),
+    ] {
+        let ended = usher(&scratch, &url).args(["--database-wait", "0s"]).run();
+        assert!(ended.code().is_some_and(|code| code > 0), "{url}");
+        assert!(
+            ended.only_line().contains(said),
+            "{url}: {}",
+            ended.only_line()
+        );
+    }
+}
+
+#[tokio::test]
+async fn tls_that_is_required_is_not_done_without() {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    let url = |mode: &str| format!("{}?sslmode={mode}", database.url());
+    for mode in ["disable", "prefer"] {
+        let address = usher(&scratch, &url(mode)).spawn().address();
+        assert!(!address.is_empty(), "{mode}");
+    }
+    for mode in ["require", "verify-full"] {
+        let ended = usher(&scratch, &url(mode))
+            .args(["--database-wait", "0s"])
+            .run();
+        assert!(ended.code().is_some_and(|code| code > 0), "{mode}");
+        assert!(ended.only_line().contains("TLS"), "{}", ended.only_line());
+    }
+}
+
+/// The server on a database of the test's own, with a connection to look at it from outside.
+async fn watched(options: &[&str]) -> (Scratch, Database, Client, Running, String) {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    let client = database.connect().await;
+    let mut running = hostile(&scratch, database.url())
+        .args(options.iter().copied())
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/table").await.status, 200);
+    (scratch, database, client, running, address)
+}
+
+#[tokio::test]
+async fn sessions_bear_a_name_and_are_replaced_when_they_are_old() {
+    let (_scratch, _database, client, _running, address) =
+        watched(&["--workers", "1", "--connection-lifetime", "100ms"]).await;
+    let mut seen = BTreeSet::new();
+    let began = Instant::now();
+    // Both those that are shared and those of transactions.
+    while seen.len() < 6 {
+        assert_eq!(ask(&address, "/count").await.status, 200);
+        assert_eq!(ask(&address, "/rollback").await.status, 200);
+        seen.extend(sessions(&client, "pid").await);
+        assert!(began.elapsed() < PATIENCE, "{seen:?}");
+    }
+    // Those that were replaced are closed.
+    until(&client, "pid", |now| now.len() <= 4).await;
+}
+
+#[tokio::test]
+async fn sessions_are_no_more_than_the_pool_has_room_for() {
+    let (_scratch, _database, client, _running, address) =
+        watched(&["--workers", "1", "--pool-size", "4"]).await;
+    let mut asked = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let address = address.clone();
+        let path = if number % 2 == 0 { "/count" } else { "/commit" };
+        asked.spawn(async move { ask(&address, path).await.status });
+    }
+    let mut most = 0;
+    while let Some(status) = asked.join_next().await {
+        assert_eq!(status.expect("it does not panic"), 200);
+        most = most.max(sessions(&client, "pid").await.len());
+    }
+    assert!((1..=4).contains(&most), "{most} sessions");
+}
+
+#[tokio::test]
+async fn who_asks_for_nothing_takes_no_connection() {
+    let (_scratch, _database, client, _running, address) =
+        watched(&["--workers", "1", "--connection-lifetime", "1ms"]).await;
+    // The connection for the table is old by now, and closed by the next that asks for one, if any does.
+    let before = sessions(&client, "pid").await;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let address = address.clone();
+        asked.spawn(async move { ask(&address, "/spin").await.status });
+    }
+    assert_eq!(sessions(&client, "pid").await, before);
+    asked.abort_all();
+}
+
+#[tokio::test]
+async fn a_transaction_waits_for_a_connection_no_longer_than_it_is_told_to() {
+    let (_scratch, _database, _client, _running, address) =
+        watched(&["--workers", "1", "--pool-size", "2", "--pool-wait", "200ms"]).await;
+    let holder = tokio::spawn({
+        let address = address.clone();
+        async move { ask(&address, "/begun-loop").await }
+    });
+    let overloaded = async {
+        loop {
+            let began = Instant::now();
+            let answer = ask(&address, "/commit-and-tell").await;
+            if answer.status == 503 {
+                assert_eq!(answer.text(), "Error::Overloaded");
+                assert!(began.elapsed() >= Duration::from_millis(200));
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, overloaded)
+        .await
+        .expect("there is one connection, and it is taken");
+    // What needs none of its own is served.
+    assert_eq!(ask(&address, "/count").await.status, 200);
+    holder.abort();
+    let free = async { while ask(&address, "/commit").await.status != 200 {} };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("the client left, and its transaction with it");
+}
+
+/// Seen from outside: nobody sleeps any more, long before the statement would have ended by itself.
+#[tokio::test]
+async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_postgresql_too() {
+    let (_scratch, _database, client, _running, address) =
+        watched(&["--request-timeout", "1500ms"]).await;
+    let sleeping = "wait_event = 'PgSleep'";
+    let some = |found: &[String]| found.iter().any(|sleeps| sleeps == "true");
+    for path in ["/slow-alone", "/slow-statement"] {
+        let asked = tokio::spawn({
+            let address = address.clone();
+            async move { ask(&address, path).await.status }
+        });
+        until(&client, sleeping, some).await;
+        assert_eq!(asked.await.expect("it does not panic"), 504, "{path}");
+        until(&client, sleeping, |found| !some(found)).await;
+
+        let left = tokio::spawn({
+            let address = address.clone();
+            async move { ask(&address, path).await }
+        });
+        until(&client, sleeping, some).await;
+        left.abort();
+        until(&client, sleeping, |found| !some(found)).await;
+    }
+}
+
+/// Seen from outside: the process has nothing to do any more.
+#[tokio::test]
+async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_sqlite_too() {
+    let scratch = Scratch::new();
+    let mut running = hostile(&scratch, "sqlite:users.db")
+        .args(["--request-timeout", "500ms"])
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/table").await.status, 200);
+    for path in ["/slow-alone", "/slow-statement"] {
+        assert_eq!(ask(&address, path).await.status, 504, "{path}");
+        let left = tokio::time::timeout(Duration::from_millis(100), ask(&address, path));
+        left.await.expect_err("it takes longer");
+        let began = Instant::now();
+        loop {
+            let before = running.processor_time();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if running.processor_time() - before < Duration::from_millis(100) {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} runs on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_any_size_takes_no_more_memory_than_the_limit() {
+    let (_scratch, _database, _client, running, address) =
+        watched(&["--workers", "1", "--max-rows-bytes", "1MiB"]).await;
+    let before = running.most_resident_bytes();
+    for path in ["/giant", "/giant-error"] {
+        let answer = ask(&address, path).await;
+        assert!(
+            answer.text().contains("TooLarge(1"),
+            "{path}: {}",
+            answer.text()
+        );
+        // The connection is as good as before.
+        assert_eq!(ask(&address, "/count").await.text(), "0");
+    }
+    let grown = running.most_resident_bytes() - before;
+    print(&format!(
+        "a value of 300 MB: {} KiB more memory at most",
+        grown >> 10
+    ));
+    assert!(grown < 16 << 20, "{grown} bytes more");
+}
+
+#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
+fn print(text: &str) {
+    println!("{text}");
+}
