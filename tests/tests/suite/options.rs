@@ -232,7 +232,7 @@ fn memory(running: &Running, field: &str) -> u64 {
     kilobytes.expect("a number of kilobytes") << 10
 }
 
-/// A result is stopped at its limit while it is read: of half a gigabyte there is never more than that and one row.
+/// A result is stopped at its limit while it is read: of half a gigabyte there is never much more than that.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_result_takes_bounded_memory_while_it_is_read() {
