@@ -70,7 +70,7 @@ fn every_test_that_the_documentation_names_is_there() {
             in_tests = true;
             continue;
         }
-        if last.chars().all(|c| c == '-') {
+        if last.chars().all(|c| matches!(c, '-' | '|')) {
             continue;
         }
         if !in_tests {

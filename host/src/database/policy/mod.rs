@@ -298,6 +298,12 @@ fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
         // None of SQLite's own functions writes, and a guest can add none.
         return Effect::Reads;
     }
+    // `WITH n(i) AS …` names columns.
+    let rest = match (verb, rest) {
+        ("WITH", [recursive, _, after @ ..]) if recursive.is("recursive") => after,
+        ("WITH", [_, after @ ..]) => after,
+        _ => rest,
+    };
     let calls = rest.windows(2).any(|pair| match pair {
         [token, Token::Open] => token
             .name()

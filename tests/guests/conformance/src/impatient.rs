@@ -35,11 +35,9 @@ const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 F
 
 /// A statement may take a moment.
 fn a_slow_statement_times_out() -> Result<(), String> {
-    for _ in 0..3 {
-        fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
-        let after = one("SELECT 1", &[])?;
-        ensure!(same(&after, &integer(1)), "{after:?}");
-    }
+    fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
+    let after = one("SELECT 1", &[])?;
+    ensure!(same(&after, &integer(1)), "{after:?}");
     if is_postgres() {
         fails(query("SELECT pg_sleep(600)", &[]), "timeout", "ten minutes")?;
     }
@@ -132,12 +130,13 @@ fn a_read_sees_each_moment_or_one() -> Result<(), String> {
     Ok(())
 }
 
-/// A result may have 1 MiB; what is asked for here is far more, once half a gigabyte in many rows and once 40 MB in one.
+/// A result may have 1 MiB. What is asked for here is half a gigabyte in many rows, and nearly as much in one; in SQLite, which
+/// makes no row so large, 40 MB.
 fn huge_results_are_too_large() -> Result<(), String> {
     let (many, single) = if is_postgres() {
         (
             "SELECT repeat('x', 500000) FROM generate_series(1, 1000)",
-            "SELECT repeat('x', 40000000)",
+            "SELECT repeat('x', 400000000)",
         )
     } else {
         (
