@@ -48,12 +48,7 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             };
         }
         let error = if let Some(limit) = guard::exceeded(refusal) {
-            // A write may have been through before its result was seen to be too large.
-            if writes {
-                Error::InDoubt
-            } else {
-                failure::too_large(limit)
-            }
+            failure::too_large(limit)
         } else if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
         } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands")

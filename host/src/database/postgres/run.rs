@@ -142,15 +142,7 @@ pub(super) async fn collect(
                         .map_err(|error| outcome::failure(&error, writes))?
                         .is_some()
                 {}
-                // What the host has against a row is found when the statement has run: one that wrote may have been through.
-                return Err(Failure {
-                    error: if writes {
-                        Error::InDoubt
-                    } else {
-                        failure.error
-                    },
-                    ..failure
-                });
+                return Err(failure);
             }
         }
     }

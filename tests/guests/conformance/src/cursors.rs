@@ -148,11 +148,21 @@ fn rows_with_no_room_in_one_helping_come_in_the_next() -> Result<(), String> {
     // Small ones first, so that what the first rows are says nothing of those that follow.
     for id in 1..=ROWS {
         let body = "x".repeat(if id < 40 { 1 } else { 10 << 10 });
-        run("INSERT INTO large VALUES ($1, $2)", &[integer(id), text(&body)])?;
+        run(
+            "INSERT INTO large VALUES ($1, $2)",
+            &[integer(id), text(&body)],
+        )?;
     }
-    fails(query("SELECT id, body FROM large", &[]), "too-large", "all at once")?;
+    fails(
+        query("SELECT id, body FROM large", &[]),
+        "too-large",
+        "all at once",
+    )?;
     for at_most in [1000, 100, 7] {
-        let seen = read(&open("SELECT id, body FROM large ORDER BY id", &[])?, at_most)?;
+        let seen = read(
+            &open("SELECT id, body FROM large ORDER BY id", &[])?,
+            at_most,
+        )?;
         ensure!(seen == ROWS, "{seen} rows, {at_most} at a time");
     }
     Ok(())
@@ -165,9 +175,16 @@ fn a_row_larger_than_the_limit_ends_the_cursor() -> Result<(), String> {
         run("INSERT INTO large VALUES ($1, $2)", &[integer(id), body])?;
     }
     // Twice the body is over the limit, though no parameter was.
-    let cursor = open("SELECT id, body || CASE id WHEN 2 THEN body ELSE '' END FROM large ORDER BY id", &[])?;
+    let cursor = open(
+        "SELECT id, body || CASE id WHEN 2 THEN body ELSE '' END FROM large ORDER BY id",
+        &[],
+    )?;
     let first = next(&cursor, 10)?;
-    ensure!(first.len() == 1, "{} rows before the large one", first.len());
+    ensure!(
+        first.len() == 1,
+        "{} rows before the large one",
+        first.len()
+    );
     fails(cursor.next(10), "too-large", "the large one")?;
     ensure!(next(&cursor, 10)?.is_empty(), "after an error");
     Ok(())
