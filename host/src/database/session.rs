@@ -112,13 +112,20 @@ impl Session {
     }
 
     fn budget(&self) -> Budget {
-        let config = &self.pool.config;
-        let timeout = Instant::now() + config.statement_timeout;
-        let deadline = self
-            .deadline
-            .map_or(timeout, |deadline| deadline.min(timeout));
+        let budget = self.helping();
+        let deadline = self.deadline;
         Budget {
-            deadline,
+            deadline: deadline.map_or(budget.deadline, |deadline| deadline.min(budget.deadline)),
+            ..budget
+        }
+    }
+
+    /// For more of a result that is being read. It has a statement's time but no request's: whether an answer that is being streamed
+    /// goes on is for its reader to say, and where it does not, the guest is ended and its cursor with it.
+    fn helping(&self) -> Budget {
+        let config = &self.pool.config;
+        Budget {
+            deadline: Instant::now() + config.statement_timeout,
             rows_bytes: config.max_rows_bytes,
         }
     }
@@ -395,7 +402,7 @@ impl streaming::HostCursor for View<'_> {
     }
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Told<Vec<Row>> {
-        let budget = self.session.budget();
+        let budget = self.session.helping();
         Ok(self
             .table
             .get_mut(&this)?

@@ -5,6 +5,8 @@
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the service this one replaces |
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
+//! | `lines` | everyone line by line, on each database |
+//! | `volume` | lists of any length, and the memory they take |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
 //! | `groups` | writes that are committed together |
@@ -32,6 +34,7 @@ mod databases;
 mod groups;
 mod guarantees;
 mod limits;
+mod lines;
 mod listing;
 mod memory;
 mod migrations;
@@ -47,3 +50,4 @@ mod sessions;
 mod startup;
 mod transactions;
 mod typed;
+mod volume;

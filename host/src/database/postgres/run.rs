@@ -127,9 +127,13 @@ pub(super) async fn collect(
         .await
         .map_err(|error| outcome::failure(&error, writes))?
     {
-        match taken(&row, meter) {
+        let lifted = meter
+            .take(row.len(), row.raw_size_bytes())
+            .map_err(after_an_answer)
+            .and_then(|()| lift(&row));
+        match lifted {
             Ok(row) => rows.push(row),
-            Err(error) => {
+            Err(failure) => {
                 // The server may yet refuse what writes, and so undo it: only its last word tells.
                 while writes
                     && stream
@@ -140,9 +144,12 @@ pub(super) async fn collect(
                 {}
                 // What the host has against a row is found when the statement has run: one that wrote may have been through.
                 return Err(Failure {
-                    error: if writes { Error::InDoubt } else { error },
-                    answered: true,
-                    ran: true,
+                    error: if writes {
+                        Error::InDoubt
+                    } else {
+                        failure.error
+                    },
+                    ..failure
                 });
             }
         }
@@ -150,12 +157,21 @@ pub(super) async fn collect(
     Ok(())
 }
 
-fn taken(row: &tokio_postgres::Row, meter: &mut Meter) -> Result<Row, Error> {
-    meter.take(row.len(), row.raw_size_bytes())?;
-    (0..row.len())
-        .map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0))
+/// The values of a row.
+pub(super) fn lift(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
+    values
         .collect::<Result<_, _>>()
-        .map_err(|error| failure::invalid(outcome::reason(&error)))
+        .map_err(|error| after_an_answer(failure::invalid(outcome::reason(&error))))
+}
+
+/// What the host makes of an answer that came.
+pub(super) fn after_an_answer(error: Error) -> Failure {
+    Failure {
+        error,
+        answered: true,
+        ran: true,
+    }
 }
 
 /// The statements that one connection has prepared.
