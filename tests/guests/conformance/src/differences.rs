@@ -366,7 +366,13 @@ fn a_write_with_too_large_a_result_has_happened_or_not() -> Result<(), String> {
     run("CREATE TABLE numbers (n bigint)", &[])?;
     let insert = "INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
                   SELECT i FROM n RETURNING n";
-    fails(query(insert, &[]), "too-large", "100,000 numbers")?;
+    // What has happened is not told as an error that says nothing did.
+    let told = if is_postgres() {
+        "in-doubt"
+    } else {
+        "too-large"
+    };
+    fails(query(insert, &[]), told, "100,000 numbers")?;
     either(
         &one("SELECT count(*) FROM numbers", &[])?,
         &integer(100_000),
