@@ -18,12 +18,16 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let guests = tests.join("guests");
     println!("cargo::rerun-if-changed={}", guests.display());
-    println!("cargo::rerun-if-changed={}", tests.join("../wit").display());
-    println!(
-        "cargo::rerun-if-changed={}",
-        tests.join("../host/build/nested.rs").display()
-    );
-    for guest in ["conformance", "hostile"] {
+    // The guest `migrating` is made with the service's own way of applying migrations.
+    for source in [
+        "../wit",
+        "../host/build/nested.rs",
+        "../guest/src",
+        "../guest/migrations",
+    ] {
+        println!("cargo::rerun-if-changed={}", tests.join(source).display());
+    }
+    for guest in ["conformance", "hostile", "migrating"] {
         let built = nested::component(&guests, guest, &out.join("guests"))?;
         let place = out.join(format!("{guest}.wasm"));
         std::fs::copy(&built, &place)

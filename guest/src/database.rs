@@ -93,14 +93,25 @@ impl std::error::Error for Error {}
 /// What the database said when it refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whether a row with this key exists: the one kind this service acts on.
-    pub unique_violation: bool,
+    /// The kind, for the service to act on.
+    pub kind: RefusalKind,
     /// The SQLSTATE.
     pub code: String,
     /// The message, in the database's words.
     pub message: String,
     /// The violated constraint, where the database names one.
     pub constraint: Option<String>,
+}
+
+/// The refusals that this service acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// A row with this key exists.
+    UniqueViolation,
+    /// It lost against a concurrent transaction. It took no effect, and another try may pass.
+    SerializationFailure,
+    /// Any other.
+    Other,
 }
 
 /// The SQL that the database speaks.
@@ -131,6 +142,8 @@ pub trait Statements {
 pub trait Database: Statements {
     /// A transaction, rolled back when dropped without [`Transaction::commit`].
     type Transaction: Transaction;
+    /// A result that is read bit by bit. Dropping it ends the query.
+    type Cursor: Cursor;
 
     /// Which SQL to write where the dialects differ.
     fn dialect(&self) -> Dialect;
@@ -140,6 +153,21 @@ pub trait Database: Statements {
     /// # Errors
     /// As [`Error`] says.
     fn begin(&self) -> Result<Self::Transaction, Error>;
+
+    /// Runs one statement, whose rows are what the database held when it began, however long they take to read.
+    ///
+    /// # Errors
+    /// As [`Error`] says.
+    fn open(&self, statement: &str, params: &[Param<'_>]) -> Result<Self::Cursor, Error>;
+}
+
+/// A result that is read bit by bit.
+pub trait Cursor {
+    /// The next rows, no more than so many, and as many as the host's limit for one result has room for. None means the end.
+    ///
+    /// # Errors
+    /// As [`Error`] says. There are no rows after one.
+    fn next(&mut self, at_most: u32) -> Result<Rows, Error>;
 }
 
 /// A transaction.

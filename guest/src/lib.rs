@@ -9,8 +9,10 @@
 //! | [`routes`] | which route a request is for, redirects, 405, and each operation's answer |
 //! | [`validation`] | what clients may send: bodies, ids, names, email addresses, queries |
 //! | [`users`] | what can be done with users |
+//! | [`lines`] | everyone, line by line, as long as the list may be |
 //! | [`documents`] | the description of all this, and the pages that show it |
 //! | [`sql`] | the statements that do it |
+//! | [`retry`] | doing again what lost against somebody else |
 //! | [`error`] | the answer to whatever goes wrong |
 //! | [`migrations`] | the schema's history, and bringing a database up to date |
 //! | [`http`], [`database`] | the outside world, as far as the above needs it |
@@ -63,27 +65,58 @@ pub static ROUTES: [Route; 15] = [
     ),
 ];
 
-/// The request headers that any of it looks at, in lower case.
-pub const FIELDS: [&str; 5] = [
-    "accept",
-    "accept-encoding",
-    "content-type",
-    "if-match",
-    "if-none-match",
+/// A request header that some of it looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name, in lower case.
+    pub name: &'static str,
+    /// Without this text in it, in any case, it says nothing to this service.
+    pub containing: Option<&'static str>,
+}
+
+/// The request headers that any of it looks at.
+///
+/// Each that is handed over costs its copy. `Accept` comes with nearly every request and nearly never matters, so it is only asked
+/// for where it names lines.
+pub const FIELDS: [Field; 5] = [
+    Field::containing("accept", "ndjson"),
+    Field::any("accept-encoding"),
+    Field::any("content-type"),
+    Field::any("if-match"),
+    Field::any("if-none-match"),
 ];
 
+impl Field {
+    const fn any(name: &'static str) -> Self {
+        Self {
+            name,
+            containing: None,
+        }
+    }
+
+    const fn containing(name: &'static str, text: &'static str) -> Self {
+        Self {
+            name,
+            containing: Some(text),
+        }
+    }
+}
+
+mod accept;
 pub mod database;
 pub mod documents;
 pub mod error;
 pub mod http;
+pub mod lines;
 pub mod migrations;
 mod percent;
+pub mod retry;
 pub mod routes;
 pub mod sql;
 pub mod users;
 pub mod validation;
 
-pub use routes::handle;
+pub use routes::{Answer, handle};
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -3,9 +3,8 @@
 //! Each migration is a file per dialect in `migrations/`, named by its number and what it does. It is applied in a
 //! transaction of its own, under a lock that lets one host at a time do so, and recorded with a checksum of its text.
 
-use crate::database::{
-    Database, Dialect, Error as DatabaseError, Param, Statements, Transaction, Value,
-};
+use crate::database::{Database, Dialect, Error as DatabaseError, Param, Statements, Value};
+use crate::retry::{self, Failed};
 
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,33 +87,59 @@ pub fn apply_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Migra
             DatabaseError::Unavailable(_) | DatabaseError::Overloaded => {
                 Error::Unavailable(error.to_string())
             }
+            // Whether it is applied is not known here, but the record will tell whoever asks again.
+            DatabaseError::InDoubt => Error::Unavailable(error.to_string()),
             error => Error::Failed(migration.clone(), error.to_string()),
         };
-        let transaction = database.begin().map_err(failed)?;
-        if dialect == Dialect::Postgres {
-            transaction.execute(LOCK, &[]).map_err(failed)?;
+        // While this host waits for the lock, another one may do the work.
+        let before = retry::transaction(database, |transaction| {
+            apply_step(transaction, dialect, steps, done)
+        })
+        .map_err(|why| match why {
+            Failed::Database(error) => failed(error),
+            Failed::Work(error) => error,
+        })?;
+        if before <= done {
+            applied.push(migration);
         }
-        transaction.execute(CREATE_RECORD, &[]).map_err(failed)?;
-        // While this host waited for the lock, another one may have done the work.
-        let now_done = recorded(&transaction, dialect, steps)?;
-        if now_done > done {
-            done = now_done;
-            continue;
-        }
-        for statement in statements(step.sql) {
-            transaction.execute(statement, &[]).map_err(failed)?;
-        }
-        let record = [
-            Param::Integer(i64::from(migration.version)),
-            Param::Text(step.name),
-            Param::Text(&checksum(step.sql)),
-        ];
-        transaction.execute(WRITE_RECORD, &record).map_err(failed)?;
-        transaction.commit().map_err(failed)?;
-        applied.push(migration);
-        done += 1;
+        done = before.max(done + 1);
     }
     Ok(applied)
+}
+
+/// Applies the migration at this place, unless the database has seen it. Gives how many it had seen before.
+fn apply_step(
+    transaction: &impl Statements,
+    dialect: Dialect,
+    steps: &[Step],
+    index: usize,
+) -> Result<usize, Failed<Error>> {
+    if dialect == Dialect::Postgres {
+        transaction
+            .execute(LOCK, &[])
+            .map_err(|error| match error {
+                DatabaseError::Timeout => Failed::Work(Error::Unavailable(
+                    "another host has been applying them for longer than a statement may take"
+                        .into(),
+                )),
+                error => Failed::Database(error),
+            })?;
+    }
+    transaction.execute(CREATE_RECORD, &[])?;
+    let done = recorded(transaction, dialect, steps).map_err(Failed::Work)?;
+    let Some(step) = steps.get(index).filter(|_| done <= index) else {
+        return Ok(done);
+    };
+    for statement in statements(step.sql) {
+        transaction.execute(statement, &[])?;
+    }
+    let record = [
+        Param::Integer(i64::from(version(index))),
+        Param::Text(step.name),
+        Param::Text(&checksum(step.sql)),
+    ];
+    transaction.execute(WRITE_RECORD, &record)?;
+    Ok(done)
 }
 
 impl Step {
@@ -132,9 +157,18 @@ fn version(index: usize) -> u32 {
 
 /// How many migrations the database has seen, all of which must be this component's first ones, unchanged.
 fn recorded(database: &impl Statements, dialect: Dialect, steps: &[Step]) -> Result<usize, Error> {
-    let unavailable = |error: DatabaseError| Error::Unavailable(error.to_string());
-    let unreadable =
-        || Error::Unavailable("the table usher_migrations is not this program's".into());
+    // A database that says no to reading says so again: nobody is to wait for it to come round.
+    let for_good = |why: String| match steps.first() {
+        Some(first) => Error::Failed(first.migration(0), why),
+        None => Error::Unavailable(why),
+    };
+    let unavailable = |error: DatabaseError| match error {
+        DatabaseError::Refused(_) => for_good(format!(
+            "what was applied before cannot be read from usher_migrations: {error}"
+        )),
+        error => Error::Unavailable(error.to_string()),
+    };
+    let unreadable = || for_good("the table usher_migrations is not this program's".into());
     let exists = match dialect {
         Dialect::Postgres => "SELECT 1 WHERE to_regclass('usher_migrations') IS NOT NULL",
         Dialect::Sqlite => {

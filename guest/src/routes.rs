@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use crate::database::Database;
 use crate::documents::{self, Document};
 use crate::error::Error;
-use crate::http::{Method, Request, Response};
-use crate::users::{self, Expected, User};
+use crate::http::{JSON, Method, Request, Response};
+use crate::lines::{Lines, NDJSON};
+use crate::users::{self, Expected, Page, User};
 use crate::validation::body::Body;
 use crate::validation::{Fault, Location, Problem, id, query, write_string};
-use crate::{ROUTES, percent};
+use crate::{ROUTES, accept, percent};
 
 /// One route: a method, a path in which `{user_id}` stands for one segment, and what it does.
 #[derive(Clone, Copy, Debug)]
@@ -28,18 +29,58 @@ pub enum Operation {
     ChangeUser,
     /// Deletes one user.
     DeleteUser,
-    /// Gives a page of users.
+    /// Gives a page of users, or line by line all of them.
     ListUsers,
     /// Gives a document.
     Read(Document),
 }
 
-/// Answers a request.
-pub fn handle(request: &impl Request, database: &impl Database) -> Response {
-    respond(request, database).unwrap_or_else(Response::from)
+/// What a request is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// All of it is here.
+    Whole(Response),
+    /// Users line by line, for whoever sends the answer to read from the database.
+    Lines(Lines),
 }
 
-fn respond(request: &impl Request, database: &impl Database) -> Result<Response, Error> {
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Whole(response)
+    }
+}
+
+impl Answer {
+    /// All of it at once, for whoever has room for it.
+    ///
+    /// # Errors
+    /// Where the database fails after the first lines.
+    pub fn whole(self, database: &impl Database) -> Result<Response, users::Error> {
+        let lines = match self {
+            Self::Whole(response) => return Ok(response),
+            Self::Lines(lines) => lines,
+        };
+        let mut open = match lines.open(database) {
+            Ok(open) => open,
+            Err(response) => return Ok(response),
+        };
+        let mut body = Vec::new();
+        while let Some(lines) = open.read()? {
+            body.extend(lines);
+        }
+        Ok(Response {
+            body: body.into(),
+            ..open.head()
+        })
+    }
+}
+
+/// Answers a request.
+pub fn handle(request: &impl Request, database: &impl Database) -> Answer {
+    respond(request, database).unwrap_or_else(|error| Answer::Whole(error.into()))
+}
+
+fn respond(request: &impl Request, database: &impl Database) -> Result<Answer, Error> {
     let (raw_path, query) = match request.target().split_once('?') {
         Some((path, query)) => (path, query),
         None => (request.target(), ""),
@@ -47,11 +88,13 @@ fn respond(request: &impl Request, database: &impl Database) -> Result<Response,
     let path = percent::decode(raw_path);
     match find(request.method(), &path) {
         Found::Route(Operation::Read(Document::SwaggerUi), _) if path.ends_with('\n') => {
-            documents::give(Document::OldSwaggerUi, request)
+            documents::give(Document::OldSwaggerUi, request).map(Answer::from)
         }
         Found::Route(operation, user_id) => run(operation, request, database, user_id, query),
         Found::OtherMethods => Err(Error::MethodNotAllowed(allowed(&path))),
-        Found::Nothing => redirect(request, &path, query).ok_or(Error::NoRoute),
+        Found::Nothing => redirect(request, &path, query)
+            .map(Answer::from)
+            .ok_or(Error::NoRoute),
     }
 }
 
@@ -154,14 +197,15 @@ fn run(
     database: &impl Database,
     user_id: &str,
     query: &str,
-) -> Result<Response, Error> {
-    match operation {
+) -> Result<Answer, Error> {
+    let response = match operation {
         Operation::GetUser => {
             let user = users::get(database, known(path_id(user_id)?)?)?;
-            if is_known_to_client(request, &user) {
-                return Ok(Response::empty(304).with("etag", etag(&user)));
-            }
-            Ok(one(&user))
+            Ok(if is_known_to_client(request, &user) {
+                Response::empty(304).with("etag", etag(&user))
+            } else {
+                one(&user)
+            })
         }
         Operation::CreateUser => with_body(request, |body| {
             Ok(one(&users::create(database, &body.new_user()?)?))
@@ -195,13 +239,28 @@ fn run(
             users::delete(database, known(path_id(user_id)?)?, &expected(request))?;
             Ok(Response::empty(204))
         }
-        Operation::ListUsers => list(database, query),
+        Operation::ListUsers => return list(request, database, query),
         Operation::Read(document) => documents::give(document, request),
-    }
+    };
+    response.map(Answer::Whole)
 }
 
-fn list(database: &impl Database, query: &str) -> Result<Response, Error> {
-    let page = query::page(query).map_err(Error::Invalid)?;
+/// How many users a page holds where nothing is said.
+const DEFAULT_LIMIT: u32 = 100;
+
+fn list(request: &impl Request, database: &impl Database, query: &str) -> Result<Answer, Error> {
+    let wanted = query::selection(query).map_err(Error::Invalid)?;
+    let by_line = request
+        .header("accept")
+        .is_some_and(|header| accept::prefers(&header, NDJSON, JSON));
+    if by_line {
+        return Ok(Answer::Lines(Lines(wanted)));
+    }
+    let page = Page {
+        limit: wanted.limit.unwrap_or(DEFAULT_LIMIT),
+        after: wanted.after,
+        email: wanted.email,
+    };
     let found = users::list(database, &page)?;
     let text: usize = found
         .users
@@ -217,8 +276,8 @@ fn list(database: &impl Database, query: &str) -> Result<Response, Error> {
         write_user(user, &mut body);
     }
     body.push(']');
-    let response = Response::json(200, body.into_bytes());
-    Ok(match found.users.last() {
+    let response = Response::json(200, body.into_bytes()).with("vary", "accept");
+    Ok(Answer::Whole(match found.users.last() {
         // A page of one address is never followed by another, so the link need not repeat the filter.
         Some(last) if found.more => response.with(
             "link",
@@ -228,7 +287,7 @@ fn list(database: &impl Database, query: &str) -> Result<Response, Error> {
             ),
         ),
         _ => response,
-    })
+    }))
 }
 
 fn with_body(
@@ -287,7 +346,7 @@ fn one(user: &User) -> Response {
     Response::json(200, body.into_bytes()).with("etag", etag(user))
 }
 
-fn write_user(user: &User, out: &mut String) {
+pub(crate) fn write_user(user: &User, out: &mut String) {
     out.push_str("{\"id\":");
     push_integer(user.id, out);
     out.push_str(",\"name\":");

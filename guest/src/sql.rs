@@ -14,13 +14,16 @@ pub const CREATE: &str =
 /// `$1` id.
 pub const GET: &str = "SELECT id, name, email, version FROM users WHERE id = $1";
 
-/// `$1` the id to go on after, `$2` how many at most.
+/// `$1` the id to go on after, `$2` how many at most, which is a number on every database: see [`ALL`].
 pub const LIST: &str =
     "SELECT id, name, email, version FROM users WHERE id > $1 ORDER BY id LIMIT $2";
 
 /// As [`LIST`], `$3` email.
 pub const LIST_BY_EMAIL: &str = "SELECT id, name, email, version FROM users \
      WHERE id > $1 AND email = $3 ORDER BY id LIMIT $2";
+
+/// More users than there can be, for where all are asked for: PostgreSQL and SQLite have no other spelling of that in common.
+pub const ALL: i64 = i64::MAX;
 
 /// `$1` id, `$2` name or NULL to leave it, `$3` email or NULL to leave it, `$4` the version it must have or NULL for any.
 pub const UPDATE: &str = "UPDATE users \

@@ -1,6 +1,7 @@
 //! What can be done with users, over any [`Database`]. Both doors, HTTP and the typed interface, lead here.
 
-use crate::database::{self, Database, Param, Rows, Value};
+use crate::database::{self, Cursor, Database, Param, RefusalKind, Rows, Value};
+use crate::retry;
 use crate::sql;
 use crate::validation::{Email, Name};
 
@@ -43,6 +44,17 @@ pub struct Changes<'a> {
 pub struct Page<'a> {
     /// At most this many, from 1 to [`PAGE_LIMIT`].
     pub limit: u32,
+    /// Only users with a greater id.
+    pub after: i64,
+    /// Only the user with this address.
+    pub email: Option<Email<'a>>,
+}
+
+/// Which users to read, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection<'a> {
+    /// At most this many, or all there are.
+    pub limit: Option<u32>,
     /// Only users with a greater id.
     pub after: i64,
     /// Only the user with this address.
@@ -102,7 +114,7 @@ impl From<database::Error> for Error {
             E::Timeout => Self::Timeout,
             E::InDoubt => Self::InDoubt,
             E::Refused(refusal)
-                if refusal.unique_violation
+                if refusal.kind == RefusalKind::UniqueViolation
                     && refusal.constraint.as_deref() == Some(sql::EMAIL_KEY) =>
             {
                 Self::EmailTaken
@@ -133,7 +145,7 @@ pub fn create(database: &impl Database, user: &NewUser<'_>) -> Result<User, Erro
         Param::Text(user.name.as_str()),
         Param::Text(user.email.as_str()),
     ];
-    first(database.query(sql::CREATE, &params)?)?
+    first(retry::query(database, sql::CREATE, &params)?)?
         .ok_or_else(|| Error::Internal("INSERT … RETURNING gave no row".into()))
 }
 
@@ -142,7 +154,7 @@ pub fn create(database: &impl Database, user: &NewUser<'_>) -> Result<User, Erro
 /// # Errors
 /// [`Error::NotFound`], or as the database fails.
 pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
-    first(database.query(sql::GET, &[Param::Integer(id)])?)?.ok_or(Error::NotFound)
+    first(retry::query(database, sql::GET, &[Param::Integer(id)])?)?.ok_or(Error::NotFound)
 }
 
 /// Gives a page of users.
@@ -152,22 +164,55 @@ pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
 pub fn list(database: &impl Database, page: &Page<'_>) -> Result<UserPage, Error> {
     let limit = page.limit.min(PAGE_LIMIT);
     // One more than asked for tells whether there is more.
-    let mut params = vec![
-        Param::Integer(page.after),
-        Param::Integer(i64::from(limit) + 1),
-    ];
-    let statement = match &page.email {
+    let (statement, params) = listing(page.after, i64::from(limit) + 1, page.email.as_ref());
+    let mut rows = retry::query(database, statement, &params)?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let users = rows.into_iter().map(user).collect::<Result<_, _>>()?;
+    Ok(UserPage { users, more })
+}
+
+fn listing<'a>(
+    after: i64,
+    limit: i64,
+    email: Option<&'a Email<'_>>,
+) -> (&'static str, Vec<Param<'a>>) {
+    let mut params = vec![Param::Integer(after), Param::Integer(limit)];
+    let statement = match email {
         None => sql::LIST,
         Some(email) => {
             params.push(Param::Text(email.as_str()));
             sql::LIST_BY_EMAIL
         }
     };
-    let mut rows = database.query(statement, &params)?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let users = rows.into_iter().map(user).collect::<Result<_, _>>()?;
-    Ok(UserPage { users, more })
+    (statement, params)
+}
+
+/// Users that are read bit by bit. Dropping it ends the query.
+#[derive(Debug)]
+pub struct Reader<C>(C);
+
+/// Begins to read users by ascending id, as they are at this moment, however long that takes.
+///
+/// # Errors
+/// As the database fails.
+pub fn read<D: Database>(
+    database: &D,
+    selection: &Selection<'_>,
+) -> Result<Reader<D::Cursor>, Error> {
+    let limit = selection.limit.map_or(sql::ALL, i64::from);
+    let (statement, params) = listing(selection.after, limit, selection.email.as_ref());
+    Ok(Reader(database.open(statement, &params)?))
+}
+
+impl<C: Cursor> Reader<C> {
+    /// The next users, no more than so many; none at the end.
+    ///
+    /// # Errors
+    /// As the database fails. There are no users after that.
+    pub fn read(&mut self, at_most: u32) -> Result<Vec<User>, Error> {
+        self.0.next(at_most)?.into_iter().map(user).collect()
+    }
 }
 
 /// Replaces name and address.
@@ -211,7 +256,7 @@ pub fn change(
 pub fn delete(database: &impl Database, id: i64, expected: &Expected) -> Result<(), Error> {
     conditionally(database, id, expected, |version| {
         let params = [Param::Integer(id), version.into()];
-        Ok((!database.query(sql::DELETE, &params)?.is_empty()).then_some(()))
+        Ok((!retry::query(database, sql::DELETE, &params)?.is_empty()).then_some(()))
     })
 }
 
@@ -229,7 +274,7 @@ fn update(
             email.into(),
             version.into(),
         ];
-        first(database.query(sql::UPDATE, &params)?)
+        first(retry::query(database, sql::UPDATE, &params)?)
     })
 }
 
@@ -261,8 +306,7 @@ fn conditionally<T>(
 }
 
 fn version(database: &impl Database, id: i64) -> Result<Option<i64>, Error> {
-    match database
-        .query(sql::VERSION, &[Param::Integer(id)])?
+    match retry::query(database, sql::VERSION, &[Param::Integer(id)])?
         .first()
         .map(Vec::as_slice)
     {

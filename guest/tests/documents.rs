@@ -6,7 +6,9 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use usher_guest::ROUTES;
-use usher_guest::database::{Database, Dialect, Error, Param, Rows, Statements, Transaction};
+use usher_guest::database::{
+    Cursor, Database, Dialect, Error, Param, Rows, Statements, Transaction,
+};
 use usher_guest::http::{BodyError, Method, Request, Response};
 use usher_guest::routes::{Operation, Route};
 
@@ -59,12 +61,23 @@ impl Statements for Absent {
 
 impl Database for Absent {
     type Transaction = Self;
+    type Cursor = Self;
 
     fn dialect(&self) -> Dialect {
         Dialect::Sqlite
     }
 
     fn begin(&self) -> Result<Self, Error> {
+        Err(Error::Unavailable("there is none".into()))
+    }
+
+    fn open(&self, _: &str, _: &[Param<'_>]) -> Result<Self, Error> {
+        Err(Error::Unavailable("there is none".into()))
+    }
+}
+
+impl Cursor for Absent {
+    fn next(&mut self, _: u32) -> Result<Rows, Error> {
         Err(Error::Unavailable("there is none".into()))
     }
 }
@@ -84,6 +97,8 @@ fn ask(method: Method, target: &str, headers: &[(&str, &str)]) -> Response {
         },
         &Absent,
     )
+    .whole(&Absent)
+    .expect("a document is whole")
 }
 
 fn get(target: &str) -> Response {

@@ -75,7 +75,10 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
             }
         },
         "/metrics" => {
-            let text = exposition(&view.counters.iter().map(AsRef::as_ref));
+            let text = exposition(
+                &view.counters.iter().map(AsRef::as_ref),
+                &view.database.totals(),
+            );
             let mut response = Response::new(Body::Full(Some(Bytes::from(text))));
             let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, plain);

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -104,7 +104,8 @@ pub struct Limits {
     pub memory: usize,
     /// Requests in flight on one core. Further ones wait for their turn, for half of their deadline at most.
     pub in_flight: usize,
-    /// From the request's arrival to the guest's return.
+    /// From the request's arrival to its answer; and of an answer that is streamed, from each time the connection takes something of
+    /// it to the next.
     pub deadline: Duration,
     /// Whether a component that takes requests whole gets them so, or through `wasi:http/incoming-handler` as in other hosts.
     pub whole: bool,
@@ -119,7 +120,7 @@ pub struct Instances {
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<Instance>>,
     /// The header fields the component looks at, where it takes requests whole.
-    wanted: OnceLock<Vec<HeaderName>>,
+    wanted: OnceLock<Vec<whole::Wanted>>,
     counters: Arc<Counters>,
 }
 
@@ -212,6 +213,7 @@ impl Instances {
             work,
             timer: None,
             deadline,
+            read: None,
         };
         let (answer, returned) = std::future::poll_fn(|cx| run.poll_answer(&slot, cx)).await?;
         let answer = answer
@@ -226,10 +228,13 @@ impl Instances {
             }
             Source::Pipe(pipe) => match returned.then(|| pipe.whole()).flatten() {
                 Some(whole) => GuestBody::Whole(Some(whole)),
-                None => GuestBody::Streaming {
-                    pipe,
-                    guest: (!returned).then(|| Guest(tokio::spawn(run))),
-                },
+                None => {
+                    run.read = Some((pipe.clone(), self.limits.deadline));
+                    GuestBody::Streaming {
+                        pipe,
+                        guest: (!returned).then(|| Guest(tokio::spawn(run))),
+                    }
+                }
             },
         };
         let mut response = Response::new(body);
@@ -374,6 +379,8 @@ struct Run {
     /// Armed only once the guest has to wait: most requests over memory never do.
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
     deadline: Instant,
+    /// The answer that is streamed, and how long the guest may go on after something was taken of it.
+    read: Option<(Pipe, Duration)>,
 }
 
 impl Run {
@@ -400,10 +407,13 @@ impl Future for Run {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         // Asked before the guest is: where many guests run long, each turn costs the others a tick or two.
-        if let Some(timer) = &mut this.timer
+        while let Some(timer) = &mut this.timer
             && timer.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Err(CallError::Deadline));
+            let Some(later) = this.read.as_ref().and_then(later) else {
+                return Poll::Ready(Err(CallError::Deadline));
+            };
+            timer.as_mut().reset(later);
         }
         if let Poll::Ready(result) = this.work.as_mut().poll(cx) {
             return Poll::Ready(result);
@@ -416,6 +426,13 @@ impl Future for Run {
             .insert(Box::pin(tokio::time::sleep_until(this.deadline)));
         timer.as_mut().poll(cx).map(|()| Err(CallError::Deadline))
     }
+}
+
+/// The deadline of a guest whose answer is being read, where that is yet to come. A list of any length is given in any time, as long as
+/// somebody reads it; and who stops reading holds an instance and a connection no longer than who asks for something slow.
+fn later((pipe, after): &(Pipe, Duration)) -> Option<Instant> {
+    let later = pipe.taken()? + *after;
+    (later > Instant::now()).then_some(later)
 }
 
 /// A guest that is still at work after its answer has begun, on a task of its own: a client that does not read must not keep it
@@ -464,6 +481,9 @@ impl Body for GuestBody {
             // The guest closes its body before it returns. What it still does after that must not be cut off, and where it
             // fails after all, nobody may take the response for a whole one.
             end => {
+                if let Some(Err(incomplete)) = &end {
+                    tracing::error!("a response was cut short: {incomplete}");
+                }
                 if let Some(running) = guest {
                     let outcome = std::task::ready!(Pin::new(&mut running.0).poll(cx));
                     *guest = None;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::StatusCode;
 
+use crate::database::metrics::{BOUNDS, ENDS, OUTCOMES, Totals};
 use crate::instances::CallError;
 
 /// Sends log lines at `level` and above to standard error, without colours, which never carry meaning here.
@@ -62,7 +63,10 @@ impl Counters {
 }
 
 /// The counters of all cores in the Prometheus text format, version 0.0.4.
-pub(crate) fn exposition<'a>(cores: &(impl Iterator<Item = &'a Counters> + Clone)) -> String {
+pub(crate) fn exposition<'a>(
+    cores: &(impl Iterator<Item = &'a Counters> + Clone),
+    database: &Totals,
+) -> String {
     let sum = |pick: fn(&Counters) -> &AtomicU64| -> u64 {
         cores.clone().map(|core| pick(core).load(Relaxed)).sum()
     };
@@ -108,5 +112,90 @@ pub(crate) fn exposition<'a>(cores: &(impl Iterator<Item = &'a Counters> + Clone
         "Client connections that were accepted.",
         &[("", sum(|core| &core.connections))],
     );
+    let labelled = |label: &str, names: &[&str], counts: &[u64]| -> Vec<(String, u64)> {
+        let labelled = |(name, count): (&&str, &u64)| (format!("{{{label}=\"{name}\"}}"), *count);
+        names.iter().zip(counts).map(labelled).collect()
+    };
+    let statements = labelled("outcome", &OUTCOMES, &database.statements);
+    let ended = labelled("end", &ENDS, &database.ended);
+    for (name, help, values) in [
+        (
+            "usher_database_statements_total",
+            "Statements by outcome; those denied and most invalid ones never reached the database.",
+            &statements,
+        ),
+        (
+            "usher_database_transactions_total",
+            "Transactions that are over, by how they ended.",
+            &ended,
+        ),
+    ] {
+        let values: Vec<_> = values
+            .iter()
+            .map(|(labels, count)| (labels.as_str(), *count))
+            .collect();
+        metric(name, "counter", help, &values);
+    }
+    metric(
+        "usher_database_transactions_open",
+        "gauge",
+        "Transactions that are open.",
+        &[("", database.open)],
+    );
+    text.push_str(&durations(database));
     text
+}
+
+/// How long statements took, as a histogram in seconds.
+fn durations(database: &Totals) -> String {
+    const NAME: &str = "usher_database_statement_seconds";
+    let mut text = format!(
+        "# HELP {NAME} How long statements took that reached the database.\n# TYPE {NAME} histogram\n"
+    );
+    let mut below = 0;
+    for (index, count) in database.durations.iter().enumerate() {
+        below += count;
+        let bound = BOUNDS
+            .get(index)
+            .map_or("+Inf".to_owned(), |bound| seconds(*bound));
+        text.push_str(&format!("{NAME}_bucket{{le=\"{bound}\"}} {below}\n"));
+    }
+    let sum = seconds(database.micros);
+    text.push_str(&format!("{NAME}_sum {sum}\n{NAME}_count {below}\n"));
+    text
+}
+
+/// Microseconds as seconds, exactly.
+fn seconds(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_seconds_and_each_bucket_holds_those_below() {
+        let mut totals = Totals::default();
+        totals.durations[0] = 3;
+        totals.durations[6] = 2;
+        totals.durations[15] = 1;
+        totals.micros = 12_000_300;
+        let text = durations(&totals);
+        for line in [
+            "usher_database_statement_seconds_bucket{le=\"0.0001\"} 3",
+            "usher_database_statement_seconds_bucket{le=\"0.005\"} 3",
+            "usher_database_statement_seconds_bucket{le=\"0.01\"} 5",
+            "usher_database_statement_seconds_bucket{le=\"10\"} 5",
+            "usher_database_statement_seconds_bucket{le=\"+Inf\"} 6",
+            "usher_database_statement_seconds_sum 12.0003",
+            "usher_database_statement_seconds_count 6",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
 }

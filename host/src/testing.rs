@@ -16,9 +16,10 @@
 //! No socket is opened. One process starts one engine and loads the component once; after that a test costs about a
 //! millisecond. Tests may run in parallel: every `memory:` database is another one.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -332,10 +333,14 @@ impl TestApp {
     }
 }
 
-/// What every test of a process shares: the engine, and the embedded component in it.
+/// Components given as bytes that stay compiled.
+const REMEMBERED: usize = 8;
+
+/// What every test of a process shares: the engine, and the components in it, since compiling one takes far longer than a test.
 fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static EMBEDDED: OnceLock<Arc<Runtime>> = OnceLock::new();
+    static GIVEN: Mutex<VecDeque<(Arc<[u8]>, Arc<Runtime>)>> = Mutex::new(VecDeque::new());
 
     if let (Source::Embedded, Some(runtime)) = (source, EMBEDDED.get()) {
         return Ok(Arc::clone(runtime));
@@ -351,9 +356,25 @@ fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
             ENGINE.get_or_init(|| engine)
         }
     };
-    let runtime = Arc::new(Runtime::on(engine, source)?);
-    Ok(match source {
-        Source::Embedded => Arc::clone(EMBEDDED.get_or_init(|| runtime)),
-        Source::File(_) | Source::Bytes(_) => runtime,
-    })
+    let load = || Runtime::on(engine, source).map(Arc::new);
+    match source {
+        Source::Embedded => {
+            let runtime = load()?;
+            Ok(Arc::clone(EMBEDDED.get_or_init(|| runtime)))
+        }
+        Source::File(_) => load(),
+        Source::Bytes(bytes) => {
+            // Held meanwhile, so that of many tests that start at once one compiles and the others wait for it.
+            let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, runtime)) = given.iter().find(|(known, _)| known == bytes) {
+                return Ok(Arc::clone(runtime));
+            }
+            let runtime = load()?;
+            if given.len() == REMEMBERED {
+                given.pop_front();
+            }
+            given.push_back((Arc::clone(bytes), Arc::clone(&runtime)));
+            Ok(runtime)
+        }
+    }
 }

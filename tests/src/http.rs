@@ -121,6 +121,11 @@ impl Response {
         (!values.is_empty()).then(|| values.join(", "))
     }
 
+    fn is_chunked(&self) -> bool {
+        self.header("transfer-encoding")
+            .is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"))
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -199,11 +204,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if method == "HEAD" || matches!(status, 204 | 304) {
             return Ok(response);
         }
-        let chunked = response
-            .header("transfer-encoding")
-            .is_some_and(|v| v.to_ascii_lowercase().contains("chunked"));
-        response.body = if chunked {
-            self.chunks().await?
+        response.body = if response.is_chunked() {
+            let mut body = Vec::new();
+            self.chunks(|chunk| body.extend_from_slice(chunk)).await?;
+            body
         } else if let Some(length) = response.header("content-length") {
             self.exactly(length.parse().map_err(|_| malformed(&length))?)
                 .await?
@@ -211,6 +215,25 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             while self.fill().await? {}
             std::mem::take(&mut self.buffer)
         };
+        Ok(response)
+    }
+
+    /// As [`response`](Self::response) for one whose body comes in chunks, which are handed on as they come: the body of what is
+    /// given is empty.
+    ///
+    /// # Errors
+    /// As [`exchange`], and where the body does not come in chunks.
+    pub async fn streamed(&mut self, chunk: impl FnMut(&[u8])) -> io::Result<Response> {
+        let (status, headers) = self.head().await?;
+        let response = Response {
+            status,
+            headers,
+            body: Vec::new(),
+        };
+        if !response.is_chunked() {
+            return Err(malformed(&format!("{response:?} has no chunks")));
+        }
+        self.chunks(chunk).await?;
         Ok(response)
     }
 
@@ -241,8 +264,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    async fn chunks(&mut self) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
+    async fn chunks(&mut self, mut hand_on: impl FnMut(&[u8])) -> io::Result<()> {
         loop {
             let line = self.line().await?;
             let size = line.split(';').next().unwrap_or_default().trim();
@@ -250,9 +272,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             if size == 0 {
                 // Trailers, of which there may be none, and the empty line after them.
                 while !self.line().await?.is_empty() {}
-                return Ok(body);
+                return Ok(());
             }
-            body.extend(self.exactly(size).await?);
+            hand_on(&self.exactly(size).await?);
             self.line().await?;
         }
     }

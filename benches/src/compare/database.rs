@@ -1,12 +1,19 @@
 //! The PostgreSQL database that the servers share: all see the same rows, and none pays for another's.
 
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::cluster::Cluster;
 use super::process;
+use super::scenario::{SLOW_SECONDS, SLOW_USER};
 use crate::Error;
 use crate::native::POSTGRES_SCHEMA;
+
+/// Of the databases this program has made.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A database of its own on a PostgreSQL server; dropped with this.
 #[derive(Debug)]
@@ -20,6 +27,8 @@ pub struct Database {
     /// What to hand to servers.
     pub url: String,
     cluster: Option<Cluster>,
+    /// Whether there is a user whom to read takes long.
+    slow: Cell<bool>,
 }
 
 impl Database {
@@ -39,7 +48,8 @@ impl Database {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let name = format!("usher_bench_{}", std::process::id());
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("usher_bench_{}_{number}", std::process::id());
         let config: Config = url.parse()?;
         let server = runtime.block_on(connect(&config))?;
         runtime.block_on(server.batch_execute(&format!("CREATE DATABASE {name}")))?;
@@ -53,6 +63,7 @@ impl Database {
             name,
             url,
             cluster,
+            slow: Cell::new(false),
         })
     }
 
@@ -85,6 +96,32 @@ impl Database {
             self.runtime
                 .block_on(self.client.batch_execute(statement))?;
         }
+        Ok(())
+    }
+
+    /// Makes reading one more user take long, or ends that. Whoever reads the table then reads a view of it.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn slow_user(&self, wanted: bool) -> Result<(), Error> {
+        if self.slow.get() == wanted {
+            return Ok(());
+        }
+        let statements = if wanted {
+            format!(
+                "INSERT INTO users (id, name, email) VALUES ({SLOW_USER}, 'Slow', 'slow@example.com');
+                 ALTER TABLE users RENAME TO users_table;
+                 CREATE VIEW users AS SELECT id,
+                     CASE WHEN id = {SLOW_USER} THEN name || pg_sleep({SLOW_SECONDS})::text ELSE name END AS name,
+                     email, version
+                 FROM users_table"
+            )
+        } else {
+            "DROP VIEW users; ALTER TABLE users_table RENAME TO users".to_owned()
+        };
+        self.runtime
+            .block_on(self.client.batch_execute(&statements))?;
+        self.slow.set(wanted);
         Ok(())
     }
 

@@ -73,6 +73,7 @@ pub fn run(
     let users = scenario.users(settings.users);
     if let Some(database) = postgres {
         database.wait_for_disk(scenario != Scenario::PostUnflushed)?;
+        database.slow_user(false)?;
         database.fill(users)?;
     }
     let mut running = Vec::new();
@@ -96,6 +97,10 @@ pub fn run(
                 rounds: Vec::new(),
             },
         ));
+    }
+    if let Some(database) = postgres {
+        // Only now: at its start a server may want to see to the table.
+        database.slow_user(scenario == Scenario::GetBesideSlow)?;
     }
     for round in 1..=settings.rounds {
         for (server, series) in &mut running {
@@ -152,6 +157,12 @@ fn turn(
             }
             most
         });
+        let beside = scenario.beside(server.address).map(|requests| {
+            let until = Until::Elapsed(settings.time);
+            scope.spawn(move || {
+                load(server.address, 1, until, requests).map_err(|error| error.to_string())
+            })
+        });
         let outcome = load(
             server.address,
             connections,
@@ -159,6 +170,11 @@ fn turn(
             requests,
         );
         done.store(true, Relaxed);
+        let outcome = outcome.and_then(|outcome| match beside.map(|beside| beside.join()) {
+            None | Some(Ok(Ok(_))) => Ok(outcome),
+            Some(Ok(Err(error))) => Err(format!("the slow query: {error}").into()),
+            Some(Err(_)) => Err("the thread of the slow query has failed".into()),
+        });
         (outcome, glances.join().unwrap_or_default())
     });
     let outcome = outcome?;

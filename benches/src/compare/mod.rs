@@ -10,7 +10,8 @@
 //! | [`contestant`] | who takes part |
 //! | [`measure`] | the rounds |
 //! | [`start`] | from starting a server to its first answer |
-//! | [`report`] | the tables |
+//! | [`growth`] | what a request costs as users, clients and hosts grow in number |
+//! | [`report`], [`plot`] | the tables and the picture |
 //! | [`server`], [`process`] | a started server, and what the kernel knows of it |
 //! | [`database`], [`cluster`] | PostgreSQL, given or started for the occasion |
 //! | [`machine`] | what all this ran on |
@@ -18,8 +19,10 @@
 pub mod cluster;
 pub mod contestant;
 pub mod database;
+pub mod growth;
 pub mod machine;
 pub mod measure;
+pub mod plot;
 pub mod process;
 pub mod report;
 pub mod scenario;

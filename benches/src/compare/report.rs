@@ -1,6 +1,7 @@
 //! The tables, in Markdown with columns aligned, so that they read well both as printed and in a note.
 
 use super::contestant::Contestant;
+use super::growth::{Axis, Point};
 use super::measure::{Round, Series};
 use super::scenario::Scenario;
 use super::start::Starts;
@@ -88,6 +89,43 @@ pub fn starts(all: &[Starts]) -> String {
         ]);
     }
     markdown(&lines, 2)
+}
+
+/// The table of growth. Each point's ratios are to the first of its axis, turn by turn.
+pub fn growth(points: &[Point]) -> String {
+    let head = [
+        "along",
+        "point",
+        "requests/s",
+        "CPU µs",
+        "PostgreSQL µs",
+        "CPU ÷ first",
+        "PostgreSQL ÷ first",
+    ];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    for axis in Axis::ALL {
+        let along = || points.iter().filter(|point| point.axis == axis);
+        let first = along().next();
+        for point in along() {
+            let cost = point.cost();
+            let ratio = first.map(|first| point.ratio(first));
+            lines.push(vec![
+                axis.name().to_owned(),
+                point.value.to_string(),
+                show(Some(cost.rate), 0),
+                show(Some(cost.cpu), 1),
+                show(Some(cost.postgres), 1),
+                show(ratio.map(|ratio| ratio.cpu), 2),
+                show(ratio.map(|ratio| ratio.postgres), 2),
+            ]);
+        }
+    }
+    markdown(&lines, 1)
+}
+
+/// The median, or not a number where there is nothing.
+pub fn median(values: Vec<f64>) -> f64 {
+    Figure::new(values.into_iter()).median.unwrap_or(f64::NAN)
 }
 
 /// What many rounds say of one thing.

@@ -14,6 +14,8 @@ pub enum Scenario {
     GetFresh,
     /// The same over 64 connections, for the slowest answers.
     Get64,
+    /// GET of one user, PostgreSQL, while one more client asks for what takes PostgreSQL a tenth of a second.
+    GetBesideSlow,
     /// GET of one user, in memory.
     GetMemory,
     /// POST, PostgreSQL; a commit waits for the disk.
@@ -26,6 +28,12 @@ pub enum Scenario {
     Start,
 }
 
+/// The user whom to read takes PostgreSQL [`SLOW_SECONDS`].
+pub const SLOW_USER: u32 = 2_000_000_000;
+
+/// How long that takes.
+pub const SLOW_SECONDS: f32 = 0.1;
+
 /// How many users a page has.
 const PAGE: u64 = 100;
 
@@ -36,6 +44,7 @@ impl Scenario {
             Self::Get => "GET, PostgreSQL",
             Self::GetFresh => "GET, PostgreSQL, fresh instances",
             Self::Get64 => "GET, PostgreSQL, 64 connections",
+            Self::GetBesideSlow => "GET, PostgreSQL, beside a slow query",
             Self::GetMemory => "GET, in memory",
             Self::Post => "POST, PostgreSQL",
             Self::PostUnflushed => "POST, PostgreSQL, not waiting for the disk",
@@ -87,6 +96,14 @@ impl Scenario {
         all
     }
 
+    /// What one more client sends all the while, over and over.
+    pub fn beside(self, address: SocketAddr) -> Option<Requests> {
+        (self == Self::GetBesideSlow).then(|| {
+            let before = SLOW_USER - 1;
+            Requests::get(address, [format!("/users/?limit=1&after={before}")])
+        })
+    }
+
     /// What is sent to a server that has these users. Of a great many users some are asked for, spread over all of them.
     pub fn requests(self, address: SocketAddr, users: u64) -> Requests {
         /// How many different users are asked for at most.
@@ -94,7 +111,7 @@ impl Scenario {
         match self {
             Self::Post | Self::PostUnflushed => Requests::new_users(address),
             Self::List | Self::Start => Requests::get(address, [format!("/users/?limit={PAGE}")]),
-            Self::Get | Self::GetFresh | Self::Get64 | Self::GetMemory => {
+            Self::Get | Self::GetFresh | Self::Get64 | Self::GetBesideSlow | Self::GetMemory => {
                 let step = users.div_ceil(DIFFERENT).max(1);
                 let ids = (1..=users).step_by(usize::try_from(step).unwrap_or(usize::MAX));
                 Requests::get(address, ids.map(|id| format!("/users/{id}")))

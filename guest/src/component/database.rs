@@ -1,9 +1,10 @@
 //! The imported database as the service's own trait.
 
 use super::bindings::usher::database::database::{self as import, Isolation, SqlDialect};
-use super::bindings::usher::database::types;
+use super::bindings::usher::database::{streaming, types};
 use crate::database::{
-    Database, Dialect, Error, Param, Refusal, Rows, Statements, Transaction, Value,
+    Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
+    Value,
 };
 
 /// The database behind the component's import.
@@ -12,7 +13,7 @@ pub(super) struct Import;
 impl Statements for Import {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
         import::query(statement, &lower(params))
-            .map(rows)
+            .map(|found| rows(found.rows))
             .map_err(Error::from)
     }
 
@@ -23,6 +24,7 @@ impl Statements for Import {
 
 impl Database for Import {
     type Transaction = import::Transaction;
+    type Cursor = streaming::Cursor;
 
     fn dialect(&self) -> Dialect {
         match import::dialect() {
@@ -34,12 +36,24 @@ impl Database for Import {
     fn begin(&self) -> Result<Self::Transaction, Error> {
         import::Transaction::begin(Isolation::ReadCommitted, false).map_err(Error::from)
     }
+
+    fn open(&self, statement: &str, params: &[Param<'_>]) -> Result<Self::Cursor, Error> {
+        streaming::Cursor::open(statement, &lower(params)).map_err(Error::from)
+    }
+}
+
+impl Cursor for streaming::Cursor {
+    fn next(&mut self, at_most: u32) -> Result<Rows, Error> {
+        streaming::Cursor::next(self, at_most)
+            .map(rows)
+            .map_err(Error::from)
+    }
 }
 
 impl Statements for import::Transaction {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
         self.query(statement, &lower(params))
-            .map(rows)
+            .map(|found| rows(found.rows))
             .map_err(Error::from)
     }
 
@@ -63,7 +77,7 @@ fn lower(params: &[Param<'_>]) -> Vec<types::Value> {
     params.iter().map(lower).collect()
 }
 
-fn rows(rows: types::Rows) -> Rows {
+fn rows(rows: Vec<types::Row>) -> Rows {
     let value = |value| match value {
         types::Value::Null => Value::Null,
         types::Value::Boolean(value) => Value::Boolean(value),
@@ -71,8 +85,7 @@ fn rows(rows: types::Rows) -> Rows {
         types::Value::Text(value) => Value::Text(value),
         _ => Value::Other,
     };
-    rows.rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| row.into_iter().map(value).collect())
         .collect()
 }
@@ -88,7 +101,11 @@ impl From<types::Error> for Error {
             types::Error::Invalid(why) => Self::Invalid(why),
             types::Error::TooLarge(limit) => Self::TooLarge(limit),
             types::Error::Refused(refusal) => Self::Refused(Refusal {
-                unique_violation: refusal.kind == types::RefusalKind::UniqueViolation,
+                kind: match refusal.kind {
+                    types::RefusalKind::UniqueViolation => RefusalKind::UniqueViolation,
+                    types::RefusalKind::SerializationFailure => RefusalKind::SerializationFailure,
+                    _ => RefusalKind::Other,
+                },
                 code: refusal.code,
                 message: refusal.message,
                 constraint: refusal.constraint,

@@ -9,16 +9,22 @@ use super::bindings::wasi::http::types::{
     Fields, IncomingRequest, Method as WasiMethod, OutgoingBody, OutgoingResponse,
     ResponseOutparam, Scheme,
 };
-use super::bindings::wasi::io::streams::StreamError;
+use super::bindings::wasi::io::streams::{OutputStream, StreamError};
 use super::database::Import;
+use crate::Answer;
 use crate::http::{BODY_LIMIT, BodyError, Method, Request, Response};
+use crate::lines::Lines;
 
 impl Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let request = Incoming::new(request);
-        let response = crate::handle(&request, &Import);
+        let answer = crate::handle(&request, &Import);
+        let is_head = request.method == Method::Head;
         drop(request);
-        send(&response, out);
+        match answer {
+            Answer::Whole(response) => send(&response, out),
+            Answer::Lines(lines) => send_lines(&lines, is_head, out),
+        }
     }
 }
 
@@ -104,40 +110,83 @@ impl Request for Incoming {
 }
 
 fn send(response: &Response, out: ResponseOutparam) {
+    let length = response.has_length().then_some(response.body.len());
+    let Some(body) = begin(response, length, out) else {
+        return;
+    };
+    // A client that has left needs no answer: whatever fails from here on is its doing, and the host knows.
+    if write_whole(&body, &response.body).is_ok() {
+        OutgoingBody::finish(body, None).ok();
+    }
+}
+
+/// Sends lines as the client takes them. Where the list cannot be read to its end, the body is let go of unfinished, so that the host
+/// cuts it off.
+fn send_lines(lines: &Lines, is_head: bool, out: ResponseOutparam) {
+    let mut lines = match lines.open(&Import) {
+        Ok(lines) => lines,
+        Err(response) => return send(&response, out),
+    };
+    let Some(body) = begin(&lines.head(), None, out) else {
+        return;
+    };
+    if !is_head {
+        let Ok(stream) = body.write() else { return };
+        loop {
+            match lines.read() {
+                Ok(Some(helping)) if write(&stream, &helping).is_ok() => {}
+                Ok(None) => break,
+                // The database failed, or the client has left.
+                Err(_) | Ok(Some(_)) => return,
+            }
+        }
+    }
+    // The connection is free again before the client can know that the list is at its end.
+    drop(lines);
+    OutgoingBody::finish(body, None).ok();
+}
+
+/// Sends the head of a response, and gives the body to be written; nothing where the host will have none of it.
+fn begin(
+    response: &Response,
+    length: Option<usize>,
+    out: ResponseOutparam,
+) -> Option<OutgoingBody> {
     let mut headers = Vec::with_capacity(response.headers.len() + 2);
     let mut header =
         |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_owned()));
     if let Some(content_type) = response.content_type {
         header("content-type", content_type);
     }
-    if response.has_length() {
-        header("content-length", &response.body.len().to_string());
+    if let Some(length) = length {
+        header("content-length", &length.to_string());
     }
     for (name, value) in &response.headers {
         header(name, value);
     }
-    let Ok(fields) = Fields::from_list(&headers) else {
-        // Every header is this service's own; a host that forbids one gets no answer out of it, and says so itself.
-        return;
-    };
+    // Every header is this service's own; a host that forbids one gets no answer out of it, and says so itself.
+    let fields = Fields::from_list(&headers).ok()?;
     let outgoing = OutgoingResponse::new(fields);
     // 200 is what a response has from the beginning. Others are refused only where they are no status codes.
     if response.status != 200 && outgoing.set_status_code(response.status).is_err() {
-        return;
+        return None;
     }
-    let Ok(body) = outgoing.body() else { return };
+    let body = outgoing.body().ok()?;
     ResponseOutparam::set(out, Ok(outgoing));
-    // A client that has left needs no answer: whatever fails from here on is its doing, and the host knows.
-    if write(&body, &response.body).is_ok() {
-        OutgoingBody::finish(body, None).ok();
-    }
+    Some(body)
 }
 
-fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), StreamError> {
+/// Writes to a body that is complete with this.
+fn write_whole(body: &OutgoingBody, bytes: &[u8]) -> Result<(), StreamError> {
     if bytes.is_empty() {
         return Ok(());
     }
     let stream = body.write().map_err(|()| StreamError::Closed)?;
+    write(&stream, bytes)
+}
+
+/// Writes as fast as the client reads.
+fn write(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
     while !bytes.is_empty() {
         let permitted = stream.check_write()?;
         if permitted == 0 {

@@ -4,21 +4,30 @@ use std::borrow::Cow;
 
 use super::Component;
 use super::bindings::exports::usher::service::whole_handler::{
-    Guest, Method as WitMethod, Request as WitRequest, Response as WitResponse,
+    Field as WitField, Guest, Method as WitMethod, Request as WitRequest, Response as WitResponse,
 };
 use super::database::Import;
 use crate::http::{BODY_LIMIT, BodyError, Method, Request};
+use crate::{Answer, Field};
 
 /// A document beyond this many bytes is streamed rather than copied.
 const COPIED: usize = 64 << 10;
 
 impl Guest for Component {
-    fn fields() -> Vec<String> {
-        crate::FIELDS.map(str::to_owned).into()
+    fn fields() -> Vec<WitField> {
+        let field = |Field { name, containing }: Field| WitField {
+            name: name.into(),
+            containing: containing.map(str::to_owned),
+        };
+        crate::FIELDS.map(field).into()
     }
 
     fn handle(request: WitRequest) -> Option<WitResponse> {
-        let response = crate::handle(&Whole(request), &Import);
+        let response = match crate::handle(&Whole(request), &Import) {
+            Answer::Whole(response) => response,
+            // Nothing has been asked of the database yet, and all of it will be by `incoming-handler`.
+            Answer::Lines(_) => return None,
+        };
         // Only what is part of the component: any other answer is the outcome of something that must not be done twice.
         if matches!(response.body, Cow::Borrowed(bytes) if bytes.len() > COPIED) {
             return None;

@@ -2,14 +2,11 @@
 
 use super::{Email, Fault, Location, Problem, id, json};
 use crate::percent;
-use crate::users::{PAGE_LIMIT, Page};
+use crate::users::{PAGE_LIMIT, Selection};
 use std::cmp::Ordering;
 
-/// How many users a page holds where the query does not say.
-const DEFAULT_LIMIT: u32 = 100;
-
 /// Reads `limit`, `after` and `email`, of each the last one given. Others are ignored.
-pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
+pub(crate) fn selection(query: &str) -> Result<Selection<'static>, Vec<Fault>> {
     let (mut limit, mut after, mut email) = (None, None, None);
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -30,8 +27,8 @@ pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
             input,
         });
     };
-    let mut page = Page {
-        limit: DEFAULT_LIMIT,
+    let mut selection = Selection {
+        limit: None,
         after: 0,
         email: None,
     };
@@ -42,7 +39,7 @@ pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
                 fault("limit", Problem::LessThan(1), &text);
             }
             Some(id::Integer::Fits(value)) => match u32::try_from(value) {
-                Ok(value @ 1..=PAGE_LIMIT) => page.limit = value,
+                Ok(value @ 1..=PAGE_LIMIT) => selection.limit = Some(value),
                 _ => fault("limit", Problem::GreaterThan(i64::from(PAGE_LIMIT)), &text),
             },
             Some(_) => fault("limit", Problem::GreaterThan(i64::from(PAGE_LIMIT)), &text),
@@ -51,20 +48,20 @@ pub(crate) fn page(query: &str) -> Result<Page<'static>, Vec<Fault>> {
     if let Some(text) = after {
         match id::parse(&text) {
             None => fault("after", Problem::NotInteger, &text),
-            Some(id::Integer::Fits(value)) => page.after = value,
+            Some(id::Integer::Fits(value)) => selection.after = value,
             // No id is beyond these.
-            Some(id::Integer::Below) => page.after = i64::MIN,
-            Some(id::Integer::Above) => page.after = i64::MAX,
+            Some(id::Integer::Below) => selection.after = i64::MIN,
+            Some(id::Integer::Above) => selection.after = i64::MAX,
         }
     }
     if let Some(text) = email {
         match Email::parse(text.as_ref()) {
-            Ok(email) => page.email = Some(email.into_owned()),
+            Ok(email) => selection.email = Some(email.into_owned()),
             Err(reason) => fault("email", Problem::NotEmail(reason.to_string()), &text),
         }
     }
     if faults.is_empty() {
-        Ok(page)
+        Ok(selection)
     } else {
         Err(faults)
     }

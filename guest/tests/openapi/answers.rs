@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 use usher_guest::database::{
-    Database, Dialect, Error, Param, Refusal, Rows, Statements, Transaction, Value,
+    Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
+    Value,
 };
 use usher_guest::http::{BODY_LIMIT, BodyError, Method, Request, Response};
 use usher_guest::routes::Route;
@@ -80,6 +81,7 @@ impl Statements for Always {
 
 impl Database for Always {
     type Transaction = Self;
+    type Cursor = Self;
 
     fn dialect(&self) -> Dialect {
         Dialect::Postgres
@@ -87,6 +89,16 @@ impl Database for Always {
 
     fn begin(&self) -> Result<Self, Error> {
         self.0.clone().map(|rows| Self(Ok(rows)))
+    }
+
+    fn open(&self, statement: &str, params: &[Param<'_>]) -> Result<Self, Error> {
+        self.query(statement, params).map(|rows| Self(Ok(rows)))
+    }
+}
+
+impl Cursor for Always {
+    fn next(&mut self, _: u32) -> Result<Rows, Error> {
+        std::mem::replace(&mut self.0, Ok(Vec::new()))
     }
 }
 
@@ -99,7 +111,7 @@ impl Transaction for Always {
 fn databases() -> Vec<Always> {
     let refusal = |constraint: &str| {
         Error::Refused(Refusal {
-            unique_violation: true,
+            kind: RefusalKind::UniqueViolation,
             code: "23505".into(),
             message: "duplicate key".into(),
             constraint: Some(constraint.into()),
@@ -154,6 +166,7 @@ fn requests(method: Method, path: &str) -> Vec<Asked<'static>> {
         &[b'{', 0xFF, b'}'],
     ];
     let headers = [
+        ("accept", "application/x-ndjson"),
         ("if-match", "\"3\""),
         ("if-match", "\"4\""),
         ("if-match", "\"4\", \"5\""),
@@ -200,7 +213,9 @@ fn every_answer_is_described_and_every_described_one_is_given() {
             let mut seen = BTreeSet::new();
             for request in requests(method, path) {
                 for database in databases() {
-                    let answer = usher_guest::handle(&request, &database);
+                    let answer = usher_guest::handle(&request, &database)
+                        .whole(&database)
+                        .expect("this database fails at once or never");
                     let place =
                         format!("{} {} -> {}", method.name(), request.target, answer.status);
                     check(&description, described, method, &answer, &place);

@@ -2,6 +2,7 @@
 
 use usher_guest::documents::Document;
 use usher_guest::http::{JSON, Method};
+use usher_guest::lines::NDJSON;
 use usher_guest::routes::Operation;
 use usher_guest::users::PAGE_LIMIT;
 use utoipa::openapi::content::Content;
@@ -110,7 +111,11 @@ fn about(operation: Operation) -> About {
             "List users",
             Some(
                 "A page of users by ascending id. Where there are more, `Link` says where. Of a parameter that is given more \
-                 than once the last one counts; others are ignored.",
+                 than once the last one counts; others are ignored.\n\n\
+                 Where `Accept` weighs `application/x-ndjson` above `application/json`, it is not a page but every user, as they \
+                 are at that moment, one JSON object per line: without `limit` as many as there are. They are sent as they are \
+                 read. Where that fails after the first line the connection is closed within the body, whose last chunk is \
+                 missing then.",
             ),
         ),
         Operation::Read(Document::OpenApi) => documentation("openapi", "Get this description"),
@@ -130,15 +135,19 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
             vec![user_id(), if_match()]
         }
         Operation::ListUsers => vec![
-            parameter("limit", ParameterIn::Query, "At most this many users.")
-                .schema(Some(
-                    integer()
-                        .title(Some("Limit"))
-                        .minimum(Some(1))
-                        .maximum(Some(PAGE_LIMIT))
-                        .default(Some(100.into())),
-                ))
-                .build(),
+            parameter(
+                "limit",
+                ParameterIn::Query,
+                "At most this many users. Not 100 but all where they come line by line.",
+            )
+            .schema(Some(
+                integer()
+                    .title(Some("Limit"))
+                    .minimum(Some(1))
+                    .maximum(Some(PAGE_LIMIT))
+                    .default(Some(100.into())),
+            ))
+            .build(),
             parameter("after", ParameterIn::Query, "Only users with a greater id.")
                 .schema(Some(integer().title(Some("After")).default(Some(0.into()))))
                 .build(),
@@ -251,12 +260,22 @@ fn success(operation: Operation, head: bool) -> (u16, Response) {
         Some((kind, content)) if !head => answer.content(kind, content),
         _ => answer,
     };
+    let answer = if operation == Operation::ListUsers && !head {
+        answer.content(NDJSON, Content::new(Some(lines())))
+    } else {
+        answer
+    };
     let answer = if operation == Operation::CreateUser {
         with_links(answer)
     } else {
         answer
     };
     (status, answer.build())
+}
+
+/// OpenAPI 3.1 has no words for what the lines of a text are.
+fn lines() -> ObjectBuilder {
+    string().description(Some("A `UserResponse` in JSON on each line."))
 }
 
 fn with_headers(
@@ -270,7 +289,7 @@ fn with_headers(
         | Operation::ReplaceUser
         | Operation::ChangeUser => &["ETag"],
         Operation::DeleteUser => &[],
-        Operation::ListUsers => &["Link"],
+        Operation::ListUsers => &["Link", "Vary"],
         Operation::Read(_) if unchanged => &["ETag", "Cache-Control"],
         Operation::Read(Document::OpenApi) => &["ETag", "Cache-Control", "X-Content-Type-Options"],
         Operation::Read(_) => &[
@@ -294,6 +313,10 @@ fn header(name: &str) -> Header {
         "Link" => (
             string(),
             "`<address of the next page>; rel=\"next\"`, where there is one.",
+        ),
+        "Vary" => (
+            string(),
+            "What of a request decided in what form it was answered.",
         ),
         "Cache-Control" => (string(), "Whether it may be used again without asking."),
         "Content-Security-Policy" => (string(), "What the page may load and do."),

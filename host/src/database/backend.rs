@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
+use super::policy::Effect;
 use super::{Error, OpenError, Row, Rows, Value, failure, postgres, scripted, sqlite};
 pub(crate) use crate::bindings::usher::database::database::{Isolation, SqlDialect};
 
@@ -19,15 +20,18 @@ pub(crate) struct Statement {
     pub(crate) text: Box<str>,
     /// Whether it may change something, so that a connection lost under it leaves its outcome unknown.
     pub(crate) writes: bool,
+    /// Whether it is an `INSERT`, `UPDATE` or `DELETE`, which does in a transaction what it does alone.
+    pub(crate) changes: bool,
     /// How long it has taken of late, in microseconds: what is known to be slow must not stand before what is quick.
     pub(crate) micros: AtomicU32,
 }
 
 impl Statement {
-    pub(crate) fn new(text: String, writes: bool) -> Arc<Self> {
+    pub(crate) fn new(text: String, effect: Effect) -> Arc<Self> {
         Arc::new(Self {
             text: text.into_boxed_str(),
-            writes,
+            writes: effect != Effect::Reads,
+            changes: effect == Effect::Changes,
             micros: AtomicU32::new(0),
         })
     }

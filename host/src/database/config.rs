@@ -28,7 +28,8 @@ pub struct Config {
     pub idle_transaction_timeout: Duration,
     /// Whether statements that write are refused.
     pub read_only: bool,
-    /// The values of one result, in bytes.
+    /// The values of one result, in bytes. SQLite holds the one row beside it that goes over it, which
+    /// has 64 MiB or twice this at the most.
     pub max_rows_bytes: u64,
     /// The text of one statement, in bytes.
     pub max_statement_bytes: usize,

@@ -62,3 +62,32 @@ pub(crate) fn parameter_count(given: usize, wanted: usize) -> Result<(), Error> 
         "the statement has {wanted} parameter{plural}, and {given} were given"
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_that_a_program_acts_on_has_its_kind() {
+        for (code, expected) in [
+            ("23505", RefusalKind::UniqueViolation),
+            ("23503", RefusalKind::ForeignKeyViolation),
+            ("23502", RefusalKind::NotNullViolation),
+            ("23514", RefusalKind::CheckViolation),
+            ("40001", RefusalKind::SerializationFailure),
+            ("40P01", RefusalKind::SerializationFailure),
+            ("42601", RefusalKind::Other),
+            ("23P01", RefusalKind::Other),
+        ] {
+            let Error::Refused(refusal) = refused(code, "no", Some("a".into()), Some("b".into()))
+            else {
+                panic!("{code} is a refusal");
+            };
+            assert_eq!((refusal.kind, refusal.code.as_str()), (expected, code));
+            assert_eq!(
+                (refusal.constraint.as_deref(), refusal.column.as_deref()),
+                (Some("a"), Some("b"))
+            );
+        }
+    }
+}

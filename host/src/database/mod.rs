@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`url`], [`config`] | which database, and what may be asked of it |
 //! | [`session`] | the choke point: what a guest's calls go through |
+//! | `metrics` | what is counted there |
 //! | [`policy`] | what no guest may say, and which statements write |
 //! | `backend` | what the choke point asks of a back end |
 //! | `postgres` | statements pipelined over shared connections, transactions on their own |
@@ -16,6 +17,7 @@
 mod backend;
 pub mod config;
 mod failure;
+pub(crate) mod metrics;
 pub mod policy;
 mod postgres;
 pub mod scripted;
@@ -24,7 +26,7 @@ mod sqlite;
 pub mod url;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::bindings::usher::database::types::{Error, Refusal, RefusalKind, Row, Rows, Value};
 pub use config::{Config, Options};
@@ -32,12 +34,15 @@ pub use session::{Cursor, Session, Transaction, View, add_to_linker};
 pub use url::{Url, UrlError};
 
 use backend::Backend;
+use metrics::{Metrics, Totals};
 
 /// A database that was reached. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Database {
     config: Arc<Config>,
     backend: Backend,
+    /// Of every pool there ever was: what was counted stays counted.
+    metrics: Arc<Mutex<Vec<Arc<Metrics>>>>,
 }
 
 impl Database {
@@ -56,15 +61,20 @@ impl Database {
             }
             url::Target::Memory => Backend::Sqlite(sqlite::Database::memory(&config).await?),
         };
-        Ok(Self { config, backend })
+        Ok(Self::new(config, backend))
     }
 
     /// A test's own answers in place of a database.
     pub fn scripted(script: scripted::Script) -> Self {
         let config = Arc::new(Config::new(Url::memory()));
+        Self::new(config, Backend::Scripted(script))
+    }
+
+    fn new(config: Arc<Config>, backend: Backend) -> Self {
         Self {
             config,
-            backend: Backend::Scripted(script),
+            backend,
+            metrics: Arc::default(),
         }
     }
 
@@ -73,10 +83,27 @@ impl Database {
     /// # Errors
     /// See [`OpenError`]. Nothing is connected yet, so a database that has gone since is no error here.
     pub fn pool(&self) -> Result<Pool, OpenError> {
-        Ok(Pool(Arc::new(session::PoolInner::new(
+        let metrics = Arc::new(Metrics::default());
+        let pool = session::PoolInner::new(
             Arc::clone(&self.config),
             self.backend.pool()?,
-        ))))
+            Arc::clone(&metrics),
+        );
+        self.all_metrics().push(metrics);
+        Ok(Pool(Arc::new(pool)))
+    }
+
+    /// What all pools have counted so far.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for metrics in &*self.all_metrics() {
+            totals.add(metrics);
+        }
+        totals
+    }
+
+    fn all_metrics(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Metrics>>> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was asked for.

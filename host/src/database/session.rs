@@ -1,7 +1,7 @@
 //! The choke point: every call of a guest to its database passes here, and nothing else reaches a back end.
 //!
 //! In order: is the statement within its size, may it be said at all ([`super::policy`]), does the instance hold too much
-//! already, how long may it take, how large may its result be. Only then is a back end asked.
+//! already, how long may it take, how large may its result be. Only then is a back end asked. What comes of it is counted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use std::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
+use super::metrics::{End, Metrics};
 use super::policy::{self, Effect};
 use super::{Config, Error, Row, Rows, Value, failure};
 use crate::bindings::usher::database::{database, streaming, types};
@@ -20,6 +21,7 @@ use crate::bindings::usher::database::{database, streaming, types};
 pub(super) struct PoolInner {
     config: Arc<Config>,
     backend: backend::Pool,
+    metrics: Arc<Metrics>,
     /// Statements already judged, by their text: a service says the same few all the time.
     judged: Mutex<HashMap<Box<str>, Arc<Statement>>>,
 }
@@ -28,10 +30,11 @@ pub(super) struct PoolInner {
 const JUDGED: usize = 1024;
 
 impl PoolInner {
-    pub(super) fn new(config: Arc<Config>, backend: backend::Pool) -> Self {
+    pub(super) fn new(config: Arc<Config>, backend: backend::Pool, metrics: Arc<Metrics>) -> Self {
         Self {
             config,
             backend,
+            metrics,
             judged: Mutex::new(HashMap::new()),
         }
     }
@@ -54,10 +57,10 @@ impl PoolInner {
             )));
         }
         let effect = policy::judge(&text, self.backend.dialect())?;
-        if effect == Effect::Writes && self.config.read_only {
+        if matches!(effect, Effect::Changes | Effect::Writes) && self.config.read_only {
             return Err(failure::denied("this database is open for reading only"));
         }
-        let statement = Statement::new(text, effect != Effect::Reads);
+        let statement = Statement::new(text, effect);
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
         if judged.len() >= JUDGED {
             judged.clear();
@@ -109,19 +112,35 @@ impl Session {
     }
 
     fn budget(&self) -> Budget {
-        let config = &self.pool.config;
-        let timeout = Instant::now() + config.statement_timeout;
-        let deadline = self
-            .deadline
-            .map_or(timeout, |deadline| deadline.min(timeout));
+        let budget = self.helping();
+        let deadline = self.deadline;
         Budget {
-            deadline,
+            deadline: deadline.map_or(budget.deadline, |deadline| deadline.min(budget.deadline)),
+            ..budget
+        }
+    }
+
+    /// For more of a result that is being read. It has a statement's time but no request's: whether an answer that is being streamed
+    /// goes on is for its reader to say, and where it does not, the guest is ended and its cursor with it.
+    fn helping(&self) -> Budget {
+        let config = &self.pool.config;
+        Budget {
+            deadline: Instant::now() + config.statement_timeout,
             rows_bytes: config.max_rows_bytes,
         }
     }
 
     /// Lets a call through, or says why not.
     fn admit(
+        &self,
+        statement: String,
+        params: &[Value],
+    ) -> Result<(Arc<Statement>, Budget), Error> {
+        self.judge(statement, params)
+            .map_err(|error| self.pool.metrics.stopped(error))
+    }
+
+    fn judge(
         &self,
         statement: String,
         params: &[Value],
@@ -157,7 +176,31 @@ impl Session {
 #[derive(Debug)]
 pub struct Transaction {
     inner: backend::Transaction,
+    ending: Ending,
     _held: Arc<()>,
+}
+
+/// Counts a transaction, whichever way it ends.
+#[derive(Debug)]
+struct Ending {
+    pool: Arc<PoolInner>,
+    how: End,
+}
+
+impl Ending {
+    fn new(pool: &Arc<PoolInner>) -> Self {
+        pool.metrics.begun();
+        Self {
+            pool: Arc::clone(pool),
+            how: End::Abandoned,
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.pool.metrics.ended(self.how);
+    }
 }
 
 /// A result that a guest reads bit by bit. Dropping it ends the query.
@@ -208,11 +251,9 @@ impl database::Host for View<'_> {
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Told<Rows> {
         Ok(match self.session.admit(statement, &params) {
             Ok((statement, budget)) => {
-                self.session
-                    .pool
-                    .backend
-                    .query(&statement, &params, &budget)
-                    .await
+                let pool = &self.session.pool;
+                let run = pool.metrics.run();
+                run.end(pool.backend.query(&statement, &params, &budget).await)
             }
             Err(error) => Err(error),
         })
@@ -221,11 +262,9 @@ impl database::Host for View<'_> {
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Told<u64> {
         Ok(match self.session.admit(statement, &params) {
             Ok((statement, budget)) => {
-                self.session
-                    .pool
-                    .backend
-                    .execute(&statement, &params, &budget)
-                    .await
+                let pool = &self.session.pool;
+                let run = pool.metrics.run();
+                run.end(pool.backend.execute(&statement, &params, &budget).await)
             }
             Err(error) => Err(error),
         })
@@ -251,7 +290,14 @@ impl database::HostTransaction for View<'_> {
                 .begin(isolation, read_only, &self.session.budget())
                 .await
             {
-                Ok(inner) => Ok(self.table.push(Transaction { inner, _held: held })?),
+                Ok(inner) => {
+                    let ending = Ending::new(&self.session.pool);
+                    Ok(self.table.push(Transaction {
+                        inner,
+                        ending,
+                        _held: held,
+                    })?)
+                }
                 Err(error) => Err(error),
             },
         )
@@ -266,7 +312,10 @@ impl database::HostTransaction for View<'_> {
         let admitted = self.session.admit(statement, &params);
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
-            Ok((statement, budget)) => transaction.inner.query(&statement, &params, &budget).await,
+            Ok((statement, budget)) => {
+                let run = self.session.pool.metrics.run();
+                run.end(transaction.inner.query(&statement, &params, &budget).await)
+            }
             Err(error) => Err(error),
         })
     }
@@ -281,22 +330,42 @@ impl database::HostTransaction for View<'_> {
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
             Ok((statement, budget)) => {
-                transaction
-                    .inner
-                    .execute(&statement, &params, &budget)
-                    .await
+                let run = self.session.pool.metrics.run();
+                run.end(
+                    transaction
+                        .inner
+                        .execute(&statement, &params, &budget)
+                        .await,
+                )
             }
             Err(error) => Err(error),
         })
     }
 
     async fn commit(&mut self, this: Resource<Transaction>) -> Told<()> {
-        let Transaction { inner, _held } = self.table.delete(this)?;
-        Ok(inner.commit(&self.session.budget()).await)
+        let Transaction {
+            inner,
+            mut ending,
+            _held,
+        } = self.table.delete(this)?;
+        // Until the answer is there, nobody knows.
+        ending.how = End::InDoubt;
+        let answer = inner.commit(&self.session.budget()).await;
+        ending.how = match &answer {
+            Ok(()) => End::Committed,
+            Err(Error::InDoubt) => End::InDoubt,
+            Err(_) => End::RolledBack,
+        };
+        Ok(answer)
     }
 
     async fn rollback(&mut self, this: Resource<Transaction>) -> Told<()> {
-        let Transaction { inner, _held } = self.table.delete(this)?;
+        let Transaction {
+            inner,
+            mut ending,
+            _held,
+        } = self.table.delete(this)?;
+        ending.how = End::RolledBack;
         Ok(inner.rollback(&self.session.budget()).await)
     }
 
@@ -318,14 +387,10 @@ impl streaming::HostCursor for View<'_> {
             Ok(admitted) => admitted,
             Err(error) => return Ok(Err(error)),
         };
+        let pool = &self.session.pool;
+        let run = pool.metrics.run();
         Ok(
-            match self
-                .session
-                .pool
-                .backend
-                .open(&statement, params, &budget)
-                .await
-            {
+            match run.end(pool.backend.open(&statement, params, &budget).await) {
                 Ok(inner) => Ok(self.table.push(Cursor { inner, _held: held })?),
                 Err(error) => Err(error),
             },
@@ -337,7 +402,7 @@ impl streaming::HostCursor for View<'_> {
     }
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Told<Vec<Row>> {
-        let budget = self.session.budget();
+        let budget = self.session.helping();
         Ok(self
             .table
             .get_mut(&this)?

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
+use tokio::time::Instant;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError, StreamResult};
 
@@ -27,6 +28,8 @@ struct Inner {
     /// Bytes in `chunks`.
     unread: usize,
     written: u64,
+    /// When the connection last took something.
+    taken: Option<Instant>,
     /// What `Content-Length` promises.
     promised: Option<u64>,
     end: End,
@@ -60,6 +63,7 @@ impl Pipe {
             chunks: VecDeque::new(),
             unread: 0,
             written: 0,
+            taken: None,
             promised,
             end: End::Open,
             reader: None,
@@ -80,6 +84,11 @@ impl Pipe {
         Some(inner.chunks.pop_front().unwrap_or_default())
     }
 
+    /// When the connection last took something of it.
+    pub fn taken(&self) -> Option<Instant> {
+        self.lock().taken
+    }
+
     /// The next piece.
     pub fn poll_frame(
         &self,
@@ -88,6 +97,7 @@ impl Pipe {
         let mut inner = self.lock();
         if let Some(chunk) = inner.chunks.pop_front() {
             inner.unread -= chunk.len();
+            inner.taken = Some(Instant::now());
             if let Some(writer) = inner.writer.take() {
                 writer.wake();
             }

@@ -1,7 +1,7 @@
 //! A request and its response in one call, with a component that offers `usher:service/whole-handler`.
 
 use bytes::Bytes;
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use wasmtime::Store;
 
 use super::fields::{self, Fields};
@@ -10,23 +10,47 @@ use crate::bindings::whole::Whole;
 use crate::bindings::whole::exports::usher::service::whole_handler as wit;
 use crate::instances::State;
 
-/// Names of the header fields a component looks at.
+/// A header field that a component looks at.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    name: HeaderName,
+    /// It is handed over only where one of its values has this text in it, whatever the case.
+    containing: Option<String>,
+}
+
+impl Wanted {
+    fn matters(&self, headers: &HeaderMap) -> bool {
+        let Some(text) = self.containing.as_deref().filter(|text| !text.is_empty()) else {
+            return true;
+        };
+        let has = |value: &HeaderValue| {
+            let mut windows = value.as_bytes().windows(text.len());
+            windows.any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+        };
+        headers.get_all(&self.name).iter().any(has)
+    }
+}
+
+/// The header fields a component looks at.
 ///
 /// # Errors
 /// Where the guest fails.
 pub(crate) async fn wanted(
     whole: &Whole,
     store: &mut Store<State>,
-) -> wasmtime::Result<Vec<HeaderName>> {
-    let names = whole
+) -> wasmtime::Result<Vec<Wanted>> {
+    let fields = whole
         .usher_service_whole_handler()
         .call_fields(store)
         .await?;
-    let names = names.iter().map(|name| HeaderName::try_from(name.as_str()));
-    Ok(names
-        .filter_map(Result::ok)
-        .filter(|name| !fields::is_forbidden(name))
-        .collect())
+    let wanted = fields.into_iter().filter_map(|field| {
+        let name = HeaderName::try_from(field.name.as_str()).ok()?;
+        (!fields::is_forbidden(&name)).then_some(Wanted {
+            name,
+            containing: field.containing,
+        })
+    });
+    Ok(wanted.collect())
 }
 
 /// Hands over a request. Without a response the guest has done nothing, and wants to stream its answer.
@@ -37,13 +61,13 @@ pub(crate) async fn handle(
     whole: &Whole,
     store: &mut Store<State>,
     request: &http::Request<Bytes>,
-    wanted: &[HeaderName],
+    wanted: &[Wanted],
 ) -> wasmtime::Result<Option<Response>> {
     let headers = request.headers();
     let mut fields = Vec::new();
-    for name in wanted {
-        for value in headers.get_all(name) {
-            fields.push((name.as_str(), value.as_bytes()));
+    for field in wanted.iter().filter(|field| field.matters(headers)) {
+        for value in headers.get_all(&field.name) {
+            fields.push((field.name.as_str(), value.as_bytes()));
         }
     }
     let authority = match request.uri().authority() {

@@ -43,6 +43,7 @@ fn the_component_imports_a_database_and_http_and_nothing_else() {
         imports,
         [
             "usher:database/database@0.1.0",
+            "usher:database/streaming@0.1.0",
             "usher:database/types@0.1.0",
             "wasi:http/types@0.2.12",
             "wasi:io/error@0.2.12",

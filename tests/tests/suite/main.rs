@@ -5,15 +5,22 @@
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the service this one replaces |
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
+//! | `lines` | everyone line by line, on each database |
+//! | `volume` | lists of any length, and the memory they take |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
+//! | `groups` | writes that are committed together |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
+//! | `options` | what the command line grants a component, and what operators see of it |
+//! | `scripted` | the service over a test's own answers, faults and delays |
+//! | `guarantees` | every test that `docs/database.md` names is there |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `abandoned` | and so are thousands of them at once, under load |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
 //! | `outage` | the database is late, goes, refuses, and comes back |
 //! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
+//! | `migrations` | the schema is brought up to date, or one line says why not |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
@@ -24,16 +31,23 @@ mod conformance;
 mod contract;
 mod crud;
 mod databases;
+mod groups;
+mod guarantees;
 mod limits;
+mod lines;
 mod listing;
 mod memory;
+mod migrations;
+mod options;
 mod outage;
 mod overload;
 mod preconditions;
 mod race;
+mod scripted;
 mod seed;
 mod service;
 mod sessions;
 mod startup;
 mod transactions;
 mod typed;
+mod volume;

@@ -179,3 +179,86 @@ async fn of_many_who_delete_one_user_one_has_done_it() {
         service.end().await;
     }
 }
+
+/// Several programs over one database that refuses whoever comes second, where it would have them wait by default.
+async fn serializable(programs: usize) -> (crate::databases::Fresh, Vec<Arc<TestApp>>) {
+    let fresh = Kind::Postgres.fresh().await;
+    let postgres = fresh.postgres.as_ref().expect("PostgreSQL");
+    let client = postgres.connect().await;
+    let name = client
+        .query_one("SELECT quote_ident(current_database())", &[])
+        .await
+        .expect("its name");
+    let name: String = name.get(0);
+    client
+        .batch_execute(&format!(
+            "ALTER DATABASE {name} SET default_transaction_isolation TO 'serializable'"
+        ))
+        .await
+        .expect("its owner may");
+    let mut apps = Vec::new();
+    for _ in 0..programs {
+        let builder = TestApp::builder().open_database(fresh.open(|_| ()).await);
+        apps.push(Arc::new(builder.start().await.expect("it starts")));
+    }
+    (fresh, apps)
+}
+
+#[tokio::test]
+async fn changes_of_one_user_all_come_through_where_everything_is_serializable() {
+    const CLIENTS: usize = 40;
+    const CHANGES: usize = 10;
+    let (fresh, apps) = serializable(3).await;
+    let user = r#"{"name":"","email":"a@example.org"}"#;
+    assert_eq!(
+        apps[0]
+            .post("/users/", user)
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let app = Arc::clone(&apps[client % apps.len()]);
+        clients.spawn(async move {
+            for change in 0..CHANGES {
+                let body = format!(r#"{{"name":"{client}.{change}"}}"#);
+                let answer = app
+                    .send(http::Method::PATCH, "/users/1", body)
+                    .await
+                    .expect("an answer");
+                assert_eq!(answer.status(), 200, "{:?}", answer.body());
+            }
+        });
+    }
+    clients.join_all().await;
+    let answer = apps[0].get("/users/1").await.expect("an answer");
+    // Once each: what was refused had not been done.
+    assert_eq!(
+        answer.headers()["etag"],
+        format!("\"{}\"", CLIENTS * CHANGES + 1)
+    );
+    drop((apps, fresh));
+}
+
+#[tokio::test]
+async fn of_many_equal_posts_one_is_stored_where_everything_is_serializable() {
+    let (fresh, apps) = serializable(3).await;
+    let mut posts = JoinSet::new();
+    for number in 0..60 {
+        let app = Arc::clone(&apps[number % apps.len()]);
+        posts.spawn(async move {
+            let body = format!(r#"{{"name":"{number}","email":"a@example.org"}}"#);
+            app.post("/users/", body)
+                .await
+                .expect("an answer")
+                .status()
+                .as_u16()
+        });
+    }
+    let statuses = posts.join_all().await;
+    let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!((of(200), of(409)), (1, 59), "{statuses:?}");
+    drop((apps, fresh));
+}

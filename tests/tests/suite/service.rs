@@ -1,7 +1,7 @@
 //! The service over a database of a test's own, asked byte by byte.
 
 use serde_json::{Value, json};
-use usher::testing::TestApp;
+use usher::testing::{Builder, TestApp};
 use usher_tests::http::{self, Request, Response};
 
 use crate::databases::{ALL, Fresh, Kind};
@@ -19,12 +19,14 @@ pub(crate) struct Service {
 impl Service {
     /// Over a database of this kind.
     pub(crate) async fn new(kind: Kind) -> Self {
+        Self::with(kind, |builder| builder).await
+    }
+
+    /// Over a database of this kind, with something else than the defaults.
+    pub(crate) async fn with(kind: Kind, adjust: impl FnOnce(Builder) -> Builder) -> Self {
         let fresh = kind.fresh().await;
-        let app = TestApp::builder()
-            .open_database(fresh.open(|_| ()).await)
-            .start()
-            .await
-            .expect("it starts");
+        let builder = TestApp::builder().open_database(fresh.open(|_| ()).await);
+        let app = adjust(builder).start().await.expect("it starts");
         Self { app, fresh }
     }
 
@@ -34,6 +36,11 @@ impl Service {
         if let Some(postgres) = self.fresh.postgres {
             postgres.remove().await;
         }
+    }
+
+    /// Its database, where that is one on PostgreSQL.
+    pub(crate) fn postgres(&self) -> Option<&usher_tests::postgres::Database> {
+        self.fresh.postgres.as_ref()
     }
 
     /// Asks on a connection of its own.

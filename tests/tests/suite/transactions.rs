@@ -16,7 +16,7 @@ const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))
 const LONG: Duration = Duration::from_mins(10);
 
 /// How long the host may take to clean up behind a request. Far less than [`LONG`], and far more than it takes.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 struct Bench {
     app: TestApp,
@@ -118,7 +118,7 @@ impl Bench {
 }
 
 /// Whether every other session of the database is idle, outside a transaction, and holds no lock.
-const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+pub(crate) const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
     AND pid <> pg_backend_pid() AND (state LIKE 'idle in%' OR state = 'active')) \
     AND NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
     WHERE datname = current_database() AND pid <> pg_backend_pid())";
@@ -128,7 +128,7 @@ const SLEEPS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname 
     AND wait_event = 'PgSleep')";
 
 /// Asks until the answer is yes, letting the host get on with its work in between.
-async fn becomes(client: &tokio_postgres::Client, question: &str) {
+pub(crate) async fn becomes(client: &tokio_postgres::Client, question: &str) {
     while !client
         .query_one(question, &[])
         .await

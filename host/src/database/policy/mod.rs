@@ -21,7 +21,9 @@ pub(crate) enum Effect {
     Reads,
     /// It calls a function that may.
     MayWrite,
-    /// It does.
+    /// It is one `INSERT`, `UPDATE` or `DELETE`.
+    Changes,
+    /// It changes something else, or in another way.
     Writes,
 }
 
@@ -30,6 +32,10 @@ pub(crate) enum Effect {
 /// # Errors
 /// `denied` with the rule, `invalid` for text that is no single statement.
 pub(crate) fn judge(text: &str, dialect: SqlDialect) -> Result<Effect, Error> {
+    // Where the protocol ends a statement, and a driver gives up the connection.
+    if text.contains('\0') {
+        return Err(failure::invalid("a statement cannot hold U+0000"));
+    }
     let tokens = Lexer::new(text, dialect)
         .collect::<Result<Vec<_>, _>>()
         .map_err(failure::invalid)?;
@@ -257,6 +263,9 @@ fn denied_function(name: &str) -> Option<&'static str> {
 }
 
 fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
+    if matches!(verb, "INSERT" | "UPDATE" | "DELETE") {
+        return Effect::Changes;
+    }
     if !matches!(verb, "SELECT" | "VALUES" | "TABLE" | "WITH" | "EXPLAIN") {
         return Effect::Writes;
     }
@@ -289,6 +298,12 @@ fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
         // None of SQLite's own functions writes, and a guest can add none.
         return Effect::Reads;
     }
+    // `WITH n(i) AS …` names columns.
+    let rest = match (verb, rest) {
+        ("WITH", [recursive, _, after @ ..]) if recursive.is("recursive") => after,
+        ("WITH", [_, after @ ..]) => after,
+        _ => rest,
+    };
     let calls = rest.windows(2).any(|pair| match pair {
         [token, Token::Open] => token
             .name()

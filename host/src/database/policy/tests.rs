@@ -99,6 +99,23 @@ fn what_may_write_is_told_from_what_cannot() {
             "SELECT count(*) FROM users WHERE lower(name) IN ('a')",
             "Reads",
         ),
+        ("WITH n(i) AS (SELECT 1) SELECT i FROM n", "Reads"),
+        (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+            "Reads",
+        ),
+        (
+            "WITH n(i) AS (SELECT nextval('s')) SELECT i FROM n",
+            "MayWrite",
+        ),
+        ("WITH n AS (SELECT f()) SELECT 1", "MayWrite"),
+        ("INSERT INTO t (a) VALUES (f(1))", "Changes"),
+        ("UPDATE t SET a = 1", "Changes"),
+        ("DELETE FROM t", "Changes"),
+        (
+            "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE",
+            "Writes",
+        ),
         ("SELECT nextval('s')", "MayWrite"),
         ("SELECT my_function($1)", "MayWrite"),
         ("SELECT * FROM users FOR UPDATE", "Writes"),

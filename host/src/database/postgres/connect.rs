@@ -1,4 +1,8 @@
 //! Making connections: what every session begins with, and TLS.
+//!
+//! There are two kinds. On a connection of its own a statement has the time it was given. On a shared one it stands before the statements of
+//! others, so the server puts it off after [`SHARED_STATEMENT`], or [`SHARED_LOCK`] of waiting for somebody's lock: it is undone
+//! then, and run again on a connection of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +26,12 @@ use super::guard::Guarded;
 use super::outcome;
 use crate::database::url::{Postgres, TlsMode};
 use crate::database::{Config, Error, OpenError, failure};
+
+/// How long a statement may run on a shared connection.
+const SHARED_STATEMENT: Duration = Duration::from_millis(250);
+
+/// How long a statement on a shared connection waits for a lock.
+pub(super) const SHARED_LOCK: Duration = Duration::from_millis(20);
 
 /// What a row that is just within the limit may have around its values: each has a length before it, and there are at most 1664.
 const FRAMING: u64 = 8 << 10;
@@ -71,7 +81,10 @@ impl Unreachable {
 /// How to reach the server.
 #[derive(Clone)]
 pub(super) struct Connector {
+    /// Of connections that a statement has to itself.
     pub(super) config: tokio_postgres::Config,
+    /// Of connections that statements share.
+    shared: tokio_postgres::Config,
     pub(super) tls: Guarded,
     timeout: Duration,
 }
@@ -83,10 +96,20 @@ impl Connector {
             reason,
         };
         let tls = tls(target).map_err(wrong)?;
-        let mut session = session(target, config);
-        let negotiate = hand_over(&mut session).then_some(target.tls);
+        let mut own = session(target, config, config.statement_timeout);
+        let mut shared = session(
+            target,
+            config,
+            config.statement_timeout.min(SHARED_STATEMENT),
+        );
+        let options = shared.get_options().unwrap_or_default();
+        let options = format!("{options} -c lock_timeout={}", SHARED_LOCK.as_millis());
+        shared.options(options);
+        hand_over(&mut shared);
+        let negotiate = hand_over(&mut own).then_some(target.tls);
         Ok(Self {
-            config: session,
+            config: own,
+            shared,
             tls: Guarded {
                 tls: MakeRustlsConnect::new(tls),
                 negotiate,
@@ -96,18 +119,25 @@ impl Connector {
         })
     }
 
-    /// A new connection, driven by a task of this runtime.
+    /// A new shared connection, driven by a task of this runtime.
     pub(super) async fn connect(&self) -> Result<Client, Unreachable> {
-        let made = tokio::time::timeout(self.timeout, self.dial()).await;
+        let made = tokio::time::timeout(self.timeout, self.start(&self.shared)).await;
         let (client, _task) = made
             .map_err(|_| Unreachable::Late(self.timeout))?
             .map_err(Unreachable::Failed)?;
         Ok(client)
     }
 
-    /// As [`connect`](Self::connect), without a limit in time.
+    /// A new connection of one's own, without a limit in time.
     pub(super) async fn dial(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        self.start(&self.config).await
+    }
+
+    async fn start(
+        &self,
+        config: &tokio_postgres::Config,
+    ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+        let (client, connection) = config.connect(self.tls.clone()).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // Whoever waits for an answer is told as well; this is for the log alone.
@@ -158,7 +188,11 @@ fn hand_over(session: &mut tokio_postgres::Config) -> bool {
 }
 
 /// What every session is told at its start, so that nothing has to be asked later.
-fn session(target: &Postgres, config: &Config) -> tokio_postgres::Config {
+fn session(
+    target: &Postgres,
+    config: &Config,
+    statement_timeout: Duration,
+) -> tokio_postgres::Config {
     let mut session = target.config.clone();
     session.ssl_mode(match target.tls {
         TlsMode::Disable => SslMode::Disable,
@@ -182,7 +216,7 @@ fn session(target: &Postgres, config: &Config) -> tokio_postgres::Config {
         .unwrap_or_default();
     options.push_str(&format!(
         "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c standard_conforming_strings=on",
-        config.statement_timeout.as_millis().max(1),
+        statement_timeout.as_millis().max(1),
         config.idle_transaction_timeout.as_millis().max(1),
     ));
     if config.read_only {

@@ -1,12 +1,16 @@
 //! Results read bit by bit: a portal in a transaction of its own, driven by a task that owns the connection.
 //!
-//! Rows are fetched as they are asked for, so neither the server nor the host holds more than one helping. The task ends when the
-//! cursor is dropped, and takes the transaction with it.
+//! Rows are fetched as they are asked for, so neither the server nor the host holds more than one helping; and of a helping that is too
+//! large for one call, the rest stays on the connection until it is asked for. The task ends when the cursor is dropped, and takes
+//! the transaction with it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
+
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::{Client, Portal, Transaction};
+use tokio_postgres::{Client, Portal, RowStream, Transaction};
 
 use super::exclusive::Connection;
 use super::outcome::{self, Failure};
@@ -14,7 +18,7 @@ use super::run::{self, Prepared};
 use crate::database::backend::{Budget, Meter, Statement};
 use crate::database::{Error, Row, Value, failure};
 
-/// Rows fetched at once: few enough for the size limit to be met in time, enough for the round trip not to show.
+/// Rows fetched at once: enough for the round trip not to show.
 const HELPING: u32 = 256;
 
 type Helping = Result<Vec<Row>, Error>;
@@ -146,6 +150,7 @@ async fn read(
             (transaction, portal)
         }
     };
+    let mut fetching = Fetching::default();
     while let Some(Ask {
         at_most,
         budget,
@@ -153,7 +158,7 @@ async fn read(
     }) = asked.recv().await
     {
         let fetched = tokio::select! {
-            fetched = fetch(&transaction, &portal, at_most, budget.meter()) => fetched,
+            fetched = fetching.next(&transaction, &portal, at_most, budget.meter()) => fetched,
             () = reply.closed() => return None,
         };
         match fetched {
@@ -174,27 +179,80 @@ async fn read(
     None
 }
 
-async fn fetch(
-    transaction: &Transaction<'_>,
-    portal: &Portal,
-    at_most: u32,
-    mut meter: Meter,
-) -> Result<Vec<Row>, Failure> {
-    let mut rows = Vec::new();
-    while !meter.is_half_empty() {
-        let taken = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let helping = at_most.saturating_sub(taken).min(HELPING);
-        if helping == 0 {
-            break;
+/// What has been fetched and not been given yet.
+#[derive(Default)]
+struct Fetching {
+    /// A helping that is being read, and how many rows of it are to come where there are so many.
+    helping: Option<(Pin<Box<RowStream>>, u32)>,
+    /// The row that had no room in the last call.
+    over: Option<tokio_postgres::Row>,
+    /// Whether the server has given its last row.
+    ended: bool,
+}
+
+impl Fetching {
+    /// Up to so many rows, and as many as there is room for; none at the end.
+    async fn next(
+        &mut self,
+        transaction: &Transaction<'_>,
+        portal: &Portal,
+        at_most: u32,
+        mut meter: Meter,
+    ) -> Result<Vec<Row>, Failure> {
+        let mut rows = Vec::new();
+        while (rows.len() as u64) < u64::from(at_most) {
+            let row = match self.over.take() {
+                Some(row) => row,
+                None => {
+                    let left =
+                        at_most.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                    // Another helping is begun only where it is likely to have room.
+                    let more = if meter.is_half_empty() {
+                        0
+                    } else {
+                        left.min(HELPING)
+                    };
+                    match self.row(transaction, portal, more).await? {
+                        Some(row) => row,
+                        None => break,
+                    }
+                }
+            };
+            match meter.take(row.len(), row.raw_size_bytes()) {
+                Ok(()) => rows.push(run::lift(&row)?),
+                Err(error) if rows.is_empty() => return Err(run::after_an_answer(error)),
+                Err(_) => {
+                    self.over = Some(row);
+                    break;
+                }
+            }
         }
-        let before = rows.len();
-        let count = i32::try_from(helping).unwrap_or(i32::MAX);
-        let stream = transaction.query_portal_raw(portal, count).await;
-        let stream = stream.map_err(|error| outcome::failure(&error, false))?;
-        run::collect(stream, &mut meter, false, &mut rows).await?;
-        if rows.len() - before < helping as usize {
-            break;
+        Ok(rows)
+    }
+
+    /// The next row of the helping at hand, or the first of another one of so many.
+    async fn row(
+        &mut self,
+        transaction: &Transaction<'_>,
+        portal: &Portal,
+        more: u32,
+    ) -> Result<Option<tokio_postgres::Row>, Failure> {
+        let failed = |error: tokio_postgres::Error| outcome::failure(&error, false);
+        loop {
+            if let Some((stream, missing)) = &mut self.helping {
+                if let Some(row) = stream.try_next().await.map_err(failed)? {
+                    *missing = missing.saturating_sub(1);
+                    return Ok(Some(row));
+                }
+                self.ended = *missing > 0;
+                self.helping = None;
+            }
+            if self.ended || more == 0 {
+                return Ok(None);
+            }
+            let count = i32::try_from(more).unwrap_or(i32::MAX);
+            let stream = transaction.query_portal_raw(portal, count).await;
+            self.helping = Some((Box::pin(stream.map_err(failed)?), more));
         }
     }
-    Ok(rows)
 }

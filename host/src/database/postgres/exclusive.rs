@@ -22,7 +22,7 @@ use crate::database::backend::{Budget, Isolation, Statement};
 use crate::database::{Config, Error, OpenError, Rows, Value, failure};
 
 /// For a connection in doubt to be made clean, before it is closed.
-const CLEANING: Duration = Duration::from_secs(2);
+pub(super) const CLEANING: Duration = Duration::from_secs(2);
 
 /// Prepared statements a connection keeps, as on the shared ones.
 const PREPARED: usize = 256;

@@ -4,13 +4,14 @@
 //! PostgreSQL's side too. What that must not cost:
 //!
 //! - **A slow statement holds up those behind it.** A lane whose oldest statement is late is passed by, further lanes are opened
-//!   when needed, and a statement that is known to be slow goes to a connection of its own.
+//!   when needed, and the server [puts off](super::connect) what takes long.
 //! - **A cancel request hits whatever the connection runs.** So it is sent only where nobody else's statement is on it, after
 //!   the lane was taken out of use; `statement_timeout` bounds the rest.
 //! - **A lost connection fails all that is on it.** Each gets its own honest error: `unavailable` for what reads, `in-doubt` for what
 //!   writes.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use super::connect::Connector;
+use super::exclusive::CLEANING;
 use super::outcome::Failure;
 use super::run::{Cache, Want, is_stale};
 use crate::database::backend::{Budget, Statement};
@@ -33,7 +35,7 @@ const WORTH_CANCELLING: Duration = Duration::from_millis(50);
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// The lanes of one core.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lanes(Arc<Inner>);
 
 struct Inner {
@@ -130,13 +132,17 @@ impl Lanes {
     ///
     /// What reads takes the first lane that is not late, so that as much as possible travels together. What writes waits for the
     /// disk, each statement alone, and PostgreSQL writes what commits at the same time in one go: so it takes the lane on which the
-    /// fewest wait, never the first while there are others, and is the reason to open them.
+    /// fewest wait and none for long, never the first while there are others, and is the reason to open them.
     fn pick(&self, writes: bool) -> Option<Arc<Lane>> {
         let now = Instant::now();
         let mut lanes = self.0.lanes();
         lanes.retain(|lane| lane.is_usable() && now.duration_since(lane.born) < self.0.lifetime);
-        let shortest =
-            |lanes: &[Arc<Lane>]| lanes.iter().min_by_key(|lane| lane.waiting()).cloned();
+        let shortest = |lanes: &[Arc<Lane>]| {
+            lanes
+                .iter()
+                .min_by_key(|lane| (lane.is_late(now), lane.waiting()))
+                .cloned()
+        };
         let (chosen, crowded) = if writes {
             let others = shortest(lanes.get(1..).unwrap_or_default());
             let crowded = others.as_ref().is_none_or(|lane| lane.waiting() > 0);
@@ -262,7 +268,13 @@ impl Lane {
             })?;
             W::run(&self.client, &prepared, params, statement.writes, budget).await
         };
-        match budget.race(work).await {
+        let mut work = pin!(work);
+        let mut answer = budget.race(work.as_mut()).await;
+        if answer.is_none() && statement.writes {
+            // The server gives a statement the same time, and whoever hears from it knows that nothing happened.
+            answer = tokio::time::timeout(CLEANING, work).await.ok();
+        }
+        match answer {
             Some(answer) => {
                 if let Some(took) = ticket.answered() {
                     statement.took(took);

@@ -5,6 +5,8 @@
 //! | `connect` | making connections: session settings, TLS, cancel requests |
 //! | `guard` | no message larger than the limit gets into memory |
 //! | `lanes` | single statements of many requests, pipelined over few connections |
+//! | `singles` | a statement that is its own transaction: on a lane, and what takes long on a connection of its own |
+//! | `groups` | writes of many requests, committed together |
 //! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
 //! | `cursor` | results read bit by bit |
 //! | `run` | one prepared statement on one connection |
@@ -14,10 +16,12 @@
 mod connect;
 mod cursor;
 mod exclusive;
+mod groups;
 mod guard;
 mod lanes;
 mod outcome;
 mod run;
+mod singles;
 mod values;
 
 use std::fmt;
@@ -25,9 +29,11 @@ use std::sync::Arc;
 
 use connect::Connector;
 use exclusive::Exclusives;
+use groups::Groups;
 use lanes::Lanes;
 use outcome::reason;
 use run::{Want, WantCount, WantRows};
+use singles::Singles;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use exclusive::Transaction;
@@ -35,8 +41,9 @@ pub(crate) use exclusive::Transaction;
 use super::backend::{Budget, Isolation, Statement};
 use super::{Config, Error, OpenError, Rows, Value, url};
 
-/// A statement that takes longer than this, in microseconds, does not stand before others.
-const SLOW: u32 = 20_000;
+/// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
+/// waits for the disk.
+const GROUPS: usize = 2;
 
 /// A server that was reached.
 #[derive(Clone)]
@@ -72,10 +79,15 @@ impl Database {
     pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
         let share = (self.config.pool_size.get() / self.config.pools.get()).max(2);
         // Lanes are opened only when they are needed; transactions need few connections, but always one.
-        let lanes = share * 3 / 4;
+        let shared = share * 3 / 4;
+        let groups = (shared / 3).min(GROUPS);
+        let (connector, lifetime) = (&self.connector, self.config.max_lifetime);
+        let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
+        let exclusives = Exclusives::new(connector, share - shared, &self.config)?;
+        let singles = Singles { lanes, exclusives };
         Ok(Pool {
-            lanes: Lanes::new(Arc::clone(&self.connector), lanes, self.config.max_lifetime),
-            exclusives: Exclusives::new(&self.connector, share - lanes, &self.config)?,
+            groups: Groups::new(singles.clone(), Arc::clone(connector), groups, lifetime),
+            singles,
         })
     }
 
@@ -98,8 +110,8 @@ impl Database {
 /// The connections of one core.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    lanes: Lanes,
-    exclusives: Exclusives,
+    singles: Singles,
+    groups: Groups,
 }
 
 impl Pool {
@@ -127,11 +139,10 @@ impl Pool {
         params: &[Value],
         budget: &Budget,
     ) -> Result<W::Answer, Error> {
-        if statement.is_slower_than(SLOW) {
-            // Boxed, like all that is rare here: a call's size is that of its largest part, and it is moved about.
-            Box::pin(self.exclusives.run::<W>(statement, params, budget)).await
+        if statement.changes && !singles::is_slow(statement) {
+            self.groups.run::<W>(statement, params, budget).await
         } else {
-            self.lanes.run::<W>(statement, params, budget).await
+            self.singles.run::<W>(statement, params, budget).await
         }
     }
 
@@ -141,7 +152,10 @@ impl Pool {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Transaction, Error> {
-        self.exclusives.begin(isolation, read_only, budget).await
+        self.singles
+            .exclusives
+            .begin(isolation, read_only, budget)
+            .await
     }
 
     pub(crate) async fn open(
@@ -150,7 +164,7 @@ impl Pool {
         params: Vec<Value>,
         budget: &Budget,
     ) -> Result<Cursor, Error> {
-        let connection = self.exclusives.get(budget).await?;
+        let connection = self.singles.exclusives.get(budget).await?;
         Cursor::open(connection, Arc::clone(statement), params, budget).await
     }
 }

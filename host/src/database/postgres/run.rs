@@ -51,7 +51,7 @@ impl Prepared {
 }
 
 /// What a caller wants of a statement: its rows, or their number.
-pub(super) trait Want {
+pub(super) trait Want: 'static {
     type Answer: Send;
 
     fn run(
@@ -127,21 +127,51 @@ pub(super) async fn collect(
         .await
         .map_err(|error| outcome::failure(&error, writes))?
     {
-        // What the host has against a row is found when the statement has run: one that wrote may have been through.
-        let ours = |error| Failure {
-            error: if writes { Error::InDoubt } else { error },
-            answered: true,
-            ran: true,
-        };
-        meter.take(row.len(), row.raw_size_bytes()).map_err(ours)?;
-        let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
-        rows.push(
-            values
-                .collect::<Result<_, _>>()
-                .map_err(|error| ours(failure::invalid(outcome::reason(&error))))?,
-        );
+        let lifted = meter
+            .take(row.len(), row.raw_size_bytes())
+            .map_err(after_an_answer)
+            .and_then(|()| lift(&row));
+        match lifted {
+            Ok(row) => rows.push(row),
+            Err(failure) => {
+                // The server may yet refuse what writes, and so undo it: only its last word tells.
+                while writes
+                    && stream
+                        .try_next()
+                        .await
+                        .map_err(|error| outcome::failure(&error, writes))?
+                        .is_some()
+                {}
+                // What the host has against a row is found when the statement has run: one that wrote may have been through.
+                return Err(Failure {
+                    error: if writes {
+                        Error::InDoubt
+                    } else {
+                        failure.error
+                    },
+                    ..failure
+                });
+            }
+        }
     }
     Ok(())
+}
+
+/// The values of a row.
+pub(super) fn lift(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
+    values
+        .collect::<Result<_, _>>()
+        .map_err(|error| after_an_answer(failure::invalid(outcome::reason(&error))))
+}
+
+/// What the host makes of an answer that came.
+pub(super) fn after_an_answer(error: Error) -> Failure {
+    Failure {
+        error,
+        answered: true,
+        ran: true,
+    }
 }
 
 /// The statements that one connection has prepared.

@@ -13,19 +13,7 @@
 //! | `error` | what SQLite says, in the words of `usher:database` |
 //! | `transaction`, `cursor` | those two |
 //!
-//! # How it differs from PostgreSQL
-//!
-//! | | PostgreSQL | here |
-//! |---|---|---|
-//! | a parameter of another type than its column's | `invalid` | compared and stored by SQLite's affinity: text that looks like a number equals it, other text equals no number and is stored as text. A table declared `STRICT` gives `invalid` when it is stored |
-//! | types of expressions (`count(*)`, `max(born)`) | known | by storage class: a timestamp is an integer, a uuid is bytes |
-//! | isolation | three levels | always serializable |
-//! | numeric | any number of digits | 64-bit integers and 15 significant digits; trailing zeros are not kept |
-//! | `LIKE` | tells case apart | does not, for ASCII |
-//! | `CHECK` without a name | has a default name | no name is told |
-//! | foreign keys | the constraint's name is told | it is not |
-//! | NaN | a value | `invalid` |
-//! | memory | | while a transaction lives, it has the database to itself, or shares it with those that read |
+//! How it differs from PostgreSQL is the last table of `docs/database.md`.
 
 mod connection;
 mod control;

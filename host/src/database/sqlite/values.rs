@@ -135,6 +135,10 @@ fn bind_one(
             prepared.raw_bind_parameter(index, *value)
         }
         Value::Real(value) if value.is_nan() => return Err(invalid("SQLite has no NaN")),
+        // It keeps whole numbers as integers, of which there is one zero.
+        Value::Real(value) if *value == 0.0 && value.is_sign_negative() => {
+            return Err(invalid("SQLite has no negative zero"));
+        }
         Value::Real(value) => prepared.raw_bind_parameter(index, *value),
         Value::Text(text) if text.contains('\0') => return Err(invalid("text cannot hold U+0000")),
         Value::Text(text) => prepared.raw_bind_parameter(index, text.as_str()),

@@ -26,6 +26,14 @@ pub const CASES: &[Case] = &[
         "a_result_larger_than_the_limit_can_be_streamed",
         a_result_larger_than_the_limit_can_be_streamed,
     ),
+    (
+        "rows_with_no_room_in_one_helping_come_in_the_next",
+        rows_with_no_room_in_one_helping_come_in_the_next,
+    ),
+    (
+        "a_row_larger_than_the_limit_ends_the_cursor",
+        a_row_larger_than_the_limit_ends_the_cursor,
+    ),
 ];
 
 const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n";
@@ -131,5 +139,36 @@ fn a_result_larger_than_the_limit_can_be_streamed() -> Result<(), String> {
     fails(query(&statement, &[]), "too-large", "all at once")?;
     let seen = read(&open(&statement, &[])?, 1000)?;
     ensure!(seen == 200_000, "{seen} rows");
+    Ok(())
+}
+
+fn rows_with_no_room_in_one_helping_come_in_the_next() -> Result<(), String> {
+    const ROWS: i64 = 160;
+    run("CREATE TABLE large (id bigint, body text)", &[])?;
+    // Small ones first, so that what the first rows are says nothing of those that follow.
+    for id in 1..=ROWS {
+        let body = "x".repeat(if id < 40 { 1 } else { 10 << 10 });
+        run("INSERT INTO large VALUES ($1, $2)", &[integer(id), text(&body)])?;
+    }
+    fails(query("SELECT id, body FROM large", &[]), "too-large", "all at once")?;
+    for at_most in [1000, 100, 7] {
+        let seen = read(&open("SELECT id, body FROM large ORDER BY id", &[])?, at_most)?;
+        ensure!(seen == ROWS, "{seen} rows, {at_most} at a time");
+    }
+    Ok(())
+}
+
+fn a_row_larger_than_the_limit_ends_the_cursor() -> Result<(), String> {
+    run("CREATE TABLE large (id bigint, body text)", &[])?;
+    for (id, size) in [(1, 1), (2, 700 << 10), (3, 1)] {
+        let body = text(&"x".repeat(size));
+        run("INSERT INTO large VALUES ($1, $2)", &[integer(id), body])?;
+    }
+    // Twice the body is over the limit, though no parameter was.
+    let cursor = open("SELECT id, body || CASE id WHEN 2 THEN body ELSE '' END FROM large ORDER BY id", &[])?;
+    let first = next(&cursor, 10)?;
+    ensure!(first.len() == 1, "{} rows before the large one", first.len());
+    fails(cursor.next(10), "too-large", "the large one")?;
+    ensure!(next(&cursor, 10)?.is_empty(), "after an error");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! behind the import, or is listed here as a difference.
 //!
 //! `GET /` lists the cases, `POST /NAME` runs one: 200 if it holds, else 500 with what did not. Each case makes the tables it needs, and
-//! expects a database of its own.
+//! expects a database of its own. Those of `impatient` are not listed, since each expects a host with other limits.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -23,6 +23,8 @@ mod bindings {
 }
 
 mod cursors;
+mod differences;
+mod impatient;
 mod limits;
 mod policy;
 mod refusals;
@@ -48,6 +50,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         policy::CASES,
         limits::CASES,
         cursors::CASES,
+        differences::CASES,
     ]
     .into_iter()
     .flatten()
@@ -66,7 +69,10 @@ impl Guest for Suite {
                     .join("\n"),
             )
         } else {
-            match cases().find(|(known, _)| *known == name) {
+            match cases()
+                .chain(impatient::CASES)
+                .find(|(known, _)| *known == name)
+            {
                 Some((_, case)) => match case() {
                     Ok(()) => (200, String::new()),
                     Err(why) => (500, why),

@@ -8,6 +8,14 @@ pub const CASES: &[Case] = &[
         "session_statements_are_denied_in_any_spelling",
         session_statements_are_denied_in_any_spelling,
     ),
+    (
+        "no_spelling_hides_a_denied_statement",
+        no_spelling_hides_a_denied_statement,
+    ),
+    (
+        "nothing_is_hidden_behind_with",
+        nothing_is_hidden_behind_with,
+    ),
     ("what_reaches_out_is_denied", what_reaches_out_is_denied),
     (
         "two_statements_in_one_are_invalid",
@@ -57,6 +65,100 @@ fn session_statements_are_denied_in_any_spelling() -> Result<(), String> {
         denied(&format!("((({verb})))"))?;
     }
     denied("\u{a0}BEGIN")
+}
+
+/// Spellings that one database or the other takes for white space, comments, quotes or letters; what is no statement at all to it is
+/// invalid.
+fn no_spelling_hides_a_denied_statement() -> Result<(), String> {
+    for verb in [
+        "COMMIT",
+        "Set x = 1",
+        "pragma user_version = 1",
+        "COPY t TO PROGRAM 'sh'",
+        "LOCK TABLE t",
+    ] {
+        let (first, rest) = verb.split_at(1);
+        for spelled in [
+            format!("\t\n\r\u{b}\u{c} {verb}"),
+            format!("{verb}/**/"),
+            format!("/* /* */ {verb}"),
+            format!("/* /* */ */ {verb}"),
+            format!("/* ' */{verb}/* ' */"),
+            format!("-- \r{verb}"),
+            format!("-- \r\n{verb}"),
+            format!("--\u{2028}\n{verb}"),
+            format!("( /* ( */ ( {verb}"),
+            format!("\u{feff}{verb}"),
+            format!("\u{a0}{verb}"),
+            format!("\u{3000}{verb}"),
+            format!("\u{85}{verb}"),
+            format!("{first}\u{200b}{rest}"),
+            format!("{first}\u{301}{rest}"),
+            format!("{first}\0{rest}"),
+            format!("\"{first}\"{rest}"),
+            format!("'x'{verb}"),
+            format!("$${verb}"),
+            format!("E'\\'' {verb}"),
+            format!(";{verb}"),
+            format!("{verb};{verb}"),
+            format!("\\{verb}"),
+            format!("1{verb}"),
+            verb.replace(['S', 's'], "\u{17f}")
+                .replace(['K', 'k'], "\u{212a}"),
+            verb.chars()
+                .map(|c| match c {
+                    'A'..='Z' => char::from_u32(c as u32 + 0xfee0).unwrap_or(c),
+                    c => c,
+                })
+                .collect(),
+        ] {
+            for result in [
+                execute(&spelled, &[]).map(drop),
+                query(&spelled, &[]).map(drop),
+            ] {
+                match result {
+                    Err(Error::Denied(_) | Error::Invalid(_)) => {}
+                    other => return Err(format!("{spelled:?}: {other:?}")),
+                }
+            }
+        }
+    }
+    let after = one("SELECT 1", &[])?;
+    if !same(&after, &integer(1)) {
+        return Err(format!("{after:?}"));
+    }
+    Ok(())
+}
+
+fn nothing_is_hidden_behind_with() -> Result<(), String> {
+    for statement in [
+        "WITH x AS (SELECT set_config('a.b', 'c', false)) SELECT * FROM x",
+        "WITH x AS (SELECT load_extension('x')) SELECT * FROM x",
+        "wItH x(a) AS NOT MATERIALIZED (SELECT 1), y AS (SELECT Pg_Advisory_Lock\n(1)) SELECT * FROM x, y",
+        "WITH RECURSIVE x(a) AS (SELECT 1 UNION ALL SELECT pg_read_file('/etc/passwd')) SELECT * FROM x",
+        "WITH x AS (SELECT 1 AS a) SELECT a INTO TEMP t FROM x",
+        "SELECT * FROM (SELECT \"pg_catalog\".\"set_config\"('a.b', 'c', false)) AS x",
+        "SELECT 1 WHERE EXISTS (SELECT inet_server_addr())",
+        "INSERT INTO t SELECT lo_import('/etc/passwd')",
+        "CREATE TABLE t (a text DEFAULT set_config('a.b', 'c', false))",
+        "CREATE VIEW v AS SELECT pg_read_binary_file('/etc/passwd')",
+        "EXPLAIN ANALYZE SELECT set_config('a.b', 'c', false)",
+    ] {
+        denied(statement)?;
+    }
+    // A verb in the wrong place is nothing that runs.
+    for statement in [
+        "WITH x AS (SELECT 1) COMMIT",
+        "WITH x AS (COMMIT) SELECT 1",
+        "SELECT (COMMIT)",
+        "EXPLAIN COMMIT",
+        "EXPLAIN (ANALYZE) VACUUM",
+    ] {
+        if let Ok(answer) = query(statement, &[]) {
+            return Err(format!("{statement}: {answer:?}"));
+        }
+    }
+    Ok(())
 }
 
 fn what_reaches_out_is_denied() -> Result<(), String> {

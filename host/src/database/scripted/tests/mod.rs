@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::database::Row;
+use crate::database::policy::Effect;
 
 const FAR: Duration = Duration::from_mins(1);
 const NEAR: Duration = Duration::from_millis(20);
@@ -19,11 +20,11 @@ fn within(time: Duration) -> Budget {
 }
 
 fn read(text: &str) -> Arc<Statement> {
-    Statement::new(text.into(), false)
+    Statement::new(text.into(), Effect::Reads)
 }
 
 fn write(text: &str) -> Arc<Statement> {
-    Statement::new(text.into(), true)
+    Statement::new(text.into(), Effect::Writes)
 }
 
 fn numbers(numbers: std::ops::Range<i64>) -> Vec<Row> {

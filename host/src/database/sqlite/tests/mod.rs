@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::database::policy::Effect;
 use crate::database::{Refusal, Url};
 
 /// A file that is deleted with what SQLite keeps beside it.
@@ -51,11 +52,11 @@ fn soon() -> Budget {
 }
 
 fn reads(text: &str) -> Arc<Statement> {
-    Statement::new(text.to_owned(), false)
+    Statement::new(text.to_owned(), Effect::Reads)
 }
 
 fn writes(text: &str) -> Arc<Statement> {
-    Statement::new(text.to_owned(), true)
+    Statement::new(text.to_owned(), Effect::Writes)
 }
 
 fn text(text: &str) -> Value {

@@ -1,0 +1,273 @@
+//! What a request costs as users, clients and hosts grow in number: the same GET of one user, at points along three axes.
+//!
+//! All points are ready before the first is measured, and each has its turn in every round, so that a machine which others use too
+//! does so to all of them alike. What is reported is the median of the rounds, and beside it the median of the ratios to the
+//! axis's first point within a round.
+
+use std::time::Duration;
+
+use super::check;
+use super::cluster::Cluster;
+use super::contestant::{Contestant, Programs};
+use super::database::Database;
+use super::process;
+use super::report::median;
+use super::scenario::Scenario;
+use super::server::Server;
+use crate::Error;
+use crate::load::{self, Load, Until};
+
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Users in the table.
+    Rows,
+    /// Clients at once, each on a connection of its own.
+    Connections,
+    /// Hosts in front of one PostgreSQL, which share the clients.
+    Hosts,
+}
+
+impl Axis {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rows, Self::Connections, Self::Hosts];
+
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Connections => "connections",
+            Self::Hosts => "hosts",
+        }
+    }
+}
+
+/// Which points, and how long each is measured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many users, in turn.
+    pub rows: Vec<u64>,
+    /// How many connections, in turn.
+    pub connections: Vec<usize>,
+    /// How many hosts, in turn.
+    pub hosts: Vec<usize>,
+    /// What stays the same along the other axes.
+    pub usual_rows: u64,
+    /// What stays the same along the other axes.
+    pub usual_connections: usize,
+    /// How often each point has its turn.
+    pub rounds: usize,
+    /// How long a turn takes.
+    pub time: Duration,
+    /// How long the servers are loaded before a turn counts.
+    pub warm_up: Duration,
+}
+
+/// One point of an axis, and what its turns gave.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// What grows.
+    pub axis: Axis,
+    /// How far.
+    pub value: u64,
+    database: usize,
+    hosts: usize,
+    connections: usize,
+    turns: Vec<Turn>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    rate: f64,
+    cpu: f64,
+    postgres: f64,
+}
+
+/// The medians of a point.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Answers per second.
+    pub rate: f64,
+    /// The hosts' processor time for each, in microseconds.
+    pub cpu: f64,
+    /// PostgreSQL's processor time for each, in microseconds.
+    pub postgres: f64,
+}
+
+impl Point {
+    /// The medians.
+    pub fn cost(&self) -> Cost {
+        let of = |what: fn(&Turn) -> f64| median(self.turns.iter().map(what).collect());
+        Cost {
+            rate: of(|turn| turn.rate),
+            cpu: of(|turn| turn.cpu),
+            postgres: of(|turn| turn.postgres),
+        }
+    }
+
+    /// The medians of the ratios to another point, turn by turn.
+    pub fn ratio(&self, other: &Self) -> Cost {
+        let of = |what: fn(&Turn) -> f64| {
+            let pairs = self.turns.iter().zip(&other.turns);
+            median(pairs.map(|(own, other)| what(own) / what(other)).collect())
+        };
+        Cost {
+            rate: of(|turn| turn.rate),
+            cpu: of(|turn| turn.cpu),
+            postgres: of(|turn| turn.postgres),
+        }
+    }
+}
+
+/// A database with its rows, and the hosts in front of it.
+struct Place {
+    rows: u64,
+    // Stopped before their database is dropped.
+    servers: Vec<Server>,
+    database: Database,
+}
+
+/// Measures all points.
+///
+/// # Errors
+/// If PostgreSQL or a host cannot be started, or another answer than 200 is given.
+pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error> {
+    let cluster = Cluster::start()?;
+    let mut points = points(settings);
+    let mut rows: Vec<_> = settings.rows.clone();
+    rows.push(settings.usual_rows);
+    rows.sort_unstable();
+    rows.dedup();
+    let mut places = Vec::new();
+    for rows in rows {
+        let database = Database::make(Some(&cluster.url))?;
+        database.fill(rows)?;
+        places.push(Place {
+            rows,
+            servers: Vec::new(),
+            database,
+        });
+        check()?;
+    }
+    for point in &mut points {
+        let rows = if point.axis == Axis::Rows {
+            point.value
+        } else {
+            settings.usual_rows
+        };
+        let place = places
+            .iter_mut()
+            .enumerate()
+            .find(|(_, place)| place.rows == rows);
+        let (number, place) = place.ok_or("a point without a database")?;
+        point.database = number;
+        while place.servers.len() < point.hosts {
+            place
+                .servers
+                .push(Contestant::Usher.start(programs, &place.database.url)?);
+        }
+    }
+    for round in 1..=settings.rounds {
+        for point in &mut points {
+            check()?;
+            let place = places
+                .get(point.database)
+                .ok_or("a point without a database")?;
+            let servers = place
+                .servers
+                .get(..point.hosts)
+                .ok_or("a point without hosts")?;
+            load(servers, point.connections, settings.warm_up, place.rows)?;
+            let cpu = || -> Result<_, Error> {
+                let hosts = servers
+                    .iter()
+                    .map(Server::cpu)
+                    .sum::<std::io::Result<Duration>>()?;
+                Ok((hosts, process::cpu_with_children(cluster.pid)?))
+            };
+            let before = cpu()?;
+            let (requests, rate) = load(servers, point.connections, settings.time, place.rows)?;
+            let after = cpu()?;
+            let each = |begin: Duration, end: Duration| {
+                end.saturating_sub(begin).as_secs_f64() * 1e6 / requests
+            };
+            let turn = Turn {
+                rate,
+                cpu: each(before.0, after.0),
+                postgres: each(before.1, after.1),
+            };
+            eprintln!(
+                "round {round} of {}: {} {}: {:.0}/s, {:.1} µs, PostgreSQL {:.1} µs",
+                settings.rounds,
+                point.value,
+                point.axis.name(),
+                turn.rate,
+                turn.cpu,
+                turn.postgres
+            );
+            point.turns.push(turn);
+        }
+    }
+    Ok(points)
+}
+
+fn points(settings: &Settings) -> Vec<Point> {
+    let point = |axis, value, hosts, connections| Point {
+        axis,
+        value,
+        database: 0,
+        hosts,
+        connections,
+        turns: Vec::new(),
+    };
+    let rows = settings
+        .rows
+        .iter()
+        .map(|&rows| point(Axis::Rows, rows, 1, settings.usual_connections));
+    let connections = settings
+        .connections
+        .iter()
+        .map(|&connections| point(Axis::Connections, connections as u64, 1, connections));
+    let hosts = settings
+        .hosts
+        .iter()
+        .map(|&hosts| point(Axis::Hosts, hosts as u64, hosts, settings.usual_connections));
+    rows.chain(connections).chain(hosts).collect()
+}
+
+/// Loads hosts at the same time, the connections shared among them. Gives the number of answers, and how many there were a second.
+#[expect(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
+fn load(
+    servers: &[Server],
+    connections: usize,
+    time: Duration,
+    users: u64,
+) -> Result<(f64, f64), Error> {
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let each = connections.div_ceil(servers.len().max(1));
+        let threads: Vec<_> = servers
+            .iter()
+            .map(|server| {
+                let load = Load {
+                    address: server.address,
+                    connections: each,
+                    until: Until::Elapsed(time),
+                    requests: Scenario::Get.requests(server.address, users),
+                };
+                scope.spawn(move || load::run(&load).map_err(|error| error.to_string()))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join()).collect()
+    });
+    let (mut requests, mut rate) = (0.0, 0.0);
+    for outcome in outcomes {
+        let outcome = outcome.map_err(|_| "a thread of the load has failed")??;
+        if let Some((status, answers)) = outcome.answers.iter().find(|(status, _)| **status != 200)
+        {
+            return Err(format!("{answers} answers had status {status}").into());
+        }
+        requests += outcome.requests() as f64;
+        rate += outcome.rate();
+    }
+    Ok((requests, rate))
+}

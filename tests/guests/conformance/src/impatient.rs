@@ -1,0 +1,219 @@
+//! Cases that need a host with other limits than the rest: little time, little room, or no right to write. What each expects is
+//! said with it.
+
+use crate::tools::*;
+use crate::{Case, ensure};
+
+pub const CASES: &[Case] = &[
+    ("a_slow_statement_times_out", a_slow_statement_times_out),
+    (
+        "a_slow_write_that_times_out_has_no_effect",
+        a_slow_write_that_times_out_has_no_effect,
+    ),
+    (
+        "a_timeout_aborts_its_transaction",
+        a_timeout_aborts_its_transaction,
+    ),
+    (
+        "a_transaction_too_many_is_overloaded",
+        a_transaction_too_many_is_overloaded,
+    ),
+    (
+        "a_read_sees_each_moment_or_one",
+        a_read_sees_each_moment_or_one,
+    ),
+    ("huge_results_are_too_large", huge_results_are_too_large),
+    ("make_a_table", make_a_table),
+    (
+        "a_database_for_reading_refuses_to_write",
+        a_database_for_reading_refuses_to_write,
+    ),
+];
+
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
+                       SELECT count(*) FROM n";
+
+/// A statement may take a moment.
+fn a_slow_statement_times_out() -> Result<(), String> {
+    fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
+    let after = one("SELECT 1", &[])?;
+    ensure!(same(&after, &integer(1)), "{after:?}");
+    if is_postgres() {
+        fails(query("SELECT pg_sleep(600)", &[]), "timeout", "ten minutes")?;
+    }
+    let cursor = Cursor::open(ENDLESS, &[]).and_then(|cursor| cursor.next(1));
+    fails(cursor, "timeout", "an endless query by a cursor")
+}
+
+/// As before.
+fn a_slow_write_that_times_out_has_no_effect() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint)", &[])?;
+    run("INSERT INTO notes VALUES (1)", &[])?;
+    fails(
+        execute(&format!("INSERT INTO notes {ENDLESS}"), &[]),
+        "timeout",
+        "an endless write",
+    )?;
+    let count = one("SELECT count(*) FROM notes", &[])?;
+    ensure!(same(&count, &integer(1)), "{count:?}");
+    Ok(())
+}
+
+/// As before.
+fn a_timeout_aborts_its_transaction() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint)", &[])?;
+    let transaction = Transaction::begin(Isolation::ReadCommitted, false)
+        .map_err(|error| format!("{error:?}"))?;
+    let wrote = transaction.execute("INSERT INTO notes VALUES (1)", &[]);
+    ensure!(matches!(wrote, Ok(1)), "{wrote:?}");
+    fails(
+        transaction.query(ENDLESS, &[]),
+        "timeout",
+        "an endless query",
+    )?;
+    refuses(transaction.query("SELECT 1", &[]), "25P02", "what follows")?;
+    refuses(Transaction::commit(transaction), "25P02", "commit")?;
+    let count = one("SELECT count(*) FROM notes", &[])?;
+    ensure!(same(&count, &integer(0)), "{count:?}");
+    Ok(())
+}
+
+/// There are two connections, nobody waits long for one, and the instance may hold four transactions.
+fn a_transaction_too_many_is_overloaded() -> Result<(), String> {
+    let begin = || Transaction::begin(Isolation::ReadCommitted, false);
+    let mut held = Vec::new();
+    let full = loop {
+        match begin() {
+            Ok(transaction) => held.push(transaction),
+            Err(error) => break error,
+        }
+    };
+    ensure!(kind(&full) == "overloaded", "{full:?}");
+    ensure!(
+        !held.is_empty() && held.len() < 4,
+        "{} of them at once",
+        held.len()
+    );
+    held.clear();
+    begin()
+        .map(drop)
+        .map_err(|error| format!("after they were dropped: {error:?}"))
+}
+
+/// Nobody waits long for a connection.
+fn a_read_sees_each_moment_or_one() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint)", &[])?;
+    let transaction =
+        Transaction::begin(Isolation::ReadCommitted, true).map_err(|error| format!("{error:?}"))?;
+    let count = || match transaction
+        .query("SELECT count(*) FROM notes", &[])
+        .map(|found| found.rows)
+        .as_deref()
+    {
+        Ok([row]) if same(&row[0], &integer(0)) => Ok(0),
+        Ok([row]) if same(&row[0], &integer(1)) => Ok(1),
+        other => Err(format!("{other:?}")),
+    };
+    ensure!(count()? == 0, "there is nothing yet");
+    let written = execute("INSERT INTO notes VALUES (1)", &[]);
+    if is_postgres() {
+        ensure!(matches!(written, Ok(1)), "{written:?}");
+        ensure!(count()? == 1, "read committed sees what was committed");
+        return Ok(());
+    }
+    // In memory who reads keeps writers out; in a file both go on.
+    ensure!(
+        matches!(written, Ok(1) | Err(Error::Overloaded)),
+        "{written:?}"
+    );
+    ensure!(count()? == 0, "every transaction is serializable");
+    Ok(())
+}
+
+/// A result may have 1 MiB. What is asked for here is half a gigabyte in many rows, and nearly as much in one; in SQLite, which
+/// makes no row so large, 40 MB.
+fn huge_results_are_too_large() -> Result<(), String> {
+    let (many, single) = if is_postgres() {
+        (
+            "SELECT repeat('x', 500000) FROM generate_series(1, 1000)",
+            "SELECT repeat('x', 400000000)",
+        )
+    } else {
+        (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT hex(zeroblob(250000)) FROM n",
+            "SELECT hex(zeroblob(20000000))",
+        )
+    };
+    for statement in [many, single] {
+        fails(query(statement, &[]), "too-large", statement)?;
+        let after = one("SELECT 1", &[])?;
+        ensure!(same(&after, &integer(1)), "{after:?}");
+    }
+    let cursor = Cursor::open(single, &[]).and_then(|cursor| cursor.next(1));
+    fails(cursor, "too-large", "one row by a cursor")?;
+    let transaction =
+        Transaction::begin(Isolation::ReadCommitted, true).map_err(|error| format!("{error:?}"))?;
+    fails(
+        transaction.query(single, &[]),
+        "too-large",
+        "one row in a transaction",
+    )
+}
+
+/// For the next one, which cannot.
+fn make_a_table() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint, body text)", &[])?;
+    if is_postgres() {
+        run("CREATE SEQUENCE numbers", &[])?;
+    }
+    run("INSERT INTO notes VALUES (1, 'kept')", &[]).map(drop)
+}
+
+/// The database is open for reading only, and has what the one before made.
+fn a_database_for_reading_refuses_to_write() -> Result<(), String> {
+    for statement in [
+        "INSERT INTO notes VALUES (2, 'no')",
+        "insert into notes values (2, 'no')",
+        "/* SELECT */ INSERT INTO notes VALUES (2, 'no') RETURNING id",
+        "WITH x AS (SELECT 2) INSERT INTO notes SELECT 2, 'no' FROM x",
+        "UPDATE notes SET body = 'no'",
+        "DELETE FROM notes",
+        "CREATE TABLE more (id bigint)",
+        "DROP TABLE notes",
+        "ALTER TABLE notes ADD COLUMN more text",
+        "CREATE INDEX more ON notes (id)",
+    ] {
+        fails(execute(statement, &[]), "denied", statement)?;
+        fails(query(statement, &[]), "denied", statement)?;
+    }
+    if is_postgres() {
+        for statement in [
+            "WITH x AS (DELETE FROM notes RETURNING id) SELECT * FROM x",
+            "SELECT * INTO more FROM notes",
+            "SELECT * FROM notes FOR UPDATE",
+            "EXPLAIN ANALYZE DELETE FROM notes",
+            "TRUNCATE notes",
+        ] {
+            fails(query(statement, &[]), "denied", statement)?;
+        }
+        // What only the database knows to write is refused by the database.
+        refuses(query("SELECT nextval('numbers')", &[]), "25006", "nextval")?;
+    }
+    // A transaction that asks for more is given no more.
+    let transaction = Transaction::begin(Isolation::ReadCommitted, false)
+        .map_err(|error| format!("{error:?}"))?;
+    fails(
+        transaction.execute("DELETE FROM notes", &[]),
+        "denied",
+        "in a transaction",
+    )?;
+    drop(transaction);
+    let cursor = Cursor::open("DELETE FROM notes RETURNING id", &[]);
+    fails(cursor.map(|_| ()), "denied", "by a cursor")?;
+    let found = rows("SELECT body FROM notes", &[])?;
+    ensure!(
+        matches!(found.as_slice(), [row] if same(&row[0], &text("kept"))),
+        "{found:?}"
+    );
+    Ok(())
+}

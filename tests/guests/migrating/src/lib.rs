@@ -1,0 +1,83 @@
+//! The service one migration later: its first one as it is, and a second one that fails half-way unless there is a table
+//! `permitted`. They are applied by the service's own code. Every request is answered with 204.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package usher:migrating;
+            world migrating {
+                import usher:database/database@0.1.0;
+                export wasi:http/incoming-handler@0.2.12;
+                export usher:users/migrations@0.1.0;
+            }
+        ",
+        world: "usher:migrating/migrating",
+        generate_all,
+    });
+    use super::Migrating;
+    export!(Migrating);
+}
+
+#[allow(dead_code, reason = "the service uses all of it")]
+#[path = "../../../../guest/src/database.rs"]
+mod database;
+#[path = "../../../../guest/src/component/database.rs"]
+mod import;
+#[allow(dead_code, reason = "the service uses all of it")]
+#[path = "../../../../guest/src/migrations.rs"]
+mod migrations;
+
+use bindings::exports::usher::users::migrations as exported;
+use bindings::exports::wasi::http::incoming_handler;
+use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
+use database::{Database as _, Dialect};
+use migrations::Step;
+
+struct Migrating;
+
+/// Its first statement passes, its second one only where a test has made the table.
+const SECOND: Step = Step {
+    name: "0002_half",
+    sql: "CREATE TABLE half (id bigint);\nINSERT INTO half SELECT id FROM permitted;\n",
+};
+
+impl exported::Guest for Migrating {
+    fn apply() -> Result<Vec<exported::Migration>, exported::Error> {
+        let sql = match import::Import.dialect() {
+            Dialect::Postgres => {
+                include_str!("../../../../guest/migrations/postgres/0001_users.sql")
+            }
+            Dialect::Sqlite => include_str!("../../../../guest/migrations/sqlite/0001_users.sql"),
+        };
+        let first = Step {
+            name: "0001_users",
+            sql,
+        };
+        match migrations::apply_steps(&import::Import, &[first, SECOND]) {
+            Ok(applied) => Ok(applied.into_iter().map(told).collect()),
+            Err(migrations::Error::Failed(migration, why)) => {
+                Err(exported::Error::Failed((told(migration), why)))
+            }
+            Err(migrations::Error::Changed(migration)) => {
+                Err(exported::Error::Changed(told(migration)))
+            }
+            Err(migrations::Error::Unknown(migration)) => {
+                Err(exported::Error::Unknown(told(migration)))
+            }
+            Err(migrations::Error::Unavailable(why)) => Err(exported::Error::Unavailable(why)),
+        }
+    }
+}
+
+fn told(migrations::Migration { version, name }: migrations::Migration) -> exported::Migration {
+    exported::Migration { version, name }
+}
+
+impl incoming_handler::Guest for Migrating {
+    fn handle(_: IncomingRequest, out: ResponseOutparam) {
+        let response = OutgoingResponse::new(Fields::new());
+        response.set_status_code(204).expect("a status code");
+        ResponseOutparam::set(out, Ok(response));
+    }
+}

@@ -1,0 +1,98 @@
+//! `docs/database.md` says which test shows which guarantee. A test that it names and nobody has written would be worse than none.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The sources in which a test may be: those of this suite and its guests, and those of the host and the service.
+fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    let mut left: Vec<PathBuf> = [
+        "tests/tests",
+        "tests/guests",
+        "host/src",
+        "host/tests",
+        "guest/src",
+        "guest/tests",
+    ]
+    .map(|directory| root.join(directory))
+    .into();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a directory");
+            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The names of all functions.
+fn functions() -> BTreeSet<String> {
+    let named = |line: &str| {
+        let rest = line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .trim_start_matches("async ");
+        let name = rest.strip_prefix("fn ")?.split(['(', '<']).next()?;
+        Some(name.to_owned())
+    };
+    let read = |path: PathBuf| std::fs::read_to_string(path).expect("a source");
+    sources()
+        .into_iter()
+        .map(read)
+        .flat_map(|text| text.lines().filter_map(named).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The rows of all tables, each as its cells. A vertical line in code stands as `\|`.
+fn rows(document: &str) -> Vec<Vec<&str>> {
+    let rows = document
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'));
+    rows.map(|row| row.split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_documentation_names_is_there() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/database.md");
+    let document = std::fs::read_to_string(path).expect("the document");
+    let functions = functions();
+    let mut tests = 0;
+    let mut wrong = Vec::new();
+    let mut in_tests = false;
+    for row in rows(&document) {
+        let last = row.last().copied().unwrap_or_default();
+        // The last column is what this is about where its head says so.
+        if last == "shown by" {
+            in_tests = true;
+            continue;
+        }
+        if last.chars().all(|c| matches!(c, '-' | '|')) {
+            continue;
+        }
+        if !in_tests {
+            wrong.push(format!(
+                "a table whose last column is not `shown by`: {row:?}"
+            ));
+        }
+        let named: Vec<_> = last.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            wrong.push(format!("no test shows this: {}", row[0]));
+        }
+        tests += named.len();
+        wrong.extend(
+            named
+                .iter()
+                .filter(|name| !functions.contains(**name))
+                .map(|name| format!("there is no test {name}")),
+        );
+    }
+    assert!(wrong.is_empty(), "docs/database.md:\n{}", wrong.join("\n"));
+    assert!(
+        tests >= 100,
+        "only {tests} tests are named: the tables are not read as they are written"
+    );
+}

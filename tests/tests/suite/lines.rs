@@ -1,0 +1,387 @@
+//! Users come line by line where a client asks for that.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use usher::database::scripted::Script;
+use usher::database::{Database, Error, Value};
+use usher::testing::{TestApp, TestError};
+use usher_tests::http::{self, Reader, Request, Response};
+
+use crate::databases::{ALL, Kind};
+use crate::service::{HOST, Service, is, on_each};
+use crate::transactions::{NOTHING_LEFT, SOON, becomes};
+
+const NDJSON: &str = "application/x-ndjson";
+
+fn lines(path: &str) -> Request {
+    Request::get(path).header("accept", NDJSON)
+}
+
+#[track_caller]
+fn is_lines(response: &Response, lines: &str) {
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.header("content-type").as_deref(), Some(NDJSON));
+    assert_eq!(response.header("vary").as_deref(), Some("accept"));
+    assert_eq!(response.header("link"), None);
+    assert_eq!(response.text(), lines);
+}
+
+#[tokio::test]
+async fn everyone_comes_line_by_line_by_ascending_id() {
+    on_each(async |service| {
+        service.create("Zoë\n", "z@example.org").await;
+        service.create("b", "b@example.org").await;
+        service.create("a", "a@example.org").await;
+        service.send("PATCH", "/users/1", &json!({"name": "Zoé\n"})).await;
+        service.ask(&Request::new("DELETE", "/users/2")).await;
+        is_lines(
+            &service.ask(&lines("/users/")).await,
+            "{\"id\":1,\"name\":\"Zoé\\n\",\"email\":\"z@example.org\"}\n{\"id\":3,\"name\":\"a\",\"email\":\"a@example.org\"}\n",
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everyone_is_more_than_a_page() {
+    on_each(async |service| {
+        let mut expected = String::new();
+        for id in 1..=300 {
+            service.create("n", &format!("u{id}@example.org")).await;
+            expected.push_str(&format!(
+                "{{\"id\":{id},\"name\":\"n\",\"email\":\"u{id}@example.org\"}}\n"
+            ));
+        }
+        is_lines(&service.ask(&lines("/users/")).await, &expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_is_no_line() {
+    on_each(async |service| is_lines(&service.ask(&lines("/users/")).await, "")).await;
+}
+
+#[tokio::test]
+async fn lines_are_filtered_as_pages_are() {
+    on_each(async |service| {
+        for id in 1..=5 {
+            service.create("n", &format!("u{id}@bücher.ch")).await;
+        }
+        for (query, ids) in [
+            ("after=3", vec![4, 5]),
+            ("after=-1&limit=2", vec![1, 2]),
+            ("limit=1000", vec![1, 2, 3, 4, 5]),
+            ("email=u2@XN--BCHER-KVA.CH", vec![2]),
+            ("email=u2@bücher.ch&after=2", vec![]),
+            ("email=nobody@example.org", vec![]),
+        ] {
+            let line =
+                |id| format!("{{\"id\":{id},\"name\":\"n\",\"email\":\"u{id}@bücher.ch\"}}\n");
+            let expected: String = ids.into_iter().map(line).collect();
+            let query = query.replace('ü', "%C3%BC");
+            is_lines(
+                &service.ask(&lines(&format!("/users/?{query}"))).await,
+                &expected,
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_query_that_will_not_do_is_refused_as_for_a_page() {
+    on_each(async |service| {
+        let query = "/users/?limit=0&after=x&email=y";
+        let refused = service.ask(&lines(query)).await;
+        assert_eq!(refused.status, 422);
+        assert_eq!(refused.json(), service.get(query).await.json());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_does_not_ask_for_lines_gets_a_page() {
+    on_each(async |service| {
+        service.create("n", "n@example.org").await;
+        let page = json!([{"id": 1, "name": "n", "email": "n@example.org"}]);
+        for accept in [
+            None,
+            Some("*/*"),
+            Some("application/json"),
+            Some("application/json, text/plain, */*"),
+            Some("text/html"),
+            Some("application/x-ndjson;q=0.5, application/json"),
+            Some("application/x-ndjson, application/json"),
+        ] {
+            let mut request = Request::get("/users/");
+            if let Some(accept) = accept {
+                request = request.header("accept", accept);
+            }
+            let answer = service.ask(&request).await;
+            is(&answer, 200, &page);
+            assert_eq!(
+                answer.header("vary").as_deref(),
+                Some("accept"),
+                "{accept:?}"
+            );
+        }
+        // In two lines, of which only one says what the other is weighed against.
+        let request = Request::get("/users/").header("accept", "application/json;q=0.1");
+        let request = request.header("accept", "Application/X-NDJSON;q=0.2");
+        is_lines(
+            &service.ask(&request).await,
+            "{\"id\":1,\"name\":\"n\",\"email\":\"n@example.org\"}\n",
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_other_route_has_lines() {
+    on_each(async |service| {
+        service.create("n", "n@example.org").await;
+        let answer = service.ask(&lines("/users/1")).await;
+        is(
+            &answer,
+            200,
+            &json!({"id": 1, "name": "n", "email": "n@example.org"}),
+        );
+        assert_eq!(answer.header("vary"), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn head_gives_the_headers_alone() {
+    on_each(async |service| {
+        service.create("n", "n@example.org").await;
+        let mut request = lines("/users/");
+        request.method = "HEAD".into();
+        let head = service.ask(&request).await;
+        is_lines(&head, "");
+        // Whoever is told a length would believe it.
+        assert_eq!(head.header("content-length"), None);
+        request.path = "/users/?limit=x".into();
+        assert_eq!(service.ask(&request).await.status, 422);
+    })
+    .await;
+}
+
+/// A database that gives so many users and then an error in place of the end.
+async fn failing(users: i64, error: Error) -> TestApp {
+    let script = Script::new();
+    let row = |id| {
+        vec![
+            Value::Integer(id),
+            Value::Text("n".into()),
+            Value::Text(format!("u{id}@example.org")),
+            Value::Integer(1),
+        ]
+    };
+    script
+        .on("SELECT id, name, email, version FROM users *")
+        .rows_then(
+            ["id", "name", "email", "version"],
+            (1..=users).map(row),
+            error,
+        );
+    let builder = TestApp::builder().open_database(Database::scripted(script));
+    builder.no_migrate().start().await.expect("it starts")
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_line_is_said_by_the_status() {
+    for (error, status) in [
+        (Error::Unavailable("gone".into()), 503),
+        (Error::Overloaded, 503),
+        (Error::Timeout, 504),
+        (Error::TooLarge(1), 500),
+    ] {
+        let app = failing(0, error).await;
+        let answer = http::exchange(app.connect(), &lines("/users/"), HOST)
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, status);
+        assert!(answer.json()["detail"].is_string(), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn what_fails_after_the_first_line_cuts_the_body_off() {
+    let app = failing(1000, Error::Unavailable("gone".into())).await;
+    let mut client = app.connect();
+    let request = lines("/users/").header("connection", "keep-alive");
+    client
+        .write_all(&request.encode(HOST))
+        .await
+        .expect("it is read");
+    // No last chunk, and no more on this connection: there is no way to take it for the whole.
+    let mut raw = Vec::new();
+    client.read_to_end(&mut raw).await.expect("it is closed");
+    let raw = String::from_utf8_lossy(&raw);
+    assert!(
+        raw.starts_with("HTTP/1.1 200 OK\r\n") && raw.contains("{\"id\":256,"),
+        "{raw}"
+    );
+    assert!(
+        raw.to_lowercase().contains("transfer-encoding: chunked"),
+        "{raw}"
+    );
+    assert!(!raw.ends_with("0\r\n\r\n"), "{raw}");
+    let request = http::exchange(app.connect(), &lines("/users/"), HOST).await;
+    assert_eq!(
+        request.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::UnexpectedEof)
+    );
+    let request = http_request();
+    assert!(matches!(
+        app.request(request).await,
+        Err(TestError::Response(_))
+    ));
+}
+
+fn http_request() -> ::http::Request<bytes::Bytes> {
+    let request = ::http::Request::get("/users/").header("accept", NDJSON);
+    request.body(bytes::Bytes::new()).expect("a request")
+}
+
+/// More than all the buffers between a guest and its client hold, with some to spare.
+const MANY: i64 = 400;
+const LARGE: usize = 10 << 10;
+
+async fn many(service: &Service) {
+    let name = "n".repeat(LARGE);
+    for id in 1..=MANY {
+        service.create(&name, &format!("u{id}@example.org")).await;
+    }
+}
+
+/// A client that has asked, and read no more than the beginning.
+async fn begun(app: &TestApp) -> (DuplexStream, Vec<u8>) {
+    let mut client = app.connect();
+    client
+        .write_all(&lines("/users/").encode(HOST))
+        .await
+        .expect("it is read");
+    let mut read = Vec::new();
+    while !read.windows(8).any(|window| window == b"{\"id\":1,") {
+        let count = client.read_buf(&mut read).await.expect("an answer");
+        assert!(count > 0, "{}", String::from_utf8_lossy(&read));
+    }
+    (client, read)
+}
+
+/// How many lines the rest of an answer has, once it is known to be complete.
+async fn rest(client: DuplexStream, begun: Vec<u8>) -> std::io::Result<i64> {
+    let mut count = 0;
+    let mut reader = Reader::new(std::io::Cursor::new(begun).chain(client));
+    reader
+        .streamed(|chunk| {
+            count += chunk
+                .iter()
+                .map(|&byte| i64::from(byte == b'\n'))
+                .sum::<i64>()
+        })
+        .await?;
+    Ok(count)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_frees_its_cursor() {
+    on_each(async |service| {
+        many(service).await;
+        // More of them than there are connections to read with.
+        for _ in 0..40 {
+            drop(begun(&service.app).await);
+        }
+        if let Some(postgres) = service.postgres() {
+            let client = postgres.connect().await;
+            tokio::time::timeout(SOON, becomes(&client, NOTHING_LEFT))
+                .await
+                .expect("no session and no lock is left");
+        }
+        let (client, read) = begun(&service.app).await;
+        assert_eq!(rest(client, read).await.expect("all of it"), MANY);
+        service.create("n", "last@example.org").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_is_what_it_was_when_it_began() {
+    for kind in ALL {
+        let service = Service::new(kind).await;
+        many(&service).await;
+        let (client, read) = begun(&service.app).await;
+        // Somebody reads, and nobody waits for that to end.
+        service.create("n", "last@example.org").await;
+        let deleted = service
+            .ask(&Request::new("DELETE", &format!("/users/{MANY}")))
+            .await;
+        assert_eq!(deleted.status, 204, "on {kind:?}");
+        assert_eq!(
+            rest(client, read).await.expect("all of it"),
+            MANY,
+            "on {kind:?}"
+        );
+        service.end().await;
+    }
+}
+
+/// Over a database of this kind, with so much time for a request.
+async fn hurried(kind: Kind, deadline: Duration) -> Service {
+    let service = Service::with(kind, |builder| builder.request_timeout(deadline)).await;
+    many(&service).await;
+    service
+}
+
+#[tokio::test]
+async fn a_list_may_take_as_long_as_its_reader_goes_on() {
+    const DEADLINE: Duration = Duration::from_secs(3);
+    let slowly = async |kind| {
+        let service = hurried(kind, DEADLINE).await;
+        let (mut client, mut read) = begun(&service.app).await;
+        let began = Instant::now();
+        while began.elapsed() < DEADLINE + DEADLINE / 4 {
+            let before = read.len();
+            // By nature this takes its time: a reader that is slow, and never for long.
+            tokio::time::sleep(DEADLINE / 40).await;
+            while read.len() < before + (32 << 10) {
+                assert!(
+                    client.read_buf(&mut read).await.expect("more of it") > 0,
+                    "cut off on {kind:?}"
+                );
+            }
+        }
+        assert_eq!(
+            rest(client, read).await.expect("all of it"),
+            MANY,
+            "on {kind:?}"
+        );
+        service.end().await;
+    };
+    tokio::join!(
+        slowly(Kind::Memory),
+        slowly(Kind::File),
+        slowly(Kind::Postgres)
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_nobody_reads_is_cut_off_at_the_deadline() {
+    let service = hurried(Kind::Postgres, Duration::from_millis(500)).await;
+    let (client, read) = begun(&service.app).await;
+    let postgres = service.postgres().expect("PostgreSQL").connect().await;
+    tokio::time::timeout(SOON, becomes(&postgres, NOTHING_LEFT))
+        .await
+        .expect("its query is ended");
+    let cut = rest(client, read).await;
+    assert_eq!(
+        cut.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::UnexpectedEof)
+    );
+    service.end().await;
+}

@@ -1,0 +1,345 @@
+//! The schema is brought up to date, by many hosts at once as well as by one, or one line says why not.
+//!
+//! Each of these is a start of the program itself. What differs from the embedded component is the component `migrating`,
+//! whose second migration fails half-way unless there is a table `permitted`.
+
+use std::path::Path;
+
+use tokio_postgres::NoTls;
+use usher_tests::cluster::Cluster;
+use usher_tests::http::Request;
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{Running, Usher};
+
+use crate::databases::{Fresh, Kind};
+use crate::startup::{ask, says, usher};
+
+const MIGRATING: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/migrating.wasm"));
+
+/// Those that several programs can share.
+const LASTING: [Kind; 2] = [Kind::File, Kind::Postgres];
+
+/// A place with the component `migrating` in it.
+fn scratch() -> Scratch {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("migrating.wasm"), MIGRATING).expect("a file");
+    scratch
+}
+
+fn migrate(scratch: &Scratch, url: &str) -> Usher {
+    usher(scratch).args(["migrate", "--database", url])
+}
+
+/// A database as somebody else sees it.
+enum Onlooker {
+    File(rusqlite::Connection),
+    Postgres(tokio_postgres::Client),
+}
+
+impl Onlooker {
+    async fn of(fresh: &Fresh) -> Self {
+        match &fresh.postgres {
+            Some(postgres) => Self::Postgres(postgres.connect().await),
+            None => {
+                let path = fresh.url.strip_prefix("sqlite:").expect("a file's URL");
+                Self::File(rusqlite::Connection::open(Path::new(path)).expect("a database"))
+            }
+        }
+    }
+
+    async fn say(&self, statement: &str) {
+        match self {
+            Self::File(file) => file.execute_batch(statement).expect("it is right"),
+            Self::Postgres(client) => client.batch_execute(statement).await.expect("it is right"),
+        }
+    }
+
+    /// The names of the service's tables and of those of `migrating`, and the recorded versions.
+    async fn state(&self) -> (Vec<String>, Vec<i64>) {
+        let record = "SELECT version FROM usher_migrations ORDER BY version";
+        match self {
+            Self::File(file) => {
+                let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ('half', 'users') ORDER BY name";
+                let mut names = file.prepare(names).expect("a statement");
+                let names = names
+                    .query_map([], |row| row.get(0))
+                    .expect("names")
+                    .map(|name| name.expect("a name"));
+                let mut record = file.prepare(record).expect("a statement");
+                let record = record
+                    .query_map([], |row| row.get(0))
+                    .expect("a record")
+                    .map(|version| version.expect("a version"));
+                (names.collect(), record.collect())
+            }
+            Self::Postgres(client) => {
+                let names = "SELECT tablename::text FROM pg_tables WHERE tablename IN ('half', 'users') ORDER BY 1";
+                let names = client.query(names, &[]).await.expect("names");
+                let record = client.query(record, &[]).await.expect("a record");
+                (
+                    names.iter().map(|row| row.get(0)).collect(),
+                    record.iter().map(|row| row.get(0)).collect(),
+                )
+            }
+        }
+    }
+}
+
+fn heard(running: Running) -> String {
+    running.terminate();
+    running.wait().stderr.join("\n")
+}
+
+#[tokio::test]
+async fn ten_hosts_may_start_at_once_on_an_empty_database() {
+    for kind in LASTING {
+        let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
+        let mut hosts: Vec<_> = (0..10)
+            .map(|_| {
+                usher(&scratch)
+                    .args([
+                        "--workers",
+                        "1",
+                        "--pool-size",
+                        "2",
+                        "--database",
+                        &fresh.url,
+                    ])
+                    .spawn()
+            })
+            .collect();
+        for host in &mut hosts {
+            let address = host.address();
+            assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+        }
+        let said: Vec<_> = hosts.into_iter().map(heard).collect();
+        let applied = said
+            .iter()
+            .filter(|said| said.contains("applied migration 1 (0001_users)"));
+        assert_eq!(applied.count(), 1, "{said:?}");
+        let (tables, record) = Onlooker::of(&fresh).await.state().await;
+        assert_eq!(
+            (tables, record),
+            (vec!["users".to_owned()], vec![1]),
+            "{kind:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failing_migration_is_told_and_leaves_nothing_half_done() {
+    for kind in LASTING {
+        let (scratch, fresh) = (scratch(), kind.fresh().await);
+        let start =
+            || usher(&scratch).args(["--component", "migrating.wasm", "--database", &fresh.url]);
+        // The second time shows that the first one is over: no lock is left, and no table in the way.
+        for _ in 0..2 {
+            says(
+                &start().run(),
+                1,
+                &[
+                    "migration 2 (0002_half) failed and had no effect",
+                    "permitted",
+                    "42P01",
+                ],
+            );
+            // What came before it stays.
+            let (tables, record) = Onlooker::of(&fresh).await.state().await;
+            assert_eq!(
+                (tables, record),
+                (vec!["users".to_owned()], vec![1]),
+                "{kind:?}"
+            );
+        }
+        Onlooker::of(&fresh)
+            .await
+            .say("CREATE TABLE permitted (id bigint)")
+            .await;
+        let mut running = start().spawn();
+        running.line("applied migration 2 (0002_half)");
+        running.address();
+        let (tables, record) = Onlooker::of(&fresh).await.state().await;
+        assert_eq!(
+            (tables, record),
+            (vec!["half".to_owned(), "users".to_owned()], vec![1, 2]),
+            "{kind:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_edited_past_migration_is_told() {
+    for kind in LASTING {
+        let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
+        assert_eq!(migrate(&scratch, &fresh.url).run().code(), Some(0));
+        // The same component, but for one letter in a comment of its migration.
+        let (before, after) = match kind {
+            Kind::Postgres => (
+                "-- A database of the service",
+                "-- A Database of the service",
+            ),
+            _ => ("-- AUTOINCREMENT keeps", "-- Autoincrement keeps"),
+        };
+        let mut bytes = usher::runtime::USERS_WASM.to_vec();
+        let at = bytes
+            .windows(before.len())
+            .position(|window| window == before.as_bytes())
+            .expect("the migration is in the component as it is written");
+        bytes[at..at + after.len()].copy_from_slice(after.as_bytes());
+        std::fs::write(scratch.path().join("edited.wasm"), bytes).expect("a file");
+        for command in ["serve", "migrate"] {
+            let ended = usher(&scratch)
+                .args([
+                    command,
+                    "--component",
+                    "edited.wasm",
+                    "--database",
+                    &fresh.url,
+                ])
+                .run();
+            says(
+                &ended,
+                1,
+                &[
+                    "migration 1 (0001_users)",
+                    "other contents",
+                    "write a new migration",
+                ],
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_newer_than_the_component_is_told() {
+    for kind in LASTING {
+        let (scratch, fresh) = (scratch(), kind.fresh().await);
+        Onlooker::of(&fresh)
+            .await
+            .say("CREATE TABLE permitted (id bigint)")
+            .await;
+        let newer = migrate(&scratch, &fresh.url)
+            .args(["--component", "migrating.wasm"])
+            .run();
+        assert_eq!(
+            (newer.code(), newer.stderr.len()),
+            (Some(0), 2),
+            "{:?}",
+            newer.stderr
+        );
+        for command in ["serve", "migrate"] {
+            let ended = usher(&scratch)
+                .args([command, "--database", &fresh.url])
+                .run();
+            says(
+                &ended,
+                1,
+                &[
+                    "newer than this component",
+                    "migration 2 (0002_half)",
+                    "serve a newer component",
+                ],
+            );
+        }
+        let (tables, record) = Onlooker::of(&fresh).await.state().await;
+        assert_eq!((tables.len(), record), (2, vec![1, 2]), "{kind:?}");
+    }
+}
+
+/// The other hosts' lock is a lock on the server, and so a host may have to wait for longer than a statement may take.
+#[tokio::test]
+async fn a_host_waits_until_another_one_has_migrated() {
+    let (scratch, fresh) = (Scratch::new(), Kind::Postgres.fresh().await);
+    let other = Onlooker::of(&fresh).await;
+    other
+        .say("BEGIN; SELECT pg_advisory_xact_lock(504447395186)")
+        .await;
+    let mut running = usher(&scratch)
+        .args([
+            "--statement-timeout",
+            "100ms",
+            "--database-wait",
+            "10m",
+            "--log",
+            "debug",
+        ])
+        .args(["--database", &fresh.url])
+        .spawn();
+    for _ in 0..2 {
+        let line = running.line("another host has been applying them");
+        assert!(line.contains("trying again"), "{line}");
+    }
+    other.say("COMMIT").await;
+    running.line("applied migration 1 (0001_users)");
+    let address = running.address();
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_role_without_the_right_to_define_serves_what_is_up_to_date() {
+    let (scratch, cluster) = (
+        scratch(),
+        Cluster::start().unwrap_or_else(|error| panic!("{error}")),
+    );
+    let (owner, connection) = tokio_postgres::connect(&cluster.url(), NoTls)
+        .await
+        .expect("a server");
+    let serving = tokio::spawn(connection);
+    owner
+        .batch_execute(
+            "CREATE ROLE clerk LOGIN PASSWORD 'clerk'; REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        )
+        .await
+        .expect("a superuser may");
+    let url = format!(
+        "postgres://clerk:clerk@127.0.0.1:{}/postgres",
+        cluster.port()
+    );
+    let start = || usher(&scratch).args(["--database", &url, "--database-wait", "10m"]);
+
+    // With something to do it says at once what it lacks.
+    says(
+        &start().run(),
+        1,
+        &[
+            "migration 1 (0001_users) failed and had no effect",
+            "permission denied",
+            "42501",
+        ],
+    );
+    assert_eq!(migrate(&scratch, &cluster.url()).run().code(), Some(0));
+    // So it does where it may not even look.
+    says(
+        &start().run(),
+        1,
+        &["usher_migrations", "permission denied", "42501"],
+    );
+
+    owner
+        .batch_execute("GRANT SELECT ON usher_migrations TO clerk; GRANT SELECT, INSERT, UPDATE, DELETE ON users TO clerk")
+        .await
+        .expect("a superuser may");
+    let mut running = start().spawn();
+    let address = running.address();
+    let ann = serde_json::json!({"name": "Ann", "email": "ann@example.org"});
+    assert_eq!(
+        ask(&address, Request::post("/users/", &ann)).await.status,
+        200
+    );
+    // One migration later there is something to do again, and the service that is up to date goes on.
+    says(
+        &start().args(["--component", "migrating.wasm"]).run(),
+        1,
+        &[
+            "migration 2 (0002_half) failed and had no effect",
+            "permission denied",
+            "42501",
+        ],
+    );
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
+    drop((running, owner));
+    serving
+        .await
+        .expect("it does not panic")
+        .expect("it is closed in order");
+}

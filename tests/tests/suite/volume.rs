@@ -1,0 +1,115 @@
+//! Lists of any length go through in bounded memory.
+//!
+//! `USHER_TEST_USERS=1000000 cargo test -p usher-tests --test suite volume -- --nocapture` does it with a million, and says what it took.
+
+use std::time::Instant;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use usher_tests::http::{Reader, Request};
+use usher_tests::janitor::Scratch;
+use usher_tests::postgres;
+use usher_tests::process::{Running, Usher};
+
+/// Bytes of each name: so long that what is bounded here would not be by chance.
+const NAME: usize = 500;
+
+/// What the program may grow by, in bytes. It is the same for any number of users.
+const GROWTH: u64 = 64 << 20;
+
+fn users() -> u64 {
+    let given = std::env::var("USHER_TEST_USERS").ok();
+    given.map_or(150_000, |given| {
+        given.parse().expect("USHER_TEST_USERS is a number")
+    })
+}
+
+fn start(scratch: &Scratch, url: &str) -> (Running, String) {
+    let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", url])
+        .spawn();
+    let address = running.address();
+    (running, address)
+}
+
+/// A line of what Linux knows of a process's memory, in bytes.
+fn memory(running: &Running, field: &str) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("a process");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.expect("a number of kilobytes") << 10
+}
+
+/// Reads everyone (with this query), and gives the number of users and of bytes.
+async fn read(address: &str, query: &str) -> (u64, u64) {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = Request::get(&format!("/users/{query}")).header("accept", "application/x-ndjson");
+    stream
+        .write_all(&request.encode(address))
+        .await
+        .expect("it is read");
+    let (mut lines, mut bytes) = (0, 0);
+    let count = |chunk: &[u8]| {
+        lines += chunk.split(|&byte| byte == b'\n').count() as u64 - 1;
+        bytes += chunk.len() as u64;
+    };
+    Reader::new(stream)
+        .streamed(count)
+        .await
+        .expect("all of it");
+    (lines, bytes)
+}
+
+async fn goes_through(running: &Running, address: &str, on: &str) {
+    // What any list takes, such as an instance and connections, is not what this is about.
+    read(address, "?limit=1000").await;
+    let before = memory(running, "VmRSS");
+    let began = Instant::now();
+    let (lines, bytes) = read(address, "").await;
+    let took = began.elapsed();
+    assert_eq!(lines, users());
+    let growth = memory(running, "VmHWM").saturating_sub(before);
+    eprintln!(
+        "{lines} users on {on}: {} MiB in {took:.1?}, while the program grew by {} KiB",
+        bytes >> 20,
+        growth >> 10
+    );
+    // With fewer bytes than that, nothing would be shown.
+    assert!(bytes > GROWTH, "{bytes} bytes");
+    assert!(growth < GROWTH, "it grew by {growth} bytes");
+}
+
+#[tokio::test]
+async fn everyone_in_postgresql_is_listed_in_bounded_memory() {
+    let database = postgres::database().await;
+    let scratch = Scratch::new();
+    let (running, address) = start(&scratch, database.url());
+    let client = database.connect().await;
+    let insert = format!(
+        "INSERT INTO users (name, email) SELECT repeat('n', {NAME}), 'u' || i || '@example.org' FROM generate_series(1, {}) AS i",
+        users()
+    );
+    client.batch_execute(&insert).await.expect("users");
+    goes_through(&running, &address, "PostgreSQL").await;
+    drop(running);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn everyone_in_a_file_is_listed_in_bounded_memory() {
+    let scratch = Scratch::new();
+    let file = scratch.file("users.db");
+    let (running, address) = start(&scratch, &format!("sqlite:{file}"));
+    let insert = format!(
+        "INSERT INTO users (name, email) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+         SELECT printf('%.*c', {NAME}, 'n'), 'u' || i || '@example.org' FROM n",
+        users()
+    );
+    let database = rusqlite::Connection::open(file).expect("the file");
+    database.execute(&insert, []).expect("users");
+    goes_through(&running, &address, "SQLite").await;
+}
