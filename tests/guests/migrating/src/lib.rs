@@ -8,6 +8,7 @@ mod bindings {
             package usher:migrating;
             world migrating {
                 import usher:database/database@0.1.0;
+                import usher:database/streaming@0.1.0;
                 export wasi:http/incoming-handler@0.2.12;
                 export usher:users/migrations@0.1.0;
             }
@@ -27,6 +28,9 @@ mod import;
 #[allow(dead_code, reason = "the service uses all of it")]
 #[path = "../../../../guest/src/migrations.rs"]
 mod migrations;
+#[allow(dead_code, reason = "the service uses all of it")]
+#[path = "../../../../guest/src/retry.rs"]
+mod retry;
 
 use bindings::exports::usher::users::migrations as exported;
 use bindings::exports::wasi::http::incoming_handler;
