@@ -4,6 +4,7 @@
 //! does so to all of them alike. What is reported is the median of the rounds, and beside it the median of the ratios to the
 //! axis's first point within a round.
 
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use super::check;
@@ -257,7 +258,7 @@ fn load(
                 scope.spawn(move || load::run(&load).map_err(|error| error.to_string()))
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join()).collect()
+        threads.into_iter().map(ScopedJoinHandle::join).collect()
     });
     let (mut requests, mut rate) = (0.0, 0.0);
     for outcome in outcomes {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use super::check;
@@ -170,7 +171,7 @@ fn turn(
             requests,
         );
         done.store(true, Relaxed);
-        let outcome = outcome.and_then(|outcome| match beside.map(|beside| beside.join()) {
+        let outcome = outcome.and_then(|outcome| match beside.map(ScopedJoinHandle::join) {
             None | Some(Ok(Ok(_))) => Ok(outcome),
             Some(Ok(Err(error))) => Err(format!("the slow query: {error}").into()),
             Some(Err(_)) => Err("the thread of the slow query has failed".into()),

@@ -10,6 +10,9 @@ use crate::Error;
 /// Of one axis's picture, in pixels.
 const SIZE: (u32, u32) = (420, 320);
 
+/// One line of a picture: its name, its colour, and what of a point it shows.
+type Line = (&'static str, RGBColor, fn(&Point) -> f64);
+
 /// Draws processor time against what grows, one picture an axis, side by side.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub fn growth(points: &[Point], file: &Path) -> Result<(), Error> {
     area.fill(&WHITE)?;
     let top = points
         .iter()
-        .map(|point| point.cost())
+        .map(Point::cost)
         .map(|cost| cost.cpu.max(cost.postgres))
         .fold(0.0, f64::max);
     for (axis, area) in axes.iter().zip(area.split_evenly((1, axes.len()))) {
@@ -46,7 +49,7 @@ pub fn growth(points: &[Point], file: &Path) -> Result<(), Error> {
             .disable_x_mesh()
             .light_line_style(TRANSPARENT)
             .draw()?;
-        let lines: [(&str, RGBColor, fn(&Point) -> f64); 2] = [
+        let lines: [Line; 2] = [
             ("Usher", RGBColor(0x1f, 0x5f, 0xa8), |point| {
                 point.cost().cpu
             }),

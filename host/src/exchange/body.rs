@@ -28,6 +28,8 @@ struct Inner {
     /// Bytes in `chunks`.
     unread: usize,
     written: u64,
+    /// Whether a body that broke has let the connection write what came before.
+    flushed: bool,
     /// When the connection last took something.
     taken: Option<Instant>,
     /// What `Content-Length` promises.
@@ -63,6 +65,7 @@ impl Pipe {
             chunks: VecDeque::new(),
             unread: 0,
             written: 0,
+            flushed: false,
             taken: None,
             promised,
             end: End::Open,
@@ -95,6 +98,7 @@ impl Pipe {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Incomplete>>> {
         let mut inner = self.lock();
+        let inner = &mut *inner;
         if let Some(chunk) = inner.chunks.pop_front() {
             inner.unread -= chunk.len();
             inner.taken = Some(Instant::now());
@@ -109,6 +113,12 @@ impl Pipe {
                     .take()
                     .map(|trailers| Ok(Frame::trailers(trailers))),
             ),
+            // What came before it is sent first: an error ends the connection with all that it has not written yet.
+            End::Broken if !inner.flushed => {
+                inner.flushed = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             End::Broken => Poll::Ready(Some(Err(Incomplete))),
             End::Open => {
                 inner.reader = Some(cx.waker().clone());

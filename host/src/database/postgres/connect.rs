@@ -34,7 +34,7 @@ const SHARED_STATEMENT: Duration = Duration::from_millis(250);
 pub(super) const SHARED_LOCK: Duration = Duration::from_millis(20);
 
 /// What a row that is just within the limit may have around its values: each has a length before it, and there are at most 1664.
-const FRAMING: u64 = 8 << 10;
+pub(super) const FRAMING: u64 = 8 << 10;
 
 /// Why a connection could not be made: nothing was asked yet.
 #[derive(Debug)]

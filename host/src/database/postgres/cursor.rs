@@ -186,6 +186,8 @@ struct Fetching {
     helping: Option<(Pin<Box<RowStream>>, u32)>,
     /// The row that had no room in the last call.
     over: Option<tokio_postgres::Row>,
+    /// What came in place of a row, after others that were given first.
+    failed: Option<Failure>,
     /// Whether the server has given its last row.
     ended: bool,
 }
@@ -199,6 +201,9 @@ impl Fetching {
         at_most: u32,
         mut meter: Meter,
     ) -> Result<Vec<Row>, Failure> {
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
+        }
         let mut rows = Vec::new();
         while (rows.len() as u64) < u64::from(at_most) {
             let row = match self.over.take() {
@@ -212,9 +217,14 @@ impl Fetching {
                     } else {
                         left.min(HELPING)
                     };
-                    match self.row(transaction, portal, more).await? {
-                        Some(row) => row,
-                        None => break,
+                    match self.row(transaction, portal, more).await {
+                        Ok(Some(row)) => row,
+                        Ok(None) => break,
+                        Err(failure) if rows.is_empty() => return Err(failure),
+                        Err(failure) => {
+                            self.failed = Some(failure);
+                            break;
+                        }
                     }
                 }
             };

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::SqlState;
 
+use super::connect;
 use super::guard;
 use super::values::Misfit;
 use crate::database::{Error, failure};
@@ -48,7 +49,7 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             };
         }
         let error = if let Some(limit) = guard::exceeded(refusal) {
-            failure::too_large(limit)
+            failure::too_large(limit.saturating_sub(connect::FRAMING))
         } else if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
         } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands")
