@@ -23,6 +23,7 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     require_store_data_send: true,
     with: {
+        "usher:database/types": crate::bindings::database,
         "wasi:http/types": crate::bindings::http::wasi::http::types,
         "wasi:io": wasmtime_wasi::p2::bindings::io,
         "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
@@ -30,6 +31,40 @@ wasmtime::component::bindgen!({
         "usher:database/streaming.cursor": crate::database::Cursor,
     },
 });
+
+/// Values, results and errors.
+pub mod database {
+    use std::sync::Arc;
+
+    use wasmtime::component::{ComponentType, Lower};
+
+    mod generated {
+        wasmtime::component::bindgen!({
+            path: "../wit",
+            inline: "package usher:host; world database { import usher:database/types@0.1.0; }",
+            world: "usher:host/database",
+            imports: { default: async | trappable },
+            require_store_data_send: true,
+        });
+    }
+
+    pub use generated::usher::database::types::{
+        Error, Host, HostWithStore, Refusal, RefusalKind, Row, Value, add_to_linker,
+    };
+
+    /// A whole result. The columns' names are the same whenever a statement runs, so they are shared rather than copied, which is why
+    /// this one is not generated.
+    #[derive(ComponentType, Lower, Clone, Debug)]
+    #[component(record)]
+    pub struct Rows {
+        /// The columns' names, in order.
+        #[component(name = "columns")]
+        pub columns: Arc<[String]>,
+        /// The rows, in the order in which the database gave them.
+        #[component(name = "rows")]
+        pub rows: Vec<Row>,
+    }
+}
 
 /// Requests and responses. None of these calls waits: bodies are written to streams, which do.
 pub mod http {

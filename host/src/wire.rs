@@ -1,4 +1,7 @@
-//! Gives the HTTP library's own refusals a body.
+//! The bytes of a client's connection on their way out: small answers in one piece, and the HTTP library's own refusals with a body.
+//!
+//! A head and its body come as two pieces. Where both together are small, copying them into one costs less than having the kernel
+//! collect them.
 //!
 //! What hyper cannot parse (RFC 9112: 400, 414, 431) it answers by itself, with no body and before any service is asked. Clients of
 //! this server are promised JSON with `detail` for every error, so the bytes of such an answer are replaced on their way out. They are
@@ -27,6 +30,9 @@ impl<I> Wire<I> {
         }
     }
 }
+
+/// Pieces that are together no longer than this, in bytes, are written as one.
+const SMALL: usize = 1 << 10;
 
 /// The end of every answer that has no body.
 const END: &[u8] = b"\r\n\r\n";
@@ -82,6 +88,16 @@ fn replacement(bytes: &[u8]) -> Option<Bytes> {
     Some(answer.into())
 }
 
+/// All pieces in one, if there is room for them.
+fn join<'w>(parts: &[IoSlice<'_>], whole: &'w mut [u8]) -> Option<&'w [u8]> {
+    let mut end = 0;
+    for part in parts {
+        whole.get_mut(end..end + part.len())?.copy_from_slice(part);
+        end += part.len();
+    }
+    whole.get(..end)
+}
+
 impl<I: AsyncWrite + Unpin> Wire<I> {
     fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.replaced.is_empty() {
@@ -128,7 +144,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
             [whole] => self.poll_write(cx, whole),
             parts => {
                 ready!(self.poll_replaced(cx))?;
-                Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+                let mut whole = [0; SMALL];
+                match join(parts, &mut whole) {
+                    Some(whole) => Pin::new(&mut self.io).poll_write(cx, whole),
+                    None => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
+                }
             }
         }
     }
@@ -163,6 +183,14 @@ mod tests {
             "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: 44\r\ndate: Mon, 23 Nov 2026 14:18:42 GMT\r\n\r\n{\"detail\":\"Request Header Fields Too Large\"}"
         );
+    }
+
+    #[test]
+    fn pieces_that_fit_are_joined_and_others_are_not() {
+        let parts = [&b"head"[..], b"", b"body"].map(IoSlice::new);
+        assert_eq!(join(&parts, &mut [0; 8]), Some(&b"headbody"[..]));
+        assert_eq!(join(&parts, &mut [0; 7]), None);
+        assert_eq!(join(&[], &mut [0; 7]), Some(&b""[..]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A request comes in and its answer goes out in one call.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::Component;
 use super::bindings::exports::usher::service::whole_handler::{
@@ -23,40 +24,40 @@ impl Guest for Component {
     }
 
     fn handle(request: WitRequest) -> Option<WitResponse> {
-        let response = match crate::handle(&Whole(request), &Import) {
-            Answer::Whole(response) => response,
+        let request = Whole {
+            request,
+            lacks: Cell::new(false),
+        };
+        let response = match crate::handle(&request, &Import) {
             // Nothing has been asked of the database yet, and all of it will be by `incoming-handler`.
             Answer::Lines(_) => return None,
+            Answer::Whole(_) if request.lacks.get() => return None,
+            Answer::Whole(response) => response,
         };
         // Only what is part of the component: any other answer is the outcome of something that must not be done twice.
         if matches!(response.body, Cow::Borrowed(bytes) if bytes.len() > COPIED) {
             return None;
         }
-        let mut fields = Vec::with_capacity(response.headers.len() + 2);
-        let mut field = |name: &str, value: String| fields.push((name.to_owned(), value));
-        if let Some(content_type) = response.content_type {
-            field("content-type", content_type.to_owned());
-        }
-        if response.has_length() {
-            field("content-length", response.body.len().to_string());
-        }
-        for (name, value) in response.headers {
-            field(name, value.into_owned());
-        }
+        let field = |(name, value): (&str, Cow<'_, str>)| (name.to_owned(), value.into_owned());
         Some(WitResponse {
             status: response.status,
-            fields,
+            content_type: response.content_type.map(str::to_owned),
+            fields: response.headers.into_iter().map(field).collect(),
             body: response.body.into_owned(),
         })
     }
 }
 
-/// A request that is at hand whole.
-struct Whole(WitRequest);
+/// A request that is at hand whole, but for what only redirects need.
+struct Whole {
+    request: WitRequest,
+    /// Whether something was asked for that is not here.
+    lacks: Cell<bool>,
+}
 
 impl Request for Whole {
     fn method(&self) -> Method {
-        match self.0.method {
+        match self.request.method {
             WitMethod::Get => Method::Get,
             WitMethod::Head => Method::Head,
             WitMethod::Post => Method::Post,
@@ -68,11 +69,15 @@ impl Request for Whole {
     }
 
     fn target(&self) -> &str {
-        &self.0.target
+        &self.request.target
     }
 
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        let mut lines = self.0.fields.iter().filter(|(field, _)| field == name);
+        let mut lines = self
+            .request
+            .fields
+            .iter()
+            .filter(|(field, _)| field == name);
         let mut whole = lines.next()?.1.clone();
         for (_, line) in lines {
             whole.extend_from_slice(b", ");
@@ -86,13 +91,14 @@ impl Request for Whole {
     }
 
     fn authority(&self) -> Option<String> {
-        self.0.authority.clone()
+        self.lacks.set(true);
+        None
     }
 
     fn body(&self) -> Result<Cow<'_, [u8]>, BodyError> {
-        if self.0.body.len() > BODY_LIMIT {
+        if self.request.body.len() > BODY_LIMIT {
             return Err(BodyError::TooLarge);
         }
-        Ok(Cow::Borrowed(&self.0.body))
+        Ok(Cow::Borrowed(&self.request.body))
     }
 }

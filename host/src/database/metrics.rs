@@ -64,11 +64,11 @@ impl Metrics {
         error
     }
 
-    /// Begins to measure a statement that goes to the database.
-    pub(super) fn run(&self) -> Run<'_> {
+    /// Begins to measure a statement that goes to the database, as of `began`.
+    pub(super) fn run(&self, began: Instant) -> Run<'_> {
         Run {
             metrics: self,
-            began: Instant::now(),
+            began,
             outcome: 1,
         }
     }

@@ -28,7 +28,7 @@ pub mod url;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use crate::bindings::usher::database::types::{Error, Refusal, RefusalKind, Row, Rows, Value};
+pub use crate::bindings::database::{Error, Refusal, RefusalKind, Row, Rows, Value};
 pub use config::{Config, Options};
 pub use session::{Cursor, Session, Transaction, View, add_to_linker};
 pub use url::{Url, UrlError};

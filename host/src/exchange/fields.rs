@@ -23,6 +23,9 @@ pub struct Fields {
     received: bool,
 }
 
+/// What nearly every answer is, so that no copy of it need be kept for each.
+const JSON: &str = "application/json";
+
 /// What belongs to the connection rather than to the message (RFC 9110, 7.6.1), and `Host`, which has a function of its own.
 /// The host neither shows these to a guest nor takes them from it.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
@@ -56,11 +59,28 @@ impl Fields {
         entries: Vec<(String, V)>,
     ) -> Result<Self, HeaderError> {
         let mut fields = Self {
-            map: Arc::new(HeaderMap::with_capacity(entries.len().min(64))),
+            map: Arc::new(HeaderMap::with_capacity(entries.len().min(64) + 1)),
             ..Self::default()
         };
         for (name, value) in entries {
             fields.append(parse_name(&name)?, parse_value(value.into())?)?;
+        }
+        Ok(fields)
+    }
+
+    /// The fields of a guest's response, of which what the body is comes apart.
+    pub(super) fn of_response(
+        content_type: Option<String>,
+        entries: Vec<(String, String)>,
+    ) -> Result<Self, HeaderError> {
+        let mut fields = Self::collect(entries)?;
+        if let Some(content_type) = content_type {
+            let value = if content_type == JSON {
+                HeaderValue::from_static(JSON)
+            } else {
+                parse_value(content_type.into())?
+            };
+            fields.append(header::CONTENT_TYPE, value)?;
         }
         Ok(fields)
     }

@@ -1,7 +1,7 @@
 //! A request and its response in one call, with a component that offers `usher:service/whole-handler`.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use wasmtime::Store;
 
 use super::fields::{self, Fields};
@@ -19,16 +19,21 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn matters(&self, headers: &HeaderMap) -> bool {
-        let Some(text) = self.containing.as_deref().filter(|text| !text.is_empty()) else {
-            return true;
-        };
-        let has = |value: &HeaderValue| {
-            let mut windows = value.as_bytes().windows(text.len());
-            windows.any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
-        };
-        headers.get_all(&self.name).iter().any(has)
+    fn fits(&self, name: &HeaderName, value: &HeaderValue) -> bool {
+        self.name == *name
+            && self
+                .containing
+                .as_deref()
+                .is_none_or(|text| contains(value.as_bytes(), text.as_bytes()))
     }
+}
+
+/// Whether a value has this text in it, whatever the case.
+fn contains(value: &[u8], text: &[u8]) -> bool {
+    text.is_empty()
+        || value
+            .windows(text.len())
+            .any(|window| window.eq_ignore_ascii_case(text))
 }
 
 /// The header fields a component looks at.
@@ -53,7 +58,7 @@ pub(crate) async fn wanted(
     Ok(wanted.collect())
 }
 
-/// Hands over a request. Without a response the guest has done nothing, and wants to stream its answer.
+/// Hands over a request. Without a response the guest has done nothing, and wants it by `wasi:http/incoming-handler`.
 ///
 /// # Errors
 /// Where the guest fails, or answers with what is no response.
@@ -63,26 +68,18 @@ pub(crate) async fn handle(
     request: &http::Request<Bytes>,
     wanted: &[Wanted],
 ) -> wasmtime::Result<Option<Response>> {
-    let headers = request.headers();
     let mut fields = Vec::new();
-    for field in wanted.iter().filter(|field| field.matters(headers)) {
-        for value in headers.get_all(&field.name) {
-            fields.push((field.name.as_str(), value.as_bytes()));
+    for (name, value) in request.headers() {
+        if wanted.iter().any(|wanted| wanted.fits(name, value)) {
+            fields.push((name.as_str(), value.as_bytes()));
         }
     }
-    let authority = match request.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok()),
-    };
     let asked = wit::Request {
         method: method(request.method()),
         target: request
             .uri()
             .path_and_query()
             .map_or("/", |target| target.as_str()),
-        authority,
         fields: &fields,
         body: request.body(),
     };
@@ -95,15 +92,16 @@ pub(crate) async fn handle(
     };
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| wasmtime::format_err!("it answered with the status {}", answer.status))?;
-    let fields = Fields::collect(answer.fields)
+    let fields = Fields::of_response(answer.content_type, answer.fields)
         .map_err(|error| wasmtime::format_err!("a header of its response: {error}"))?;
     let body = Bytes::from(answer.body);
     let promised = fields
         .content_length()
         .map_err(|()| wasmtime::format_err!("its Content-Length is no number"))?;
-    // What is left out of an answer to HEAD still has its length, and so has what a client knows already (RFC 9110, 8.6).
-    let without = *request.method() == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-    if promised.is_some_and(|promised| promised != body.len() as u64) && !without {
+    // What a client knows already still has its length (RFC 9110, 8.6).
+    if promised.is_some_and(|promised| promised != body.len() as u64)
+        && status != StatusCode::NOT_MODIFIED
+    {
         return Err(wasmtime::format_err!(
             "it promised a body of {promised:?} bytes and gave {}",
             body.len()

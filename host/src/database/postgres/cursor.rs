@@ -32,7 +32,7 @@ struct Ask {
 /// An open cursor.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    columns: Vec<String>,
+    columns: Arc<[String]>,
     asks: mpsc::Sender<Ask>,
     /// Whether the end was reached, or an error.
     over: bool,
@@ -68,7 +68,7 @@ impl Cursor {
     }
 
     pub(crate) fn columns(&self) -> Vec<String> {
-        self.columns.clone()
+        self.columns.to_vec()
     }
 
     pub(crate) async fn next(&mut self, at_most: u32, budget: &Budget) -> Helping {
@@ -99,7 +99,7 @@ async fn drive(
     mut connection: Connection,
     statement: Arc<Statement>,
     params: Vec<Value>,
-    opened: oneshot::Sender<Result<Vec<String>, Error>>,
+    opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
     asked: mpsc::Receiver<Ask>,
 ) {
     let Some(client) = connection.client() else {
@@ -121,7 +121,7 @@ async fn read(
     client: &mut Client,
     statement: &Statement,
     params: &[Value],
-    mut opened: oneshot::Sender<Result<Vec<String>, Error>>,
+    mut opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
     mut asked: mpsc::Receiver<Ask>,
 ) -> Option<(oneshot::Sender<Helping>, Result<(), Error>)> {
     let open = async {

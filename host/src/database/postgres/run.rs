@@ -18,7 +18,7 @@ use crate::database::{Error, Row, Rows, Value, failure};
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) statement: tokio_postgres::Statement,
-    pub(super) columns: Vec<String>,
+    pub(super) columns: Arc<[String]>,
     /// A column that no value can be made of.
     unfit: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Want for WantRows {
         let mut rows = Vec::new();
         collect(stream, &mut budget.meter(), writes, &mut rows).await?;
         Ok(Rows {
-            columns: prepared.columns.clone(),
+            columns: Arc::clone(&prepared.columns),
             rows,
         })
     }

@@ -27,7 +27,7 @@ impl ScriptedCursor {
     }
 
     pub(crate) fn columns(&self) -> Vec<String> {
-        self.rows.columns.clone()
+        self.rows.columns.to_vec()
     }
 
     /// There is nothing to wait for; the other back ends have, and are asked alike.

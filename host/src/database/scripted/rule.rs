@@ -163,7 +163,7 @@ fn result(
     columns: impl IntoIterator<Item = impl Into<String>>,
     rows: impl IntoIterator<Item = Row>,
 ) -> Arc<Rows> {
-    let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+    let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
     let rows: Vec<Row> = rows.into_iter().collect();
     for (index, row) in rows.iter().enumerate() {
         let (number, values, wanted) = (index + 1, row.len(), columns.len());
@@ -333,7 +333,7 @@ impl Answer {
     pub(super) fn parts(self) -> (Arc<Rows>, Option<Error>) {
         let none = || {
             Arc::new(Rows {
-                columns: Vec::new(),
+                columns: Arc::default(),
                 rows: Vec::new(),
             })
         };

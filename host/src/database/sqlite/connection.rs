@@ -1,5 +1,7 @@
 //! One connection to SQLite: how it is opened, and how it runs one statement within its time.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,6 +77,8 @@ pub(super) struct State {
 pub(super) struct Conn {
     sqlite: Connection,
     control: Arc<Control>,
+    /// The columns that statements had when they last ran here, by the statement's address.
+    columns: RefCell<HashMap<usize, Arc<Columns>>>,
 }
 
 impl fmt::Debug for Conn {
@@ -129,7 +133,11 @@ impl Conn {
         sqlite.authorizer(Some(move |context: AuthContext<'_>| {
             authorizer.authorize(context)
         }))?;
-        Ok(Self { sqlite, control })
+        Ok(Self {
+            sqlite,
+            control,
+            columns: RefCell::default(),
+        })
     }
 
     /// Makes writers and readers independent of each other, and tells whether that is so.
@@ -242,14 +250,14 @@ impl Conn {
         }
     }
 
-    /// Runs a statement to its end.
+    /// Runs a statement to its end, which is measured as of `began`.
     pub(super) fn answer(
         &self,
         statement: &Statement,
         params: &[Value],
         want: Want,
+        began: Instant,
     ) -> Result<Answer, Failure> {
-        let began = Instant::now();
         let answer = self
             .run(statement, params, want)
             .map_err(|failure| self.failed(failure, statement.writes));
@@ -274,11 +282,11 @@ impl Conn {
         // an interruption after it has committed. Whoever is told of an error is to know that nothing happened.
         let whole = self.sqlite.is_autocommit() && !prepared.readonly();
         if !whole {
-            return self.step(&mut prepared, want);
+            return self.step(statement, &mut prepared, want);
         }
         self.begin()?;
         let answer = self
-            .step(&mut prepared, want)
+            .step(statement, &mut prepared, want)
             .and_then(|answer| self.commit().map(|()| answer));
         if answer.is_err() {
             drop(prepared);
@@ -287,11 +295,31 @@ impl Conn {
         answer
     }
 
-    fn step(&self, prepared: &mut CachedStatement<'_>, want: Want) -> Result<Answer, Failure> {
+    /// The columns that a statement's result has, which are nearly always those it had before.
+    fn columns(&self, statement: &Statement, prepared: &rusqlite::Statement<'_>) -> Arc<Columns> {
+        let mut known = self.columns.borrow_mut();
+        let key = std::ptr::from_ref(statement).addr();
+        if let Some(columns) = known.get(&key).filter(|columns| columns.are_of(prepared)) {
+            return Arc::clone(columns);
+        }
+        if known.len() >= PREPARED {
+            known.clear();
+        }
+        let columns = Arc::new(Columns::of(prepared));
+        known.insert(key, Arc::clone(&columns));
+        columns
+    }
+
+    fn step(
+        &self,
+        statement: &Statement,
+        prepared: &mut CachedStatement<'_>,
+        want: Want,
+    ) -> Result<Answer, Failure> {
         let before = self.sqlite.total_changes();
         let mut answer = Answer {
             rows: Rows {
-                columns: Vec::new(),
+                columns: Arc::default(),
                 rows: Vec::new(),
             },
             affected: 0,
@@ -303,13 +331,15 @@ impl Conn {
                 let mut rows = prepared.raw_query();
                 while let Some(row) = rows.next()? {
                     // Only now: a statement is prepared anew at its first step where the schema has changed.
-                    let columns = columns.get_or_insert_with(|| Columns::of(row.as_ref()));
+                    let columns =
+                        columns.get_or_insert_with(|| self.columns(statement, row.as_ref()));
                     let (row, bytes) = columns.read(row)?;
                     meter.take(row.len(), bytes)?;
                     answer.rows.rows.push(row);
                 }
                 drop(rows);
-                answer.rows.columns = columns.unwrap_or_else(|| Columns::of(prepared)).names;
+                let columns = columns.unwrap_or_else(|| self.columns(statement, prepared));
+                answer.rows.columns = Arc::clone(&columns.names);
             }
             Want::Count => {
                 let mut rows = prepared.raw_query();

@@ -20,7 +20,7 @@ use crate::database::{Error, Row, Rows, Value, failure};
 /// A result that is being read. Dropping it ends the query.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    columns: Vec<String>,
+    columns: Arc<[String]>,
     source: Source,
 }
 
@@ -93,7 +93,7 @@ impl Cursor {
     }
 
     pub(crate) fn columns(&self) -> Vec<String> {
-        self.columns.clone()
+        self.columns.to_vec()
     }
 
     pub(crate) async fn next(&mut self, at_most: u32, budget: &Budget) -> Result<Vec<Row>, Error> {
@@ -156,7 +156,7 @@ fn serve(
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
-    ready: oneshot::Sender<Result<Vec<String>, Error>>,
+    ready: oneshot::Sender<Result<Arc<[String]>, Error>>,
     mut asked: mpsc::Receiver<Ask>,
 ) {
     let tell = |failure: Failure| conn.failed(failure, false).alone(false);
@@ -200,7 +200,7 @@ fn serve(
             }
         }
     };
-    if ready.send(Ok(columns.names.clone())).is_err() {
+    if ready.send(Ok(Arc::clone(&columns.names))).is_err() {
         return;
     }
     while let Some(Ask {

@@ -345,7 +345,7 @@ async fn answer_apart(
 ) -> Result<Answer, Error> {
     let (statement, params) = (Arc::clone(statement), params.to_vec());
     let work = move |conn: &Conn| {
-        conn.patiently(|conn| conn.answer(&statement, &params, want))
+        conn.patiently(|conn| conn.answer(&statement, &params, want, Instant::now()))
             .map_err(|failure| failure.alone(statement.writes))
     };
     apart(lease, budget, work).await?.1
@@ -364,9 +364,9 @@ fn inline(
     want: Want,
     budget: &Budget,
 ) -> Result<Answer, Failure> {
-    conn.control()
-        .arm(budget.deadline.min(Instant::now() + INLINE));
-    conn.answer(statement, params, want)
+    let began = Instant::now();
+    conn.control().arm(budget.deadline.min(began + INLINE));
+    conn.answer(statement, params, want, began)
 }
 
 /// What came of it; none where it is to be run again on a thread that may wait.

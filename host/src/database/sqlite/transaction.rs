@@ -4,6 +4,7 @@
 //! at once, so that the next writer need not wait for a guest to notice.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::connection::{Answer, Conn, State, Want};
 use super::error::{Failure, aborted};
@@ -104,7 +105,7 @@ impl Transaction {
         let (statement, params) = (Arc::clone(statement), params.to_vec());
         let work = move |conn: &Conn| {
             let before = conn.state();
-            let done = conn.answer(&statement, &params, want);
+            let done = conn.answer(&statement, &params, want, Instant::now());
             let (answer, lives) = judged(conn, before, done, &statement);
             if !lives {
                 conn.clean();

@@ -12,6 +12,8 @@
 //! | json | text | `JSON`, `JSONB` |
 //! | integer, real, text, bytes | themselves | anything else, by what is stored |
 
+use std::sync::Arc;
+
 use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Row, Statement};
 
@@ -61,22 +63,37 @@ impl Kind {
 /// The columns of a result.
 #[derive(Debug)]
 pub(super) struct Columns {
-    pub(super) names: Vec<String>,
+    pub(super) names: Arc<[String]>,
+    /// What each was declared as.
+    declared: Vec<Option<String>>,
     kinds: Vec<Kind>,
 }
 
 impl Columns {
     pub(super) fn of(prepared: &Statement<'_>) -> Self {
-        let count = prepared.column_count();
-        let mut columns = Self {
-            names: Vec::with_capacity(count),
-            kinds: Vec::with_capacity(count),
-        };
-        for column in prepared.columns() {
-            columns.names.push(column.name().to_owned());
-            columns.kinds.push(Kind::of(column.decl_type()));
+        let names = prepared.columns().map(|column| column.name().to_owned());
+        let declared = prepared
+            .columns()
+            .map(|column| column.decl_type().map(str::to_owned));
+        let kinds = prepared
+            .columns()
+            .map(|column| Kind::of(column.decl_type()));
+        Self {
+            names: names.collect(),
+            declared: declared.collect(),
+            kinds: kinds.collect(),
         }
-        columns
+    }
+
+    /// Whether a result has these columns: a statement that is prepared anew may have others.
+    pub(super) fn are_of(&self, prepared: &Statement<'_>) -> bool {
+        let columns = prepared.columns();
+        columns.len() == self.names.len()
+            && columns.zip(self.names.iter().zip(&self.declared)).all(
+                |(column, (name, declared))| {
+                    column.name() == name && column.decl_type() == declared.as_deref()
+                },
+            )
     }
 
     /// A row, and how many bytes of text and the like it has.
