@@ -9,6 +9,7 @@
 //! | [`scenario`] | what the servers are asked to do |
 //! | [`contestant`] | who takes part |
 //! | [`measure`] | the rounds |
+//! | [`steps`] | what a request costs step by step, from HTTP alone to PostgreSQL |
 //! | [`start`] | from starting a server to its first answer |
 //! | [`growth`] | what a request costs as users, clients and hosts grow in number |
 //! | [`report`], [`plot`] | the tables and the picture |
@@ -28,6 +29,7 @@ pub mod report;
 pub mod scenario;
 pub mod server;
 pub mod start;
+pub mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

@@ -5,6 +5,7 @@ use super::growth::{Axis, Point};
 use super::measure::{Round, Series};
 use super::scenario::Scenario;
 use super::start::Starts;
+use super::steps::Turns;
 
 const HEAD: [&str; 15] = [
     "scenario",
@@ -123,6 +124,37 @@ pub fn growth(points: &[Point]) -> String {
     markdown(&lines, 1)
 }
 
+/// The table of steps: the median of each, and of what it takes more than the one before within a round.
+pub fn steps(all: &[Turns]) -> String {
+    let head = ["step", "CPU µs", "±", "more than before", "of the whole"];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    let whole = all
+        .last()
+        .map_or(f64::NAN, |(_, costs)| median(costs.clone()));
+    let mut before: Option<&[f64]> = None;
+    for (step, costs) in all {
+        let cost = Figure::new(costs.iter().copied());
+        let more = match before {
+            None => costs.clone(),
+            Some(before) => costs
+                .iter()
+                .zip(before)
+                .map(|(now, was)| now - was)
+                .collect(),
+        };
+        let more = median(more);
+        lines.push(vec![
+            step.title().to_owned(),
+            show(cost.median, 1),
+            cost.spread(),
+            format!("{more:.1}"),
+            format!("{:.0} %", more / whole * 100.0),
+        ]);
+        before = Some(costs);
+    }
+    markdown(&lines, 1)
+}
+
 /// The median, or not a number where there is nothing.
 pub fn median(values: Vec<f64>) -> f64 {
     Figure::new(values.into_iter()).median.unwrap_or(f64::NAN)
@@ -215,10 +247,11 @@ fn markdown(lines: &[Vec<String>], texts: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figure, markdown, table};
+    use super::{Figure, markdown, steps, table};
     use crate::compare::contestant::Contestant;
     use crate::compare::measure::{Round, Series};
     use crate::compare::scenario::Scenario;
+    use crate::compare::steps::Step;
 
     #[test]
     fn the_median_of_an_even_number_lies_in_the_middle() {
@@ -258,6 +291,20 @@ mod tests {
         let line = table.lines().last().expect("a line");
         assert!(
             line.contains("| usher ") && line.contains(" 2.00 (–) |"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_step_is_told_by_what_it_adds_within_a_round() {
+        // The second round was slower for all.
+        let table = steps(&[
+            (Step::Http, vec![4.0, 8.0, 4.0]),
+            (Step::Call, vec![6.0, 10.0, 6.0]),
+        ]);
+        let line = table.lines().last().expect("a line");
+        assert!(
+            line.contains(" 2.0 |") && line.contains(" 33 % |"),
             "{line}"
         );
     }

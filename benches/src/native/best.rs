@@ -63,11 +63,11 @@ enum Place {
     Memory(Memory),
 }
 
-fn new_runtime() -> std::io::Result<Runtime> {
+pub(super) fn new_runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {

@@ -16,9 +16,11 @@
 //! | `memory` | SQLite in memory |
 //! | `idiomatic` | one runtime with a thread per core, `axum::serve` |
 //! | `best` | a runtime, a listener and database connections per core, nothing shared |
+//! | `hello` | no service at all: what HTTP alone costs |
 
 mod best;
 mod failure;
+mod hello;
 mod idiomatic;
 mod memory;
 mod pool;
@@ -41,6 +43,8 @@ pub enum Style {
     Idiomatic,
     /// As fast as these libraries go: nothing crosses cores, and statements are pipelined.
     Best,
+    /// No service: the same answer to every request, which needs no database.
+    Hello,
 }
 
 /// Where users are kept.
@@ -77,6 +81,7 @@ pub fn serve(style: Style, listen: SocketAddr, database: Database) -> Result<(),
     match style {
         Style::Idiomatic => idiomatic::serve(listen, database),
         Style::Best => best::serve(listen, database),
+        Style::Hello => hello::serve(listen),
     }
 }
 
