@@ -9,7 +9,7 @@ use crate::http::{JSON, Method, Request, Response};
 use crate::lines::{Lines, NDJSON};
 use crate::users::{self, Expected, Page, User};
 use crate::validation::body::Body;
-use crate::validation::{Fault, Location, Problem, id, query, write_string};
+use crate::validation::{Fault, Location, Problem, id, query, write_escaped, write_string};
 use crate::{ROUTES, accept, percent};
 
 /// One route: a method, a path in which `{user_id}` stands for one segment, and what it does.
@@ -349,11 +349,11 @@ fn one(user: &User) -> Response {
 pub(crate) fn write_user(user: &User, out: &mut String) {
     out.push_str("{\"id\":");
     push_integer(user.id, out);
-    out.push_str(",\"name\":");
-    write_string(&user.name, out);
-    out.push_str(",\"email\":");
-    write_string(&user.email, out);
-    out.push('}');
+    out.push_str(",\"name\":\"");
+    write_escaped(&user.name, out);
+    out.push_str("\",\"email\":\"");
+    write_escaped(&user.email, out);
+    out.push_str("\"}");
 }
 
 /// Writes an integer, without the machinery of `format!`, which would cost as much as all the rest of a user.

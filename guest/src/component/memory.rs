@@ -38,6 +38,21 @@ static REGION: Region = Region {
 };
 
 impl Region {
+    /// Cuts a block off, if there is room for it.
+    #[inline]
+    fn cut(&self, size: usize, align: usize) -> Option<*mut u8> {
+        let start = self.next.get().next_multiple_of(align);
+        // Neither can overflow: no block is as large as half of the address space.
+        let end = start + size;
+        if end > SIZE || align > ALIGN {
+            return None;
+        }
+        self.next.set(end);
+        self.live.set(self.live.get() + 1);
+        // SAFETY: `start` is at most `end`, which lies in the region or right behind it.
+        Some(unsafe { self.start().add(start) })
+    }
+
     fn start(&self) -> *mut u8 {
         self.bytes.get().cast()
     }
@@ -55,17 +70,11 @@ impl Region {
 unsafe impl GlobalAlloc for Region {
     #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let start = self.next.get().next_multiple_of(layout.align());
-        // Neither can overflow: a layout is smaller than half of the address space.
-        let end = start + layout.size();
-        if end > SIZE || layout.align() > ALIGN {
+        match self.cut(layout.size(), layout.align()) {
+            Some(block) => block,
             // SAFETY: the caller's own promise.
-            return unsafe { System.alloc(layout) };
+            None => unsafe { System.alloc(layout) },
         }
-        self.next.set(end);
-        self.live.set(self.live.get() + 1);
-        // SAFETY: `start` is at most `end`, which lies in the region or right behind it.
-        unsafe { self.start().add(start) }
     }
 
     #[inline(never)]
@@ -108,4 +117,38 @@ unsafe impl GlobalAlloc for Region {
             new
         }
     }
+}
+
+/// How the host asks for room for what it hands over (Component Model, Canonical ABI). It does so for each string and each list, so this
+/// goes to the region at once; what is handed over is freed as anything else is.
+#[unsafe(export_name = "cabi_realloc")]
+unsafe extern "C" fn cabi_realloc(
+    old: *mut u8,
+    old_size: usize,
+    align: usize,
+    size: usize,
+) -> *mut u8 {
+    // SAFETY: the host gives alignments of the canonical ABI, powers of two up to 8, no more bytes than an address space has, and
+    // what it has got from here before together with the size and alignment that it asked for then.
+    let block = unsafe {
+        if old_size == 0 {
+            if size == 0 {
+                return std::ptr::without_provenance_mut(align);
+            }
+            match REGION.cut(size, align) {
+                Some(block) => block,
+                None => System.alloc(Layout::from_size_align_unchecked(size, align)),
+            }
+        } else {
+            REGION.realloc(
+                old,
+                Layout::from_size_align_unchecked(old_size, align),
+                size,
+            )
+        }
+    };
+    if block.is_null() {
+        core::arch::wasm32::unreachable();
+    }
+    block
 }

@@ -558,39 +558,51 @@ fn write_float(value: f64, out: &mut String) {
     }
 }
 
-/// Where the first byte is that cannot stand in a JSON string as it is.
-///
-/// Eight bytes at a time: every turn of a loop in a component also asks whether the host wants its core back.
-fn first_escaped(bytes: &[u8]) -> Option<usize> {
+/// Whether a byte cannot stand in a JSON string as it is.
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, ..b' ' | b'"' | b'\\')
+}
+
+/// Whether one of eight bytes cannot.
+fn has_escaped(eight: [u8; 8]) -> bool {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const TOPS: u64 = ONES << 7;
-    // A top bit where a byte is below `limit`, which is at most 128; right about whether there is one, not about which.
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & TOPS;
-    let is_escaped = |byte: &u8| matches!(byte, ..b' ' | b'"' | b'\\');
-    let mut done = 0;
-    for chunk in bytes.chunks(8) {
-        if let Ok(eight) = <[u8; 8]>::try_from(chunk) {
-            let word = u64::from_le_bytes(eight);
-            let quote = word ^ (ONES * u64::from(b'"'));
-            let backslash = word ^ (ONES * u64::from(b'\\'));
-            if below(word, b' ') | below(quote, 1) | below(backslash, 1) == 0 {
-                done += 8;
-                continue;
-            }
-        }
-        if let Some(at) = chunk.iter().position(is_escaped) {
-            return Some(done + at);
-        }
-        done += chunk.len();
-    }
-    None
+    let word = u64::from_le_bytes(eight);
+    let differs = |byte: u8| word ^ (ONES * u64::from(byte));
+    // A top bit where a byte is less than what is taken off it: below a space, or no different from one of the two others. A borrow
+    // may set one further up, but only where there is one to begin with.
+    let less = word.wrapping_sub(ONES * u64::from(b' '))
+        | differs(b'"').wrapping_sub(ONES)
+        | differs(b'\\').wrapping_sub(ONES);
+    less & !word & TOPS != 0
+}
+
+/// Whether all of it can stand in a JSON string as it is, which nearly every text can.
+///
+/// Eight bytes at a time, the last eight perhaps for the second time: every turn of a loop in a component also asks whether the host
+/// wants its core back.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk() else {
+        return !bytes.iter().copied().any(is_escaped);
+    };
+    let (chunks, _) = bytes.as_chunks();
+    !has_escaped(*last) && !chunks.iter().copied().any(has_escaped)
 }
 
 /// Writes a JSON string, escaping nothing but what must be.
 pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
+    write_escaped(text, out);
+    out.push('"');
+}
+
+/// The same without its quotes, which a writer that knows what comes around it writes along with that.
+pub(crate) fn write_escaped(text: &str, out: &mut String) {
+    if is_plain(text.as_bytes()) {
+        return out.push_str(text);
+    }
     let mut rest = text;
-    while let Some(at) = first_escaped(rest.as_bytes()) {
+    while let Some(at) = rest.bytes().position(is_escaped) {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
         let mut characters = after.chars();
@@ -608,5 +620,4 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
         rest = characters.as_str();
     }
     out.push_str(rest);
-    out.push('"');
 }

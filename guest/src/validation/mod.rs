@@ -11,5 +11,5 @@ pub(crate) mod query;
 
 pub use email::{Email, Reason};
 pub use fault::{Fault, Location, Problem, faults_to_json};
-pub(crate) use json::write_string;
+pub(crate) use json::{write_escaped, write_string};
 pub use name::{Name, NulInName};
