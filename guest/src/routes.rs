@@ -361,20 +361,15 @@ fn push_integer(value: i64, out: &mut String) {
     if value < 0 {
         out.push('-');
     }
-    let mut digits = [0_u8; 20];
-    let mut rest = value.unsigned_abs();
-    let mut length = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        length += 1;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+    push_digits(value.unsigned_abs(), out);
+}
+
+/// The last digit comes last; a number has at most twenty of them, and nearly always few.
+fn push_digits(number: u64, out: &mut String) {
+    if number >= 10 {
+        push_digits(number / 10, out);
     }
-    for &digit in digits.iter().skip(digits.len() - length) {
-        out.push(char::from(digit));
-    }
+    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// A strong validator: a user's version goes up with every change.

@@ -63,7 +63,7 @@ fn run(options: Options) -> Result<(), Error> {
         usher: options
             .usher
             .unwrap_or_else(|| target.join("release/usher")),
-        native: own.with_file_name("native"),
+        http: own.with_file_name("hello"),
         hello: options
             .hello
             .unwrap_or_else(|| target.join("peers/hello.wasm")),

@@ -11,9 +11,9 @@ use crate::Error;
 /// A kind of server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contestant {
-    /// `native --style idiomatic`, which all others are compared to.
+    /// `native`, which all others are compared to.
     Idiomatic,
-    /// `native --style best`.
+    /// `native-best`.
     Best,
     /// Usher with instances that serve many requests.
     Usher,
@@ -61,7 +61,7 @@ impl FromStr for Other {
 pub struct Programs {
     /// Usher's.
     pub usher: Option<PathBuf>,
-    /// The native server's.
+    /// The native server's; beside it lies the one at its best.
     pub native: PathBuf,
     /// A Python that has FastAPI, uvicorn, SQLAlchemy and asyncpg.
     pub python: Option<PathBuf>,
@@ -126,13 +126,12 @@ impl Contestant {
         let listen = ["--listen", "127.0.0.1:0"];
         let (mut command, ready) = match self {
             Self::Idiomatic | Self::Best => {
-                let style = if *self == Self::Best {
-                    "best"
+                let mut command = Command::new(if *self == Self::Best {
+                    programs.native.with_file_name("native-best")
                 } else {
-                    "idiomatic"
-                };
-                let mut command = Command::new(&programs.native);
-                command.args(["--style", style]).args(listen);
+                    programs.native.clone()
+                });
+                command.args(listen);
                 (command, Ready::Said)
             }
             Self::Usher | Self::UsherFresh => {

@@ -64,8 +64,8 @@ pub struct Settings {
     pub connections: usize,
     /// Usher's program.
     pub usher: PathBuf,
-    /// The native server's program.
-    pub native: PathBuf,
+    /// The program that is the HTTP library alone.
+    pub http: PathBuf,
     /// The component that gives a fixed answer.
     pub hello: PathBuf,
 }
@@ -119,20 +119,14 @@ pub fn run(settings: &Settings) -> Result<Vec<Turns>, Error> {
 
 fn start(step: Step, settings: &Settings, database: &Database) -> Result<Server, Error> {
     let program = if step == Step::Http {
-        &settings.native
+        &settings.http
     } else {
         &settings.usher
     };
     let mut command = Command::new(program);
     command.args(["--listen", "127.0.0.1:0"]);
-    match step {
-        Step::Http => {
-            command.args(["--style", "hello"]);
-        }
-        Step::Call => {
-            command.arg("--component").arg(&settings.hello);
-        }
-        Step::Guest | Step::Memory | Step::Postgres => {}
+    if step == Step::Call {
+        command.arg("--component").arg(&settings.hello);
     }
     let url = if step == Step::Postgres {
         &database.url

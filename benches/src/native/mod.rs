@@ -15,7 +15,7 @@
 //! | `shared` | PostgreSQL at its best: a few connections per core, on which statements are pipelined |
 //! | `memory` | SQLite in memory |
 //! | `idiomatic` | one runtime with a thread per core, `axum::serve` |
-//! | `best` | a runtime, a listener and database connections per core, nothing shared |
+//! | `best` | an allocator of its own, and a runtime, a listener and database connections per core, nothing shared |
 //! | `hello` | no service at all: what HTTP alone costs |
 
 mod best;
@@ -30,14 +30,15 @@ mod shared;
 mod store;
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::str::FromStr;
+
+use clap::Parser;
 
 pub(crate) use store::POSTGRES_SCHEMA;
 
-use crate::Error;
-
 /// How the service is built.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug)]
 pub enum Style {
     /// As the manuals of axum, tokio and deadpool show it.
     Idiomatic,
@@ -73,15 +74,31 @@ impl FromStr for Database {
     }
 }
 
-/// Serves until the process is ended.
-///
-/// # Errors
-/// If the address cannot be listened on, or the database not be used.
-pub fn serve(style: Style, listen: SocketAddr, database: Database) -> Result<(), Error> {
-    match style {
+/// What may be asked of a native server.
+#[derive(Debug, Parser)]
+struct Options {
+    /// postgres://… or memory:.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database: Database,
+    /// Where to serve; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+}
+
+/// A native server's whole program: serves until the process is ended, or says why it cannot.
+pub fn run(style: Style) -> ExitCode {
+    let Options { database, listen } = Options::parse();
+    let served = match style {
         Style::Idiomatic => idiomatic::serve(listen, database),
         Style::Best => best::serve(listen, database),
         Style::Hello => hello::serve(listen),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -151,10 +151,14 @@ pub(super) async fn collect(
 
 /// The values of a row.
 pub(super) fn lift(row: &tokio_postgres::Row) -> Result<Row, Failure> {
-    let values = (0..row.len()).map(|column| row.try_get::<_, Cell>(column).map(|cell| cell.0));
-    values
-        .collect::<Result<_, _>>()
-        .map_err(|error| after_an_answer(failure::invalid(outcome::reason(&error))))
+    let mut values = Vec::with_capacity(row.len());
+    for column in 0..row.len() {
+        let cell: Cell = row
+            .try_get(column)
+            .map_err(|error| after_an_answer(failure::invalid(outcome::reason(&error))))?;
+        values.push(cell.0);
+    }
+    Ok(values)
 }
 
 /// What the host makes of an answer that came.
