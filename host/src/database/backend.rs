@@ -159,6 +159,15 @@ impl Pool {
         }
     }
 
+    /// Waits until nothing is left, also elsewhere, of what nobody waits for any more.
+    pub(crate) async fn tidied(&self) {
+        match self {
+            Self::Postgres(pool) => pool.tidied().await,
+            // Here it is on threads of this process, which the runtime waits for.
+            Self::Sqlite(_) | Self::Scripted(_) => {}
+        }
+    }
+
     /// Runs a statement as its own transaction and gives its rows.
     pub(crate) async fn query(
         &self,

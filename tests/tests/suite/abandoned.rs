@@ -173,24 +173,88 @@ async fn nothing_is_left(database: &Database) {
     }
 }
 
-/// The server, with a table for its component to write to.
-async fn server(scratch: &Scratch, database: &Database) -> Running {
+/// A table for the component to write to, and the component.
+async fn prepare(scratch: &Scratch, database: &Database) {
     let client = database.connect().await;
     let table = client.batch_execute("CREATE TABLE notes (body text)").await;
     table.expect("a table");
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+}
+
+fn start(scratch: &Scratch, database: &Database, options: &[&str]) -> Running {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
         .args(["--listen", "127.0.0.1:0", "--database", database.url()])
-        .args([
-            "--component",
-            "hostile.wasm",
-            "--no-migrate",
-            "--instance-memory",
-            "16MiB",
-        ])
-        .args(["--request-timeout", DEADLINE, "--pool-size", "32"])
+        .args(["--component", "hostile.wasm", "--no-migrate"])
+        .args(options.iter().copied())
         .spawn()
+}
+
+/// The server, with a deadline that ends what does not end by itself.
+async fn server(scratch: &Scratch, database: &Database) -> Running {
+    prepare(scratch, database).await;
+    let options = ["--instance-memory", "16MiB", "--pool-size", "32"];
+    start(
+        scratch,
+        database,
+        &[&options[..], &["--request-timeout", DEADLINE]].concat(),
+    )
+}
+
+/// Sessions that run a statement that takes long, and those that are in a transaction and run none.
+const AT_WORK: &str = "SELECT count(*) FILTER (WHERE wait_event = 'PgSleep'), count(*) FILTER (WHERE state = 'idle in transaction') \
+    FROM pg_stat_activity WHERE datname = current_database()";
+
+/// What is at work when the server is told to stop, and would be for ten minutes: a statement on its own, two in transactions, and
+/// two transactions whose guest is busy with itself or with its client.
+const ENDLESS: [&str; 5] = [
+    "/slow-alone",
+    "/slow-statement",
+    "/begun-slow-statement",
+    "/begun-loop",
+    "/flood",
+];
+
+/// A server that is told to stop and has no time for what it is at ends it: nothing of it runs on without a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_that_takes_too_long_leaves_no_transaction() {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    prepare(&scratch, &database).await;
+    let options = ["--workers", "1", "--pool-size", "32", "--drain-timeout"];
+    let long = [
+        "--request-timeout",
+        "10m",
+        "--statement-timeout",
+        "10m",
+        "--idle-transaction-timeout",
+        "10m",
+    ];
+    let options = [&options[..], &["100ms"], &long].concat();
+    let mut running = start(&scratch, &database, &options);
+    let address: Arc<str> = running.address().into();
+    let mut asked = Vec::new();
+    for path in ENDLESS {
+        let mut stream = TcpStream::connect(&*address).await.expect("a connection");
+        let request = Request::get(path).encode(&address);
+        stream.write_all(&request).await.expect("it is read");
+        asked.push(stream);
+    }
+    let client = database.connect().await;
+    let at_work = async {
+        loop {
+            let row = client.query_one(AT_WORK, &[]).await.expect("an answer");
+            if [row.get::<_, i64>(0), row.get(1)] == [3, 2] {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, at_work)
+        .await
+        .expect("all of them are at work");
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+    nothing_is_left(&database).await;
+    assert_eq!(rows(&database).await, 0);
 }
 
 /// A thousand of each, with figures: `USHER_TEST_ABANDONED=1000 cargo test --test suite abandoned:: -- --nocapture`.

@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
+use usher_tests::postgres;
 use usher_tests::process::{PATIENCE, Usher};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
@@ -75,6 +76,70 @@ async fn who_waits_for_room_gets_it_in_time() {
         asked.spawn(async move { ask(&address, Request::post("/users/", &body)).await.status });
     }
     assert_eq!(asked.join_all().await, [200; 100]);
+}
+
+/// The service has one connection for what has to wait in the database, and somebody has locked its table.
+#[tokio::test]
+async fn who_finds_no_connection_in_time_is_told_to_come_back() {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", database.url()])
+        .args(["--workers", "1", "--pool-size", "2", "--pool-wait", "200ms"])
+        .args(["--statement-timeout", "10m", "--request-timeout", "10m"])
+        .spawn();
+    let address = running.address();
+    let holder = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE users IN SHARE MODE";
+    holder.batch_execute(lock).await.expect("a lock");
+    let mut asked = JoinSet::new();
+    for number in 0..5 {
+        let address = address.clone();
+        let body = serde_json::json!({"name": "x", "email": format!("u{number}@example.org")});
+        asked.spawn(async move { ask(&address, Request::post("/users/", &body)).await });
+    }
+    // One of them waits for the lock, and the others for its connection.
+    for _ in 0..4 {
+        let answer = asked.join_next().await.expect("an answer");
+        let answer = answer.expect("it does not panic");
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+        assert_eq!(answer.json()["detail"], "Service Unavailable");
+    }
+    // Who reads needs neither.
+    assert_eq!(ask(&address, Request::get("/users/99")).await.status, 404);
+    holder.batch_execute("COMMIT").await.expect("it held");
+    let answer = asked.join_next().await.expect("an answer");
+    assert_eq!(answer.expect("it does not panic").status, 200);
+    let listed = ask(&address, Request::get("/users/")).await;
+    assert_eq!(listed.json().as_array().map(Vec::len), Some(1));
+    drop(running);
+    database.remove().await;
+}
+
+/// Another program writes to the file.
+#[tokio::test]
+async fn who_cannot_write_to_a_file_in_time_is_told_to_come_back() {
+    let scratch = Scratch::new();
+    let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "sqlite:users.db"])
+        .args(["--statement-timeout", "500ms"])
+        .spawn();
+    let address = running.address();
+    let other = rusqlite::Connection::open(scratch.file("users.db")).expect("the file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let ann = serde_json::json!({"name": "Ann", "email": "ann@example.org"});
+    let answer = ask(&address, Request::post("/users/", &ann)).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    other.execute_batch("COMMIT").expect("it held");
+    let stored =
+        async { while ask(&address, Request::post("/users/", &ann)).await.status != 200 {} };
+    tokio::time::timeout(PATIENCE, stored)
+        .await
+        .expect("the file can be written to again");
 }
 
 #[tokio::test]

@@ -298,7 +298,7 @@ impl Place {
                 Outcome::Unknown => {
                     members.into_iter().for_each(Member::unknown);
                     let connector = Arc::clone(&self.0.connector);
-                    tokio::spawn(async move {
+                    self.0.connector.tidy(&Handle::current(), async move {
                         connector.cancel(connection.client.cancel_token()).await;
                     });
                 }
