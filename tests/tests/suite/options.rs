@@ -167,6 +167,24 @@ async fn a_transaction_waits_for_a_connection_as_long_as_pool_wait() {
 }
 
 #[tokio::test]
+async fn a_transaction_may_do_nothing_for_as_long_as_idle_transaction_timeout() {
+    hold(
+        &[
+            "--idle-transaction-timeout",
+            "500ms",
+            "--pool-wait",
+            "1m",
+            "--statement-timeout",
+            "1m",
+            "--request-timeout",
+            "1m",
+        ],
+        &["a_transaction_that_does_nothing_is_ended"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_for_reading_is_not_written_to() {
     for kind in [Kind::File, Kind::Postgres] {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);

@@ -46,7 +46,7 @@ const INLINE: Duration = Duration::from_millis(2);
 const SLOW: u32 = 1000;
 
 /// What a result that is kept aside in memory may take, in bytes: see [`cursor`].
-const ASIDE: u64 = 256 << 20;
+const ASIDE: u64 = 4 << 20;
 
 /// A database that was opened. Clones share it.
 #[derive(Clone, Debug)]
@@ -236,8 +236,9 @@ impl Pool {
         } else {
             self.shared.writer(budget).await?
         };
-        let patience = self.shared.patience(budget);
-        Transaction::begin(lease, read_only, self.shared.place.is_memory(), &patience).await
+        let (patience, quick) = (self.shared.patience(budget), self.shared.place.is_memory());
+        let idle = self.shared.config.idle_transaction_timeout;
+        Transaction::begin(lease, read_only, quick, idle, &patience).await
     }
 
     /// Begins to read a result of any length.
@@ -254,19 +255,36 @@ impl Pool {
                 .map(Cursor::aside);
         }
         if self.shared.place.is_memory() {
-            let budget = Budget {
-                rows_bytes: ASIDE,
-                ..*budget
-            };
-            let reading = self.shared.reading(&budget).await?;
-            let want = Want::Rows(budget);
-            return self
-                .read_apart(statement, &params, want, reading, &budget)
-                .await
-                .map(|answer| Cursor::aside(answer.rows));
+            return self.open_in_memory(statement, params, budget).await;
         }
         let lease = self.readers.lease(&self.shared, None, budget).await?;
         Cursor::live(lease, Arc::clone(statement), params, budget).await
+    }
+
+    /// A small result is kept aside; for a large one the database is.
+    async fn open_in_memory(
+        &self,
+        statement: &Arc<Statement>,
+        params: Vec<Value>,
+        budget: &Budget,
+    ) -> Result<Cursor, Error> {
+        let want = Want::Rows(Budget {
+            rows_bytes: ASIDE,
+            ..*budget
+        });
+        let reading = self.shared.reading(budget).await?;
+        let kept = self.read_apart(statement, &params, want, reading, budget);
+        match kept.await {
+            Err(Error::TooLarge(_)) => {}
+            answer => return answer.map(|answer| Cursor::aside(answer.rows)),
+        }
+        let reading = self.shared.reading(budget).await?;
+        let lease = self.readers.lease(&self.shared, reading, budget).await?;
+        let config = Arc::clone(&self.shared.config);
+        let (lease, copy) = apart(lease, budget, move |conn| conn.copy(&config)).await?;
+        drop(lease);
+        let copy = Lease::alone(copy?);
+        Cursor::live(copy, Arc::clone(statement), params, budget).await
     }
 
     async fn run(

@@ -22,6 +22,10 @@ pub const CASES: &[Case] = &[
         "a_read_sees_each_moment_or_one",
         a_read_sees_each_moment_or_one,
     ),
+    (
+        "a_transaction_that_does_nothing_is_ended",
+        a_transaction_that_does_nothing_is_ended,
+    ),
     ("huge_results_are_too_large", huge_results_are_too_large),
     ("make_a_table", make_a_table),
     (
@@ -158,6 +162,39 @@ fn huge_results_are_too_large() -> Result<(), String> {
         "too-large",
         "one row in a transaction",
     )
+}
+
+/// A transaction may do nothing for a moment, and there is time to wait for its end.
+fn a_transaction_that_does_nothing_is_ended() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint PRIMARY KEY)", &[])?;
+    let insert = "INSERT INTO notes VALUES ($1)";
+    let held = |id: i64| loop {
+        let transaction = Transaction::begin(Isolation::ReadCommitted, false)
+            .map_err(|error| format!("{error:?}"))?;
+        match transaction.execute(insert, &[integer(id)]) {
+            Ok(1) => return Ok(transaction),
+            // On a busy machine the moment may pass between two calls.
+            Err(Error::Unavailable(_)) => {}
+            other => return Err(format!("{other:?}")),
+        }
+    };
+    // Whoever wants the same key waits for it, and gets it although nobody has let go of the transaction.
+    let idle = held(1)?;
+    run(insert, &[integer(1)])?;
+    fails(idle.query("SELECT 1", &[]), "unavailable", "what follows")?;
+    fails(
+        Transaction::commit(idle),
+        "unavailable",
+        "COMMIT after that",
+    )?;
+    let idle = held(2)?;
+    run(insert, &[integer(2)])?;
+    // It is known that nothing was committed.
+    fails(Transaction::commit(idle), "unavailable", "COMMIT")?;
+    let count = one("SELECT count(*) FROM notes", &[])?;
+    ensure!(same(&count, &integer(2)), "{count:?}");
+    let next = held(3)?;
+    Transaction::commit(next).map_err(|error| format!("the next one: {error:?}"))
 }
 
 /// For the next one, which cannot.
