@@ -137,10 +137,13 @@ async fn serve(
             parts.drain
         );
         connections.shutdown().await;
-        service.instances.end().await;
     }
-    // What an abandoned statement does on another machine does not end with this process.
-    if tokio::time::timeout(TIDYING, pool.tidied()).await.is_err() {
+    let ended = async {
+        service.instances.end().await;
+        // What an abandoned statement does on another machine does not end with this process.
+        pool.tidied().await;
+    };
+    if tokio::time::timeout(TIDYING, ended).await.is_err() {
         tracing::warn!("statements may run on: the database did not answer within {TIDYING:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_postgres::Client;
 use usher_tests::cluster::{Cluster, Stop};
+use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres::{self, Database};
@@ -410,14 +411,9 @@ async fn a_row_of_any_size_takes_no_more_memory_than_the_limit() {
         assert_eq!(ask(&address, "/count").await.text(), "0");
     }
     let grown = running.most_resident_bytes() - before;
-    print(&format!(
-        "a value of 300 MB: {} KiB more memory at most",
-        grown >> 10
-    ));
+    figures::tell(
+        "a value of 300 MB",
+        &format!("{} KiB more memory at most", grown >> 10),
+    );
     assert!(grown < 16 << 20, "{grown} bytes more");
-}
-
-#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
-fn print(text: &str) {
-    println!("{text}");
 }

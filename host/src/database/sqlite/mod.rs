@@ -45,9 +45,6 @@ const INLINE: Duration = Duration::from_millis(2);
 /// What usually takes longer than this is not even begun on a core's own thread, in microseconds.
 const SLOW: u32 = 1000;
 
-/// What a result that is kept aside in memory may take, in bytes: see [`cursor`].
-const ASIDE: u64 = 4 << 20;
-
 /// A database that was opened. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
@@ -254,37 +251,21 @@ impl Pool {
                 .await
                 .map(Cursor::aside);
         }
-        if self.shared.place.is_memory() {
-            return self.open_in_memory(statement, params, budget).await;
-        }
-        let lease = self.readers.lease(&self.shared, None, budget).await?;
+        let lease = if self.shared.place.is_memory() {
+            self.copy(budget).await?
+        } else {
+            self.readers.lease(&self.shared, None, budget).await?
+        };
         Cursor::live(lease, Arc::clone(statement), params, budget).await
     }
 
-    /// A small result is kept aside; for a large one the database is.
-    async fn open_in_memory(
-        &self,
-        statement: &Arc<Statement>,
-        params: Vec<Value>,
-        budget: &Budget,
-    ) -> Result<Cursor, Error> {
-        let want = Want::Rows(Budget {
-            rows_bytes: ASIDE,
-            ..*budget
-        });
-        let reading = self.shared.reading(budget).await?;
-        let kept = self.read_apart(statement, &params, want, reading, budget);
-        match kept.await {
-            Err(Error::TooLarge(_)) => {}
-            answer => return answer.map(|answer| Cursor::aside(answer.rows)),
-        }
+    /// The database as it is now, for one who reads.
+    async fn copy(&self, budget: &Budget) -> Result<Lease, Error> {
         let reading = self.shared.reading(budget).await?;
         let lease = self.readers.lease(&self.shared, reading, budget).await?;
         let config = Arc::clone(&self.shared.config);
-        let (lease, copy) = apart(lease, budget, move |conn| conn.copy(&config)).await?;
-        drop(lease);
-        let copy = Lease::alone(copy?);
-        Cursor::live(copy, Arc::clone(statement), params, budget).await
+        let (_lease, copy) = apart(lease, budget, move |conn| conn.copy(&config)).await?;
+        copy.map(Lease::alone)
     }
 
     async fn run(

@@ -26,6 +26,10 @@ pub const CASES: &[Case] = &[
         "a_transaction_that_does_nothing_is_ended",
         a_transaction_that_does_nothing_is_ended,
     ),
+    (
+        "a_million_rows_can_be_streamed",
+        a_million_rows_can_be_streamed,
+    ),
     ("huge_results_are_too_large", huge_results_are_too_large),
     ("make_a_table", make_a_table),
     (
@@ -195,6 +199,33 @@ fn a_transaction_that_does_nothing_is_ended() -> Result<(), String> {
     ensure!(same(&count, &integer(2)), "{count:?}");
     let next = held(3)?;
     Transaction::commit(next).map_err(|error| format!("the next one: {error:?}"))
+}
+
+/// There is time for it, and no more room than for any result.
+fn a_million_rows_can_be_streamed() -> Result<(), String> {
+    const ROWS: i64 = 1_000_000;
+    let statement = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, '{}' FROM n",
+        "x".repeat(100)
+    );
+    let cursor = Cursor::open(&statement, &[]).map_err(|error| format!("{error:?}"))?;
+    let mut seen = 0;
+    loop {
+        let rows = cursor.next(1000).map_err(|error| format!("{error:?}"))?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            seen += 1;
+            ensure!(
+                same(&row[0], &integer(seen))
+                    && matches!(&row[1], Value::Text(text) if text.len() == 100),
+                "row {seen} is {row:?}"
+            );
+        }
+    }
+    ensure!(seen == ROWS, "{seen} rows");
+    Ok(())
 }
 
 /// For the next one, which cannot.

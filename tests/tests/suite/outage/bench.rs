@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use usher_tests::cluster::Cluster;
+use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{PATIENCE, Running, Usher};
@@ -243,19 +244,13 @@ impl Bench {
         })
         .await;
         let counted = self.settle(load).await;
-        figures(
-            name,
+        figures::tell(
+            &format!("the outage {name}"),
             &format!(
                 "{counted}; served again after {recovered:?}; {processor:?} of processor time in {WINDOW:?} without the database"
             ),
         );
     }
-}
-
-/// Prints a line that a person may want to see.
-#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
-pub(super) fn figures(name: &str, text: &str) {
-    println!("outage {name}: {text}");
 }
 
 /// Sends one request on a connection of its own.

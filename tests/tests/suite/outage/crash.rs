@@ -46,5 +46,5 @@ async fn crashes_one_after_another_lose_nothing_and_do_nothing_twice() {
         bench.recovered(std::time::Instant::now()).await;
     }
     let counted = bench.settle(load).await;
-    super::bench::figures("5 x kill -9", &counted);
+    usher_tests::figures::tell("the outage 5 x kill -9", &counted);
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use usher_tests::figures;
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::PATIENCE;
 use usher_tests::proxy::{At, Towards, Way};
 
-use super::bench::{Bench, figures};
+use super::bench::Bench;
 use super::ledger::Told;
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
@@ -193,7 +194,7 @@ async fn cuts_at_any_byte_under_load_lose_nothing_and_do_nothing_twice() {
         .await;
     }
     let counted = bench.settle(load).await;
-    figures(&format!("{cuts} cuts"), &counted);
+    figures::tell(&format!("the outage {cuts} cuts"), &counted);
 }
 
 /// As where a network loses every packet: nobody is told that the connection is gone.
@@ -236,5 +237,5 @@ async fn a_database_that_is_far_away_and_slow_is_served_from_all_the_same() {
         .await;
     assert_eq!(load.ledger().count_undone(), 0);
     let counted = bench.settle(load).await;
-    figures("far away", &counted);
+    figures::tell("the outage far away", &counted);
 }
