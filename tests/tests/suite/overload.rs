@@ -64,6 +64,31 @@ async fn who_finds_no_room_in_time_is_told_to_come_back() {
     assert_eq!(ask(&address, Request::get("/count")).await.text(), "0");
 }
 
+/// There is one core, and a guest on it that does not end by itself.
+#[tokio::test]
+async fn others_are_served_while_a_guest_runs_in_circles() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+        .args(["--component", "hostile.wasm", "--no-migrate"])
+        .args(["--workers", "1", "--request-timeout", "5s"])
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, Request::get("/table")).await.status, 200);
+    let busy = tokio::spawn({
+        let address = address.clone();
+        async move { ask(&address, Request::get("/spin")).await }
+    });
+    // Each on a connection of its own, which the core has to hear of first.
+    for _ in 0..50 {
+        assert_eq!(ask(&address, Request::get("/count")).await.status, 200);
+    }
+    assert!(!busy.is_finished(), "they had to wait for its end");
+    assert_eq!(busy.await.expect("it does not panic").status, 504);
+}
+
 #[tokio::test]
 async fn who_waits_for_room_gets_it_in_time() {
     let scratch = Scratch::new();
