@@ -205,7 +205,7 @@ impl Pool {
     ) -> Result<Transaction, Error> {
         Ok(match self {
             Self::Postgres(pool) => {
-                Transaction::Postgres(pool.begin(isolation, read_only, budget).await?)
+                Transaction::Postgres(Box::new(pool.begin(isolation, read_only, budget).await?))
             }
             Self::Sqlite(pool) => {
                 Transaction::Sqlite(pool.begin(isolation, read_only, budget).await?)
@@ -238,7 +238,7 @@ impl Pool {
 /// A transaction of a back end. Dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) enum Transaction {
-    Postgres(postgres::Transaction),
+    Postgres(Box<postgres::Transaction>),
     Sqlite(sqlite::Transaction),
     Scripted(scripted::ScriptedTransaction),
 }

@@ -16,8 +16,9 @@ use usher_tests::process::{PATIENCE, Running, Usher};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// How many of each way, unless `USHER_TEST_ABANDONED` says otherwise. A thousand take minutes, most of them waited for deadlines.
-const OF_EACH: usize = 100;
+/// How many of each way, unless `USHER_TEST_ABANDONED` says otherwise. A thousand take a minute or two, most of them spent by guests that
+/// run in circles.
+const OF_EACH: usize = 1000;
 
 fn of_each() -> usize {
     let given = std::env::var("USHER_TEST_ABANDONED");
@@ -288,7 +289,7 @@ async fn a_drain_that_takes_too_long_leaves_no_transaction() {
     assert_eq!(rows(&database).await, 0);
 }
 
-/// A thousand of each, with figures: `USHER_TEST_ABANDONED=1000 cargo test --test suite abandoned:: -- --nocapture`.
+/// With figures: `cargo test -p usher-tests --test suite abandoned:: -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
     let of_each = of_each();

@@ -387,7 +387,7 @@ async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_sqlite_too()
         loop {
             let before = running.processor_time();
             tokio::time::sleep(Duration::from_millis(200)).await;
-            if running.processor_time() - before < Duration::from_millis(100) {
+            if running.processor_time().saturating_sub(before) < Duration::from_millis(100) {
                 break;
             }
             assert!(began.elapsed() < PATIENCE, "{path} runs on");

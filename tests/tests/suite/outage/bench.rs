@@ -154,7 +154,7 @@ impl Bench {
                 answer.text()
             );
         }
-        let took = self.running.processor_time() - before;
+        let took = self.running.processor_time().saturating_sub(before);
         assert!(
             took < WINDOW / 2,
             "{took:?} of processor time in {WINDOW:?}: it runs in circles"
@@ -292,9 +292,12 @@ impl Load {
                 tokio::task::yield_now().await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("waited in vain until {what}: {}", self.ledger());
-        }
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(
+            waited.is_ok(),
+            "waited in vain until {what}: {}",
+            self.ledger()
+        );
     }
 
     /// Has the clients rest, and waits until they do, or go on.
