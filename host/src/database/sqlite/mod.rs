@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 pub(crate) use cursor::Cursor;
 pub(crate) use transaction::Transaction;
 
+use rusqlite::ErrorCode;
+
 use super::backend::{Budget, Isolation, Statement};
 use super::{Config, Error, OpenError, Rows, Value, failure};
 use connection::{Answer, Conn, Place, Role, Want};
@@ -80,7 +82,7 @@ impl Database {
         if let Place::File(path) = &place {
             look(path, &config)?;
         }
-        let told = |error: rusqlite::Error| unusable(&config, reason(&error));
+        let told = |error: rusqlite::Error| unopened(&config, &error);
         let writer = Conn::open(&place, Role::Writer, &config).map_err(told)?;
         if !writer.read_schema().map_err(told)? {
             return Err(unusable(&config, "its schema is not UTF-8".to_owned()));
@@ -177,10 +179,21 @@ fn unusable(config: &Config, reason: String) -> OpenError {
     }
 }
 
+/// Why it cannot be opened. A lock may be gone in a moment: where many hosts start at once, each needs the file to itself for a while.
+fn unopened(config: &Config, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy) => OpenError::Unreachable {
+            url: config.url.to_string(),
+            reason: reason(error),
+        },
+        _ => unusable(config, reason(error)),
+    }
+}
+
 fn reason(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
-        Some(rusqlite::ErrorCode::DatabaseBusy) => "it is locked by another process".to_owned(),
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
+        Some(ErrorCode::DatabaseBusy) => "it is locked by another process".to_owned(),
         _ => error.to_string().replace('\n', " "),
     }
 }
