@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
@@ -119,6 +119,8 @@ pub struct Instances {
     limits: Limits,
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<Instance>>,
+    /// Guests that are still at work after an answer that was whole.
+    lingering: Mutex<JoinSet<Result<(), CallError>>>,
     /// The header fields the component looks at, where it takes requests whole.
     wanted: OnceLock<Vec<whole::Wanted>>,
     counters: Arc<Counters>,
@@ -187,6 +189,7 @@ impl Instances {
             limits,
             turns: Arc::new(Semaphore::new(limits.in_flight)),
             idle: Mutex::new(Vec::new()),
+            lingering: Mutex::default(),
             wanted: OnceLock::new(),
             counters,
         })
@@ -222,7 +225,7 @@ impl Instances {
             // What the guest still does after an answer without a body is nobody's concern, and is not cut off.
             Source::Whole(bytes) => {
                 if !returned {
-                    tokio::spawn(run);
+                    self.linger(run);
                 }
                 GuestBody::Whole(Some(bytes))
             }
@@ -241,6 +244,30 @@ impl Instances {
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         Ok(response)
+    }
+
+    fn linger(&self, run: Run) {
+        let mut lingering = self.lingering();
+        while lingering.try_join_next().is_some() {}
+        lingering.spawn(run);
+    }
+
+    fn lingering(&self) -> std::sync::MutexGuard<'_, JoinSet<Result<(), CallError>>> {
+        self.lingering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no guest is at work.
+    pub(crate) async fn at_rest(&self) {
+        let all = u32::try_from(self.limits.in_flight).unwrap_or(u32::MAX);
+        drop(self.turns.acquire_many(all).await);
+    }
+
+    /// Ends those that nobody reads from any more.
+    pub(crate) async fn end(&self) {
+        self.lingering().abort_all();
+        self.at_rest().await;
     }
 
     /// Waits for a turn, in the order of arrival. A turn that comes too late is passed on: starting the guest with no time left

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings::ServingIndices;
 use crate::bindings::whole::WholeIndices;
@@ -159,7 +159,12 @@ impl Runtime {
         let mut store = Store::new(self.pre.engine(), State::new(session, memory));
         store.limiter(|state| &mut state.limits);
         // On every tick the instance lets its core serve others; ending it is the deadline's business.
-        store.epoch_deadline_async_yield_and_update(1);
+        // It waits as a task does that yields: behind whatever its core has heard of meanwhile. One that only asked to be polled again
+        // would keep it from listening, for as many ticks as tasks are polled between two looks at the outside.
+        store.epoch_deadline_callback(|_| {
+            let others = Box::pin(tokio::task::yield_now());
+            Ok(UpdateDeadline::YieldCustom(1, others))
+        });
         store.set_epoch_deadline(1);
         store
     }

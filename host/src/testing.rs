@@ -336,11 +336,14 @@ impl TestApp {
 /// Components given as bytes that stay compiled.
 const REMEMBERED: usize = 8;
 
+/// A component's bytes, and what was made of them.
+type Compiled = (Arc<[u8]>, Arc<Runtime>);
+
 /// What every test of a process shares: the engine, and the components in it, since compiling one takes far longer than a test.
 fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static EMBEDDED: OnceLock<Arc<Runtime>> = OnceLock::new();
-    static GIVEN: Mutex<VecDeque<(Arc<[u8]>, Arc<Runtime>)>> = Mutex::new(VecDeque::new());
+    static GIVEN: Mutex<VecDeque<Compiled>> = Mutex::new(VecDeque::new());
 
     if let (Source::Embedded, Some(runtime)) = (source, EMBEDDED.get()) {
         return Ok(Arc::clone(runtime));

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::connection::{self, Service};
 use crate::database::{Database, Pool};
 use crate::instances::{self, Instances};
 use crate::runtime::Runtime;
 use crate::telemetry::Counters;
+
+/// For the database to end what was abandoned, beyond the drain. More than a cancel request and a rollback are given.
+const TIDYING: Duration = Duration::from_secs(5);
 
 /// What a core needs to serve.
 #[derive(Clone, Debug)]
@@ -94,34 +98,53 @@ async fn serve(
     counters: &Arc<Counters>,
 ) {
     let service = Arc::new(Service {
-        instances: Instances::new(parts.runtime, pool, parts.instances, Arc::clone(counters)),
+        instances: Instances::new(
+            parts.runtime,
+            pool.clone(),
+            parts.instances,
+            Arc::clone(counters),
+        ),
         limits: parts.connections,
         counters: Arc::clone(counters),
     });
     let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     while let Some(stream) = accepted.recv().await {
         let closed = Open(Arc::clone(open));
         match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => {
                 counters.connected();
                 let served = connection::serve(stream, Arc::clone(&service), graceful.watcher());
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     served.await;
                     drop(closed);
                 });
+                // Those that have ended are let go of.
+                while connections.try_join_next().is_some() {}
             }
             Err(error) => tracing::warn!("an accepted connection could not be served: {error}"),
         }
     }
-    if tokio::time::timeout(parts.drain, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    let drained = async {
+        graceful.shutdown().await;
+        // A guest may be at work after its answer.
+        service.instances.at_rest().await;
+    };
+    if tokio::time::timeout(parts.drain, drained).await.is_err() {
         tracing::warn!(
             "{} connections did not end within {:?} and were closed",
             open.load(Relaxed),
             parts.drain
         );
+        connections.shutdown().await;
+    }
+    let ended = async {
+        service.instances.end().await;
+        // What an abandoned statement does on another machine does not end with this process.
+        pool.tidied().await;
+    };
+    if tokio::time::timeout(TIDYING, ended).await.is_err() {
+        tracing::warn!("statements may run on: the database did not answer within {TIDYING:?}");
     }
 }
 

@@ -11,9 +11,11 @@
 //! | [`process`] | the program, started, heard, asked to stop |
 //! | [`http`] | requests and responses byte by byte |
 //! | [`json`] | JSON values, compared with numbers of any size |
+//! | [`figures`] | what a test has measured, for whoever wants to see it |
 //! | [`janitor`] | what cleans up after a test process that was killed |
 
 pub mod cluster;
+pub mod figures;
 pub mod http;
 pub mod janitor;
 pub mod json;

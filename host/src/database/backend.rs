@@ -159,6 +159,15 @@ impl Pool {
         }
     }
 
+    /// Waits until nothing is left, also elsewhere, of what nobody waits for any more.
+    pub(crate) async fn tidied(&self) {
+        match self {
+            Self::Postgres(pool) => pool.tidied().await,
+            // Here it is on threads of this process, which the runtime waits for.
+            Self::Sqlite(_) | Self::Scripted(_) => {}
+        }
+    }
+
     /// Runs a statement as its own transaction and gives its rows.
     pub(crate) async fn query(
         &self,
@@ -196,7 +205,7 @@ impl Pool {
     ) -> Result<Transaction, Error> {
         Ok(match self {
             Self::Postgres(pool) => {
-                Transaction::Postgres(pool.begin(isolation, read_only, budget).await?)
+                Transaction::Postgres(Box::new(pool.begin(isolation, read_only, budget).await?))
             }
             Self::Sqlite(pool) => {
                 Transaction::Sqlite(pool.begin(isolation, read_only, budget).await?)
@@ -229,7 +238,7 @@ impl Pool {
 /// A transaction of a back end. Dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) enum Transaction {
-    Postgres(postgres::Transaction),
+    Postgres(Box<postgres::Transaction>),
     Sqlite(sqlite::Transaction),
     Scripted(scripted::ScriptedTransaction),
 }

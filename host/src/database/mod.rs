@@ -129,6 +129,11 @@ impl Pool {
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.0))
     }
+
+    /// Waits until nothing is left, also on the server, of what was abandoned: statements cancelled, transactions rolled back.
+    pub(crate) async fn tidied(&self) {
+        self.0.tidied().await;
+    }
 }
 
 /// Why a database could not be opened.

@@ -40,6 +40,10 @@ impl PoolInner {
         }
     }
 
+    pub(super) async fn tidied(&self) {
+        self.backend.tidied().await;
+    }
+
     fn judged(&self, text: String) -> Result<Arc<Statement>, Error> {
         let known = self
             .judged

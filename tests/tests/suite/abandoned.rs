@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use usher_tests::figures;
 use usher_tests::http::{self, Request};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres::{self, Database};
@@ -15,8 +16,14 @@ use usher_tests::process::{PATIENCE, Running, Usher};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// How many of each way, unless `USHER_TEST_ABANDONED` says otherwise. A thousand take minutes, most of them waited for deadlines.
-const OF_EACH: usize = 100;
+/// How many of each way, unless `USHER_TEST_ABANDONED` says otherwise. A thousand take a minute or two, most of them spent by guests that
+/// run in circles.
+const OF_EACH: usize = 1000;
+
+fn of_each() -> usize {
+    let given = std::env::var("USHER_TEST_ABANDONED");
+    given.map_or(OF_EACH, |count| count.parse().expect("a number"))
+}
 
 /// Clients at the same time.
 const CLIENTS: usize = 24;
@@ -173,45 +180,148 @@ async fn nothing_is_left(database: &Database) {
     }
 }
 
-/// The server, with a table for its component to write to.
-async fn server(scratch: &Scratch, database: &Database) -> Running {
+/// A table for the component to write to, and the component.
+async fn prepare(scratch: &Scratch, database: &Database) {
     let client = database.connect().await;
     let table = client.batch_execute("CREATE TABLE notes (body text)").await;
     table.expect("a table");
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+}
+
+fn start(scratch: &Scratch, database: &Database, options: &[&str]) -> Running {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
         .args(["--listen", "127.0.0.1:0", "--database", database.url()])
-        .args([
-            "--component",
-            "hostile.wasm",
-            "--no-migrate",
-            "--instance-memory",
-            "16MiB",
-        ])
-        .args(["--request-timeout", DEADLINE, "--pool-size", "32"])
+        .args(["--component", "hostile.wasm", "--no-migrate"])
+        .args(options.iter().copied())
         .spawn()
 }
 
-/// A thousand of each, with figures: `USHER_TEST_ABANDONED=1000 cargo test --test suite abandoned:: -- --nocapture`.
+/// The server, with a deadline that ends what does not end by itself, and a connection for every client.
+async fn server(scratch: &Scratch, database: &Database) -> Running {
+    prepare(scratch, database).await;
+    let options = ["--instance-memory", "16MiB", "--request-timeout", DEADLINE];
+    let options = [&options[..], &ROOMY, &["--admin-listen", "127.0.0.1:0"]].concat();
+    start(scratch, database, &options)
+}
+
+/// A quarter of the connections are for transactions, and of these each core has its half.
+const ROOMY: [&str; 4] = ["--workers", "2", "--pool-size", "96"];
+
+/// The transactions that have begun and ended so far, by the server's own count.
+async fn ended(operators: &str) -> usize {
+    let stream = TcpStream::connect(operators).await.expect("a connection");
+    let metrics = http::exchange(stream, &Request::get("/metrics"), operators).await;
+    let metrics = metrics.expect("an answer").text();
+    let counts = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("usher_database_transactions_total{"));
+    let counts = counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
+    counts.sum()
+}
+
+/// Sessions that run a statement that takes long, and those that are in a transaction and run none.
+const AT_WORK: &str = "SELECT count(*) FILTER (WHERE wait_event = 'PgSleep'), count(*) FILTER (WHERE state = 'idle in transaction') \
+    FROM pg_stat_activity WHERE datname = current_database()";
+
+/// Waits until so many sessions run a statement that takes long, and so many are in a transaction and run none.
+async fn are_at_work(database: &Database, running: i64, idle: i64) {
+    let client = database.connect().await;
+    let at_work = async {
+        loop {
+            let row = client.query_one(AT_WORK, &[]).await.expect("an answer");
+            if [row.get::<_, i64>(0), row.get(1)] == [running, idle] {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, at_work)
+        .await
+        .expect("all of them are at work");
+}
+
+/// Asks for all of this, and waits for no answer.
+async fn ask_all(address: &str, paths: impl Iterator<Item = &'static str>) -> Vec<TcpStream> {
+    let mut asked = Vec::new();
+    for path in paths {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = Request::get(path).encode(address);
+        stream.write_all(&request).await.expect("it is read");
+        asked.push(stream);
+    }
+    asked
+}
+
+/// Options that end nothing before the server is told to stop, and then let nothing go on.
+const HURRIED: [&str; 8] = [
+    "--drain-timeout",
+    "100ms",
+    "--request-timeout",
+    "10m",
+    "--statement-timeout",
+    "10m",
+    "--idle-transaction-timeout",
+    "10m",
+];
+
+/// What is at work when the server is told to stop, and would be for ten minutes: a statement on its own, two in transactions, and
+/// two transactions whose guest is busy with itself or with its client.
+const ENDLESS: [&str; 5] = [
+    "/slow-alone",
+    "/slow-statement",
+    "/begun-slow-statement",
+    "/begun-loop",
+    "/flood",
+];
+
+/// A server that is told to stop and has no time for what it is at ends it: nothing of it runs on without a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_that_takes_too_long_leaves_no_transaction() {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    prepare(&scratch, &database).await;
+    let mut running = start(&scratch, &database, &[&HURRIED[..], &ROOMY].concat());
+    let address = running.address();
+    let _asked = ask_all(&address, ENDLESS.into_iter()).await;
+    are_at_work(&database, 3, 2).await;
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+    nothing_is_left(&database).await;
+    assert_eq!(rows(&database).await, 0);
+}
+
+/// With figures: `cargo test -p usher-tests --test suite abandoned:: -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
-    let of_each = std::env::var("USHER_TEST_ABANDONED")
-        .map_or(OF_EACH, |count| count.parse().expect("a number"));
+    let of_each = of_each();
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
+    let operators = running.line("operators: http://");
+    let operators = operators
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an address");
     let address: Arc<str> = running.address().into();
 
     let all = of_each * WAYS.len();
     // Of what an instance touched, its place keeps up to 1 MiB for the next one. Once every place had the worst that there is, what
     // grows is lost.
     abandon_all(&address, &WORST, 0, CLIENTS * 20).await;
-    let began = Instant::now();
+    nothing_is_left(&database).await;
+    let (began, before) = (Instant::now(), ended(operators).await);
+    let (mut asked, mut held) = (0, 0);
     let mut memory = Vec::new();
-    for tenth in 0..10 {
-        let (from, to) = (all * tenth / 10, all * (tenth + 1) / 10);
-        abandon_all(&address, &WAYS, from, to).await;
-        nothing_is_left(&database).await;
+    for tenth in 1..=10 {
+        // A client that leaves at once may do so before its transaction begins; of the others, on a busy machine, some come too late
+        // to begin one. They make way for others.
+        let wanted = of_each * (WAYS.len() - 1) * tenth / 10;
+        while asked < all * tenth / 10 || held < wanted {
+            let more = (all / 10).max(WAYS.len());
+            abandon_all(&address, &WAYS, asked, asked + more).await;
+            asked += more;
+            nothing_is_left(&database).await;
+            held = ended(operators).await - before;
+        }
         memory.push(running.resident_bytes());
     }
     let took = began.elapsed();
@@ -230,17 +340,52 @@ async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
         .iter()
         .map(|bytes| (bytes >> 10).to_string())
         .collect();
-    print(&format!(
-        "abandoned: {all} transactions, {of_each} in each of {} ways, in {took:.1?}; 0 sessions in a transaction, 0 locks, 0 rows; \
-         KiB of resident memory after each tenth: {}",
-        WAYS.len(),
-        figures.join(" ")
-    ));
+    figures::tell(
+        "abandoned transactions",
+        &format!(
+            "{held} begun by {asked} requests in {} ways, at least {of_each} each, in {took:.1?}; 0 sessions in a transaction, \
+             0 locks, 0 rows; KiB of resident memory after each tenth: {}",
+            WAYS.len(),
+            figures.join(" ")
+        ),
+    );
     assert!(
         memory[9] < memory[0] + FLAT,
         "the server's memory grew from {} to {} bytes",
         memory[0],
         memory[9]
+    );
+    database.remove().await;
+}
+
+/// As many again as in each way of the test before, by servers that are told to stop with all their connections taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_all_transactions_that_servers_drop_when_they_stop_nothing_is_left() {
+    // For 24 transactions; a connection is handed to the core that has the fewest.
+    const HELD: usize = 20;
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    prepare(&scratch, &database).await;
+    let began = Instant::now();
+    let rounds = of_each().div_ceil(HELD);
+    for _ in 0..rounds {
+        let mut running = start(&scratch, &database, &[&HURRIED[..], &ROOMY].concat());
+        let address = running.address();
+        let paths = ["/begun-slow-statement", "/flood"].into_iter().cycle();
+        let _asked = ask_all(&address, paths.take(HELD)).await;
+        let half = i64::try_from(HELD / 2).expect("a small number");
+        are_at_work(&database, half, half).await;
+        running.terminate();
+        assert_eq!(running.wait().code(), Some(0));
+        nothing_is_left(&database).await;
+    }
+    assert_eq!(rows(&database).await, 0);
+    figures::tell(
+        "transactions dropped by a drain",
+        &format!(
+            "{} in {rounds} servers, in {:.1?}; 0 sessions in a transaction, 0 locks, 0 rows",
+            rounds * HELD,
+            began.elapsed()
+        ),
     );
     database.remove().await;
 }
@@ -263,9 +408,4 @@ async fn a_server_that_is_told_to_stop_leaves_no_transaction() {
     assert_eq!(running.wait().code(), Some(0));
     nothing_is_left(&database).await;
     assert_eq!(rows(&database).await, 0);
-}
-
-#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
-fn print(text: &str) {
-    println!("{text}");
 }

@@ -39,12 +39,12 @@ async fn post(app: &Arc<TestApp>, emails: impl Iterator<Item = String>) -> Vec<u
     statuses.into_iter().map(|(_, status)| status).collect()
 }
 
-async fn count(client: &Client, what: &str) -> i64 {
+async fn count(client: &Client, what: &str) -> usize {
     let row = client
         .query_one(&format!("SELECT count({what}) FROM users"), &[])
         .await
         .expect("a table");
-    row.get(0)
+    usize::try_from(row.get::<_, i64>(0)).expect("a count is not negative")
 }
 
 /// Posts until writes have been committed together, so that the connections for it are there.
@@ -75,7 +75,7 @@ async fn what_comes_together_is_committed_together_and_stored_once() {
     )
     .await;
     assert_eq!(statuses, [200; CLIENTS]);
-    assert_eq!(count(&client, "*").await - before, CLIENTS as i64);
+    assert_eq!(count(&client, "*").await - before, CLIENTS);
     end(app, database, client).await;
 }
 
@@ -102,7 +102,7 @@ async fn who_is_refused_takes_nobody_along() {
         .query_one("SELECT count(*) FROM users WHERE email LIKE '%.net'", &[])
         .await
         .expect("a table");
-    assert_eq!(found.get::<_, i64>(0), stored as i64);
+    assert_eq!(usize::try_from(found.get::<_, i64>(0)), Ok(stored));
     end(app, database, client).await;
 }
 

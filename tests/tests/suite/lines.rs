@@ -283,7 +283,7 @@ async fn rest(client: DuplexStream, begun: Vec<u8>) -> std::io::Result<i64> {
             count += chunk
                 .iter()
                 .map(|&byte| i64::from(byte == b'\n'))
-                .sum::<i64>()
+                .sum::<i64>();
         })
         .await?;
     Ok(count)

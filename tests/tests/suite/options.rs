@@ -2,16 +2,17 @@
 //! see of it.
 
 use tokio::task::JoinSet;
+use usher_tests::figures;
 use usher_tests::http::Request;
 use usher_tests::janitor::Scratch;
-use usher_tests::process::{Running, Usher};
+use usher_tests::process::Usher;
 
 use crate::conformance::SUITE;
 use crate::databases::{ALL, Kind};
 use crate::startup::{ask, usher};
 
 /// The program with the conformance suite in place of the service.
-fn suite(scratch: &Scratch, url: &str) -> Usher {
+pub(crate) fn suite(scratch: &Scratch, url: &str) -> Usher {
     std::fs::write(scratch.path().join("suite.wasm"), SUITE).expect("a file");
     usher(scratch)
         .args(["--component", "suite.wasm", "--workers", "1"])
@@ -30,7 +31,7 @@ async fn case(address: &str, name: &str) -> Option<String> {
     (answer.status == 500).then(|| answer.text())
 }
 
-async fn holds(kind: Kind, address: &str, name: &str) {
+pub(crate) async fn holds(kind: Kind, address: &str, name: &str) {
     if let Some(why) = case(address, name).await {
         panic!("{name} fails on {kind:?}: {why}");
     }
@@ -167,6 +168,24 @@ async fn a_transaction_waits_for_a_connection_as_long_as_pool_wait() {
 }
 
 #[tokio::test]
+async fn a_transaction_may_do_nothing_for_as_long_as_idle_transaction_timeout() {
+    hold(
+        &[
+            "--idle-transaction-timeout",
+            "500ms",
+            "--pool-wait",
+            "1m",
+            "--statement-timeout",
+            "1m",
+            "--request-timeout",
+            "1m",
+        ],
+        &["a_transaction_that_does_nothing_is_ended"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_for_reading_is_not_written_to() {
     for kind in [Kind::File, Kind::Postgres] {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
@@ -220,18 +239,6 @@ async fn the_service_reads_from_a_database_for_reading() {
     }
 }
 
-/// A line of what Linux knows of a process's memory, in bytes.
-#[cfg(target_os = "linux")]
-fn memory(running: &Running, field: &str) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("a process");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.expect("a number of kilobytes") << 10
-}
-
 /// A result is stopped at its limit while it is read: of half a gigabyte there is never much more than that.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -251,9 +258,13 @@ async fn a_result_takes_bounded_memory_while_it_is_read() {
             .spawn();
         let address = running.address();
         holds(kind, &address, "columns_are_named_in_order").await;
-        let before = memory(&running, "VmRSS");
+        let before = running.resident_bytes();
         holds(kind, &address, "huge_results_are_too_large").await;
-        let growth = memory(&running, "VmHWM").saturating_sub(before);
+        let growth = running.most_resident_bytes().saturating_sub(before);
+        figures::tell(
+            &format!("results without end on {kind:?}"),
+            &format!("{} KiB more memory at most", growth >> 10),
+        );
         assert!(
             growth < GROWTH,
             "it grew by {} MiB on {kind:?}",

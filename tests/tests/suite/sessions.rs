@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_postgres::Client;
 use usher_tests::cluster::{Cluster, Stop};
+use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres::{self, Database};
@@ -235,6 +236,64 @@ async fn sessions_are_no_more_than_the_pool_has_room_for() {
     assert!((1..=4).contains(&most), "{most} sessions");
 }
 
+/// What Linux knows of the connections to a port of this machine: for each the kind of timer it runs, and when that is due.
+#[cfg(target_os = "linux")]
+fn timers(port: u16) -> Vec<(String, Duration)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("a table");
+    let of = |line: &str| {
+        // proc_net_tcp: the remote address is the third, the state the fourth (1: established), the timer the sixth, in hundredths.
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (remote, state, timer) = (fields.get(2)?, fields.get(3)?, fields.get(5)?);
+        let (kind, due) = timer.split_once(':')?;
+        let due = u64::from_str_radix(due, 16).ok()?;
+        (remote.ends_with(&format!(":{port:04X}")) && *state == "01")
+            .then(|| (kind.to_owned(), Duration::from_millis(due * 10)))
+    };
+    table.lines().skip(1).filter_map(of).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_session_is_kept_alive_as_often_as_it_was_asked_to_be() {
+    let scratch = Scratch::new();
+    let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
+    for (option, least, most) in [("", 7, 30), ("?keepalives_idle=7", 0, 7)] {
+        let mut running = usher(&scratch, &format!("{}{option}", cluster.url())).spawn();
+        let address = running.address();
+        assert_eq!(ask(&address, "/users/1").await.status, 404);
+        let began = Instant::now();
+        // While something is under way another timer runs.
+        loop {
+            let found = timers(cluster.port());
+            assert!(!found.is_empty(), "there is a session");
+            if found.iter().all(|(kind, _)| kind == "02") {
+                let asked_for = Duration::from_secs(least)..=Duration::from_secs(most);
+                assert!(
+                    found.iter().all(|(_, due)| asked_for.contains(due)),
+                    "{found:?}"
+                );
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{found:?}");
+        }
+    }
+}
+
+/// Somebody listens, and never says a word.
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_waited_for_no_longer_than_connect_timeout() {
+    let scratch = Scratch::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let url = format!("postgres://me:secret@127.0.0.1:{port}/users");
+    let ended = usher(&scratch, &url)
+        .args(["--connect-timeout", "200ms", "--database-wait", "0s"])
+        .run();
+    assert_eq!(ended.code(), Some(1));
+    let line = ended.only_line();
+    assert!(line.contains("no connection within 200ms"), "{line}");
+}
+
 #[tokio::test]
 async fn a_request_that_needs_no_database_takes_no_connection() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -328,7 +387,7 @@ async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_sqlite_too()
         loop {
             let before = running.processor_time();
             tokio::time::sleep(Duration::from_millis(200)).await;
-            if running.processor_time() - before < Duration::from_millis(100) {
+            if running.processor_time().saturating_sub(before) < Duration::from_millis(100) {
                 break;
             }
             assert!(began.elapsed() < PATIENCE, "{path} runs on");
@@ -352,14 +411,9 @@ async fn a_row_of_any_size_takes_no_more_memory_than_the_limit() {
         assert_eq!(ask(&address, "/count").await.text(), "0");
     }
     let grown = running.most_resident_bytes() - before;
-    print(&format!(
-        "a value of 300 MB: {} KiB more memory at most",
-        grown >> 10
-    ));
+    figures::tell(
+        "a value of 300 MB",
+        &format!("{} KiB more memory at most", grown >> 10),
+    );
     assert!(grown < 16 << 20, "{grown} bytes more");
-}
-
-#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
-fn print(text: &str) {
-    println!("{text}");
 }

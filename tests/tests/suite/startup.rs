@@ -129,6 +129,24 @@ fn a_database_file_that_cannot_be_opened_is_said_in_one_line() {
     says(&ended, 2, &["sqlite:text.db"]);
 }
 
+#[tokio::test]
+async fn a_database_file_that_is_locked_is_waited_for() {
+    let scratch = Scratch::new();
+    let other = rusqlite::Connection::open(scratch.file("users.db")).expect("a file");
+    let lock = "CREATE TABLE other (id integer); BEGIN EXCLUSIVE";
+    other.execute_batch(lock).expect("a lock");
+    let start = || usher(&scratch).args(["--database", "sqlite:users.db"]);
+    let ended = start().args(["--database-wait", "0s"]).run();
+    says(&ended, 1, &["sqlite:users.db", "locked by another process"]);
+    let mut running = start()
+        .args(["--database-wait", "10m", "--log", "debug"])
+        .spawn();
+    running.line("trying again");
+    other.execute_batch("COMMIT").expect("it held");
+    let address = running.address();
+    assert_eq!(ask(&address, ann()).await.status, 200);
+}
+
 /// `(component (import "wasi:sockets/tcp@0.2.0" (instance (export "f" (func)))))`, in binary.
 fn lacking() -> Vec<u8> {
     let header = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];

@@ -1,25 +1,30 @@
-//! Lists of any length go through in bounded memory.
+//! Results of any length go through in bounded memory.
 //!
-//! `USHER_TEST_USERS=1000000 cargo test -p usher-tests --test suite volume -- --nocapture` does it with a million, and says what it took.
+//! `cargo test -p usher-tests --test suite volume:: -- --nocapture` says what a million rows took; `USHER_TEST_USERS` is for another number
+//! of users.
 
 use std::time::Instant;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use usher_tests::figures;
 use usher_tests::http::{Reader, Request};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres;
 use usher_tests::process::{Running, Usher};
 
+use crate::databases::ALL;
+use crate::options::{holds, suite};
+
 /// Bytes of each name: so long that what is bounded here would not be by chance.
-const NAME: usize = 500;
+const NAME: usize = 60;
 
 /// What the program may grow by, in bytes. It is the same for any number of users.
 const GROWTH: u64 = 64 << 20;
 
 fn users() -> u64 {
     let given = std::env::var("USHER_TEST_USERS").ok();
-    given.map_or(150_000, |given| {
+    given.map_or(1_000_000, |given| {
         given.parse().expect("USHER_TEST_USERS is a number")
     })
 }
@@ -31,17 +36,6 @@ fn start(scratch: &Scratch, url: &str) -> (Running, String) {
         .spawn();
     let address = running.address();
     (running, address)
-}
-
-/// A line of what Linux knows of a process's memory, in bytes.
-fn memory(running: &Running, field: &str) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("a process");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.expect("a number of kilobytes") << 10
 }
 
 /// Reads everyone (with this query), and gives the number of users and of bytes.
@@ -64,23 +58,53 @@ async fn read(address: &str, query: &str) -> (u64, u64) {
     (lines, bytes)
 }
 
-async fn goes_through(running: &Running, address: &str, on: &str) {
-    // What any list takes, such as an instance and connections, is not what this is about.
-    read(address, "?limit=1000").await;
-    let before = memory(running, "VmRSS");
-    let began = Instant::now();
-    let (lines, bytes) = read(address, "").await;
+/// Runs what lets that many rows through the program, and expects it not to grow with them.
+async fn grows_little(running: &Running, what: &str, work: impl Future<Output = u64>) {
+    let (before, began) = (running.resident_bytes(), Instant::now());
+    let bytes = work.await;
     let took = began.elapsed();
-    assert_eq!(lines, users());
-    let growth = memory(running, "VmHWM").saturating_sub(before);
-    eprintln!(
-        "{lines} users on {on}: {} MiB in {took:.1?}, while the program grew by {} KiB",
-        bytes >> 20,
-        growth >> 10
+    let growth = running.most_resident_bytes().saturating_sub(before);
+    figures::tell(
+        what,
+        &format!(
+            "{} MiB in {took:.1?}, while the program grew by {} KiB",
+            bytes >> 20,
+            growth >> 10
+        ),
     );
     // With fewer bytes than that, nothing would be shown.
     assert!(bytes > GROWTH, "{bytes} bytes");
     assert!(growth < GROWTH, "it grew by {growth} bytes");
+}
+
+async fn goes_through(running: &Running, address: &str, on: &str) {
+    // What any list takes, such as an instance and connections, is not what this is about.
+    read(address, "?limit=1000").await;
+    let everyone = async {
+        let (lines, bytes) = read(address, "").await;
+        assert_eq!(lines, users());
+        bytes
+    };
+    grows_little(running, &format!("{} users on {on}", users()), everyone).await;
+}
+
+/// Without HTTP and without users: a component that reads a cursor to its end, whatever the database.
+#[tokio::test]
+async fn a_million_rows_go_through_a_component_in_bounded_memory() {
+    for kind in ALL {
+        let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
+        let mut running = suite(&scratch, &fresh.url)
+            .args(["--statement-timeout", "10m", "--request-timeout", "10m"])
+            .spawn();
+        let address = running.address();
+        holds(kind, &address, "a_cursor_gives_every_row_once_in_order").await;
+        let million = async {
+            holds(kind, &address, "a_million_rows_can_be_streamed").await;
+            // Each with a text of a hundred bytes, which the case looks at.
+            100 * 1_000_000
+        };
+        grows_little(&running, &format!("a million rows on {kind:?}"), million).await;
+    }
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ fn what_quotes_and_comments_hold_is_not_said() {
         ("SELECT 1;", "Reads"),
         (
             "INSERT INTO t (name) VALUES ('DROP ROLE x') RETURNING id",
-            "Writes",
+            "Changes",
         ),
     ] {
         assert_eq!(verdict(text), expected, "{text}");

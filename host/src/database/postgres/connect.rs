@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
@@ -16,6 +17,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
@@ -32,6 +35,13 @@ const SHARED_STATEMENT: Duration = Duration::from_millis(250);
 
 /// How long a statement on a shared connection waits for a lock.
 pub(super) const SHARED_LOCK: Duration = Duration::from_millis(20);
+
+/// After how long without a word the other side is asked whether it is still there, where the URL says nothing of it: sooner than what
+/// is in between forgets a connection.
+const KEPT_ALIVE: Duration = Duration::from_secs(30);
+
+/// What the library takes where nothing was said.
+const KEPT_ALIVE_BY_DEFAULT: Duration = Duration::from_hours(2);
 
 /// What a row that is just within the limit may have around its values: each has a length before it, and there are at most 1664.
 pub(super) const FRAMING: u64 = 8 << 10;
@@ -87,6 +97,24 @@ pub(super) struct Connector {
     shared: tokio_postgres::Config,
     pub(super) tls: Guarded,
     timeout: Duration,
+    tidying: Arc<Tidying>,
+}
+
+/// Work behind statements that nobody waits for any more: cancel requests, rollbacks.
+#[derive(Debug, Default)]
+struct Tidying {
+    at_work: AtomicUsize,
+    less: Notify,
+}
+
+/// A share in it.
+struct Tidier(Arc<Tidying>);
+
+impl Drop for Tidier {
+    fn drop(&mut self) {
+        self.0.at_work.fetch_sub(1, Relaxed);
+        self.0.less.notify_waiters();
+    }
 }
 
 impl Connector {
@@ -116,7 +144,29 @@ impl Connector {
                 limit: config.max_rows_bytes.saturating_add(FRAMING),
             },
             timeout: config.connect_timeout,
+            tidying: Arc::default(),
         })
+    }
+
+    /// Has a task of this runtime see to what somebody left behind.
+    pub(super) fn tidy(&self, runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+        self.tidying.at_work.fetch_add(1, Relaxed);
+        let tidier = Tidier(Arc::clone(&self.tidying));
+        runtime.spawn(async move {
+            work.await;
+            drop(tidier);
+        });
+    }
+
+    /// Waits until all has been seen to.
+    pub(super) async fn tidied(&self) {
+        loop {
+            let less = self.tidying.less.notified();
+            if self.tidying.at_work.load(Relaxed) == 0 {
+                return;
+            }
+            less.await;
+        }
     }
 
     /// A new shared connection, driven by a task of this runtime.
@@ -209,7 +259,9 @@ fn session(
     if session.get_tcp_user_timeout().is_none() {
         session.tcp_user_timeout(config.statement_timeout + Duration::from_secs(5));
     }
-    session.keepalives_idle(Duration::from_secs(30));
+    if session.get_keepalives_idle() == KEPT_ALIVE_BY_DEFAULT {
+        session.keepalives_idle(KEPT_ALIVE);
+    }
     let mut options = session
         .get_options()
         .map(|options| format!("{options} "))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{Client, Portal, RowStream, Transaction};
 
@@ -55,7 +56,10 @@ impl Cursor {
     ) -> Result<Self, Error> {
         let (opened, opening) = oneshot::channel();
         let (asks, asked) = mpsc::channel(1);
-        tokio::spawn(drive(connection, statement, params, opened, asked));
+        let connector = connection.connector();
+        // What is left of it when the cursor is dropped is seen to by this task.
+        let driven = drive(connection, statement, params, opened, asked);
+        connector.tidy(&Handle::current(), driven);
         match budget.race(opening).await {
             Some(Ok(columns)) => Ok(Self {
                 columns: columns?,

@@ -109,6 +109,10 @@ impl Exclusives {
         })
     }
 
+    pub(super) fn connector(&self) -> &Connector {
+        &self.shared.connector
+    }
+
     /// A connection of one's own.
     pub(super) async fn get(&self, budget: &Budget) -> Result<Connection, Error> {
         {
@@ -326,6 +330,15 @@ impl Connection {
         answer
     }
 
+    pub(super) fn connector(&self) -> Arc<Connector> {
+        Arc::clone(&self.shared.connector)
+    }
+
+    /// Whether it is known to be closed.
+    fn is_lost(&self) -> bool {
+        self.object.as_ref().is_none_or(|object| object.is_closed())
+    }
+
     /// Hands a clean connection to the next one.
     pub(super) fn give_back(mut self) {
         if let Some(object) = self.object.take()
@@ -353,9 +366,9 @@ impl Drop for Connection {
             return;
         };
         let (shared, busy) = (Arc::clone(&self.shared), self.busy);
-        let runtime = shared.runtime.clone();
+        let (connector, runtime) = (Arc::clone(&shared.connector), shared.runtime.clone());
         // The place in the pool is kept until the connection is clean or closed.
-        runtime.spawn(async move {
+        connector.tidy(&runtime, async move {
             if busy {
                 shared.connector.cancel(object.cancel_token()).await;
             }
@@ -377,11 +390,21 @@ impl Drop for Connection {
     }
 }
 
+/// What PostgreSQL says to a statement in a transaction that is aborted.
+fn aborted() -> Error {
+    failure::refused(
+        "25P02",
+        "current transaction is aborted, commands ignored until end of transaction block",
+        None,
+        None,
+    )
+}
+
 /// What has become of a transaction.
 #[derive(Debug)]
 enum State {
     Whole,
-    /// A statement was refused: PostgreSQL takes no more, and COMMIT would roll back.
+    /// A statement was refused, or its result was: nothing more is taken, and nothing committed.
     Aborted,
     /// The connection is lost, and with it the transaction.
     Lost(Error),
@@ -423,8 +446,10 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<W::Answer, Error> {
-        if let State::Lost(error) = &self.state {
-            return Err(error.clone());
+        match &self.state {
+            State::Whole => {}
+            State::Aborted => return Err(aborted()),
+            State::Lost(error) => return Err(error.clone()),
         }
         self.wrote |= statement.writes;
         // Nothing in a transaction takes effect before COMMIT, so whatever is lost here is known not to have happened.
@@ -434,7 +459,12 @@ impl Transaction {
             .map_err(|failure| {
                 if !failure.answered {
                     self.state = State::Lost(failure.error.clone());
-                } else if matches!(failure.error, Error::Refused(_) | Error::Timeout) {
+                } else if matches!(
+                    failure.error,
+                    Error::Refused(_) | Error::Timeout | Error::TooLarge(_)
+                ) || (failure.ran && statement.writes)
+                {
+                    // The server takes no more, or has done what nobody knows the outcome of.
                     self.state = State::Aborted;
                 }
                 failure.error
@@ -446,13 +476,8 @@ impl Transaction {
             State::Lost(error) => return Err(error),
             State::Aborted => {
                 self.end("ROLLBACK", false, budget).await?;
-                // What PostgreSQL says to any statement in this state; to COMMIT it says ROLLBACK, as if all were well.
-                return Err(failure::refused(
-                    "25P02",
-                    "current transaction is aborted, and was rolled back",
-                    None,
-                    None,
-                ));
+                // To COMMIT PostgreSQL says ROLLBACK, as if all were well.
+                return Err(aborted());
             }
             State::Whole => {}
         }
@@ -469,6 +494,12 @@ impl Transaction {
 
     async fn end(self, how: &str, writes: bool, budget: &Budget) -> Result<(), Error> {
         let mut connection = self.connection;
+        // What was lost before this is sent is known to be undone.
+        if connection.is_lost() {
+            return Err(failure::unavailable(
+                "the connection was lost, and the transaction with it",
+            ));
+        }
         match connection.control(how, writes, budget).await {
             Ok(()) => {
                 connection.give_back();

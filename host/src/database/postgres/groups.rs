@@ -274,15 +274,17 @@ impl Place {
                 0 => return,
                 1 => {
                     let mut place = Some(self);
-                    members
-                        .into_iter()
-                        .for_each(|member| member.alone(place.take()));
+                    for member in members {
+                        member.alone(place.take());
+                    }
                     return;
                 }
                 _ => {}
             }
             let Some(connection) = self.0.connection() else {
-                members.into_iter().for_each(|member| member.alone(None));
+                for member in members {
+                    member.alone(None);
+                }
                 continue;
             };
             match connection.commit(&mut members).await {
@@ -292,13 +294,15 @@ impl Place {
                 }
                 Outcome::Nothing => {
                     self.0.queue().apart_until = Some(Instant::now() + APART);
-                    members.into_iter().for_each(|member| member.alone(None));
+                    for member in members {
+                        member.alone(None);
+                    }
                     self.0.idle().connections.push(connection);
                 }
                 Outcome::Unknown => {
                     members.into_iter().for_each(Member::unknown);
                     let connector = Arc::clone(&self.0.connector);
-                    tokio::spawn(async move {
+                    self.0.connector.tidy(&Handle::current(), async move {
                         connector.cancel(connection.client.cancel_token()).await;
                     });
                 }
@@ -513,9 +517,9 @@ impl Connection {
                 let outcome = Outcome::of(*begin, rest);
                 if outcome == Outcome::Nothing {
                     // A plan that the schema has overtaken is among what is refused.
-                    statements
-                        .iter()
-                        .for_each(|statement| self.cache.forget(statement));
+                    for statement in &statements {
+                        self.cache.forget(statement);
+                    }
                 }
                 outcome
             }

@@ -390,7 +390,10 @@ impl Drop for Ticket {
         }
         // Without a runtime the process is ending, and the connection with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(Arc::clone(&self.lane).abandoned(self.number));
+            let lane = Arc::clone(&self.lane);
+            self.lane
+                .connector
+                .tidy(&runtime, lane.abandoned(self.number));
         }
     }
 }

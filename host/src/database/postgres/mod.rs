@@ -115,6 +115,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Waits until nothing is left of what nobody waits for any more.
+    pub(crate) async fn tidied(&self) {
+        self.singles.exclusives.connector().tidied().await;
+    }
+
     pub(crate) async fn query(
         &self,
         statement: &Arc<Statement>,

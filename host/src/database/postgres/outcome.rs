@@ -48,8 +48,27 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
                 ran: true,
             };
         }
+        // Said while the server waits for a statement: what was on its way then has not been read.
+        if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            || *code == SqlState::IDLE_SESSION_TIMEOUT
+        {
+            let error = failure::unavailable(format!(
+                "the database ended the connection: {}",
+                refusal.message()
+            ));
+            return Failure {
+                error,
+                answered: false,
+                ran: false,
+            };
+        }
         let error = if let Some(limit) = guard::exceeded(refusal) {
-            failure::too_large(limit.saturating_sub(connect::FRAMING))
+            // As above: a write may have been through before its result was seen to be too large.
+            if writes {
+                Error::InDoubt
+            } else {
+                failure::too_large(limit.saturating_sub(connect::FRAMING))
+            }
         } else if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
         } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands")

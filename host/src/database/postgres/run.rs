@@ -142,7 +142,13 @@ pub(super) async fn collect(
                         .map_err(|error| outcome::failure(&error, writes))?
                         .is_some()
                 {}
-                return Err(failure);
+                // It has run, and what came of it cannot be told: nobody is to take that for nothing.
+                let error = if writes {
+                    Error::InDoubt
+                } else {
+                    failure.error
+                };
+                return Err(Failure { error, ..failure });
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
@@ -24,6 +25,8 @@ pub(super) enum Place {
     /// In this process's memory, under a name of its own.
     Memory(String),
     File(PathBuf),
+    /// In a file without a name, for one connection, gone with it. Made on disk only where the connection's own memory does not do.
+    Aside,
 }
 
 impl Place {
@@ -44,6 +47,9 @@ pub(super) enum Role {
 
 /// How often the time is looked at, in instructions of SQLite's virtual machine: some ten microseconds.
 const INSTRUCTIONS: i32 = 1000;
+
+/// Pages that are copied before the time is looked at: some milliseconds.
+const PAGES: i32 = 4096;
 
 /// Prepared statements that a connection remembers.
 const PREPARED: usize = 256;
@@ -103,6 +109,11 @@ impl Conn {
             Place::File(path) => {
                 Connection::open_with_flags(as_path(path), base | access(role, config))?
             }
+            Place::Aside => {
+                let flags =
+                    base | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+                Connection::open_with_flags("", flags)?
+            }
         };
         let wait = if role == Role::Inline {
             Duration::ZERO
@@ -122,6 +133,7 @@ impl Conn {
             Place::File(_) => {
                 sqlite.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;")?;
             }
+            Place::Aside => {}
         }
         if role != Role::Writer || config.read_only {
             sqlite.execute_batch("PRAGMA query_only = ON;")?;
@@ -162,6 +174,24 @@ impl Conn {
             }
             Ok(true)
         })
+    }
+
+    /// Copies the whole database aside. Nobody may write to it meanwhile.
+    pub(super) fn copy(&self, config: &Config) -> Result<Self, Error> {
+        let told = |error: rusqlite::Error| error::told(&error, false, None);
+        let mut copy = Self::open(&Place::Aside, Role::Reader, config).map_err(told)?;
+        let backup = Backup::new(&self.sqlite, &mut copy.sqlite).map_err(told)?;
+        // Bit by bit, since it asks for no time itself.
+        loop {
+            match backup.step(PAGES).map_err(told)? {
+                StepResult::Done => break,
+                _ if self.control.is_over() => return Err(Error::Timeout),
+                StepResult::More => {}
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        drop(backup);
+        Ok(copy)
     }
 
     pub(super) fn control(&self) -> &Arc<Control> {

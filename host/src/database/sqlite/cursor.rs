@@ -1,8 +1,9 @@
 //! Results that are read bit by bit.
 //!
 //! From a file a thread steps the statement, as far as it is asked to and no further; what the cursor shows is what the database
-//! held when it began, and writers go on meanwhile. In memory a reader keeps writers out, so there the result is kept aside at
-//! once; so is that of a statement that writes, which is to be committed whether or not its rows are read.
+//! held when it began, and writers go on meanwhile. In memory a reader keeps writers out, so there it reads from a copy of the
+//! database, in a temporary file as far as it is large. The result of a statement that writes is kept aside, since it is to be
+//! committed whether or not its rows are read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -154,6 +154,8 @@ enum Home {
         _permit: OwnedSemaphorePermit,
         _reading: Option<Reading>,
     },
+    /// Nowhere: it is closed.
+    Nowhere,
 }
 
 /// A connection that somebody has to themselves. Dropping it rolls back what is open on it, and only then lets the next one in.
@@ -164,6 +166,14 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// Of a connection that is nobody else's.
+    pub(super) fn alone(conn: Conn) -> Self {
+        Self {
+            conn: Some(conn),
+            home: Home::Nowhere,
+        }
+    }
+
     pub(super) fn conn(&self) -> Result<&Conn, Error> {
         self.conn
             .as_ref()
@@ -194,6 +204,7 @@ impl Drop for Lease {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(conn),
+            Home::Nowhere => {}
         }
     }
 }

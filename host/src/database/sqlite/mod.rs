@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 pub(crate) use cursor::Cursor;
 pub(crate) use transaction::Transaction;
 
+use rusqlite::ErrorCode;
+
 use super::backend::{Budget, Isolation, Statement};
 use super::{Config, Error, OpenError, Rows, Value, failure};
 use connection::{Answer, Conn, Place, Role, Want};
@@ -44,9 +46,6 @@ const INLINE: Duration = Duration::from_millis(2);
 
 /// What usually takes longer than this is not even begun on a core's own thread, in microseconds.
 const SLOW: u32 = 1000;
-
-/// What a result that is kept aside in memory may take, in bytes: see [`cursor`].
-const ASIDE: u64 = 256 << 20;
 
 /// A database that was opened. Clones share it.
 #[derive(Clone, Debug)]
@@ -83,7 +82,7 @@ impl Database {
         if let Place::File(path) = &place {
             look(path, &config)?;
         }
-        let told = |error: rusqlite::Error| unusable(&config, reason(&error));
+        let told = |error: rusqlite::Error| unopened(&config, &error);
         let writer = Conn::open(&place, Role::Writer, &config).map_err(told)?;
         if !writer.read_schema().map_err(told)? {
             return Err(unusable(&config, "its schema is not UTF-8".to_owned()));
@@ -180,10 +179,21 @@ fn unusable(config: &Config, reason: String) -> OpenError {
     }
 }
 
+/// Why it cannot be opened. A lock may be gone in a moment: where many hosts start at once, each needs the file to itself for a while.
+fn unopened(config: &Config, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy) => OpenError::Unreachable {
+            url: config.url.to_string(),
+            reason: reason(error),
+        },
+        _ => unusable(config, reason(error)),
+    }
+}
+
 fn reason(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
-        Some(rusqlite::ErrorCode::DatabaseBusy) => "it is locked by another process".to_owned(),
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
+        Some(ErrorCode::DatabaseBusy) => "it is locked by another process".to_owned(),
         _ => error.to_string().replace('\n', " "),
     }
 }
@@ -236,8 +246,9 @@ impl Pool {
         } else {
             self.shared.writer(budget).await?
         };
-        let patience = self.shared.patience(budget);
-        Transaction::begin(lease, read_only, self.shared.place.is_memory(), &patience).await
+        let (patience, quick) = (self.shared.patience(budget), self.shared.place.is_memory());
+        let idle = self.shared.config.idle_transaction_timeout;
+        Transaction::begin(lease, read_only, quick, idle, &patience).await
     }
 
     /// Begins to read a result of any length.
@@ -253,20 +264,21 @@ impl Pool {
                 .await
                 .map(Cursor::aside);
         }
-        if self.shared.place.is_memory() {
-            let budget = Budget {
-                rows_bytes: ASIDE,
-                ..*budget
-            };
-            let reading = self.shared.reading(&budget).await?;
-            let want = Want::Rows(budget);
-            return self
-                .read_apart(statement, &params, want, reading, &budget)
-                .await
-                .map(|answer| Cursor::aside(answer.rows));
-        }
-        let lease = self.readers.lease(&self.shared, None, budget).await?;
+        let lease = if self.shared.place.is_memory() {
+            self.copy(budget).await?
+        } else {
+            self.readers.lease(&self.shared, None, budget).await?
+        };
         Cursor::live(lease, Arc::clone(statement), params, budget).await
+    }
+
+    /// The database as it is now, for one who reads.
+    async fn copy(&self, budget: &Budget) -> Result<Lease, Error> {
+        let reading = self.shared.reading(budget).await?;
+        let lease = self.readers.lease(&self.shared, reading, budget).await?;
+        let config = Arc::clone(&self.shared.config);
+        let (_lease, copy) = apart(lease, budget, move |conn| conn.copy(&config)).await?;
+        copy.map(Lease::alone)
     }
 
     async fn run(

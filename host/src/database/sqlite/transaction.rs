@@ -1,25 +1,108 @@
 //! Transactions: a connection to oneself, until the end.
 //!
 //! As in PostgreSQL, a refusal ends a transaction: what follows is refused with 25P02, and so is its commit. Here it is rolled back
-//! at once, so that the next writer need not wait for a guest to notice.
+//! at once, so that the next writer need not wait for a guest to notice. And as there, one that does nothing for too long is ended
+//! from outside, since all other writers wait for it.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
 
 use super::connection::{Answer, Conn, State, Want};
 use super::error::{Failure, aborted};
 use super::lease::{Lease, apart, to_the_end};
 use super::{inline, is_quick};
 use crate::database::backend::{Budget, Statement};
-use crate::database::{Error, Rows, Value};
+use crate::database::{Error, Rows, Value, failure};
 
 /// A transaction that has begun. Dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) struct Transaction {
-    /// None once it was refused something.
-    lease: Option<Lease>,
+    watched: Arc<Watched>,
+    watch: AbortHandle,
+}
+
+/// What the calls of a transaction share with who watches that it goes on.
+#[derive(Debug)]
+struct Watched {
+    stage: Mutex<Stage>,
     /// There is no disk to wait for.
     quick: bool,
+}
+
+/// How far a transaction is.
+#[derive(Debug)]
+enum Stage {
+    /// It has done nothing since then.
+    Idle(Lease, Instant),
+    /// A call has the connection.
+    Busy,
+    /// It was refused something, or a call was given up halfway.
+    Aborted,
+    /// It did nothing for longer than this.
+    Expired(Duration),
+}
+
+impl Watched {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, for one call.
+    fn take(&self) -> Result<Lease, Error> {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Busy) {
+            Stage::Idle(lease, _) => Ok(lease),
+            Stage::Busy | Stage::Aborted => {
+                *stage = Stage::Aborted;
+                Err(aborted())
+            }
+            Stage::Expired(limit) => {
+                *stage = Stage::Expired(limit);
+                Err(failure::unavailable(format!(
+                    "the transaction did nothing for {limit:?} and was rolled back"
+                )))
+            }
+        }
+    }
+
+    fn put(&self, lease: Lease) {
+        *self.stage() = Stage::Idle(lease, Instant::now());
+    }
+
+    /// Rolls back, where there is a disk on a thread that may wait for it.
+    fn give_back(&self, lease: Lease) {
+        if self.quick {
+            drop(lease);
+        } else {
+            lease.give_back_apart();
+        }
+    }
+
+    /// Rolls back once nothing has been done for this long.
+    async fn watch(self: Arc<Self>, limit: Duration) {
+        let mut due = Instant::now() + limit;
+        loop {
+            tokio::time::sleep_until(due.into()).await;
+            let mut stage = self.stage();
+            due = match &*stage {
+                Stage::Idle(_, since) => *since + limit,
+                // A statement has its own time.
+                Stage::Busy => Instant::now() + limit,
+                Stage::Aborted | Stage::Expired(_) => return,
+            };
+            if due > Instant::now() {
+                continue;
+            }
+            let ended = std::mem::replace(&mut *stage, Stage::Expired(limit));
+            drop(stage);
+            if let Stage::Idle(lease, _) = ended {
+                self.give_back(lease);
+            }
+            return;
+        }
+    }
 }
 
 impl Transaction {
@@ -28,6 +111,7 @@ impl Transaction {
         lease: Lease,
         read_only: bool,
         quick: bool,
+        idle: Duration,
         budget: &Budget,
     ) -> Result<Self, Error> {
         let start = move |conn: &Conn| {
@@ -48,10 +132,12 @@ impl Transaction {
             Failure::Interrupted => Error::Overloaded,
             other => other.alone(false),
         })?;
-        Ok(Self {
-            lease: Some(lease),
+        let watched = Arc::new(Watched {
+            stage: Mutex::new(Stage::Idle(lease, Instant::now())),
             quick,
-        })
+        });
+        let watch = tokio::spawn(Arc::clone(&watched).watch(idle)).abort_handle();
+        Ok(Self { watched, watch })
     }
 
     pub(crate) async fn query(
@@ -83,7 +169,7 @@ impl Transaction {
         want: Want,
         budget: &Budget,
     ) -> Result<Answer, Error> {
-        let lease = self.lease.take().ok_or_else(aborted)?;
+        let lease = self.watched.take()?;
         // A read that is stopped can be run again; with a write that is stopped the transaction would be lost.
         if !statement.writes && is_quick(statement) {
             let conn = lease.conn()?;
@@ -95,9 +181,9 @@ impl Transaction {
             if !again {
                 let (answer, lives) = judged(conn, before, done, statement);
                 if lives {
-                    self.lease = Some(lease);
+                    self.watched.put(lease);
                 } else {
-                    self.give_back(lease);
+                    self.watched.give_back(lease);
                 }
                 return answer;
             }
@@ -114,23 +200,14 @@ impl Transaction {
         };
         let (lease, (answer, lives)) = apart(lease, budget, work).await?;
         if lives {
-            self.lease = Some(lease);
+            self.watched.put(lease);
         }
         answer
     }
 
-    /// Rolls back, where there is a disk on a thread that may wait for it.
-    fn give_back(&self, lease: Lease) {
-        if self.quick {
-            drop(lease);
-        } else {
-            lease.give_back_apart();
-        }
-    }
-
-    pub(crate) async fn commit(mut self, budget: &Budget) -> Result<(), Error> {
-        let lease = self.lease.take().ok_or_else(aborted)?;
-        let committed = if self.quick {
+    pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
+        let lease = self.watched.take()?;
+        let committed = if self.watched.quick {
             lease.conn()?.commit()
         } else {
             to_the_end(lease, budget, |conn| conn.patiently(Conn::commit)).await?
@@ -138,11 +215,14 @@ impl Transaction {
         committed.map_err(|failure| failure.within(true))
     }
 
-    pub(crate) async fn rollback(mut self, budget: &Budget) -> Result<(), Error> {
-        let Some(lease) = self.lease.take() else {
-            return Ok(());
+    pub(crate) async fn rollback(self, budget: &Budget) -> Result<(), Error> {
+        let lease = match self.watched.take() {
+            Ok(lease) => lease,
+            // It was rolled back when it was refused something.
+            Err(Error::Refused(_)) => return Ok(()),
+            Err(error) => return Err(error),
         };
-        if self.quick {
+        if self.watched.quick {
             drop(lease);
             return Ok(());
         }
@@ -155,8 +235,9 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            self.give_back(lease);
+        self.watch.abort();
+        if let Ok(lease) = self.watched.take() {
+            self.watched.give_back(lease);
         }
     }
 }

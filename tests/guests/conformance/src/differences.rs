@@ -378,7 +378,7 @@ fn a_write_with_too_large_a_result_has_happened_or_not() -> Result<(), String> {
         &integer(100_000),
         &integer(0),
     )?;
-    // In a transaction it is for the component to say, on both.
+    // In a transaction it has not on either.
     run("DELETE FROM numbers", &[])?;
     let transaction = Transaction::begin(Isolation::ReadCommitted, false)
         .map_err(|error| format!("{error:?}"))?;

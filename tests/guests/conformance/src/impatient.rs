@@ -22,6 +22,14 @@ pub const CASES: &[Case] = &[
         "a_read_sees_each_moment_or_one",
         a_read_sees_each_moment_or_one,
     ),
+    (
+        "a_transaction_that_does_nothing_is_ended",
+        a_transaction_that_does_nothing_is_ended,
+    ),
+    (
+        "a_million_rows_can_be_streamed",
+        a_million_rows_can_be_streamed,
+    ),
     ("huge_results_are_too_large", huge_results_are_too_large),
     ("make_a_table", make_a_table),
     (
@@ -158,6 +166,66 @@ fn huge_results_are_too_large() -> Result<(), String> {
         "too-large",
         "one row in a transaction",
     )
+}
+
+/// A transaction may do nothing for a moment, and there is time to wait for its end.
+fn a_transaction_that_does_nothing_is_ended() -> Result<(), String> {
+    run("CREATE TABLE notes (id bigint PRIMARY KEY)", &[])?;
+    let insert = "INSERT INTO notes VALUES ($1)";
+    let held = |id: i64| loop {
+        let transaction = Transaction::begin(Isolation::ReadCommitted, false)
+            .map_err(|error| format!("{error:?}"))?;
+        match transaction.execute(insert, &[integer(id)]) {
+            Ok(1) => return Ok(transaction),
+            // On a busy machine the moment may pass between two calls.
+            Err(Error::Unavailable(_)) => {}
+            other => return Err(format!("{other:?}")),
+        }
+    };
+    // Whoever wants the same key waits for it, and gets it although nobody has let go of the transaction.
+    let idle = held(1)?;
+    run(insert, &[integer(1)])?;
+    fails(idle.query("SELECT 1", &[]), "unavailable", "what follows")?;
+    fails(
+        Transaction::commit(idle),
+        "unavailable",
+        "COMMIT after that",
+    )?;
+    let idle = held(2)?;
+    run(insert, &[integer(2)])?;
+    // It is known that nothing was committed.
+    fails(Transaction::commit(idle), "unavailable", "COMMIT")?;
+    let count = one("SELECT count(*) FROM notes", &[])?;
+    ensure!(same(&count, &integer(2)), "{count:?}");
+    let next = held(3)?;
+    Transaction::commit(next).map_err(|error| format!("the next one: {error:?}"))
+}
+
+/// There is time for it, and no more room than for any result.
+fn a_million_rows_can_be_streamed() -> Result<(), String> {
+    const ROWS: i64 = 1_000_000;
+    let statement = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, '{}' FROM n",
+        "x".repeat(100)
+    );
+    let cursor = Cursor::open(&statement, &[]).map_err(|error| format!("{error:?}"))?;
+    let mut seen = 0;
+    loop {
+        let rows = cursor.next(1000).map_err(|error| format!("{error:?}"))?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            seen += 1;
+            ensure!(
+                same(&row[0], &integer(seen))
+                    && matches!(&row[1], Value::Text(text) if text.len() == 100),
+                "row {seen} is {row:?}"
+            );
+        }
+    }
+    ensure!(seen == ROWS, "{seen} rows");
+    Ok(())
 }
 
 /// For the next one, which cannot.

@@ -34,6 +34,10 @@ pub const CASES: &[Case] = &[
         a_refusal_aborts_the_transaction,
     ),
     (
+        "a_result_over_the_limit_aborts_its_transaction",
+        a_result_over_the_limit_aborts_its_transaction,
+    ),
+    (
         "committing_an_aborted_transaction_is_refused",
         committing_an_aborted_transaction_is_refused,
     ),
@@ -189,6 +193,27 @@ fn a_refusal_aborts_the_transaction() -> Result<(), String> {
     refuses(transaction.query("SELECT 1", &[]), "25P02", "what follows")?;
     drop(transaction);
     counts(1)
+}
+
+fn a_result_over_the_limit_aborts_its_transaction() -> Result<(), String> {
+    const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
+    table()?;
+    for statement in [
+        NUMBERS.to_owned(),
+        format!("INSERT INTO notes SELECT i + 10, 'x' FROM ({NUMBERS}) AS m RETURNING id"),
+    ] {
+        let transaction = begin(Isolation::ReadCommitted, false)?;
+        write(&transaction)?;
+        fails(
+            transaction.query(&statement, &[]).map(|_| ()),
+            "too-large",
+            "100,000 numbers",
+        )?;
+        refuses(transaction.query("SELECT 1", &[]), "25P02", "what follows")?;
+        refuses(Transaction::commit(transaction), "25P02", "commit")?;
+        counts(1)?;
+    }
+    Ok(())
 }
 
 fn committing_an_aborted_transaction_is_refused() -> Result<(), String> {

@@ -167,7 +167,7 @@ impl Guest for Hostile {
 /// A statement that runs for as long as it is let.
 fn slow() -> &'static str {
     match dialect() {
-        SqlDialect::Postgres => "SELECT pg_sleep(60)",
+        SqlDialect::Postgres => "SELECT pg_sleep(600)",
         SqlDialect::Sqlite => {
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n"
         }

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use usher_tests::cluster::Cluster;
+use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{PATIENCE, Running, Usher};
@@ -153,7 +154,7 @@ impl Bench {
                 answer.text()
             );
         }
-        let took = self.running.processor_time() - before;
+        let took = self.running.processor_time().saturating_sub(before);
         assert!(
             took < WINDOW / 2,
             "{took:?} of processor time in {WINDOW:?}: it runs in circles"
@@ -243,19 +244,13 @@ impl Bench {
         })
         .await;
         let counted = self.settle(load).await;
-        figures(
-            name,
+        figures::tell(
+            &format!("the outage {name}"),
             &format!(
                 "{counted}; served again after {recovered:?}; {processor:?} of processor time in {WINDOW:?} without the database"
             ),
         );
     }
-}
-
-/// Prints a line that a person may want to see.
-#[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
-pub(super) fn figures(name: &str, text: &str) {
-    println!("outage {name}: {text}");
 }
 
 /// Sends one request on a connection of its own.
@@ -297,9 +292,12 @@ impl Load {
                 tokio::task::yield_now().await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("waited in vain until {what}: {}", self.ledger());
-        }
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(
+            waited.is_ok(),
+            "waited in vain until {what}: {}",
+            self.ledger()
+        );
     }
 
     /// Has the clients rest, and waits until they do, or go on.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use usher_tests::cluster::Stop;
+use usher_tests::cluster::{Cluster, Stop};
 
 use super::bench::Bench;
 
@@ -12,7 +12,7 @@ async fn is_survived(name: &str, how: Stop) {
         .outage(
             name,
             async |bench| bench.order(move |cluster| cluster.stop(how)).await,
-            async |bench| bench.order(|cluster| cluster.restart()).await,
+            async |bench| bench.order(Cluster::restart).await,
         )
         .await;
 }
@@ -46,5 +46,5 @@ async fn crashes_one_after_another_lose_nothing_and_do_nothing_twice() {
         bench.recovered(std::time::Instant::now()).await;
     }
     let counted = bench.settle(load).await;
-    super::bench::figures("5 x kill -9", &counted);
+    usher_tests::figures::tell("the outage 5 x kill -9", &counted);
 }

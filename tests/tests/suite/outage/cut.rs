@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use usher_tests::figures;
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::PATIENCE;
 use usher_tests::proxy::{At, Towards, Way};
 
-use super::bench::{Bench, figures};
+use super::bench::Bench;
 use super::ledger::Told;
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
@@ -38,15 +39,31 @@ fn is_in_doubt(answer: &Response) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_is_cut_off_is_in_doubt_whether_it_was_done_or_not() {
     let bench = Bench::new(&[]).await;
-    let cases: [(&str, Towards, fn(Vec<u8>) -> At, i64); 3] = [
+    let address = |email: &str| email.as_bytes().to_vec();
+    let cases = [
         // It never reaches the server, which nobody but the server can know.
-        ("a@example.org", Towards::Server, At::Before, 0),
-        ("b@example.org", Towards::Server, At::After, 1),
+        (
+            "a@example.org",
+            Towards::Server,
+            At::Before(address("a@example.org")),
+            0,
+        ),
+        (
+            "b@example.org",
+            Towards::Server,
+            At::After(address("b@example.org")),
+            1,
+        ),
         // The row that the server answers with names the address too.
-        ("c@example.org", Towards::Client, At::Before, 1),
+        (
+            "c@example.org",
+            Towards::Client,
+            At::Before(address("c@example.org")),
+            1,
+        ),
     ];
     for (email, towards, at, done) in cases {
-        let sprung = bench.proxy.cut_when(towards, at(email.as_bytes().to_vec()));
+        let sprung = bench.proxy.cut_when(towards, at);
         is_in_doubt(&bench.ask(&user(email)).await);
         sprung.await;
         let settled = async { while stored(&bench, email).await != done {} };
@@ -193,7 +210,7 @@ async fn cuts_at_any_byte_under_load_lose_nothing_and_do_nothing_twice() {
         .await;
     }
     let counted = bench.settle(load).await;
-    figures(&format!("{cuts} cuts"), &counted);
+    figures::tell(&format!("the outage {cuts} cuts"), &counted);
 }
 
 /// As where a network loses every packet: nobody is told that the connection is gone.
@@ -236,5 +253,5 @@ async fn a_database_that_is_far_away_and_slow_is_served_from_all_the_same() {
         .await;
     assert_eq!(load.ledger().count_undone(), 0);
     let counted = bench.settle(load).await;
-    figures("far away", &counted);
+    figures::tell("the outage far away", &counted);
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use usher_tests::cluster::Stop;
+use usher_tests::cluster::{Cluster, Stop};
 use usher_tests::http::Request;
 
 use super::bench::{Bench, CLERK, blocking, cluster, connect};
@@ -14,7 +14,7 @@ const TERMINATE: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'clerk'";
 
 /// A cluster that was started again with this setting.
-async fn configured(setting: &str) -> std::sync::Arc<usher_tests::cluster::Cluster> {
+async fn configured(setting: &str) -> std::sync::Arc<Cluster> {
     let cluster = cluster().await;
     let change = format!("ALTER SYSTEM SET {setting}");
     connect(&cluster.url())
@@ -57,7 +57,7 @@ async fn a_replica_is_read_from_until_it_takes_writes() {
             .await
             .expect("a replica is read from");
     };
-    let heal = async |bench: &Bench| bench.order(|cluster| cluster.promote()).await;
+    let heal = async |bench: &Bench| bench.order(Cluster::promote).await;
     bench.outage("replica", strike, heal).await;
 }
 
