@@ -1,6 +1,31 @@
 //! The errors of `usher:database`, made in one place so that equal causes read equally on every back end.
 
+use std::fmt;
+
 use super::{Error, Refusal, RefusalKind};
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(why) => write!(f, "the database is not reachable: {why}"),
+            Self::Overloaded => f.write_str("no database connection came free in time"),
+            Self::Timeout => f.write_str("the statement was cancelled at its deadline"),
+            Self::InDoubt => f.write_str(
+                "the connection was lost, and whether the statement took effect is unknown",
+            ),
+            Self::Denied(why) => write!(f, "the statement is denied: {why}"),
+            Self::Invalid(why) => write!(f, "the statement or its parameters are wrong: {why}"),
+            Self::TooLarge(limit) => write!(f, "the result is over the limit of {limit} bytes"),
+            Self::Refused(refusal) => write!(
+                f,
+                "the database refused: {} ({})",
+                refusal.message, refusal.code
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
 
 pub(crate) fn unavailable(why: impl Into<String>) -> Error {
     Error::Unavailable(why.into())

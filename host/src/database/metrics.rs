@@ -176,10 +176,10 @@ mod tests {
         for (answer, name) in answers {
             let at = outcome(&answer);
             assert_eq!(OUTCOMES[at], name);
-            drop(metrics.run().end(answer));
+            drop(metrics.run(Instant::now()).end(answer));
             assert_eq!(metrics.statements[at].load(Relaxed), 1, "{name}");
         }
-        drop(metrics.run());
+        drop(metrics.run(Instant::now()));
         assert!(matches!(
             metrics.stopped(Error::Denied("no".into())),
             Error::Denied(_)

@@ -54,7 +54,7 @@ async fn rows_are_given_and_counted() {
         .query(&read("SELECT n\n  FROM t "), &[], &within(FAR))
         .await
         .expect("rows");
-    assert_eq!(rows.columns, ["n"]);
+    assert_eq!(*rows.columns, ["n"]);
     assert!(
         matches!(rows.rows.as_slice(), [_, _, last] if matches!(last.as_slice(), [Value::Integer(2)]))
     );

@@ -22,7 +22,7 @@ on_both! {
         let insert = "INSERT INTO kinds VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         assert_eq!(run(pool, insert, &given).await.unwrap(), 1);
         let got = rows(pool, "SELECT * FROM kinds", &[]).await.unwrap();
-        assert_eq!(got.columns, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+        assert_eq!(*got.columns, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
         assert_eq!(format!("{:?}", got.rows), format!("{:?}", [&given]));
         let returned = pool.query(&writes("UPDATE kinds SET a = $1 RETURNING *"), &[Value::Boolean(true)], &budget()).await;
         assert_eq!(format!("{:?}", returned.unwrap().rows), format!("{:?}", [&given]));
@@ -127,10 +127,10 @@ on_both! {
     async fn a_changed_schema_is_seen_by_prepared_statements(_database: &Database, pool: &Pool) {
         run(pool, "CREATE TABLE t (i BOOLEAN)", &[]).await.unwrap();
         run(pool, "INSERT INTO t VALUES (1)", &[]).await.unwrap();
-        assert_eq!(rows(pool, "SELECT * FROM t", &[]).await.unwrap().columns, ["i"]);
+        assert_eq!(*rows(pool, "SELECT * FROM t", &[]).await.unwrap().columns, ["i"]);
         run(pool, "ALTER TABLE t ADD COLUMN j BOOLEAN DEFAULT 0", &[]).await.unwrap();
         let got = rows(pool, "SELECT * FROM t", &[]).await.unwrap();
-        assert_eq!(got.columns, ["i", "j"]);
+        assert_eq!(*got.columns, ["i", "j"]);
         assert_eq!(format!("{:?}", got.rows), format!("{:?}", [[Value::Boolean(true), Value::Boolean(false)]]));
     }
 }
