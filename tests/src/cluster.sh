@@ -99,8 +99,13 @@ CONF
         fi
         ;;
     limit)
-        # The parent first, so that what it starts meanwhile has the limit too. The hard limit stays, so that this can be undone.
+        # The parent first, and only then all others: what it starts meanwhile has the limit from it. The hard limit stays, so that
+        # this can be undone.
         : >limit.log
+        read -r postmaster <data/postmaster.pid && prlimit --pid "$postmaster" --fsize="$argument": 2>>limit.log || {
+            failed limit.log
+            continue
+        }
         for pid in $(processes); do
             prlimit --pid "$pid" --fsize="$argument": 2>>limit.log || ! kill -0 "$pid" 2>/dev/null || break
         done && echo ok || failed limit.log
