@@ -151,23 +151,25 @@ async fn a_full_disk_refuses_what_needs_room_and_loses_nothing() {
          FROM generate_series(1, 2100) AS n",
     )
     .await;
-    let strike = async |bench: &Bench| {
+    // While the limit is set or lifted, one process of the server after the other, the table does not grow: one that is beyond the limit
+    // of some of them is refused in another way than by a full disk.
+    let limit = async |bench: &Bench, limited: bool| {
         let superuser = bench.superuser().await;
-        // So that the table does not grow meanwhile: a file that is beyond its limit already is refused in another way.
         let lock = superuser.batch_execute("BEGIN; LOCK TABLE users").await;
         lock.expect("a superuser may");
         let size = "SELECT pg_relation_size('users')";
         let size: i64 = superuser.query_one(size, &[]).await.expect("a size").get(0);
         assert!(size > 16 << 20, "{size} bytes");
-        let limit = u64::try_from(size).expect("a size is positive") + 4096;
+        let most = u64::try_from(size).expect("a size is positive") + 4096;
         bench
-            .order(move |cluster| cluster.limit_files(Some(limit)))
+            .order(move |cluster| cluster.limit_files(limited.then_some(most)))
             .await;
         superuser
             .batch_execute("COMMIT")
             .await
             .expect("a superuser may");
     };
-    let heal = async |bench: &Bench| bench.order(|cluster| cluster.limit_files(None)).await;
+    let strike = async |bench: &Bench| limit(bench, true).await;
+    let heal = async |bench: &Bench| limit(bench, false).await;
     bench.outage("disk full", strike, heal).await;
 }
