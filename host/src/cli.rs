@@ -98,7 +98,7 @@ struct Options {
         long,
         env = "USHER_MAX_REQUESTS",
         value_name = "N",
-        default_value = "512"
+        default_value = "128"
     )]
     max_requests: NonZeroUsize,
     /// Client connections at once; further ones wait.

@@ -65,7 +65,7 @@ impl Config {
             instance_reuse: NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN),
             instance_memory: 64 << 20,
             workers,
-            max_requests: NonZeroUsize::new(512).unwrap_or(NonZeroUsize::MIN),
+            max_requests: NonZeroUsize::new(128).unwrap_or(NonZeroUsize::MIN),
             max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
             max_body: 1 << 20,
             max_head: 64 << 10,

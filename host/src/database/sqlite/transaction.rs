@@ -33,6 +33,10 @@ struct Watched {
 
 /// How far a transaction is.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each transaction, and it stays where it is"
+)]
 enum Stage {
     /// It has done nothing since then.
     Idle(Lease, Instant),
