@@ -101,6 +101,15 @@ impl Meter {
         self.left < self.limit / 2
     }
 
+    /// Whether there is room for so many bytes, of which none is taken yet.
+    pub(crate) fn fits(&self, bytes: usize) -> Result<(), Error> {
+        if bytes as u64 <= self.left {
+            Ok(())
+        } else {
+            Err(failure::too_large(self.limit))
+        }
+    }
+
     /// Takes room for a row of so many values with so many bytes of text, JSON and the like.
     pub(crate) fn take(&mut self, values: usize, bytes: usize) -> Result<(), Error> {
         let cost = (values as u64)

@@ -29,7 +29,7 @@ pub struct Config {
     /// Whether statements that write are refused.
     pub read_only: bool,
     /// The values of one result, in bytes. SQLite holds the one row beside it that goes over it, which
-    /// has 64 MiB or twice this at the most.
+    /// has 16 MiB or twice this at the most.
     pub max_rows_bytes: u64,
     /// The text of one statement, in bytes.
     pub max_statement_bytes: usize,

@@ -363,7 +363,7 @@ impl Conn {
                     // Only now: a statement is prepared anew at its first step where the schema has changed.
                     let columns =
                         columns.get_or_insert_with(|| self.columns(statement, row.as_ref()));
-                    let (row, bytes) = columns.read(row)?;
+                    let (row, bytes) = columns.read(row, Some(&meter))?;
                     meter.take(row.len(), bytes)?;
                     answer.rows.rows.push(row);
                 }
@@ -424,7 +424,7 @@ fn limit(sqlite: &Connection, config: &Config) -> rusqlite::Result<()> {
     sqlite.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     sqlite.set_limit(
         Limit::SQLITE_LIMIT_LENGTH,
-        bytes(config.max_rows_bytes.saturating_mul(2).max(64 << 20)),
+        bytes(config.max_rows_bytes.saturating_mul(2).max(16 << 20)),
     )?;
     sqlite.set_limit(
         Limit::SQLITE_LIMIT_SQL_LENGTH,

@@ -175,7 +175,7 @@ fn serve(
         let first = match rows.next() {
             Ok(Some(row)) => {
                 let columns = Columns::of(row.as_ref());
-                columns.read(row).map(|row| (columns, Some(row)))
+                columns.read(row, None).map(|row| (columns, Some(row)))
             }
             Ok(None) => {
                 drop(rows);
@@ -224,7 +224,7 @@ fn serve(
             }
             batch.push(row);
             let stepped = rows.next().map_err(Failure::from);
-            match stepped.and_then(|row| row.map(|row| columns.read(row)).transpose()) {
+            match stepped.and_then(|row| row.map(|row| columns.read(row, None)).transpose()) {
                 Ok(row) => next = row,
                 Err(failure) => break Err(tell(failure)),
             }

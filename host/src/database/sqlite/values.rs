@@ -18,6 +18,7 @@ use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Row, Statement};
 
 use super::error::Failure;
+use crate::database::backend::Meter;
 use crate::database::{self, Value, failure};
 
 /// What a column's declared type says beyond the storage class.
@@ -96,12 +97,18 @@ impl Columns {
             )
     }
 
-    /// A row, and how many bytes of text and the like it has.
-    pub(super) fn read(&self, row: &Row<'_>) -> Result<(database::Row, usize), Failure> {
+    /// A row, and how many bytes of text and the like it has. Where there is a meter, no more is copied than it has room for.
+    pub(super) fn read(
+        &self,
+        row: &Row<'_>,
+        meter: Option<&Meter>,
+    ) -> Result<(database::Row, usize), Failure> {
         let mut bytes = 0_usize;
         let mut values = Vec::with_capacity(self.kinds.len());
         for (index, kind) in self.kinds.iter().enumerate() {
-            let (value, size) = read(row, index, *kind)?;
+            let fits =
+                |more: usize| meter.map_or(Ok(()), |meter| meter.fits(bytes.saturating_add(more)));
+            let (value, size) = read(row, index, *kind, fits)?;
             bytes = bytes.saturating_add(size);
             values.push(value);
         }
@@ -233,8 +240,17 @@ fn json(text: &str) -> Result<(), &'static str> {
 }
 
 /// A value, and how many bytes of text and the like it has.
-fn read(row: &Row<'_>, index: usize, kind: Kind) -> Result<(Value, usize), Failure> {
-    let value = match (row.get_ref(index)?, kind) {
+fn read(
+    row: &Row<'_>,
+    index: usize,
+    kind: Kind,
+    fits: impl Fn(usize) -> Result<(), database::Error>,
+) -> Result<(Value, usize), Failure> {
+    let stored = row.get_ref(index)?;
+    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = stored {
+        fits(bytes.len())?;
+    }
+    let value = match (stored, kind) {
         (ValueRef::Null, _) => Value::Null,
         (ValueRef::Integer(number @ (0 | 1)), Kind::Boolean) => Value::Boolean(number == 1),
         (ValueRef::Integer(micros), Kind::Timestamp) => Value::Timestamp(micros),
