@@ -1,7 +1,7 @@
 //! A request and its response in one call, with a component that offers `usher:service/whole-handler`.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use wasmtime::Store;
 
 use super::fields::{self, Fields};
@@ -19,12 +19,13 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn fits(&self, name: &HeaderName, value: &HeaderValue) -> bool {
+    /// Whether a field by this name is handed over: all of its lines, or none.
+    fn fits(&self, name: &HeaderName, headers: &HeaderMap) -> bool {
         self.name == *name
-            && self
-                .containing
-                .as_deref()
-                .is_none_or(|text| contains(value.as_bytes(), text.as_bytes()))
+            && self.containing.as_deref().is_none_or(|text| {
+                let mut values = headers.get_all(name).iter();
+                values.any(|value| contains(value.as_bytes(), text.as_bytes()))
+            })
     }
 }
 
@@ -68,9 +69,9 @@ pub(crate) async fn handle(
     request: &http::Request<Bytes>,
     wanted: &[Wanted],
 ) -> wasmtime::Result<Option<Response>> {
-    let mut fields = Vec::new();
-    for (name, value) in request.headers() {
-        if wanted.iter().any(|wanted| wanted.fits(name, value)) {
+    let (headers, mut fields) = (request.headers(), Vec::new());
+    for (name, value) in headers {
+        if wanted.iter().any(|wanted| wanted.fits(name, headers)) {
             fields.push((name.as_str(), value.as_bytes()));
         }
     }

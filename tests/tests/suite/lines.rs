@@ -129,6 +129,10 @@ async fn who_does_not_ask_for_lines_gets_a_page() {
             );
         }
         // In two lines, of which only one says what the other is weighed against.
+        // Several lines count as one.
+        let request = Request::get("/users/").header("accept", "application/json;q=0.2");
+        let request = request.header("accept", "Application/X-NDJSON;q=0.1");
+        assert_eq!(service.ask(&request).await.json(), page);
         let request = Request::get("/users/").header("accept", "application/json;q=0.1");
         let request = request.header("accept", "Application/X-NDJSON;q=0.2");
         is_lines(
