@@ -116,12 +116,8 @@ impl Session {
         Arc::strong_count(&self.held) - 1
     }
 
-    fn budget(&self) -> Budget {
-        self.budget_from(Instant::now())
-    }
-
-    fn budget_from(&self, now: Instant) -> Budget {
-        let budget = self.helping_from(now);
+    fn budget(&self, now: Instant) -> Budget {
+        let budget = self.helping(now);
         let deadline = self.deadline;
         Budget {
             deadline: deadline.map_or(budget.deadline, |deadline| deadline.min(budget.deadline)),
@@ -131,11 +127,7 @@ impl Session {
 
     /// For more of a result that is being read. It has a statement's time but no request's: whether an answer that is being streamed
     /// goes on is for its reader to say, and where it does not, the guest is ended and its cursor with it.
-    fn helping(&self) -> Budget {
-        self.helping_from(Instant::now())
-    }
-
-    fn helping_from(&self, now: Instant) -> Budget {
+    fn helping(&self, now: Instant) -> Budget {
         let config = &self.pool.config;
         Budget {
             deadline: now + config.statement_timeout,
@@ -160,7 +152,7 @@ impl Session {
         let statement = self.pool.judged(statement)?;
         // One look at the clock serves both: there are few dearer instructions on this way.
         let now = Instant::now();
-        let budget = self.budget_from(now);
+        let budget = self.budget(now);
         if budget.deadline <= now {
             return Err(Error::Timeout);
         }
@@ -311,7 +303,7 @@ impl database::HostTransaction for View<'_> {
                 .session
                 .pool
                 .backend
-                .begin(isolation, read_only, &self.session.budget())
+                .begin(isolation, read_only, &self.session.budget(Instant::now()))
                 .await
             {
                 Ok(inner) => {
@@ -376,7 +368,7 @@ impl database::HostTransaction for View<'_> {
         } = self.table.delete(this)?;
         // Until the answer is there, nobody knows.
         ending.how = End::InDoubt;
-        let answer = inner.commit(&self.session.budget()).await;
+        let answer = inner.commit(&self.session.budget(Instant::now())).await;
         ending.how = match &answer {
             Ok(()) => End::Committed,
             Err(Error::InDoubt) => End::InDoubt,
@@ -392,7 +384,7 @@ impl database::HostTransaction for View<'_> {
             _held,
         } = self.table.delete(this)?;
         ending.how = End::RolledBack;
-        Ok(inner.rollback(&self.session.budget()).await)
+        Ok(inner.rollback(&self.session.budget(Instant::now())).await)
     }
 
     async fn drop(&mut self, this: Resource<Transaction>) -> wasmtime::Result<()> {
@@ -434,7 +426,7 @@ impl streaming::HostCursor for View<'_> {
     }
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Told<Vec<Row>> {
-        let budget = self.session.helping();
+        let budget = self.session.helping(Instant::now());
         Ok(self
             .table
             .get_mut(&this)?
