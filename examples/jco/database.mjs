@@ -1,13 +1,14 @@
-// `usher:database` (see wit/database.wit) over sql.js: SQLite in memory, which is as synchronous as the interface.
+// `usher:database` (see wit/database.wit), both of its interfaces, over sql.js: SQLite in memory, which is as synchronous as they are.
 //
-// There is one connection and nothing waits for it, since one call into a component ends before the next begins. What is thrown
-// here without being an Error is the interface's `error`; an Error is a mistake of this file and traps the component.
+// There is one connection and nothing waits for it, since one call into a component ends before the next begins: whoever asks while a
+// transaction or a cursor has it is told to come back. What is thrown here without being an Error is the interface's `error`; an Error
+// is a mistake of this file and traps the component.
 
 import initSqlJs from 'sql.js';
 
 const SQLite = await initSqlJs();
 let connection = open();
-let transaction;
+let holder; // The transaction or the cursor that has the connection to itself.
 
 function open(bytes) {
   const opened = new SQLite.Database(bytes);
@@ -21,7 +22,7 @@ export const save = () => connection.export();
 /** Puts another database in this one's place. */
 export function load(bytes) {
   connection.close();
-  [connection, transaction] = [open(bytes), undefined];
+  [connection, holder] = [open(bytes), undefined];
 }
 
 // What would outlive a statement or a transaction.
@@ -74,8 +75,9 @@ function lift(value) {
   return { tag: { bigint: 'integer', number: 'real', string: 'text' }[typeof value], val: value };
 }
 
-function run(statement, params, within) {
-  if (transaction !== within) throw { tag: 'overloaded' };
+/** Makes one statement ready to be stepped through. */
+function prepare(statement, params, within) {
+  if (holder !== within) throw { tag: 'overloaded' };
   if (SESSION.test(statement)) throw { tag: 'denied', val: 'it would change the state of the session' };
   // None of the service's statements quotes a dollar.
   const wanted = Math.max(0, ...Array.from(statement.matchAll(/\$(\d+)/g), ([, number]) => Number(number)));
@@ -85,12 +87,28 @@ function run(statement, params, within) {
   try {
     const { value: prepared, done } = refusing(() => statements.next());
     if (done || statements.getRemainingSQL().trim()) throw { tag: 'invalid', val: 'it is not one statement' };
-    return refusing(() => {
-      prepared.bind(values);
-      const rows = [];
-      while (prepared.step()) rows.push(prepared.get(null, { useBigInt: true }).map(lift));
-      return { columns: prepared.getColumnNames(), rows };
-    });
+    refusing(() => prepared.bind(values));
+    return { prepared, statements };
+  } catch (error) {
+    statements.return();
+    throw error;
+  }
+}
+
+/** The next rows of a statement. Fewer than asked for are the last. */
+function step(prepared, atMost) {
+  return refusing(() => {
+    const rows = [];
+    while (rows.length < atMost && prepared.step()) rows.push(prepared.get(null, { useBigInt: true }).map(lift));
+    return rows;
+  });
+}
+
+function run(statement, params, within) {
+  const { prepared, statements } = prepare(statement, params, within);
+  try {
+    const rows = step(prepared, Infinity);
+    return { columns: prepared.getColumnNames(), rows };
   } finally {
     statements.return();
   }
@@ -119,10 +137,10 @@ export const execute = (statement, params) => count(statement, params);
 /** The one transaction there is at a time. Nothing runs beside it, so it is isolated at any level. */
 export class Transaction {
   static begin(_isolation, readOnly) {
-    if (transaction) throw { tag: 'overloaded' };
+    if (holder) throw { tag: 'overloaded' };
     connection.run(`PRAGMA query_only = ${readOnly ? 'on' : 'off'}`);
     connection.run('BEGIN');
-    return (transaction = new Transaction());
+    return (holder = new Transaction());
   }
 
   static commit(ended) {
@@ -150,11 +168,49 @@ export class Transaction {
 
   /** The component dropped it. */
   [Symbol.dispose ?? Symbol.for('dispose')]() {
-    if (transaction === this) Transaction.rollback(this);
+    if (holder === this) Transaction.rollback(this);
   }
 
   #end() {
-    transaction = undefined;
+    holder = undefined;
     connection.run('PRAGMA query_only = off');
+  }
+}
+
+/** A result that is stepped through as it is asked for. It ends the statement, and gives the connection back, at its end. */
+export class Cursor {
+  #prepared;
+  #statements;
+  #columns;
+
+  static open(statement, params) {
+    const cursor = new Cursor();
+    ({ prepared: cursor.#prepared, statements: cursor.#statements } = prepare(statement, params));
+    cursor.#columns = cursor.#prepared.getColumnNames();
+    return (holder = cursor);
+  }
+
+  columns() {
+    return this.#columns;
+  }
+
+  next(atMost) {
+    if (holder !== this) return [];
+    let rows = [];
+    try {
+      return (rows = step(this.#prepared, atMost));
+    } finally {
+      if (rows.length < atMost) this.#end();
+    }
+  }
+
+  /** The component dropped it. */
+  [Symbol.dispose ?? Symbol.for('dispose')]() {
+    if (holder === this) this.#end();
+  }
+
+  #end() {
+    holder = undefined;
+    this.#statements.return();
   }
 }
