@@ -73,7 +73,7 @@ fn run(options: &Options) -> Result<(), Error> {
     }
     let programs = Programs {
         usher,
-        native: own,
+        native: own, // Beside it lies the one at its best, which is the one that takes part.
         python: None,
         others: Vec::new(),
     };

@@ -2,7 +2,8 @@
 //!
 //! All points are ready before the first is measured, and each has its turn in every round, so that a machine which others use too
 //! does so to all of them alike. What is reported is the median of the rounds, and beside it the median of the ratios to the
-//! axis's first point within a round.
+//! axis's first point within a round. Along the first two axes the native server at its best has its turn at each point too: what it
+//! takes more of there is not the sandbox's.
 
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
@@ -74,17 +75,12 @@ pub struct Point {
     database: usize,
     hosts: usize,
     connections: usize,
-    turns: Vec<Turn>,
+    turns: Vec<Cost>,
+    /// Of the native server at its best. None along the axis of hosts.
+    native: Vec<Cost>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    rate: f64,
-    cpu: f64,
-    postgres: f64,
-}
-
-/// The medians of a point.
+/// What a turn gave, or the medians of many.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Answers per second.
@@ -98,25 +94,44 @@ pub struct Cost {
 impl Point {
     /// The medians.
     pub fn cost(&self) -> Cost {
-        let of = |what: fn(&Turn) -> f64| median(self.turns.iter().map(what).collect());
-        Cost {
-            rate: of(|turn| turn.rate),
-            cpu: of(|turn| turn.cpu),
-            postgres: of(|turn| turn.postgres),
-        }
+        medians(self.turns.iter().copied())
+    }
+
+    /// The medians of the native server at its best, where it had turns.
+    pub fn native(&self) -> Option<Cost> {
+        (!self.native.is_empty()).then(|| medians(self.native.iter().copied()))
     }
 
     /// The medians of the ratios to another point, turn by turn.
     pub fn ratio(&self, other: &Self) -> Cost {
-        let of = |what: fn(&Turn) -> f64| {
-            let pairs = self.turns.iter().zip(&other.turns);
-            median(pairs.map(|(own, other)| what(own) / what(other)).collect())
-        };
-        Cost {
-            rate: of(|turn| turn.rate),
-            cpu: of(|turn| turn.cpu),
-            postgres: of(|turn| turn.postgres),
-        }
+        medians(ratios(&self.turns, &other.turns))
+    }
+
+    /// The same of the native server, where it had turns.
+    pub fn native_ratio(&self, other: &Self) -> Option<Cost> {
+        (!self.native.is_empty()).then(|| medians(ratios(&self.native, &other.native)))
+    }
+
+    /// The medians of the ratios to the native server at this point, turn by turn, where that had turns.
+    pub fn to_native(&self) -> Option<Cost> {
+        (!self.native.is_empty()).then(|| medians(ratios(&self.turns, &self.native)))
+    }
+}
+
+fn ratios(turns: &[Cost], others: &[Cost]) -> impl Iterator<Item = Cost> + Clone {
+    turns.iter().zip(others).map(|(own, other)| Cost {
+        rate: own.rate / other.rate,
+        cpu: own.cpu / other.cpu,
+        postgres: own.postgres / other.postgres,
+    })
+}
+
+fn medians(turns: impl Iterator<Item = Cost> + Clone) -> Cost {
+    let of = |what: fn(Cost) -> f64| median(turns.clone().map(what).collect());
+    Cost {
+        rate: of(|turn| turn.rate),
+        cpu: of(|turn| turn.cpu),
+        postgres: of(|turn| turn.postgres),
     }
 }
 
@@ -125,6 +140,7 @@ struct Place {
     rows: u64,
     // Stopped before their database is dropped.
     servers: Vec<Server>,
+    native: Option<Server>,
     database: Database,
 }
 
@@ -146,6 +162,7 @@ pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error
         places.push(Place {
             rows,
             servers: Vec::new(),
+            native: None,
             database,
         });
         check()?;
@@ -167,6 +184,9 @@ pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error
                 .servers
                 .push(Contestant::Usher.start(programs, &place.database.url)?);
         }
+        if point.axis != Axis::Hosts && place.native.is_none() {
+            place.native = Some(Contestant::Best.start(programs, &place.database.url)?);
+        }
     }
     for round in 1..=settings.rounds {
         for point in &mut points {
@@ -178,38 +198,58 @@ pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error
                 .servers
                 .get(..point.hosts)
                 .ok_or("a point without hosts")?;
-            load(servers, point.connections, settings.warm_up, place.rows)?;
-            let cpu = || -> Result<_, Error> {
-                let hosts = servers
-                    .iter()
-                    .map(Server::cpu)
-                    .sum::<std::io::Result<Duration>>()?;
-                Ok((hosts, process::cpu_with_children(cluster.pid)?))
-            };
-            let before = cpu()?;
-            let (requests, rate) = load(servers, point.connections, settings.time, place.rows)?;
-            let after = cpu()?;
-            let each = |begin: Duration, end: Duration| {
-                end.saturating_sub(begin).as_secs_f64() * 1e6 / requests
-            };
-            let turn = Turn {
-                rate,
-                cpu: each(before.0, after.0),
-                postgres: each(before.1, after.1),
-            };
-            eprintln!(
-                "round {round} of {}: {} {}: {:.0}/s, {:.1} µs, PostgreSQL {:.1} µs",
-                settings.rounds,
-                point.value,
-                point.axis.name(),
-                turn.rate,
-                turn.cpu,
-                turn.postgres
-            );
+            let turn = turn(servers, point.connections, place.rows, settings, &cluster)?;
+            tell(round, settings, point, "usher", turn);
             point.turns.push(turn);
+            if let (Some(native), true) = (&place.native, point.axis != Axis::Hosts) {
+                let native = std::slice::from_ref(native);
+                let turn = self::turn(native, point.connections, place.rows, settings, &cluster)?;
+                tell(round, settings, point, Contestant::Best.name(), turn);
+                point.native.push(turn);
+            }
         }
     }
     Ok(points)
+}
+
+/// Loads the servers for a turn.
+fn turn(
+    servers: &[Server],
+    connections: usize,
+    users: u64,
+    settings: &Settings,
+    cluster: &Cluster,
+) -> Result<Cost, Error> {
+    load(servers, connections, settings.warm_up, users)?;
+    let cpu = || -> Result<_, Error> {
+        let own = servers
+            .iter()
+            .map(Server::cpu)
+            .sum::<std::io::Result<Duration>>()?;
+        Ok((own, process::cpu_with_children(cluster.pid)?))
+    };
+    let before = cpu()?;
+    let (requests, rate) = load(servers, connections, settings.time, users)?;
+    let after = cpu()?;
+    let each =
+        |begin: Duration, end: Duration| end.saturating_sub(begin).as_secs_f64() * 1e6 / requests;
+    Ok(Cost {
+        rate,
+        cpu: each(before.0, after.0),
+        postgres: each(before.1, after.1),
+    })
+}
+
+fn tell(round: usize, settings: &Settings, point: &Point, who: &str, turn: Cost) {
+    eprintln!(
+        "round {round} of {}: {} {}: {who}: {:.0}/s, {:.1} µs, PostgreSQL {:.1} µs",
+        settings.rounds,
+        point.value,
+        point.axis.name(),
+        turn.rate,
+        turn.cpu,
+        turn.postgres
+    );
 }
 
 fn points(settings: &Settings) -> Vec<Point> {
@@ -220,6 +260,7 @@ fn points(settings: &Settings) -> Vec<Point> {
         hosts,
         connections,
         turns: Vec::new(),
+        native: Vec::new(),
     };
     let rows = settings
         .rows

@@ -11,7 +11,7 @@ use crate::Error;
 const SIZE: (u32, u32) = (420, 320);
 
 /// One line of a picture: its name, its colour, and what of a point it shows.
-type Line = (&'static str, RGBColor, fn(&Point) -> f64);
+type Line = (&'static str, RGBColor, fn(&Point) -> Option<f64>);
 
 /// Draws processor time against what grows, one picture an axis, side by side.
 ///
@@ -49,18 +49,24 @@ pub fn growth(points: &[Point], file: &Path) -> Result<(), Error> {
             .disable_x_mesh()
             .light_line_style(TRANSPARENT)
             .draw()?;
-        let lines: [Line; 2] = [
+        let lines: [Line; 3] = [
             ("Usher", RGBColor(0x1f, 0x5f, 0xa8), |point| {
-                point.cost().cpu
+                Some(point.cost().cpu)
             }),
             ("PostgreSQL", RGBColor(0xb0, 0x5a, 0x10), |point| {
-                point.cost().postgres
+                Some(point.cost().postgres)
+            }),
+            ("native, best", RGBColor(0x5a, 0x8f, 0x3c), |point| {
+                point.native().map(|native| native.cpu)
             }),
         ];
         for (name, colour, cost) in lines {
             let line: Vec<_> = along()
-                .map(|point| (point.value as f64, cost(point)))
+                .filter_map(|point| Some((point.value as f64, cost(point)?)))
                 .collect();
+            if line.is_empty() {
+                continue;
+            }
             chart
                 .draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)).point_size(3))?
                 .label(name)

@@ -92,7 +92,7 @@ pub fn starts(all: &[Starts]) -> String {
     markdown(&lines, 2)
 }
 
-/// The table of growth. Each point's ratios are to the first of its axis, turn by turn.
+/// The table of growth. Each point's ratios are to the first of its axis, turn by turn, and to the native server at the same point.
 pub fn growth(points: &[Point]) -> String {
     let head = [
         "along",
@@ -102,6 +102,9 @@ pub fn growth(points: &[Point]) -> String {
         "PostgreSQL µs",
         "CPU ÷ first",
         "PostgreSQL ÷ first",
+        "native's CPU µs",
+        "its ÷ first",
+        "CPU ÷ native's",
     ];
     let mut lines = vec![head.map(str::to_owned).to_vec()];
     for axis in Axis::ALL {
@@ -118,6 +121,14 @@ pub fn growth(points: &[Point]) -> String {
                 show(Some(cost.postgres), 1),
                 show(ratio.map(|ratio| ratio.cpu), 2),
                 show(ratio.map(|ratio| ratio.postgres), 2),
+                show(point.native().map(|native| native.cpu), 1),
+                show(
+                    first
+                        .and_then(|first| point.native_ratio(first))
+                        .map(|ratio| ratio.cpu),
+                    2,
+                ),
+                show(point.to_native().map(|ratio| ratio.cpu), 2),
             ]);
         }
     }
