@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// What every program under test begins its report of being ready with.
 const READY: &str = "listening on http://";
 
+/// What it says of where operators find it.
+const OPERATORS: &str = "operators: http://";
+
 /// A start of the program that is being put together.
 #[derive(Debug)]
 pub struct Usher(Command);
@@ -118,14 +121,24 @@ impl Running {
     /// Where it ends before, or does not say so within [`PATIENCE`].
     #[track_caller]
     pub fn address(&mut self) -> String {
-        let line = self.line(READY);
-        let address = line.split(READY).nth(1).unwrap_or_default();
-        address
-            .split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('/')
-            .to_owned()
+        self.address_after(READY)
+    }
+
+    /// The same for where it tells operators to go, which it says before [`Self::address`].
+    ///
+    /// # Panics
+    /// Where it ends before, or does not say so within [`PATIENCE`].
+    #[track_caller]
+    pub fn operators(&mut self) -> String {
+        self.address_after(OPERATORS)
+    }
+
+    #[track_caller]
+    fn address_after(&mut self, text: &str) -> String {
+        let line = self.line(text);
+        let address = line.split(text).nth(1).unwrap_or_default();
+        let end = address.find(|found: char| found == '/' || found.is_whitespace());
+        address[..end.unwrap_or(address.len())].to_owned()
     }
 
     /// Waits for the first line on standard error that contains `text` and was not waited for before.

@@ -295,12 +295,7 @@ async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
     let of_each = of_each();
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
-    let operators = running.line("operators: http://");
-    let operators = operators
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next())
-        .expect("an address");
+    let operators = running.operators();
     let address: Arc<str> = running.address().into();
 
     let all = of_each * WAYS.len();
@@ -308,7 +303,7 @@ async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
     // grows is lost.
     abandon_all(&address, &WORST, 0, CLIENTS * 20).await;
     nothing_is_left(&database).await;
-    let (began, before) = (Instant::now(), ended(operators).await);
+    let (began, before) = (Instant::now(), ended(&operators).await);
     let (mut asked, mut held) = (0, 0);
     let mut memory = Vec::new();
     for tenth in 1..=10 {
@@ -320,7 +315,7 @@ async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
             abandon_all(&address, &WAYS, asked, asked + more).await;
             asked += more;
             nothing_is_left(&database).await;
-            held = ended(operators).await - before;
+            held = ended(&operators).await - before;
         }
         memory.push(running.resident_bytes());
     }

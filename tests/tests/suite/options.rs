@@ -289,12 +289,7 @@ async fn operators_see_what_was_asked_of_the_database() {
     let mut running = suite(&scratch, &fresh.url)
         .args(["--admin-listen", "127.0.0.1:0", "--max-transactions", "4"])
         .spawn();
-    let operators = running.line("operators: http://");
-    let operators = operators
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next())
-        .expect("an address");
+    let operators = running.operators();
     let address = running.address();
     for name in [
         "a_rolled_back_transaction_does_not",
@@ -305,7 +300,7 @@ async fn operators_see_what_was_asked_of_the_database() {
         // What they are named for is shown elsewhere; the tables of the first are in the way of none.
         holds(Kind::File, &address, name).await;
     }
-    let text = ask(operators, Request::get("/metrics")).await.text();
+    let text = ask(&operators, Request::get("/metrics")).await.text();
     let statements = |outcome: &str| {
         metric(
             &text,

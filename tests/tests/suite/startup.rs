@@ -69,19 +69,14 @@ async fn every_request_can_have_a_fresh_instance() {
         .args(["--database", "memory:", "--instance-reuse", "1"])
         .args(["--admin-listen", "127.0.0.1:0"])
         .spawn();
-    let operators = running.line("operators: http://");
-    let operators = operators
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next())
-        .expect("an address");
+    let operators = running.operators();
     let address = running.address();
     for _ in 0..5 {
         assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
     }
-    let metrics = ask(operators, Request::get("/metrics")).await.text();
+    let metrics = ask(&operators, Request::get("/metrics")).await.text();
     assert!(metrics.contains("usher_instances_total 5"), "{metrics}");
-    assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
+    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
 }
 
 #[test]

@@ -85,16 +85,11 @@ async fn comes_back(how: Stop) {
     let mut running = usher(&scratch, &cluster)
         .args(["--admin-listen", "127.0.0.1:0"])
         .spawn();
-    let operators = running.line("operators: http://");
-    let operators = operators
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next())
-        .expect("an address");
+    let operators = running.operators();
     let address = running.address();
     let created = ask(&address, user("ann")).await;
     assert_eq!(created.status, 200, "{}", created.text());
-    assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
+    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
 
     cluster.stop(how);
     for _ in 0..5 {
@@ -103,8 +98,8 @@ async fn comes_back(how: Stop) {
     }
     // What does not need the database is answered as before.
     assert_eq!(ask(&address, Request::get("/users/x")).await.status, 422);
-    assert_eq!(ask(operators, Request::get("/live")).await.status, 200);
-    assert_eq!(ask(operators, Request::get("/ready")).await.status, 503);
+    assert_eq!(ask(&operators, Request::get("/live")).await.status, 200);
+    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 503);
 
     cluster.restart();
     let read = until_served(&address, &Request::get("/users/1")).await;
@@ -116,7 +111,7 @@ async fn comes_back(how: Stop) {
             .text()
             .contains("cem")
     );
-    assert_eq!(ask(operators, Request::get("/ready")).await.status, 200);
+    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
     // Of what was refused meanwhile nothing was done.
     let listed = until_served(&address, &Request::get("/users/")).await;
     let names: Vec<_> = listed
