@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 use usher_tests::cluster::{Cluster, Stop};
 use usher_tests::http::Request;
 
-use super::bench::{Bench, CLERK, blocking, cluster, connect};
+use super::bench::{Bench, blocking, cluster, connect};
 
 /// Ends all sessions of the server under test.
 const TERMINATE: &str =
@@ -91,15 +91,17 @@ async fn a_server_without_a_free_connection_is_served_again_when_there_is_one() 
             "postgres://hog:hog@127.0.0.1:{}/postgres",
             bench.cluster.port()
         );
-        // Through the connections that are kept for superusers.
+        // Counted are those who took one, the superuser among them, who therefore stays: of the server's own, one that is about to
+        // be let in cannot be seen, and could serve everybody.
         let superuser = bench.superuser().await;
-        let left = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1";
-        while superuser
-            .query_one(left, &[&CLERK])
+        let taken = "SELECT count(*) >= current_setting('max_connections')::int \
+                     - current_setting('superuser_reserved_connections')::int \
+                     FROM pg_stat_activity WHERE usename IN ('hog', current_user)";
+        while !superuser
+            .query_one(taken, &[])
             .await
-            .expect("a count")
-            .get::<_, i64>(0)
-            > 0
+            .expect("an answer")
+            .get::<_, bool>(0)
         {
             superuser
                 .batch_execute(TERMINATE)
@@ -122,6 +124,7 @@ async fn a_server_without_a_free_connection_is_served_again_when_there_is_one() 
                 }
             }
         }
+        hogs.lock().expect("nobody panicked").push(superuser);
     };
     let heal = async |bench: &Bench| {
         hogs.lock().expect("nobody panicked").clear();
