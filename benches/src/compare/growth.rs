@@ -118,7 +118,7 @@ impl Point {
     }
 }
 
-fn ratios(turns: &[Cost], others: &[Cost]) -> impl Iterator<Item = Cost> + Clone {
+fn ratios(turns: &[Cost], others: &[Cost]) -> impl Iterator<Item = Cost> {
     turns.iter().zip(others).map(|(own, other)| Cost {
         rate: own.rate / other.rate,
         cpu: own.cpu / other.cpu,
@@ -126,8 +126,9 @@ fn ratios(turns: &[Cost], others: &[Cost]) -> impl Iterator<Item = Cost> + Clone
     })
 }
 
-fn medians(turns: impl Iterator<Item = Cost> + Clone) -> Cost {
-    let of = |what: fn(Cost) -> f64| median(turns.clone().map(what).collect());
+fn medians(turns: impl Iterator<Item = Cost>) -> Cost {
+    let turns: Vec<_> = turns.collect();
+    let of = |what: fn(&Cost) -> f64| median(turns.iter().map(what).collect());
     Cost {
         rate: of(|turn| turn.rate),
         cpu: of(|turn| turn.cpu),
