@@ -1,21 +1,25 @@
 //! One client connection: HTTP/1.1 in, one call of the component per request, and the answers that are the host's own.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::alarm::Alarm;
 use crate::instances::{CallError, GuestBody, Instances};
 use crate::telemetry::Counters;
 use crate::wire::Wire;
@@ -50,15 +54,12 @@ where
     let limits = service.limits;
     let connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper takes no notice of its timeouts.
-        .timer(TokioTimer::new())
+        .timer(Alarm::default())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head)
         .serve_connection(
             TokioIo::new(Wire::new(io)),
-            service_fn(move |request| {
-                let service = Arc::clone(&service);
-                async move { Ok::<_, Infallible>(service.answer(request).await) }
-            }),
+            service_fn(move |request| service.answer(request).map(Ok::<_, Infallible>)),
         );
     if let Err(error) = drain.watch(connection).await {
         // Nearly always a client that left, or was never one.
@@ -68,62 +69,91 @@ where
 
 impl Service {
     /// Answers one request, whatever it takes.
-    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    ///
+    /// No `async fn`, and what is known at once is done at once: what a request has to be moved into stays with its connection while
+    /// it waits, and is out of the processor's cache by then where there are many.
+    pub(crate) fn answer<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<Body>> + use<B>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let response = match self.handle(request).await {
-            Ok(response) => response.map(Body::Guest),
-            Err(refusal) => refusal.into(),
-        };
-        self.counters.answered(response.status());
-        response
+        let service = Arc::clone(self);
+        let admitted = self.admit(request);
+        async move {
+            let answer = match admitted {
+                Ok(Admitted::Whole(mut request)) => service.call(&mut request).await,
+                Ok(Admitted::Coming(head, body)) => Box::pin(service.read(head, body)).await,
+                Err(refusal) => Err(refusal),
+            };
+            let response = answer.unwrap_or_else(Response::from);
+            service.counters.answered(response.status());
+            response
+        }
     }
 
-    async fn handle<B>(&self, request: Request<B>) -> Result<Response<GuestBody>, Refusal>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    {
-        let (mut head, body) = request.into_parts();
-        check_host(&mut head)?;
+    /// Takes a request in, as far as its head goes.
+    fn admit<B: http_body::Body>(&self, mut request: Request<B>) -> Result<Admitted<B>, Refusal> {
+        check_host(&mut request)?;
         // The library stops reading a head somewhere beyond the limit, by its buffers' sizes.
-        let fields = head
-            .headers
+        let fields = request
+            .headers()
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
         if fields.sum::<usize>() > self.limits.head {
             return Err(Refusal::LargeHead);
         }
-        let body = if body.is_end_stream() {
-            Bytes::new()
-        } else {
-            tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.body))
-                .await
-                .map_err(|_| Refusal::SlowBody)??
-        };
-        self.instances
-            .call(Request::from_parts(head, body))
+        if request.body().is_end_stream() {
+            return Ok(Admitted::Whole(request.map(|_| Bytes::new())));
+        }
+        let (head, body) = request.into_parts();
+        Ok(Admitted::Coming(head, body))
+    }
+
+    /// Reads a request's body, and has it answered.
+    async fn read<B>(&self, head: Parts, body: B) -> Result<Response<Body>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.body))
             .await
-            .map_err(|error| {
+            .map_err(|_| Refusal::SlowBody)??;
+        self.call(&mut Request::from_parts(head, body)).await
+    }
+
+    async fn call(&self, request: &mut Request<Bytes>) -> Result<Response<Body>, Refusal> {
+        match self.instances.call(request).await {
+            Ok(response) => Ok(response.map(Body::Guest)),
+            Err(error) => {
                 match error {
                     CallError::Busy => tracing::warn!("{error}"),
                     _ => tracing::error!("{error}"),
                 }
                 self.counters.failed(&error);
-                Refusal::Call(error)
-            })
+                Err(Refusal::Call(error))
+            }
+        }
     }
 }
 
+/// A request whose head is in order.
+enum Admitted<B> {
+    /// All of it is here.
+    Whole(Request<Bytes>),
+    /// Its body is still to be read.
+    Coming(Parts, B),
+}
+
 /// RFC 9112, 3.2: an HTTP/1.1 request has exactly one `Host`. One of HTTP/1.0 may have none.
-fn check_host(head: &mut http::request::Parts) -> Result<(), Refusal> {
-    let mut hosts = head.headers.get_all(HOST).iter();
+fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if host.to_str().is_ok() => Ok(()),
-        (None, None) if head.uri.authority().is_some() => Ok(()),
-        (None, None) if head.version < Version::HTTP_11 => {
-            head.headers
-                .insert(HOST, HeaderValue::from_static("localhost"));
+        (None, None) if request.uri().authority().is_some() => Ok(()),
+        (None, None) if request.version() < Version::HTTP_11 => {
+            let host = HeaderValue::from_static("localhost");
+            request.headers_mut().insert(HOST, host);
             Ok(())
         }
         _ => Err(Refusal::Host),

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`cli`], [`config`] | what can be asked of the program, with defaults and units |
 //! | [`server`], `shutdown` | the process's life: start, accept, drain |
-//! | `worker`, [`connection`], `wire` | one core; one client connection and the answers that are the host's own |
+//! | `worker`, [`connection`], `wire`, `alarm` | one core; one client connection, its bytes and its timer, and the answers that are the host's own |
 //! | [`runtime`], `engine` | the sandbox: engine, component, what a guest may import |
 //! | [`instances`] | a request meets an instance: reuse, deadline, what happens when either fails |
 //! | [`exchange`] | `wasi:http`: the request and the response as the guest sees them |
@@ -32,6 +32,7 @@ pub mod telemetry;
 pub mod testing;
 
 mod admin;
+mod alarm;
 mod engine;
 mod shutdown;
 mod wire;

@@ -77,6 +77,7 @@ impl Request for Whole {
             .request
             .fields
             .iter()
+            .flatten()
             .filter(|(field, _)| field == name);
         let mut whole = lines.next()?.1.clone();
         for (_, line) in lines {
@@ -96,9 +97,10 @@ impl Request for Whole {
     }
 
     fn body(&self) -> Result<Cow<'_, [u8]>, BodyError> {
-        if self.request.body.len() > BODY_LIMIT {
+        let body = self.request.body.as_deref().unwrap_or_default();
+        if body.len() > BODY_LIMIT {
             return Err(BodyError::TooLarge);
         }
-        Ok(Cow::Borrowed(&self.request.body))
+        Ok(Cow::Borrowed(body))
     }
 }

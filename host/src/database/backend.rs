@@ -178,6 +178,8 @@ impl Pool {
     }
 
     /// Runs a statement as its own transaction and gives its rows.
+    ///
+    /// What is large is boxed: a call's size is that of its largest part, and the engine copies it as a whole for each call.
     pub(crate) async fn query(
         &self,
         statement: &Arc<Statement>,
@@ -185,9 +187,9 @@ impl Pool {
         budget: &Budget,
     ) -> Result<Rows, Error> {
         match self {
-            Self::Postgres(pool) => pool.query(statement, params, budget).await,
+            Self::Postgres(pool) => Box::pin(pool.query(statement, params, budget)).await,
             Self::Sqlite(pool) => pool.query(statement, params, budget).await,
-            Self::Scripted(script) => script.query(statement, params, budget).await,
+            Self::Scripted(script) => Box::pin(script.query(statement, params, budget)).await,
         }
     }
 
@@ -199,9 +201,9 @@ impl Pool {
         budget: &Budget,
     ) -> Result<u64, Error> {
         match self {
-            Self::Postgres(pool) => pool.execute(statement, params, budget).await,
+            Self::Postgres(pool) => Box::pin(pool.execute(statement, params, budget)).await,
             Self::Sqlite(pool) => pool.execute(statement, params, budget).await,
-            Self::Scripted(script) => script.execute(statement, params, budget).await,
+            Self::Scripted(script) => Box::pin(script.execute(statement, params, budget)).await,
         }
     }
 
@@ -260,9 +262,13 @@ impl Transaction {
         budget: &Budget,
     ) -> Result<Rows, Error> {
         match self {
-            Self::Postgres(transaction) => transaction.query(statement, params, budget).await,
+            Self::Postgres(transaction) => {
+                Box::pin(transaction.query(statement, params, budget)).await
+            }
             Self::Sqlite(transaction) => transaction.query(statement, params, budget).await,
-            Self::Scripted(transaction) => transaction.query(statement, params, budget).await,
+            Self::Scripted(transaction) => {
+                Box::pin(transaction.query(statement, params, budget)).await
+            }
         }
     }
 
@@ -273,9 +279,13 @@ impl Transaction {
         budget: &Budget,
     ) -> Result<u64, Error> {
         match self {
-            Self::Postgres(transaction) => transaction.execute(statement, params, budget).await,
+            Self::Postgres(transaction) => {
+                Box::pin(transaction.execute(statement, params, budget)).await
+            }
             Self::Sqlite(transaction) => transaction.execute(statement, params, budget).await,
-            Self::Scripted(transaction) => transaction.execute(statement, params, budget).await,
+            Self::Scripted(transaction) => {
+                Box::pin(transaction.execute(statement, params, budget)).await
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
@@ -24,7 +25,7 @@ pub(super) struct PoolInner {
     backend: backend::Pool,
     metrics: Arc<Metrics>,
     /// Statements already judged, by their text: a service says the same few all the time.
-    judged: Mutex<HashMap<Box<str>, Arc<Statement>>>,
+    judged: Mutex<HashMap<Box<str>, Arc<Statement>, RandomState>>,
 }
 
 /// Judged statements that are remembered. A guest that makes up texts without end starts over, and costs only itself.
@@ -36,7 +37,7 @@ impl PoolInner {
             config,
             backend,
             metrics,
-            judged: Mutex::new(HashMap::new()),
+            judged: Mutex::default(),
         }
     }
 

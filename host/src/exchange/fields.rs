@@ -55,34 +55,16 @@ impl Fields {
     }
 
     /// Fields of a guest's own.
-    pub(super) fn collect<V: Into<Vec<u8>>>(
-        entries: Vec<(String, V)>,
-    ) -> Result<Self, HeaderError> {
-        let mut fields = Self {
-            map: Arc::new(HeaderMap::with_capacity(entries.len().min(64) + 1)),
-            ..Self::default()
-        };
+    pub(super) fn collect(entries: Vec<(String, Vec<u8>)>) -> Result<Self, HeaderError> {
+        let mut given = Given::with_capacity(entries.len());
         for (name, value) in entries {
-            fields.append(parse_name(&name)?, parse_value(value.into())?)?;
+            given.append(parse_name(&name)?, parse_value(value)?)?;
         }
-        Ok(fields)
-    }
-
-    /// The fields of a guest's response, of which what the body is comes apart.
-    pub(super) fn of_response(
-        content_type: Option<String>,
-        entries: Vec<(String, String)>,
-    ) -> Result<Self, HeaderError> {
-        let mut fields = Self::collect(entries)?;
-        if let Some(content_type) = content_type {
-            let value = if content_type == JSON {
-                HeaderValue::from_static(JSON)
-            } else {
-                parse_value(content_type.into())?
-            };
-            fields.append(header::CONTENT_TYPE, value)?;
-        }
-        Ok(fields)
+        Ok(Self {
+            size: given.size,
+            map: Arc::new(given.map),
+            ..Self::default()
+        })
     }
 
     /// Whether a guest may know of a field by this name.
@@ -100,13 +82,7 @@ impl Fields {
     pub(super) fn content_length(&self) -> Result<Option<u64>, ()> {
         self.map
             .get(header::CONTENT_LENGTH)
-            .map(|value| {
-                value
-                    .to_str()
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                    .ok_or(())
-            })
+            .map(|value| parse_length(value).ok_or(()))
             .transpose()
     }
 
@@ -115,28 +91,14 @@ impl Fields {
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), HeaderError> {
-        if is_forbidden(&name) {
-            return Err(HeaderError::Forbidden);
-        }
-        // One length, and a number: anything else makes two servers disagree where a message ends.
-        if name == header::CONTENT_LENGTH
-            && (self.map.contains_key(&name)
-                || value
-                    .to_str()
-                    .ok()
-                    .and_then(|text| text.parse::<u64>().ok())
-                    .is_none())
-        {
-            return Err(HeaderError::InvalidSyntax);
-        }
-        self.size += name.as_str().len() + value.len();
-        if self.size > MOST {
-            return Err(HeaderError::InvalidSyntax);
-        }
-        Arc::make_mut(&mut self.map)
-            .try_append(name, value)
-            .map(drop)
-            .map_err(|_| HeaderError::InvalidSyntax)
+        let mut given = Given {
+            map: std::mem::take(Arc::make_mut(&mut self.map)),
+            size: self.size,
+        };
+        let appended = given.append(name, value);
+        *Arc::make_mut(&mut self.map) = given.map;
+        self.size = given.size;
+        appended
     }
 
     fn remove(&mut self, name: &HeaderName) {
@@ -158,6 +120,71 @@ impl Fields {
         }
         Ok((self, name))
     }
+}
+
+/// Fields that a guest gives, within their limits.
+struct Given {
+    map: HeaderMap,
+    /// Bytes of names and values.
+    size: usize,
+}
+
+impl Given {
+    fn with_capacity(entries: usize) -> Self {
+        Self {
+            map: HeaderMap::with_capacity(entries.min(64)),
+            size: 0,
+        }
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), HeaderError> {
+        if is_forbidden(&name) {
+            return Err(HeaderError::Forbidden);
+        }
+        // One length, and a number: anything else makes two servers disagree where a message ends.
+        if name == header::CONTENT_LENGTH
+            && (self.map.contains_key(&name) || parse_length(&value).is_none())
+        {
+            return Err(HeaderError::InvalidSyntax);
+        }
+        self.size += name.as_str().len() + value.len();
+        if self.size > MOST {
+            return Err(HeaderError::InvalidSyntax);
+        }
+        self.map
+            .try_append(name, value)
+            .map(drop)
+            .map_err(|_| HeaderError::InvalidSyntax)
+    }
+}
+
+/// The fields of a guest's response that is all there, and the length of the body it promises, if it does. What the body is comes apart.
+pub(super) fn of_response(
+    content_type: Option<String>,
+    entries: Vec<(String, String)>,
+) -> Result<(HeaderMap, Option<u64>), HeaderError> {
+    let mut given = Given::with_capacity(entries.len() + 1);
+    let mut length = None;
+    for (name, value) in entries {
+        let (name, value) = (parse_name(&name)?, parse_value(value.into())?);
+        if name == header::CONTENT_LENGTH {
+            length = parse_length(&value);
+        }
+        given.append(name, value)?;
+    }
+    if let Some(content_type) = content_type {
+        let value = if content_type == JSON {
+            HeaderValue::from_static(JSON)
+        } else {
+            parse_value(content_type.into())?
+        };
+        given.append(header::CONTENT_TYPE, value)?;
+    }
+    Ok((given.map, length))
+}
+
+fn parse_length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
 }
 
 fn parse_name(name: &str) -> Result<HeaderName, HeaderError> {

@@ -1,11 +1,10 @@
 //! A request and its response in one call, with a component that offers `usher:service/whole-handler`.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use wasmtime::Store;
 
-use super::fields::{self, Fields};
-use super::response::{Response, Source};
+use super::fields;
 use crate::bindings::whole::Whole;
 use crate::bindings::whole::exports::usher::service::whole_handler as wit;
 use crate::instances::State;
@@ -66,10 +65,10 @@ pub(crate) async fn wanted(
 pub(crate) async fn handle(
     whole: &Whole,
     store: &mut Store<State>,
-    request: &http::Request<Bytes>,
+    request: &Request<Bytes>,
     wanted: &[Wanted],
-) -> wasmtime::Result<Option<Response>> {
-    let (headers, mut fields) = (request.headers(), Vec::new());
+) -> wasmtime::Result<Option<Response<Bytes>>> {
+    let (headers, body, mut fields) = (request.headers(), request.body(), Vec::new());
     for (name, value) in headers {
         if wanted.iter().any(|wanted| wanted.fits(name, headers)) {
             fields.push((name.as_str(), value.as_bytes()));
@@ -81,8 +80,8 @@ pub(crate) async fn handle(
             .uri()
             .path_and_query()
             .map_or("/", |target| target.as_str()),
-        fields: &fields,
-        body: request.body(),
+        fields: (!fields.is_empty()).then_some(&fields),
+        body: (!body.is_empty()).then_some(body),
     };
     let answer = whole
         .usher_service_whole_handler()
@@ -93,12 +92,9 @@ pub(crate) async fn handle(
     };
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| wasmtime::format_err!("it answered with the status {}", answer.status))?;
-    let fields = Fields::of_response(answer.content_type, answer.fields)
+    let (headers, promised) = fields::of_response(answer.content_type, answer.fields)
         .map_err(|error| wasmtime::format_err!("a header of its response: {error}"))?;
     let body = Bytes::from(answer.body);
-    let promised = fields
-        .content_length()
-        .map_err(|()| wasmtime::format_err!("its Content-Length is no number"))?;
     // What a client knows already still has its length (RFC 9110, 8.6).
     if promised.is_some_and(|promised| promised != body.len() as u64)
         && status != StatusCode::NOT_MODIFIED
@@ -108,11 +104,10 @@ pub(crate) async fn handle(
             body.len()
         ));
     }
-    Ok(Some(Response {
-        status,
-        headers: fields.into_map(),
-        source: Source::Whole(body),
-    }))
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(Some(response))
 }
 
 fn method(method: &Method) -> wit::Method {

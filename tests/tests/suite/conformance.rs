@@ -40,9 +40,7 @@ async fn run(kind: Kind, case: String) -> Option<String> {
     let answer = app.post(&format!("/{case}"), "").await.expect("an answer");
     let text = String::from_utf8_lossy(answer.body()).into_owned();
     drop(app);
-    if let Some(postgres) = fresh.postgres {
-        postgres.remove().await;
-    }
+    fresh.end().await;
     (answer.status() != 200).then(|| format!("{case}: {text}"))
 }
 

@@ -63,4 +63,12 @@ impl Fresh {
         adjust(&mut config);
         Database::open(config).await.expect("a database that opens")
     }
+
+    /// Removes it, on PostgreSQL without keeping the thread from the connections that are still closing, or being made: the server
+    /// waits for those.
+    pub(crate) async fn end(self) {
+        if let Some(postgres) = self.postgres {
+            postgres.remove().await;
+        }
+    }
 }

@@ -44,6 +44,7 @@ async fn of_two_hundred_equal_posts_one_is_stored() {
         let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
         assert_eq!((of(200), of(409)), (1, 199), "on {kind:?}: {statuses:?}");
         drop(app);
+        fresh.end().await;
     }
 }
 
@@ -110,6 +111,8 @@ async fn no_update_is_lost(kind: Kind) {
     );
     let version = app.get("/users/1").await.expect("an answer").headers()["etag"].clone();
     assert_eq!(version, format!("\"{}\"", CLIENTS * ROUNDS + 1));
+    drop(app);
+    fresh.end().await;
 }
 
 #[tokio::test]
@@ -239,7 +242,8 @@ async fn changes_of_one_user_all_come_through_where_everything_is_serializable()
         answer.headers()["etag"],
         format!("\"{}\"", CLIENTS * CHANGES + 1)
     );
-    drop((apps, fresh));
+    drop(apps);
+    fresh.end().await;
 }
 
 #[tokio::test]
@@ -260,5 +264,6 @@ async fn of_many_equal_posts_one_is_stored_where_everything_is_serializable() {
     let statuses = posts.join_all().await;
     let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((of(200), of(409)), (1, 59), "{statuses:?}");
-    drop((apps, fresh));
+    drop(apps);
+    fresh.end().await;
 }

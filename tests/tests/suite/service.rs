@@ -30,12 +30,10 @@ impl Service {
         Self { app, fresh }
     }
 
-    /// Removes the database, on PostgreSQL without keeping the thread from the connections that are still closing.
+    /// Ends it and removes its database.
     pub(crate) async fn end(self) {
         drop(self.app);
-        if let Some(postgres) = self.fresh.postgres {
-            postgres.remove().await;
-        }
+        self.fresh.end().await;
     }
 
     /// Its database, where that is one on PostgreSQL.

@@ -141,12 +141,11 @@ impl Groups {
                 Some(Err(_)) | None => return Err(Error::Timeout),
             },
         };
-        let alone = self.0.singles.run::<W>(statement, params, budget);
+        let mut alone = pin!(self.0.singles.run::<W>(statement, params, budget));
         let Some(place) = place else {
             return alone.await;
         };
         // Who takes long, for a lock for one, does not keep others from their turn.
-        let mut alone = pin!(alone);
         let prompt = tokio::time::timeout(PATIENCE, alone.as_mut()).await;
         drop(place);
         match prompt {

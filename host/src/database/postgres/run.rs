@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use futures_util::TryStreamExt as _;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, RowStream};
@@ -178,7 +179,7 @@ pub(super) fn after_an_answer(error: Error) -> Failure {
 
 /// The statements that one connection has prepared.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<HashMap<usize, Entry>>);
+pub(super) struct Cache(Mutex<HashMap<usize, Entry, RandomState>>);
 
 #[derive(Debug)]
 struct Entry {

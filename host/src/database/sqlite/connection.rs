@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
-use rusqlite::{CachedStatement, Connection, InterruptHandle, OpenFlags};
+use rusqlite::{CachedStatement, Connection, InterruptHandle, OpenFlags, StatementStatus};
 
 use super::control::Control;
 use super::error::{self, Failure};
@@ -84,7 +85,15 @@ pub(super) struct Conn {
     sqlite: Connection,
     control: Arc<Control>,
     /// The columns that statements had when they last ran here, by the statement's address.
-    columns: RefCell<HashMap<usize, Arc<Columns>>>,
+    columns: RefCell<HashMap<usize, Known, RandomState>>,
+}
+
+/// The columns that a statement had when it last ran.
+struct Known {
+    columns: Arc<Columns>,
+    /// Whether it is still the same statement, prepared against the same schema, shows in how often each was done.
+    runs: i32,
+    preparations: i32,
 }
 
 impl fmt::Debug for Conn {
@@ -326,17 +335,31 @@ impl Conn {
     }
 
     /// The columns that a statement's result has, which are nearly always those it had before.
+    ///
+    /// SQLite prepares a statement anew where the schema has changed, and counts that and its runs. One that was forgotten and
+    /// prepared again begins to count anew.
     fn columns(&self, statement: &Statement, prepared: &rusqlite::Statement<'_>) -> Arc<Columns> {
+        let runs = prepared.get_status(StatementStatus::Run);
+        let preparations = prepared.get_status(StatementStatus::RePrepare);
         let mut known = self.columns.borrow_mut();
         let key = std::ptr::from_ref(statement).addr();
-        if let Some(columns) = known.get(&key).filter(|columns| columns.are_of(prepared)) {
-            return Arc::clone(columns);
+        if let Some(known) = known.get_mut(&key) {
+            let is_next = known.runs.wrapping_add(1) == runs && known.preparations == preparations;
+            if is_next || known.columns.are_of(prepared) {
+                (known.runs, known.preparations) = (runs, preparations);
+                return Arc::clone(&known.columns);
+            }
         }
         if known.len() >= PREPARED {
             known.clear();
         }
         let columns = Arc::new(Columns::of(prepared));
-        known.insert(key, Arc::clone(&columns));
+        let last = Known {
+            columns: Arc::clone(&columns),
+            runs,
+            preparations,
+        };
+        known.insert(key, last);
         columns
     }
 

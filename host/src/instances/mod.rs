@@ -4,19 +4,25 @@
 //! and no other. A request is driven by the task of its own connection: no queue and no wake-up lies between the two, and
 //! dropping the response, as happens when a client leaves, drops the instance with everything it holds, its transaction
 //! included.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `turns` | who may be at work, and who waits |
+//! | `run` | a guest at work until its deadline |
+//! | `body` | the body of its response, as the server reads it |
+
+mod body;
+mod run;
+mod turns;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
@@ -27,12 +33,16 @@ use crate::bindings::Serving;
 use crate::bindings::whole::Whole;
 use crate::database::{Pool, Session, View};
 use crate::exchange;
-use crate::exchange::body::Pipe;
 use crate::exchange::request::IncomingRequest;
-use crate::exchange::response::{Answer, ResponseOutparam, Slot, Source};
+use crate::exchange::response::{ResponseOutparam, Slot, Source};
 use crate::exchange::whole;
 use crate::runtime::{Runtime, one_line};
 use crate::telemetry::Counters;
+
+pub use body::GuestBody;
+pub use run::Guest;
+use run::{Deadline, Run};
+use turns::{Turn, Turns};
 
 /// What the host keeps for one instance.
 pub struct State {
@@ -117,7 +127,7 @@ pub struct Instances {
     runtime: Arc<Runtime>,
     pool: Pool,
     limits: Limits,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     idle: Mutex<Vec<Instance>>,
     /// Guests that are still at work after an answer that was whole.
     lingering: Mutex<JoinSet<Result<(), CallError>>>,
@@ -172,6 +182,18 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// What came of handing a request over whole.
+enum Taken {
+    Answered(Response<Bytes>),
+    /// The guest has done nothing, and wants it through `wasi:http/incoming-handler`.
+    Wanting(Instance),
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn guest(error: wasmtime::Error) -> CallError {
+    CallError::Guest(one_line(&error))
+}
+
 /// Clock ticks a guest may run before it lets its core serve others.
 const TICKS: u64 = 2;
 
@@ -187,7 +209,7 @@ impl Instances {
             runtime,
             pool,
             limits,
-            turns: Arc::new(Semaphore::new(limits.in_flight)),
+            turns: Turns::new(limits.in_flight),
             idle: Mutex::new(Vec::new()),
             lingering: Mutex::default(),
             wanted: OnceLock::new(),
@@ -195,29 +217,81 @@ impl Instances {
         })
     }
 
-    /// Hands the guest one request and gives its response, whose body may still be produced while it is read.
+    /// Hands the guest one request, or all that it takes of it, and gives its response, whose body may still be produced while it is read.
     ///
     /// # Errors
     /// See [`CallError`]. After an answer has begun, an error of the guest ends the response's body with an error instead.
     pub async fn call(
         self: &Arc<Self>,
-        request: Request<Bytes>,
+        request: &mut Request<Bytes>,
     ) -> Result<Response<GuestBody>, CallError> {
         let arrival = Instant::now();
-        let deadline = arrival + self.limits.deadline;
-        let permit = match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => self.turn(arrival + self.limits.deadline / 2).await?,
+        let mut deadline = Deadline::new(arrival + self.limits.deadline);
+        let turn = match self.turns.at_once(arrival) {
+            Some(turn) => turn,
+            None => {
+                let latest = arrival + self.limits.deadline / 2;
+                self.turns.wait(latest).await.ok_or(CallError::Busy)?
+            }
         };
+        // Boxed, so that its place is one that was used a moment ago, rather than the connection's own: where there are many connections,
+        // what belongs to one of them is out of the processor's cache.
+        let taken = Box::pin(self.whole(request, &mut deadline)).await?;
+        match taken {
+            Taken::Answered(answer) => Ok(answer.map(|body| GuestBody::Whole(Some(body)))),
+            Taken::Wanting(instance) => {
+                let request = std::mem::take(request);
+                Box::pin(self.stream(instance, request, deadline, turn)).await
+            }
+        }
+    }
+
+    /// Has a request answered in one call, where the component takes it so, and before the deadline.
+    async fn whole(
+        &self,
+        request: &Request<Bytes>,
+        deadline: &mut Deadline,
+    ) -> Result<Taken, CallError> {
+        let mut work = pin!(self.try_whole(request, deadline.at()));
+        std::future::poll_fn(|cx| deadline.poll(work.as_mut(), cx)).await?
+    }
+
+    async fn try_whole(
+        &self,
+        request: &Request<Bytes>,
+        deadline: Instant,
+    ) -> Result<Taken, CallError> {
+        let mut instance = self.take().await?;
+        let store = &mut instance.store;
+        store.set_epoch_deadline(TICKS);
+        store.data_mut().session.set_deadline(deadline.into_std());
+        if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
+            let answer = whole::handle(handler, store, request, wanted).await;
+            if let Some(answer) = answer.map_err(guest)? {
+                instance.served += 1;
+                self.give_back(instance);
+                return Ok(Taken::Answered(answer));
+            }
+        }
+        Ok(Taken::Wanting(instance))
+    }
+
+    /// The same for a component that wants resources and streams.
+    async fn stream(
+        self: &Arc<Self>,
+        instance: Instance,
+        request: Request<Bytes>,
+        deadline: Deadline,
+        turn: Turn,
+    ) -> Result<Response<GuestBody>, CallError> {
         let slot = Slot::default();
         let (set, answer) = (Arc::clone(self), slot.clone());
-        let work = Box::pin(async move { set.serve(request, answer, deadline, permit).await });
-        let mut run = Run {
-            work,
-            timer: None,
-            deadline,
-            read: None,
+        let work = async move {
+            let done = set.handle(instance, request, answer).await;
+            drop(turn);
+            done
         };
+        let mut run = Run::new(work, deadline);
         let (answer, returned) = std::future::poll_fn(|cx| run.poll_answer(&slot, cx)).await?;
         let answer = answer
             .map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
@@ -232,10 +306,10 @@ impl Instances {
             Source::Pipe(pipe) => match returned.then(|| pipe.whole()).flatten() {
                 Some(whole) => GuestBody::Whole(Some(whole)),
                 None => {
-                    run.read = Some((pipe.clone(), self.limits.deadline));
+                    run.is_read(pipe.clone(), self.limits.deadline);
                     GuestBody::Streaming {
                         pipe,
-                        guest: (!returned).then(|| Guest(tokio::spawn(run))),
+                        guest: (!returned).then(|| Guest::start(run)),
                     }
                 }
             },
@@ -244,6 +318,40 @@ impl Instances {
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         Ok(response)
+    }
+
+    /// The guest's whole work on a request, its instance given back where that is sound.
+    async fn handle(
+        &self,
+        mut instance: Instance,
+        request: Request<Bytes>,
+        slot: Slot,
+    ) -> Result<(), CallError> {
+        let store = &mut instance.store;
+        let serving = match instance.serving.take() {
+            Some(serving) => serving,
+            None => self
+                .runtime
+                .serving
+                .load(&mut *store, &instance.component)
+                .map_err(guest)?,
+        };
+        let table = &mut store.data_mut().table;
+        let request = table
+            .push(IncomingRequest::new(request))
+            .map_err(|error| guest(error.into()))?;
+        let out = table
+            .push(ResponseOutparam(slot))
+            .map_err(|error| guest(error.into()))?;
+        serving
+            .wasi_http_incoming_handler()
+            .call_handle(&mut *store, request, out)
+            .await
+            .map_err(guest)?;
+        instance.serving = Some(serving);
+        instance.served += 1;
+        self.give_back(instance);
+        Ok(())
     }
 
     fn linger(&self, run: Run) {
@@ -260,88 +368,13 @@ impl Instances {
 
     /// Waits until no guest is at work.
     pub(crate) async fn at_rest(&self) {
-        let all = u32::try_from(self.limits.in_flight).unwrap_or(u32::MAX);
-        drop(self.turns.acquire_many(all).await);
+        self.turns.at_rest().await;
     }
 
     /// Ends those that nobody reads from any more.
     pub(crate) async fn end(&self) {
         self.lingering().abort_all();
         self.at_rest().await;
-    }
-
-    /// Waits for a turn, in the order of arrival. A turn that comes too late is passed on: starting the guest with no time left
-    /// would only take time from requests that still have some.
-    async fn turn(&self, latest: Instant) -> Result<OwnedSemaphorePermit, CallError> {
-        let permit = tokio::time::timeout_at(latest, Arc::clone(&self.turns).acquire_owned())
-            .await
-            .map_err(|_| CallError::Busy)?
-            .map_err(|error| CallError::Host(error.to_string()))?;
-        if Instant::now() < latest {
-            Ok(permit)
-        } else {
-            Err(CallError::Busy)
-        }
-    }
-
-    /// The guest's whole work on one request, its instance taken and, where that is sound, given back.
-    async fn serve(
-        self: Arc<Self>,
-        request: Request<Bytes>,
-        slot: Slot,
-        deadline: Instant,
-        _permit: OwnedSemaphorePermit,
-    ) -> Result<(), CallError> {
-        let mut instance = self.take().await?;
-        let store = &mut instance.store;
-        store.set_epoch_deadline(TICKS);
-        store.data_mut().session.set_deadline(deadline.into_std());
-        let fault = |error: wasmtime::Error| CallError::Guest(one_line(&error));
-        if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
-            let response = whole::handle(handler, store, &request, wanted).await;
-            if let Some(response) = response.map_err(fault)? {
-                instance.served += 1;
-                self.give_back(instance);
-                slot.put(Ok(response));
-                return Ok(());
-            }
-        }
-        Box::pin(self.stream(instance, request, slot)).await
-    }
-
-    /// The same for a component that wants resources and streams.
-    async fn stream(
-        &self,
-        mut instance: Instance,
-        request: Request<Bytes>,
-        slot: Slot,
-    ) -> Result<(), CallError> {
-        let store = &mut instance.store;
-        let fault = |error: wasmtime::Error| CallError::Guest(one_line(&error));
-        let serving = match instance.serving.take() {
-            Some(serving) => serving,
-            None => self
-                .runtime
-                .serving
-                .load(&mut *store, &instance.component)
-                .map_err(fault)?,
-        };
-        let table = &mut store.data_mut().table;
-        let request = table
-            .push(IncomingRequest::new(request))
-            .map_err(|error| fault(error.into()))?;
-        let out = table
-            .push(ResponseOutparam(slot))
-            .map_err(|error| fault(error.into()))?;
-        serving
-            .wasi_http_incoming_handler()
-            .call_handle(&mut *store, request, out)
-            .await
-            .map_err(fault)?;
-        instance.serving = Some(serving);
-        instance.served += 1;
-        self.give_back(instance);
-        Ok(())
     }
 
     async fn take(&self) -> Result<Instance, CallError> {
@@ -396,150 +429,6 @@ impl Instances {
         let clean = state.session.reset() && state.table.is_empty();
         if clean && instance.served < self.limits.reuse {
             self.idle().push(instance);
-        }
-    }
-}
-
-/// A guest at work, with its deadline.
-struct Run {
-    work: Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>,
-    /// Armed only once the guest has to wait: most requests over memory never do.
-    timer: Option<Pin<Box<tokio::time::Sleep>>>,
-    deadline: Instant,
-    /// The answer that is streamed, and how long the guest may go on after something was taken of it.
-    read: Option<(Pipe, Duration)>,
-}
-
-impl Run {
-    /// The answer as soon as there is one, and whether the guest has returned by then.
-    fn poll_answer(
-        &mut self,
-        slot: &Slot,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(Answer, bool), CallError>> {
-        let returned = Pin::new(&mut *self).poll(cx)?.is_ready();
-        match slot.take() {
-            Some(answer) => Poll::Ready(Ok((answer, returned))),
-            None if returned => Poll::Ready(Err(CallError::Guest(
-                "it returned without an answer".into(),
-            ))),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Future for Run {
-    type Output = Result<(), CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        // Asked before the guest is: where many guests run long, each turn costs the others a tick or two.
-        while let Some(timer) = &mut this.timer
-            && timer.as_mut().poll(cx).is_ready()
-        {
-            let Some(later) = this.read.as_ref().and_then(later) else {
-                return Poll::Ready(Err(CallError::Deadline));
-            };
-            timer.as_mut().reset(later);
-        }
-        if let Poll::Ready(result) = this.work.as_mut().poll(cx) {
-            return Poll::Ready(result);
-        }
-        if this.timer.is_some() {
-            return Poll::Pending;
-        }
-        let timer = this
-            .timer
-            .insert(Box::pin(tokio::time::sleep_until(this.deadline)));
-        timer.as_mut().poll(cx).map(|()| Err(CallError::Deadline))
-    }
-}
-
-/// The deadline of a guest whose answer is being read, where that is yet to come. A list of any length is given in any time, as long as
-/// somebody reads it; and who stops reading holds an instance and a connection no longer than who asks for something slow.
-fn later((pipe, after): &(Pipe, Duration)) -> Option<Instant> {
-    let later = pipe.taken()? + *after;
-    (later > Instant::now()).then_some(later)
-}
-
-/// A guest that is still at work after its answer has begun, on a task of its own: a client that does not read must not keep it
-/// from being ended at its deadline.
-#[derive(Debug)]
-pub struct Guest(JoinHandle<Result<(), CallError>>);
-
-impl Drop for Guest {
-    /// A client that leaves takes the guest with it. One that has returned is beyond that.
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A response body of the guest's.
-#[derive(Debug)]
-pub enum GuestBody {
-    /// Written when the guest returned, as nearly all are.
-    Whole(Option<Bytes>),
-    /// Written while it is read.
-    Streaming {
-        /// Where it comes from.
-        pipe: Pipe,
-        /// Who writes it, unless the guest had returned before anything was read.
-        guest: Option<Guest>,
-    },
-}
-
-impl Body for GuestBody {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let (pipe, guest) = match &mut *self {
-            Self::Whole(bytes) => {
-                let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
-                return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
-            }
-            Self::Streaming { pipe, guest } => (pipe, guest),
-        };
-        match std::task::ready!(pipe.poll_frame(cx)) {
-            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
-            // The guest closes its body before it returns. What it still does after that must not be cut off, and where it
-            // fails after all, nobody may take the response for a whole one.
-            end => {
-                if let Some(Err(incomplete)) = &end {
-                    tracing::error!("a response was cut short: {incomplete}");
-                }
-                if let Some(running) = guest {
-                    let outcome = std::task::ready!(Pin::new(&mut running.0).poll(cx));
-                    *guest = None;
-                    let failed = match outcome {
-                        Ok(Ok(())) => None,
-                        Ok(Err(error)) => Some(error.into()),
-                        Err(error) => Some(error.into()),
-                    };
-                    if let Some(error) = failed {
-                        let error: Self::Error = error;
-                        tracing::error!("a response was cut short: {error}");
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                }
-                Poll::Ready(end.map(|incomplete| incomplete.map_err(Into::into)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Self::Streaming { .. } => SizeHint::default(),
         }
     }
 }
