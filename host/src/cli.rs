@@ -93,14 +93,9 @@ struct Options {
     /// Cores to serve on [default: all].
     #[arg(long, env = "USHER_WORKERS", value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// Requests in flight at once; further ones wait.
-    #[arg(
-        long,
-        env = "USHER_MAX_REQUESTS",
-        value_name = "N",
-        default_value = "128"
-    )]
-    max_requests: NonZeroUsize,
+    /// Requests in flight at once; further ones wait [default: 64 for each worker].
+    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N")]
+    max_requests: Option<NonZeroUsize>,
     /// Client connections at once; further ones wait.
     #[arg(
         long,
@@ -155,9 +150,10 @@ impl Options {
         config.migrate = !self.no_migrate;
         config.instance_reuse = self.instance_reuse;
         config.instance_memory = self.instance_memory;
-        config.workers = self.workers.unwrap_or(config.workers);
-        config.database.pools = config.workers;
-        config.max_requests = self.max_requests;
+        if let Some(workers) = self.workers {
+            config.set_workers(workers);
+        }
+        config.max_requests = self.max_requests.unwrap_or(config.max_requests);
         config.max_connections = self.max_connections;
         config.max_body = self.max_body;
         config.max_head = self.max_head;

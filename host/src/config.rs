@@ -47,6 +47,9 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+/// Requests in flight on one core, unless said otherwise.
+const REQUESTS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
+
 impl Config {
     /// The defaults, with this database.
     pub fn new(database: database::Config) -> Self {
@@ -65,7 +68,7 @@ impl Config {
             instance_reuse: NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN),
             instance_memory: 64 << 20,
             workers,
-            max_requests: NonZeroUsize::new(128).unwrap_or(NonZeroUsize::MIN),
+            max_requests: workers.saturating_mul(REQUESTS),
             max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
             max_body: 1 << 20,
             max_head: 64 << 10,
@@ -74,6 +77,13 @@ impl Config {
             body_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// Serves on so many cores, with as many requests in flight as is usual for them.
+    pub fn set_workers(&mut self, workers: NonZeroUsize) {
+        self.workers = workers;
+        self.database.pools = workers;
+        self.max_requests = workers.saturating_mul(REQUESTS);
     }
 
     /// What the engine must be able to hold.

@@ -162,7 +162,7 @@ impl Builder {
             }
         };
         let mut config = Config::new(database.config().clone());
-        config.workers = std::num::NonZeroUsize::MIN;
+        config.set_workers(std::num::NonZeroUsize::MIN);
         config.request_timeout = self
             .adjust
             .request_timeout

@@ -167,6 +167,41 @@ async fn who_cannot_write_to_a_file_in_time_is_told_to_come_back() {
         .expect("the file can be written to again");
 }
 
+/// There is one core, on which fewer requests are at work at once as long as they are quick; and another program writes to the file.
+#[tokio::test]
+async fn others_are_served_while_many_wait_for_something_slow() {
+    const SLOW: usize = 48;
+    let scratch = Scratch::new();
+    let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "sqlite:users.db"])
+        .args(["--workers", "1", "--request-timeout", "10m"])
+        .args(["--statement-timeout", "10m", "--pool-wait", "10m"])
+        .spawn();
+    let address = running.address();
+    let other = rusqlite::Connection::open(scratch.file("users.db")).expect("the file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let mut slow = JoinSet::new();
+    for number in 0..SLOW {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        let user = serde_json::json!({"name": "x", "email": format!("u{number}@example.org")});
+        let request = Request::post("/users/", &user).encode(&address);
+        stream.write_all(&request).await.expect("a request");
+        slow.spawn(async move {
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).await.expect("an answer");
+            status
+        });
+    }
+    for _ in 0..50 {
+        let answer = tokio::time::timeout(PATIENCE, ask(&address, Request::get("/users/"))).await;
+        assert_eq!(answer.expect("it waits for nothing").text(), "[]");
+    }
+    assert!(slow.try_join_next().is_none(), "the file was locked");
+    other.execute_batch("COMMIT").expect("it held");
+    assert_eq!(slow.join_all().await, [*b"HTTP/1.1 200"; SLOW]);
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_takes_up_no_room_beyond_its_deadline() {
     let scratch = Scratch::new();
