@@ -5,10 +5,11 @@ use std::cell::Cell;
 
 use super::Component;
 use super::bindings::exports::usher::service::whole_handler::{
-    Field as WitField, Guest, Method as WitMethod, Request as WitRequest, Response as WitResponse,
+    Content, Field as WitField, Guest, Method as WitMethod, Request as WitRequest,
+    Response as WitResponse,
 };
 use super::database::Import;
-use crate::http::{BODY_LIMIT, BodyError, Method, Request};
+use crate::http::{BODY_LIMIT, BodyError, JSON, Method, Request};
 use crate::{Answer, Field};
 
 /// A document beyond this many bytes is streamed rather than copied.
@@ -38,11 +39,23 @@ impl Guest for Component {
         if matches!(response.body, Cow::Borrowed(bytes) if bytes.len() > COPIED) {
             return None;
         }
-        let field = |(name, value): (&str, Cow<'_, str>)| (name.to_owned(), value.into_owned());
+        let (mut etag, mut fields) = (None, Vec::new());
+        for (name, value) in response.headers {
+            if name == "etag" {
+                etag = Some(value.into_owned());
+            } else {
+                fields.push((name.to_owned(), value.into_owned()));
+            }
+        }
+        let content = |content_type| match content_type {
+            JSON => Content::Json,
+            other => Content::Other(str::to_owned(other)),
+        };
         Some(WitResponse {
             status: response.status,
-            content_type: response.content_type.map(str::to_owned),
-            fields: response.headers.into_iter().map(field).collect(),
+            content_type: response.content_type.map(content),
+            etag,
+            fields,
             body: response.body.into_owned(),
         })
     }

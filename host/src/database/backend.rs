@@ -56,6 +56,8 @@ impl Statement {
 /// What one call may cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
+    /// When the call was let through.
+    pub(crate) began: Instant,
     pub(crate) deadline: Instant,
     /// The values of one result, in bytes.
     pub(crate) rows_bytes: u64,

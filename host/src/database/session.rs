@@ -131,6 +131,7 @@ impl Session {
     fn helping(&self, now: Instant) -> Budget {
         let config = &self.pool.config;
         Budget {
+            began: now,
             deadline: now + config.statement_timeout,
             rows_bytes: config.max_rows_bytes,
         }

@@ -14,17 +14,12 @@ const MOST: usize = 128 << 10;
 /// Fields, shared with whatever they were taken from until one of the two is changed.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    map: Arc<HeaderMap>,
-    /// Bytes of what a guest has put in.
-    size: usize,
+    given: Arc<Given>,
     /// Those of a request, and of a response that has been made of them.
     immutable: bool,
     /// Those of a request, among which are some that are none of the guest's business.
     received: bool,
 }
-
-/// What nearly every answer is, so that no copy of it need be kept for each.
-const JSON: &str = "application/json";
 
 /// What belongs to the connection rather than to the message (RFC 9110, 7.6.1), and `Host`, which has a function of its own.
 /// The host neither shows these to a guest nor takes them from it.
@@ -47,8 +42,7 @@ impl Fields {
     /// The fields of a received message.
     pub(super) fn received(map: HeaderMap) -> Self {
         Self {
-            map: Arc::new(map),
-            size: 0,
+            given: Arc::new(Given { map, size: 0 }),
             immutable: true,
             received: true,
         }
@@ -61,8 +55,7 @@ impl Fields {
             given.append(parse_name(&name)?, parse_value(value)?)?;
         }
         Ok(Self {
-            size: given.size,
-            map: Arc::new(given.map),
+            given: Arc::new(given),
             ..Self::default()
         })
     }
@@ -78,36 +71,21 @@ impl Fields {
         self
     }
 
-    /// The number in `Content-Length`, if there is one.
+    /// As [`Given::content_length`].
     pub(super) fn content_length(&self) -> Result<Option<u64>, ()> {
-        self.map
-            .get(header::CONTENT_LENGTH)
-            .map(|value| parse_length(value).ok_or(()))
-            .transpose()
+        self.given.content_length()
     }
 
     pub(super) fn into_map(self) -> HeaderMap {
-        Arc::unwrap_or_clone(self.map)
+        Arc::unwrap_or_clone(self.given).into_map()
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), HeaderError> {
-        let mut given = Given {
-            map: std::mem::take(Arc::make_mut(&mut self.map)),
-            size: self.size,
-        };
-        let appended = given.append(name, value);
-        *Arc::make_mut(&mut self.map) = given.map;
-        self.size = given.size;
-        appended
+        Arc::make_mut(&mut self.given).append(name, value)
     }
 
     fn remove(&mut self, name: &HeaderName) {
-        if let header::Entry::Occupied(entry) = Arc::make_mut(&mut self.map).entry(name) {
-            let (name, values) = entry.remove_entry_mult();
-            for value in values {
-                self.size = self.size.saturating_sub(name.as_str().len() + value.len());
-            }
-        }
+        Arc::make_mut(&mut self.given).remove(name);
     }
 
     fn mutable(&mut self, name: &str) -> Result<(&mut Self, HeaderName), HeaderError> {
@@ -122,22 +100,39 @@ impl Fields {
     }
 }
 
-/// Fields that a guest gives, within their limits.
-struct Given {
+/// Fields within their limits.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
     map: HeaderMap,
-    /// Bytes of names and values.
+    /// Bytes of what a guest has put in.
     size: usize,
 }
 
 impl Given {
-    fn with_capacity(entries: usize) -> Self {
+    pub(super) fn with_capacity(entries: usize) -> Self {
         Self {
             map: HeaderMap::with_capacity(entries.min(64)),
             size: 0,
         }
     }
 
-    fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), HeaderError> {
+    /// The number in `Content-Length`, if there is one.
+    pub(super) fn content_length(&self) -> Result<Option<u64>, ()> {
+        self.map
+            .get(header::CONTENT_LENGTH)
+            .map(|value| parse_length(value).ok_or(()))
+            .transpose()
+    }
+
+    pub(super) fn into_map(self) -> HeaderMap {
+        self.map
+    }
+
+    pub(super) fn append(
+        &mut self,
+        name: HeaderName,
+        value: HeaderValue,
+    ) -> Result<(), HeaderError> {
         if is_forbidden(&name) {
             return Err(HeaderError::Forbidden);
         }
@@ -156,42 +151,26 @@ impl Given {
             .map(drop)
             .map_err(|_| HeaderError::InvalidSyntax)
     }
-}
 
-/// The fields of a guest's response that is all there, and the length of the body it promises, if it does. What the body is comes apart.
-pub(super) fn of_response(
-    content_type: Option<String>,
-    entries: Vec<(String, String)>,
-) -> Result<(HeaderMap, Option<u64>), HeaderError> {
-    let mut given = Given::with_capacity(entries.len() + 1);
-    let mut length = None;
-    for (name, value) in entries {
-        let (name, value) = (parse_name(&name)?, parse_value(value.into())?);
-        if name == header::CONTENT_LENGTH {
-            length = parse_length(&value);
+    fn remove(&mut self, name: &HeaderName) {
+        if let header::Entry::Occupied(entry) = self.map.entry(name) {
+            let (name, values) = entry.remove_entry_mult();
+            for value in values {
+                self.size = self.size.saturating_sub(name.as_str().len() + value.len());
+            }
         }
-        given.append(name, value)?;
     }
-    if let Some(content_type) = content_type {
-        let value = if content_type == JSON {
-            HeaderValue::from_static(JSON)
-        } else {
-            parse_value(content_type.into())?
-        };
-        given.append(header::CONTENT_TYPE, value)?;
-    }
-    Ok((given.map, length))
 }
 
 fn parse_length(value: &HeaderValue) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
-fn parse_name(name: &str) -> Result<HeaderName, HeaderError> {
+pub(super) fn parse_name(name: &str) -> Result<HeaderName, HeaderError> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::InvalidSyntax)
 }
 
-fn parse_value(value: Vec<u8>) -> Result<HeaderValue, HeaderError> {
+pub(super) fn parse_value(value: Vec<u8>) -> Result<HeaderValue, HeaderError> {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
         .map_err(|_| HeaderError::InvalidSyntax)
 }
@@ -215,7 +194,7 @@ impl types::HostFields for View<'_> {
         let fields = self.table.get(&this)?;
         Ok(match parse_name(&name) {
             Ok(name) if fields.shows(&name) => {
-                let values = fields.map.get_all(name).into_iter();
+                let values = fields.given.map.get_all(name).into_iter();
                 values.map(|value| value.as_bytes().to_owned()).collect()
             }
             _ => Vec::new(),
@@ -224,10 +203,8 @@ impl types::HostFields for View<'_> {
 
     fn has(&mut self, this: Resource<Fields>, name: String) -> wasmtime::Result<bool> {
         let fields = self.table.get(&this)?;
-        Ok(
-            parse_name(&name)
-                .is_ok_and(|name| fields.shows(&name) && fields.map.contains_key(name)),
-        )
+        Ok(parse_name(&name)
+            .is_ok_and(|name| fields.shows(&name) && fields.given.map.contains_key(name)))
     }
 
     fn set(
@@ -280,6 +257,7 @@ impl types::HostFields for View<'_> {
     fn entries(&mut self, this: Resource<Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
         let fields = self.table.get(&this)?;
         Ok(fields
+            .given
             .map
             .iter()
             .filter(|(name, _)| fields.shows(name))
@@ -291,12 +269,18 @@ impl types::HostFields for View<'_> {
         let fields = self.table.get(&this)?;
         let mut copy = Fields::default();
         if fields.received {
-            let shown = fields.map.iter().filter(|(name, _)| !is_forbidden(name));
+            let shown = fields
+                .given
+                .map
+                .iter()
+                .filter(|(name, _)| !is_forbidden(name));
             let map = shown.map(|(name, value)| (name.clone(), value.clone()));
-            copy.map = Arc::new(map.collect());
+            copy.given = Arc::new(Given {
+                map: map.collect(),
+                size: 0,
+            });
         } else {
-            copy.map = Arc::clone(&fields.map);
-            copy.size = fields.size;
+            copy.given = Arc::clone(&fields.given);
         }
         Ok(self.table.push(copy)?)
     }

@@ -1,10 +1,12 @@
 //! A request and its response in one call, with a component that offers `usher:service/whole-handler`.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use wasmtime::Store;
 
-use super::fields;
+use super::fields::{self, Given};
+use crate::bindings::http::wasi::http::types::HeaderError;
 use crate::bindings::whole::Whole;
 use crate::bindings::whole::exports::usher::service::whole_handler as wit;
 use crate::instances::State;
@@ -92,8 +94,17 @@ pub(crate) async fn handle(
     };
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| wasmtime::format_err!("it answered with the status {}", answer.status))?;
-    let (headers, promised) = fields::of_response(answer.content_type, answer.fields)
+    let has_others = !answer.fields.is_empty();
+    let fields = fields_of(answer.content_type, answer.etag, answer.fields)
         .map_err(|error| wasmtime::format_err!("a header of its response: {error}"))?;
+    // Looked for only where it can be.
+    let promised = if has_others {
+        fields
+            .content_length()
+            .map_err(|()| wasmtime::format_err!("its Content-Length is no number"))?
+    } else {
+        None
+    };
     let body = Bytes::from(answer.body);
     // What a client knows already still has its length (RFC 9110, 8.6).
     if promised.is_some_and(|promised| promised != body.len() as u64)
@@ -106,8 +117,34 @@ pub(crate) async fn handle(
     }
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = headers;
+    *response.headers_mut() = fields.into_map();
     Ok(Some(response))
+}
+
+/// The header fields of a response.
+fn fields_of(
+    content: Option<wit::Content>,
+    etag: Option<String>,
+    entries: Vec<(String, String)>,
+) -> Result<Given, HeaderError> {
+    let mut given = Given::with_capacity(entries.len() + 2);
+    if let Some(content) = content {
+        let value = match content {
+            wit::Content::Json => HeaderValue::from_static("application/json"),
+            wit::Content::Other(text) => fields::parse_value(text.into())?,
+        };
+        given.append(CONTENT_TYPE, value)?;
+    }
+    if let Some(etag) = etag {
+        given.append(ETAG, fields::parse_value(etag.into())?)?;
+    }
+    for (name, value) in entries {
+        given.append(
+            fields::parse_name(&name)?,
+            fields::parse_value(value.into())?,
+        )?;
+    }
+    Ok(given)
 }
 
 fn method(method: &Method) -> wit::Method {

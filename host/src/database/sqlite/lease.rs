@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
+    TryLockError,
 };
 use tokio::task::JoinHandle;
 
@@ -76,13 +77,18 @@ impl Shared {
         })
     }
 
-    /// The right to read now, where one is needed.
-    pub(super) async fn reading(&self, budget: &Budget) -> Result<Option<Reading>, Error> {
+    /// The right to read, where one is needed, unless somebody writes.
+    pub(super) fn reading_at_once(&self) -> Result<Option<Reading>, TryLockError> {
         if !self.place.is_memory() {
             return Ok(None);
         }
-        if let Ok(guard) = Arc::clone(&self.writer).try_read_owned() {
-            return Ok(Some(guard));
+        Arc::clone(&self.writer).try_read_owned().map(Some)
+    }
+
+    /// The same, once nobody writes.
+    pub(super) async fn reading(&self, budget: &Budget) -> Result<Option<Reading>, Error> {
+        if let Ok(reading) = self.reading_at_once() {
+            return Ok(reading);
         }
         let wait = Arc::clone(&self.writer).read_owned();
         Ok(Some(

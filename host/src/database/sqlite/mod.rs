@@ -307,8 +307,11 @@ impl Pool {
             }
             return Box::pin(answer_apart(lease, statement, params, want, budget)).await;
         }
-        let reading = self.shared.reading(budget).await?;
-        if quick && let Some(answer) = self.read_inline(statement, params, want, budget) {
+        let (reading, began) = match self.shared.reading_at_once() {
+            Ok(reading) => (reading, budget.began),
+            Err(_) => (self.shared.reading(budget).await?, Instant::now()),
+        };
+        if quick && let Some(answer) = self.read_inline(statement, params, want, budget, began) {
             return answer;
         }
         Box::pin(self.read_apart(statement, params, want, reading, budget)).await
@@ -321,6 +324,7 @@ impl Pool {
         params: &[Value],
         want: Want,
         budget: &Budget,
+        began: Instant,
     ) -> Option<Result<Answer, Error>> {
         let mut slot = self.inline.try_lock().ok()?;
         let conn = match slot.take() {
@@ -330,7 +334,7 @@ impl Pool {
                 Err(error) => return Some(Err(error)),
             },
         };
-        let done = inline(slot.insert(conn), statement, params, want, budget);
+        let done = inline_since(began, slot.insert(conn), statement, params, want, budget);
         settled(done, statement, budget)
     }
 
@@ -376,7 +380,18 @@ fn inline(
     want: Want,
     budget: &Budget,
 ) -> Result<Answer, Failure> {
-    let began = Instant::now();
+    inline_since(Instant::now(), conn, statement, params, want, budget)
+}
+
+/// The same, where it is known what time it is.
+fn inline_since(
+    began: Instant,
+    conn: &Conn,
+    statement: &Statement,
+    params: &[Value],
+    want: Want,
+    budget: &Budget,
+) -> Result<Answer, Failure> {
     conn.control().arm(budget.deadline.min(began + INLINE));
     conn.answer(statement, params, want, began)
 }

@@ -37,8 +37,9 @@ impl whole_handler::Guest for Hello {
     fn handle(_: whole_handler::Request) -> Option<whole_handler::Response> {
         Some(whole_handler::Response {
             status: 200,
-            content_type: Some(TYPE.into()),
-            fields: vec![("etag".into(), "\"1\"".into())],
+            content_type: Some(whole_handler::Content::Json),
+            etag: Some("\"1\"".into()),
+            fields: Vec::new(),
             body: BODY.into(),
         })
     }

@@ -14,6 +14,7 @@ const NEAR: Duration = Duration::from_millis(20);
 
 fn within(time: Duration) -> Budget {
     Budget {
+        began: Instant::now(),
         deadline: Instant::now() + time,
         rows_bytes: 1 << 20,
     }

@@ -39,6 +39,7 @@ fn config() -> Arc<Config> {
 
 fn budget() -> Budget {
     Budget {
+        began: Instant::now(),
         deadline: Instant::now() + Duration::from_secs(20),
         rows_bytes: 1 << 20,
     }
