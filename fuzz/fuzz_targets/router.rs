@@ -133,7 +133,7 @@ impl Statements for Ann {
                 }
                 vec![ann()]
             }
-            (sql::GET, [Param::Integer(1)]) => vec![ann()],
+            (sql::GET, [Param::Integer(1)]) => vec![ann().split_off(1)],
             (sql::UPDATE, [Param::Integer(1), .., Param::Null | Param::Integer(1)]) => {
                 vec![ann()]
             }

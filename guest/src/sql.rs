@@ -11,8 +11,8 @@ pub const EMAIL_KEY: &str = "users_email_key";
 pub const CREATE: &str =
     "INSERT INTO users (name, email) VALUES ($1, $2) RETURNING id, name, email, version";
 
-/// `$1` id.
-pub const GET: &str = "SELECT id, name, email, version FROM users WHERE id = $1";
+/// `$1` id, which is not given back: each value of a result has its price at the boundary.
+pub const GET: &str = "SELECT name, email, version FROM users WHERE id = $1";
 
 /// `$1` the id to go on after, `$2` how many at most, which is a number on every database: see [`ALL`].
 pub const LIST: &str =

@@ -154,7 +154,23 @@ pub fn create(database: &impl Database, user: &NewUser<'_>) -> Result<User, Erro
 /// # Errors
 /// [`Error::NotFound`], or as the database fails.
 pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
-    first(retry::query(database, sql::GET, &[Param::Integer(id)])?)?.ok_or(Error::NotFound)
+    let rows = retry::query(database, sql::GET, &[Param::Integer(id)])?;
+    let row = rows.into_iter().next().ok_or(Error::NotFound)?;
+    match <[Value; 3]>::try_from(row) {
+        Ok(
+            [
+                Value::Text(name),
+                Value::Text(email),
+                Value::Integer(version),
+            ],
+        ) => Ok(User {
+            id,
+            name,
+            email,
+            version,
+        }),
+        _ => Err(shape()),
+    }
 }
 
 /// Gives a page of users.
@@ -340,5 +356,5 @@ fn user(row: Vec<Value>) -> Result<User, Error> {
 }
 
 fn shape() -> Error {
-    Error::Internal("a row of users has other columns than id, name, email, version".into())
+    Error::Internal("a row of users has other columns than were asked for".into())
 }

@@ -38,6 +38,10 @@ pub struct Round {
     pub rate: f64,
     /// The server's processor time for each, in microseconds.
     pub cpu: f64,
+    /// The kernel's part of it, in microseconds.
+    pub system: f64,
+    /// How often its threads went to sleep for each answer.
+    pub sleeps: f64,
     /// PostgreSQL's processor time for each, in microseconds, where it is known.
     pub postgres: Option<f64>,
     /// The latency of the median request, in milliseconds.
@@ -147,6 +151,7 @@ fn turn(
     )?;
     let database_cpu = || postgres.map_or(Ok(None), Database::cpu);
     let before = (server.cpu()?, database_cpu()?);
+    let (system, sleeps) = (server.system()?, server.sleeps()?);
     let done = AtomicBool::new(false);
     let (outcome, resident) = std::thread::scope(|scope| {
         let glances = scope.spawn(|| {
@@ -187,6 +192,14 @@ fn turn(
     Ok(Round {
         rate: outcome.rate(),
         cpu: each(before.0, after.0),
+        system: each(system, server.system()?),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "some thousands a second for some seconds"
+        )]
+        sleeps: server.sleeps()?.saturating_sub(sleeps) as f64
+            / outcome.rate()
+            / outcome.elapsed.as_secs_f64(),
         postgres: before.1.zip(after.1).map(|(begin, end)| each(begin, end)),
         p50: outcome.quantile(0.5).as_secs_f64() * 1e3,
         p99: outcome.quantile(0.99).as_secs_f64() * 1e3,

@@ -35,26 +35,60 @@ pub fn cpu_with_children(pid: u32) -> std::io::Result<Duration> {
     Ok(sum)
 }
 
+/// The part of [`cpu`] that the kernel took on the process's behalf.
+///
+/// # Errors
+/// If there is no such process.
+pub fn system(pid: u32) -> std::io::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks = Stat::parse(&stat).map(|stat| stat.system);
+    ticks
+        .map(duration)
+        .ok_or_else(|| std::io::Error::other("/proc/PID/stat has another form"))
+}
+
+/// How often the threads of a process, as far as they live, have gone to sleep: each time is a switch to another thread, and one back.
+///
+/// # Errors
+/// If there is no such process.
+pub fn sleeps(pid: u32) -> std::io::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // One that ends meanwhile is left out.
+        if let Ok(status) = std::fs::read_to_string(entry?.path().join("status")) {
+            sum += field(&status, "voluntary_ctxt_switches:").unwrap_or_default();
+        }
+    }
+    Ok(sum)
+}
+
 /// Bytes of memory that a process has in RAM.
 ///
 /// # Errors
 /// If there is no such process.
 pub fn resident(pid: u32) -> std::io::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| {
-        line.strip_prefix("VmRSS:")?
+    field(&status, "VmRSS:")
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| std::io::Error::other("/proc/PID/status has no VmRSS"))
+}
+
+/// A number in `/proc/PID/status`, by its name.
+fn field(status: &str, name: &str) -> Option<u64> {
+    status.lines().find_map(|line| {
+        line.strip_prefix(name)?
             .split_whitespace()
             .next()?
-            .parse::<u64>()
+            .parse()
             .ok()
-    });
-    kib.map(|kib| kib * 1024)
-        .ok_or_else(|| std::io::Error::other("/proc/PID/status has no VmRSS"))
+    })
 }
 
 struct Stat {
     parent: u32,
+    /// User and system.
     ticks: u64,
+    system: u64,
 }
 
 impl Stat {
@@ -68,6 +102,7 @@ impl Stat {
         Some(Self {
             parent,
             ticks: user + system,
+            system,
         })
     }
 }
@@ -78,14 +113,14 @@ fn duration(ticks: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stat, cpu, resident};
+    use super::{Stat, cpu, resident, sleeps, system};
     use std::time::Duration;
 
     #[test]
     fn a_program_may_have_any_name() {
         let stat = "7 (a) (b c) S 3 1 1 0 -1 4 5 6 7 8 11 22 0 0 20 0 1 0 5 6 7";
         let stat = Stat::parse(stat).expect("the form of proc(5)");
-        assert_eq!((stat.parent, stat.ticks), (3, 33));
+        assert_eq!((stat.parent, stat.ticks, stat.system), (3, 33, 22));
     }
 
     #[test]
@@ -99,5 +134,15 @@ mod tests {
             }
         }
         assert!(resident(own).expect("this process lives") > 4096);
+        let (system, all) = (system(own), cpu(own));
+        assert!(system.expect("this process lives") <= all.expect("this process lives"));
+    }
+
+    #[test]
+    fn a_thread_that_waits_goes_to_sleep() {
+        let own = std::process::id();
+        let begin = sleeps(own).expect("this process lives");
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(sleeps(own).expect("this process lives") > begin);
     }
 }

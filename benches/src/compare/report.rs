@@ -7,13 +7,15 @@ use super::scenario::Scenario;
 use super::start::Starts;
 use super::steps::Turns;
 
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 17] = [
     "scenario",
     "server",
     "requests/s",
     "±",
     "CPU µs",
     "±",
+    "of it system",
+    "sleeps",
     "PostgreSQL µs",
     "p50 ms",
     "p99 ms",
@@ -26,7 +28,7 @@ const HEAD: [&str; 15] = [
 ];
 
 /// The one table of all scenarios. Each figure is the median of the rounds, each ratio that of the ratios within a round,
-/// ± half the distance between the least and the most.
+/// ± half the distance between the least and the most. Sleeps are those of the server for each request.
 pub fn table(results: &[(Scenario, Vec<Series>)]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
     for (scenario, all) in results {
@@ -61,6 +63,8 @@ pub fn table(results: &[(Scenario, Vec<Series>)]) -> String {
                 rate.spread(),
                 show(cpu.median, 1),
                 cpu.spread(),
+                show(figure(|round| round.system).median, 1),
+                show(figure(|round| round.sleeps).median, 2),
                 show(postgres.median, 1),
                 show(figure(|round| round.p50).median, 2),
                 show(figure(|round| round.p99).median, 2),
@@ -282,6 +286,8 @@ mod tests {
             let round = |rate| Round {
                 rate,
                 cpu: 10.0,
+                system: 5.0,
+                sleeps: 0.1,
                 postgres: None,
                 p50: 1.0,
                 p99: 2.0,

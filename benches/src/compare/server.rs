@@ -101,6 +101,22 @@ impl Server {
         process::cpu(self.process.0.id())
     }
 
+    /// The part of it that the kernel took.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn system(&self) -> std::io::Result<Duration> {
+        process::system(self.process.0.id())
+    }
+
+    /// How often its threads have gone to sleep.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn sleeps(&self) -> std::io::Result<u64> {
+        process::sleeps(self.process.0.id())
+    }
+
     /// Bytes it has in RAM.
     ///
     /// # Errors

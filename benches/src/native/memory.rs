@@ -73,7 +73,9 @@ impl Store for Memory {
         run(|connection| {
             let mut statement = connection.prepare_cached(sql::GET)?;
             let mut rows = statement.query([id])?;
-            rows.next()?.map(User::try_from).transpose()
+            rows.next()?
+                .map(|row| User::try_from((id, row)))
+                .transpose()
         })?
         .ok_or(Failure::NotFound)
     }

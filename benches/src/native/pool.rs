@@ -24,7 +24,7 @@ impl Store for Pool {
         let client = self.get().await?;
         let statement = client.prepare_cached(sql::GET).await?;
         let row = client.query_opt(&statement, &[&id]).await?;
-        Ok(row.ok_or(Failure::NotFound)?.try_into()?)
+        Ok((id, row.ok_or(Failure::NotFound)?).try_into()?)
     }
 
     async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {

@@ -119,7 +119,7 @@ impl Store for Shared {
     async fn get(&self, id: i64) -> Result<User, Failure> {
         let Reader { client, get, .. } = &self.0.reader;
         let row = client.query_opt(get, &[&id]).await?;
-        Ok(row.ok_or(Failure::NotFound)?.try_into()?)
+        Ok((id, row.ok_or(Failure::NotFound)?).try_into()?)
     }
 
     async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {

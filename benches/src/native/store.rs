@@ -39,6 +39,34 @@ impl TryFrom<tokio_postgres::Row> for User {
     }
 }
 
+/// A row of who has this id, which is not in it.
+impl TryFrom<(i64, tokio_postgres::Row)> for User {
+    type Error = tokio_postgres::Error;
+
+    fn try_from((id, row): (i64, tokio_postgres::Row)) -> Result<Self, Self::Error> {
+        Ok(Self {
+            id,
+            name: row.try_get(0)?,
+            email: row.try_get(1)?,
+            version: row.try_get(2)?,
+        })
+    }
+}
+
+/// The same.
+impl TryFrom<(i64, &rusqlite::Row<'_>)> for User {
+    type Error = rusqlite::Error;
+
+    fn try_from((id, row): (i64, &rusqlite::Row<'_>)) -> Result<Self, Self::Error> {
+        Ok(Self {
+            id,
+            name: row.get(0)?,
+            email: row.get(1)?,
+            version: row.get(2)?,
+        })
+    }
+}
+
 impl TryFrom<&rusqlite::Row<'_>> for User {
     type Error = rusqlite::Error;
 

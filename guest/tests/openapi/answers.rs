@@ -70,6 +70,11 @@ impl Statements for Always {
             Err(Error::Refused(_)) if ![sql::CREATE, sql::UPDATE].contains(&statement) => {
                 Ok(Vec::new())
             }
+            // Who asks for one user knows the id.
+            Ok(rows) if statement == sql::GET => {
+                let known = |row: &Vec<Value>| row.iter().skip(1).cloned().collect();
+                Ok(rows.iter().map(known).collect())
+            }
             answer => answer.clone(),
         }
     }

@@ -60,14 +60,15 @@ pub(crate) async fn wanted(
     Ok(wanted.collect())
 }
 
-/// Hands over a request. Without a response the guest has done nothing, and wants it by `wasi:http/incoming-handler`.
+/// Hands over a request. Without a response the guest has done nothing, and wants it by `wasi:http/incoming-handler`: then the request
+/// is as it was. Else its header fields are gone, and the response's are in their place.
 ///
 /// # Errors
 /// Where the guest fails, or answers with what is no response.
 pub(crate) async fn handle(
     whole: &Whole,
     store: &mut Store<State>,
-    request: &Request<Bytes>,
+    request: &mut Request<Bytes>,
     wanted: &[Wanted],
 ) -> wasmtime::Result<Option<Response<Bytes>>> {
     let (headers, body, mut fields) = (request.headers(), request.body(), Vec::new());
@@ -95,7 +96,8 @@ pub(crate) async fn handle(
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| wasmtime::format_err!("it answered with the status {}", answer.status))?;
     let has_others = !answer.fields.is_empty();
-    let fields = fields_of(answer.content_type, answer.etag, answer.fields)
+    let given = Given::in_place_of(std::mem::take(request.headers_mut()));
+    let fields = fields_of(given, answer.content_type, answer.etag, answer.fields)
         .map_err(|error| wasmtime::format_err!("a header of its response: {error}"))?;
     // Looked for only where it can be.
     let promised = if has_others {
@@ -123,11 +125,11 @@ pub(crate) async fn handle(
 
 /// The header fields of a response.
 fn fields_of(
+    mut given: Given,
     content: Option<wit::Content>,
     etag: Option<String>,
     entries: Vec<(String, String)>,
 ) -> Result<Given, HeaderError> {
-    let mut given = Given::with_capacity(entries.len() + 2);
     if let Some(content) = content {
         let value = match content {
             wit::Content::Json => HeaderValue::from_static("application/json"),

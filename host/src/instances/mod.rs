@@ -128,7 +128,8 @@ pub struct Instances {
     pool: Pool,
     limits: Limits,
     turns: Arc<Turns>,
-    idle: Mutex<Vec<Instance>>,
+    #[expect(clippy::vec_box, reason = "each is moved some ten times for a request")]
+    idle: Mutex<Vec<Box<Instance>>>,
     /// Guests that are still at work after an answer that was whole.
     lingering: Mutex<JoinSet<Result<(), CallError>>>,
     /// The header fields the component looks at, where it takes requests whole.
@@ -186,7 +187,7 @@ impl std::error::Error for CallError {}
 enum Taken {
     Answered(Response<Bytes>),
     /// The guest has done nothing, and wants it through `wasi:http/incoming-handler`.
-    Wanting(Instance),
+    Wanting(Box<Instance>),
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
@@ -249,7 +250,7 @@ impl Instances {
     /// Has a request answered in one call, where the component takes it so, and before the deadline.
     async fn whole(
         &self,
-        request: &Request<Bytes>,
+        request: &mut Request<Bytes>,
         deadline: &mut Deadline,
     ) -> Result<Taken, CallError> {
         let mut work = pin!(self.try_whole(request, deadline.at()));
@@ -258,7 +259,7 @@ impl Instances {
 
     async fn try_whole(
         &self,
-        request: &Request<Bytes>,
+        request: &mut Request<Bytes>,
         deadline: Instant,
     ) -> Result<Taken, CallError> {
         let mut instance = self.take().await?;
@@ -279,7 +280,7 @@ impl Instances {
     /// The same for a component that wants resources and streams.
     async fn stream(
         self: &Arc<Self>,
-        instance: Instance,
+        instance: Box<Instance>,
         request: Request<Bytes>,
         deadline: Deadline,
         turn: Turn,
@@ -323,7 +324,7 @@ impl Instances {
     /// The guest's whole work on a request, its instance given back where that is sound.
     async fn handle(
         &self,
-        mut instance: Instance,
+        mut instance: Box<Instance>,
         request: Request<Bytes>,
         slot: Slot,
     ) -> Result<(), CallError> {
@@ -377,7 +378,7 @@ impl Instances {
         self.at_rest().await;
     }
 
-    async fn take(&self) -> Result<Instance, CallError> {
+    async fn take(&self) -> Result<Box<Instance>, CallError> {
         let idle = self.idle().pop();
         if let Some(instance) = idle {
             return Ok(instance);
@@ -385,7 +386,7 @@ impl Instances {
         Box::pin(self.make()).await
     }
 
-    async fn make(&self) -> Result<Instance, CallError> {
+    async fn make(&self) -> Result<Box<Instance>, CallError> {
         let mut store = self.runtime.store(self.pool.session(), self.limits.memory);
         let failed = |error: wasmtime::Error| CallError::Host(one_line(&error));
         let instance = self
@@ -408,23 +409,24 @@ impl Instances {
             self.wanted.get_or_init(|| wanted);
         }
         self.counters.instantiated();
-        Ok(Instance {
+        Ok(Box::new(Instance {
             store,
             component: instance,
             whole,
             serving: None,
             served: 0,
-        })
+        }))
     }
 
     /// Uncontended in service, where every core has a set of its own; a panic elsewhere leaves the list whole.
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+    #[expect(clippy::vec_box, reason = "as it is kept")]
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<Instance>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps an instance for the next request, unless it has served its share or still holds something of this one: dropping
     /// it then drops that too.
-    fn give_back(&self, mut instance: Instance) {
+    fn give_back(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
         let clean = state.session.reset() && state.table.is_empty();
         if clean && instance.served < self.limits.reuse {

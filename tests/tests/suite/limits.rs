@@ -110,7 +110,7 @@ async fn a_database_that_is_gone_is_a_503_that_says_when_to_come_back() {
 
     let script = Script::new();
     script
-        .on("SELECT id, name, email, version FROM users *")
+        .on("SELECT name, email, version FROM users *")
         .error(Error::Unavailable("gone".into()));
     script.on("INSERT INTO users *").drop_connection();
     let app = TestApp::builder()

@@ -58,7 +58,7 @@ async fn a_script_answers_and_has_a_log_of_every_statement_with_its_parameters()
         log,
         [
             r#"INSERT INTO users (name, email) VALUES ($1, $2) RETURNING id, name, email, version ($1 = "ann", $2 = "ann@example.org")"#,
-            "SELECT id, name, email, version FROM users WHERE id = $1 ($1 = 8)",
+            "SELECT name, email, version FROM users WHERE id = $1 ($1 = 8)",
         ]
     );
     script.assert_done();

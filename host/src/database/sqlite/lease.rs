@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
-    TryLockError,
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, RwLockReadGuard,
+    Semaphore, TryLockError,
 };
 use tokio::task::JoinHandle;
 
@@ -18,8 +18,11 @@ use crate::database::{Config, Error, failure};
 /// The one connection that writes, in its place while nobody has it.
 type Slot = Mutex<Option<Conn>>;
 
-/// A share in the right to read a memory database, in which nobody can read while somebody writes.
+/// A share in the right to read a memory database, in which nobody can read while somebody writes; to be taken to another thread.
 pub(super) type Reading = OwnedRwLockReadGuard<Slot>;
+
+/// The same for a moment. It counts no reference, for which the cores would contend.
+pub(super) type ReadingHere<'a> = RwLockReadGuard<'a, Slot>;
 
 /// What all cores share of one database.
 #[derive(Debug)]
@@ -78,17 +81,33 @@ impl Shared {
     }
 
     /// The right to read, where one is needed, unless somebody writes.
-    pub(super) fn reading_at_once(&self) -> Result<Option<Reading>, TryLockError> {
+    pub(super) fn reading_at_once(&self) -> Result<Option<ReadingHere<'_>>, TryLockError> {
         if !self.place.is_memory() {
             return Ok(None);
         }
-        Arc::clone(&self.writer).try_read_owned().map(Some)
+        self.writer.try_read().map(Some)
     }
 
     /// The same, once nobody writes.
+    pub(super) async fn reading_here(
+        &self,
+        budget: &Budget,
+    ) -> Result<Option<ReadingHere<'_>>, Error> {
+        if !self.place.is_memory() {
+            return Ok(None);
+        }
+        let wait = self.writer.read();
+        let reading = self.patience(budget).race(wait).await;
+        reading.map(Some).ok_or(Error::Overloaded)
+    }
+
+    /// The same, for another thread.
     pub(super) async fn reading(&self, budget: &Budget) -> Result<Option<Reading>, Error> {
-        if let Ok(reading) = self.reading_at_once() {
-            return Ok(reading);
+        if !self.place.is_memory() {
+            return Ok(None);
+        }
+        if let Ok(reading) = Arc::clone(&self.writer).try_read_owned() {
+            return Ok(Some(reading));
         }
         let wait = Arc::clone(&self.writer).read_owned();
         Ok(Some(

@@ -39,7 +39,7 @@ use super::backend::{Budget, Isolation, Statement};
 use super::{Config, Error, OpenError, Rows, Value, failure};
 use connection::{Answer, Conn, Place, Role, Want};
 use error::Failure;
-use lease::{Lease, Readers, Reading, Shared, apart};
+use lease::{Lease, Readers, Shared, apart};
 
 /// How long a statement may keep a core from everything else.
 const INLINE: Duration = Duration::from_millis(2);
@@ -307,14 +307,21 @@ impl Pool {
             }
             return Box::pin(answer_apart(lease, statement, params, want, budget)).await;
         }
-        let (reading, began) = match self.shared.reading_at_once() {
-            Ok(reading) => (reading, budget.began),
-            Err(_) => (self.shared.reading(budget).await?, Instant::now()),
-        };
-        if quick && let Some(answer) = self.read_inline(statement, params, want, budget, began) {
-            return answer;
+        if quick {
+            let (reading, began) = match self.shared.reading_at_once() {
+                Ok(reading) => (reading, budget.began),
+                Err(_) => (
+                    Box::pin(self.shared.reading_here(budget)).await?,
+                    Instant::now(),
+                ),
+            };
+            let answer = self.read_inline(statement, params, want, budget, began);
+            drop(reading);
+            if let Some(answer) = answer {
+                return answer;
+            }
         }
-        Box::pin(self.read_apart(statement, params, want, reading, budget)).await
+        Box::pin(self.read_apart(statement, params, want, budget)).await
     }
 
     /// Reads on this thread. None where that takes too long.
@@ -343,9 +350,9 @@ impl Pool {
         statement: &Arc<Statement>,
         params: &[Value],
         want: Want,
-        reading: Option<Reading>,
         budget: &Budget,
     ) -> Result<Answer, Error> {
+        let reading = self.shared.reading(budget).await?;
         let lease = self.readers.lease(&self.shared, reading, budget).await?;
         answer_apart(lease, statement, params, want, budget).await
     }
