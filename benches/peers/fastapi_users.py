@@ -2,7 +2,7 @@
 
 As it was, in one file, without the statement log (`echo=True`), which would cost more than all the rest.
 
-    pip install fastapi uvicorn uvloop httptools sqlalchemy asyncpg email-validator
+    pip install fastapi uvicorn uvloop httptools "sqlalchemy[asyncio]" asyncpg email-validator
 """
 
 import os

@@ -177,5 +177,6 @@ fn programs(
         native,
         python,
         others,
+        cores: None,
     })
 }

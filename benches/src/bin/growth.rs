@@ -44,6 +44,10 @@ struct Options {
     /// Usher's program [default: the release build beside this one].
     #[arg(long, value_name = "FILE")]
     usher: Option<PathBuf>,
+    /// The cores that servers are kept on, as taskset(1) is told them. Run under taskset on the others, this program, which loads
+    /// them, and PostgreSQL leave those alone.
+    #[arg(long, value_name = "CORES")]
+    servers_on: Option<String>,
     /// Where to draw the figures, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -76,6 +80,7 @@ fn run(options: &Options) -> Result<(), Error> {
         native: own, // Beside it lies the one at its best, which is the one that takes part.
         python: None,
         others: Vec::new(),
+        cores: options.servers_on.clone(),
     };
     let settings = Settings {
         rows: options.rows.clone(),
@@ -89,8 +94,14 @@ fn run(options: &Options) -> Result<(), Error> {
     };
     catch_signals()?;
     let points = growth::run(&programs, &settings)?;
+    let apart = options
+        .servers_on
+        .as_ref()
+        .map_or_else(String::new, |cores| {
+            format!("; besides, for the servers alone, those numbered {cores}")
+        });
     println!(
-        "{}. GET of one user, {} rounds of {} s; but for what grows, {} rows, {} connections, one host.\n",
+        "{}{apart}. GET of one user, {} rounds of {} s; but for what grows, {} rows, {} connections, one host.\n",
         machine::description(),
         settings.rounds,
         options.seconds,

@@ -67,6 +67,8 @@ pub struct Programs {
     pub python: Option<PathBuf>,
     /// Further servers.
     pub others: Vec<Other>,
+    /// The cores that servers are kept on, as taskset(1) is told them; where there are none, they run on all.
+    pub cores: Option<String>,
 }
 
 /// The original service, as a module for uvicorn.
@@ -74,7 +76,7 @@ const FASTAPI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 
 /// What the original service imports.
 const FASTAPI_MODULES: &str =
-    "import asyncpg, email_validator, fastapi, sqlalchemy, uvicorn, uvloop";
+    "import asyncpg, email_validator, fastapi, greenlet, sqlalchemy, uvicorn, uvloop";
 
 impl Programs {
     /// Whether a Python has what the original service needs.
@@ -179,12 +181,30 @@ impl Contestant {
                 (other.command(address, database)?, Ready::At(address))
             }
         };
+        if let Some(cores) = &programs.cores {
+            command = on(cores, &command);
+        }
         if !matches!(self, Self::FastApi) {
             // Not as an argument, which everybody on the machine can read.
             command.env("DATABASE_URL", database);
         }
         Server::start(command, ready).map_err(|error| format!("{}: {error}", self.name()).into())
     }
+}
+
+/// The same command, kept on some cores.
+fn on(cores: &str, command: &Command) -> Command {
+    let mut kept = Command::new("taskset");
+    kept.args(["--cpu-list", cores])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => kept.env(name, value),
+            None => kept.env_remove(name),
+        };
+    }
+    kept
 }
 
 impl Other {
@@ -212,6 +232,7 @@ mod tests {
             native: "native".into(),
             python: None,
             others: Vec::new(),
+            cores: None,
         };
         for (command, memory) in [
             ("a=b --addr {address}", true),

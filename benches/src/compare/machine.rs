@@ -16,7 +16,8 @@ pub fn description() -> String {
     let kernel = read("/proc/sys/kernel/osrelease");
     let system = field(&read("/etc/os-release"), "PRETTY_NAME", '=');
     let mut parts = vec![format!(
-        "{cores} cores of {}",
+        "{cores} core{} of {}",
+        if cores == 1 { "" } else { "s" },
         processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
     )];
     parts.extend(memory.map(|kib| format!("{} GiB", (kib + (1 << 19)) >> 20)));
