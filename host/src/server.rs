@@ -98,9 +98,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
 
     let draining = Arc::new(AtomicBool::new(false));
     if let (Some(socket), Some(address)) = (admin, config.admin_listen) {
-        let listener = socket
-            .listen(64)
-            .map_err(|error| ServeError::Listen(address, error))?;
+        let listener = listen(socket, address, 64)?;
         let counters: Vec<Arc<Counters>> = workers
             .iter()
             .map(|worker| Arc::clone(&worker.counters))
@@ -115,9 +113,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             },
         ));
     }
-    let listener = socket
-        .listen(4096)
-        .map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listener = listen(socket, config.listen, 4096)?;
     let address = local(&listener, config.listen)?;
     tracing::info!("listening on http://{address}");
 
@@ -219,6 +215,29 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
     bound().map_err(|error| ServeError::Listen(address, error))
 }
 
+/// Begins to accept connections on a socket that was bound to `address`.
+fn listen(
+    mut socket: TcpSocket,
+    address: SocketAddr,
+    backlog: u32,
+) -> Result<TcpListener, ServeError> {
+    for _ in 0..PORTS {
+        match socket.listen(backlog) {
+            // Until somebody listens on a port that was bound, it can be taken by another program that asks for this very one.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {
+                socket = bind(address)?;
+            }
+            listener => return listener.map_err(|error| ServeError::Listen(address, error)),
+        }
+    }
+    socket
+        .listen(backlog)
+        .map_err(|error| ServeError::Listen(address, error))
+}
+
+/// How many free ports are tried where any will do.
+const PORTS: usize = 8;
+
 fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, ServeError> {
     listener
         .local_addr()
@@ -259,5 +278,34 @@ async fn accept(
                 Err(refused) => stream = refused,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[tokio::test]
+    async fn another_free_port_is_taken_where_the_first_is_lost_before_it_is_listened_on() {
+        let socket = bind(ANY).expect("a free port");
+        let lost = socket.local_addr().expect("it is bound");
+        let other = bind(lost).expect("nobody listens there yet");
+        let other = listen(other, lost, 1).expect("nor now");
+        let listener = listen(socket, ANY, 1).expect("there are more");
+        assert_ne!(local(&listener, ANY).expect("it is bound"), lost);
+        drop(other);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_asked_for_and_is_lost_is_an_error() {
+        let free = bind(ANY).and_then(|socket| listen(socket, ANY, 1));
+        let free = local(&free.expect("a free port"), ANY).expect("it is bound");
+        let socket = bind(free).expect("it is free again");
+        let other = bind(free).and_then(|socket| listen(socket, free, 1));
+        let _other = other.expect("nobody listens there yet");
+        let error = listen(socket, free, 1).expect_err("somebody does now");
+        assert!(error.to_string().contains("in use"), "{error}");
     }
 }

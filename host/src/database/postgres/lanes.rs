@@ -3,7 +3,7 @@
 //! Statements that are sent to a connection while it works on others travel in one write, and their answers in one read, on
 //! PostgreSQL's side too. What that must not cost:
 //!
-//! - **A slow statement holds up those behind it.** A lane whose oldest statement is late is passed by, further lanes are opened
+//! - **A slow statement holds up those behind it.** A lane that is late with a statement is passed by, further lanes are opened
 //!   when needed, and the server [puts off](super::connect) what takes long.
 //! - **A cancel request hits whatever the connection runs.** So it is sent only where nobody else's statement is on it, after
 //!   the lane was taken out of use; `statement_timeout` bounds the rest.
@@ -25,7 +25,8 @@ use super::run::{Cache, Want, is_stale};
 use crate::database::backend::{Budget, Statement};
 use crate::database::{Error, Value};
 
-/// A lane whose oldest statement is older than this is passed by.
+/// A lane that has been at one statement for longer than this is passed by. One that answers is not, however many wait on it: they
+/// would wait elsewhere too, and another connection would only take its processor time.
 const PATIENCE: Duration = Duration::from_millis(3);
 
 /// An abandoned statement that is older than this is worth the connection a cancel request costs.
@@ -242,10 +243,11 @@ impl Lane {
     }
 
     fn is_late(&self, now: Instant) -> bool {
-        self.queue()
+        let queue = self.queue();
+        queue
             .waiting
             .front()
-            .is_some_and(|oldest| now.duration_since(oldest.since) > PATIENCE)
+            .is_some_and(|oldest| now.duration_since(queue.began(oldest.since)) > PATIENCE)
     }
 
     fn waiting(&self) -> usize {
@@ -318,6 +320,11 @@ impl Lane {
 }
 
 impl Queue {
+    /// When the server began with the oldest statement, which was sent then. What stood before it in the queue is not its own doing.
+    fn began(&self, sent: Instant) -> Instant {
+        self.last_answer.map_or(sent, |last| last.max(sent))
+    }
+
     /// Everything up to this statement has been answered.
     fn settle(&mut self, number: u64) {
         self.answered = self.answered.max(number);
@@ -365,10 +372,7 @@ impl Ticket {
         let now = Instant::now();
         let mut queue = self.lane.queue();
         queue.settle(self.number);
-        // What stood before it in the queue is not its own doing.
-        let began = queue
-            .last_answer
-            .map_or(self.since, |last| last.max(self.since));
+        let began = queue.began(self.since);
         queue.last_answer = Some(now);
         now.checked_duration_since(began)
     }
