@@ -156,21 +156,7 @@ pub fn create(database: &impl Database, user: &NewUser<'_>) -> Result<User, Erro
 pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
     let rows = retry::query(database, sql::GET, &[Param::Integer(id)])?;
     let row = rows.into_iter().next().ok_or(Error::NotFound)?;
-    match <[Value; 3]>::try_from(row) {
-        Ok(
-            [
-                Value::Text(name),
-                Value::Text(email),
-                Value::Integer(version),
-            ],
-        ) => Ok(User {
-            id,
-            name,
-            email,
-            version,
-        }),
-        _ => Err(shape()),
-    }
+    known(id, row.into_iter())
 }
 
 /// Gives a page of users.
@@ -337,14 +323,21 @@ fn first(rows: Rows) -> Result<Option<User>, Error> {
 }
 
 fn user(row: Vec<Value>) -> Result<User, Error> {
-    match <[Value; 4]>::try_from(row) {
-        Ok(
-            [
-                Value::Integer(id),
-                Value::Text(name),
-                Value::Text(email),
-                Value::Integer(version),
-            ],
+    let mut values = row.into_iter();
+    match values.next() {
+        Some(Value::Integer(id)) => known(id, values),
+        _ => Err(shape()),
+    }
+}
+
+/// A user whose id is known, by the other columns.
+fn known(id: i64, mut rest: impl Iterator<Item = Value>) -> Result<User, Error> {
+    match (rest.next(), rest.next(), rest.next(), rest.next()) {
+        (
+            Some(Value::Text(name)),
+            Some(Value::Text(email)),
+            Some(Value::Integer(version)),
+            None,
         ) => Ok(User {
             id,
             name,

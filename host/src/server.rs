@@ -221,21 +221,20 @@ fn listen(
     address: SocketAddr,
     backlog: u32,
 ) -> Result<TcpListener, ServeError> {
-    for _ in 0..PORTS {
+    let mut others = if address.port() == 0 { PORTS } else { 0 };
+    loop {
         match socket.listen(backlog) {
             // Until somebody listens on a port that was bound, it can be taken by another program that asks for this very one.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && others > 0 => {
+                others -= 1;
                 socket = bind(address)?;
             }
             listener => return listener.map_err(|error| ServeError::Listen(address, error)),
         }
     }
-    socket
-        .listen(backlog)
-        .map_err(|error| ServeError::Listen(address, error))
 }
 
-/// How many free ports are tried where any will do.
+/// How many others are tried where any port will do.
 const PORTS: usize = 8;
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, ServeError> {

@@ -185,10 +185,9 @@ fn turn(
     });
     let outcome = outcome?;
     let after = (server.cpu()?, database_cpu()?);
-    let each = |begin: Duration, end: Duration| {
-        let time = end.saturating_sub(begin).as_secs_f64();
-        time * 1e6 / outcome.rate() / outcome.elapsed.as_secs_f64()
-    };
+    let requests = outcome.rate() * outcome.elapsed.as_secs_f64();
+    let each =
+        |begin: Duration, end: Duration| end.saturating_sub(begin).as_secs_f64() * 1e6 / requests;
     Ok(Round {
         rate: outcome.rate(),
         cpu: each(before.0, after.0),
@@ -197,9 +196,7 @@ fn turn(
             clippy::cast_precision_loss,
             reason = "some thousands a second for some seconds"
         )]
-        sleeps: server.sleeps()?.saturating_sub(sleeps) as f64
-            / outcome.rate()
-            / outcome.elapsed.as_secs_f64(),
+        sleeps: server.sleeps()?.saturating_sub(sleeps) as f64 / requests,
         postgres: before.1.zip(after.1).map(|(begin, end)| each(begin, end)),
         p50: outcome.quantile(0.5).as_secs_f64() * 1e3,
         p99: outcome.quantile(0.99).as_secs_f64() * 1e3,

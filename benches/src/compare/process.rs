@@ -10,11 +10,7 @@ const TICKS: u64 = 100;
 /// # Errors
 /// If there is no such process.
 pub fn cpu(pid: u32) -> std::io::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let ticks = Stat::parse(&stat).map(|stat| stat.ticks);
-    ticks
-        .map(duration)
-        .ok_or_else(|| std::io::Error::other("/proc/PID/stat has another form"))
+    stat(pid).map(|stat| duration(stat.ticks))
 }
 
 /// Processor time of a process and its children, as far as they live.
@@ -40,11 +36,7 @@ pub fn cpu_with_children(pid: u32) -> std::io::Result<Duration> {
 /// # Errors
 /// If there is no such process.
 pub fn system(pid: u32) -> std::io::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let ticks = Stat::parse(&stat).map(|stat| stat.system);
-    ticks
-        .map(duration)
-        .ok_or_else(|| std::io::Error::other("/proc/PID/stat has another form"))
+    stat(pid).map(|stat| duration(stat.system))
 }
 
 /// How often the threads of a process, as far as they live, have gone to sleep: each time is a switch to another thread, and one back.
@@ -82,6 +74,11 @@ fn field(status: &str, name: &str) -> Option<u64> {
             .parse()
             .ok()
     })
+}
+
+fn stat(pid: u32) -> std::io::Result<Stat> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    Stat::parse(&stat).ok_or_else(|| std::io::Error::other("/proc/PID/stat has another form"))
 }
 
 struct Stat {
