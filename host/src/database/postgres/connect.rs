@@ -1,22 +1,11 @@
-//! Making connections: what every session begins with, and TLS.
+//! Making connections, and cancel requests.
 //!
-//! There are two kinds. On a connection of its own a statement has the time it was given. On a shared one it stands before the statements of
-//! others, so the server puts it off after [`SHARED_STATEMENT`], or [`SHARED_LOCK`] of waiting for somebody's lock: it is undone
-//! then, and run again on a connection of its own.
+//! What a session begins with is in [`settings`].
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -26,18 +15,12 @@ use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::guard::Guarded;
-use super::outcome;
+use super::{outcome, settings, tls};
 use crate::database::url::{Postgres, TlsMode};
 use crate::database::{Config, Error, OpenError, failure};
 
-/// How long a statement may run on a shared connection.
-const SHARED_STATEMENT: Duration = Duration::from_millis(250);
-
-/// How long a statement on a shared connection waits for a lock.
-pub(super) const SHARED_LOCK: Duration = Duration::from_millis(20);
-
-/// After how long without a word the other side is asked whether it is still there, where the URL says nothing of it: sooner than what
-/// is in between forgets a connection.
+/// After how long without a word the other side is asked whether it is still there, where the URL says nothing of it: sooner than
+/// what is in between forgets a connection.
 const KEPT_ALIVE: Duration = Duration::from_secs(30);
 
 /// What the library takes where nothing was said.
@@ -123,16 +106,10 @@ impl Connector {
             url: config.url.to_string(),
             reason,
         };
-        let tls = tls(target).map_err(wrong)?;
-        let mut own = session(target, config, config.statement_timeout);
-        let mut shared = session(
-            target,
-            config,
-            config.statement_timeout.min(SHARED_STATEMENT),
-        );
-        let options = shared.get_options().unwrap_or_default();
-        let options = format!("{options} -c lock_timeout={}", SHARED_LOCK.as_millis());
-        shared.options(options);
+        let tls = tls::client_config(target).map_err(wrong)?;
+        let session = transport(target, config);
+        let mut own = settings::own(&session, config);
+        let mut shared = settings::shared(&session, config);
         hand_over(&mut shared);
         let negotiate = hand_over(&mut own).then_some(target.tls);
         Ok(Self {
@@ -237,21 +214,14 @@ fn hand_over(session: &mut tokio_postgres::Config) -> bool {
     named
 }
 
-/// What every session is told at its start, so that nothing has to be asked later.
-fn session(
-    target: &Postgres,
-    config: &Config,
-    statement_timeout: Duration,
-) -> tokio_postgres::Config {
+/// Where the server is and how it is reached, with the host's own limits where the URL sets none.
+fn transport(target: &Postgres, config: &Config) -> tokio_postgres::Config {
     let mut session = target.config.clone();
     session.ssl_mode(match target.tls {
         TlsMode::Disable => SslMode::Disable,
         TlsMode::Prefer => SslMode::Prefer,
         TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
     });
-    if session.get_application_name().is_none() {
-        session.application_name("usher");
-    }
     if session.get_connect_timeout().is_none() {
         session.connect_timeout(config.connect_timeout);
     }
@@ -262,164 +232,5 @@ fn session(
     if session.get_keepalives_idle() == KEPT_ALIVE_BY_DEFAULT {
         session.keepalives_idle(KEPT_ALIVE);
     }
-    let mut options = session
-        .get_options()
-        .map(|options| format!("{options} "))
-        .unwrap_or_default();
-    options.push_str(&format!(
-        "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c standard_conforming_strings=on",
-        statement_timeout.as_millis().max(1),
-        config.idle_transaction_timeout.as_millis().max(1),
-    ));
-    if config.read_only {
-        options.push_str(" -c default_transaction_read_only=on");
-    }
-    session.options(options);
     session
-}
-
-fn tls(target: &Postgres) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-    let verifier: Arc<dyn ServerCertVerifier> = match (target.tls, &target.root_certificates) {
-        (TlsMode::VerifyFull, file) => webpki(file.as_deref(), &provider)?,
-        (_, Some(file)) => Arc::new(AnyName(webpki(Some(file), &provider)?)),
-        (_, None) => Arc::new(Anyone(provider)),
-    };
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
-}
-
-fn webpki(
-    file: Option<&Path>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(file) => {
-            let unreadable = |error| {
-                format!(
-                    "the certificates in {} cannot be read: {error}",
-                    file.display()
-                )
-            };
-            for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
-                roots
-                    .add(certificate.map_err(unreadable)?)
-                    .map_err(|error| {
-                        format!(
-                            "a certificate in {} cannot be used: {error}",
-                            file.display()
-                        )
-                    })?;
-            }
-        }
-    }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| format!("the root certificates cannot be used: {error}"))
-}
-
-/// `sslmode=prefer` and `require` as libpq has them: the connection is encrypted, to whomever.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-/// `sslmode=require` with `sslrootcert`, as libpq has it: to somebody whom the certificates vouch for, under any name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self
-            .0
-            .verify_server_cert(certificate, intermediates, name, ocsp, now)
-        {
-            // The name is looked at last, so everything else was in order.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }

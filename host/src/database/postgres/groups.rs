@@ -7,7 +7,7 @@
 //!
 //! - **One refusal undoes its neighbours.** Then everything in the group is known not to have happened, and each is run again, alone, to
 //!   get its own answer. For a moment after that nothing is grouped. All that a neighbour can see of it is a gap in a sequence.
-//! - **Locks are held until the COMMIT.** On a [shared connection](super::connect) a statement does not wait long for a lock: so
+//! - **Locks are held until the COMMIT.** On a [shared connection](super::settings) a statement does not wait long for a lock: so
 //!   two groups that wait for each other part before the server would find a deadlock.
 //! - **A slow statement holds up those behind it.** Nor does it run for long there; and a write that is at work alone gives up its
 //!   place after [`PATIENCE`].
@@ -27,10 +27,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
 
-use super::connect::{Connector, SHARED_LOCK};
+use super::connect::Connector;
 use super::lanes::PAUSE;
 use super::outcome::{self, Failure};
 use super::run::{Cache, Prepared, Want};
+use super::settings::SHARED_LOCK;
 use super::singles::Singles;
 use crate::database::backend::{Budget, Statement};
 use crate::database::{Error, Value};

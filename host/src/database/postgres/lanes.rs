@@ -4,7 +4,7 @@
 //! PostgreSQL's side too. What that must not cost:
 //!
 //! - **A slow statement holds up those behind it.** A lane that is late with a statement is passed by, further lanes are opened
-//!   when needed, and the server [puts off](super::connect) what takes long.
+//!   when needed, and the server [puts off](super::settings) what takes long.
 //! - **A cancel request hits whatever the connection runs.** So it is sent only where nobody else's statement is on it, after
 //!   the lane was taken out of use; `statement_timeout` bounds the rest.
 //! - **A lost connection fails all that is on it.** Each gets its own honest error: `unavailable` for what reads, `in-doubt` for what

@@ -2,7 +2,9 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `connect` | making connections: session settings, TLS, cancel requests |
+//! | `connect` | making connections, and cancel requests |
+//! | `settings` | what every session begins with |
+//! | `tls` | which servers are trusted |
 //! | `guard` | no message larger than the limit gets into memory |
 //! | `lanes` | single statements of many requests, pipelined over few connections |
 //! | `singles` | a statement that is its own transaction: on a lane, and what takes long on a connection of its own |
@@ -21,7 +23,9 @@ mod guard;
 mod lanes;
 mod outcome;
 mod run;
+mod settings;
 mod singles;
+mod tls;
 mod values;
 
 use std::fmt;
