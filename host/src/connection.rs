@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::alarm::Alarm;
 use crate::instances::{CallError, GuestBody, Instances};
-use crate::telemetry::Counters;
+use crate::telemetry::{self, Counters};
 use crate::wire::Wire;
 
 /// What a client may ask of a connection.
@@ -126,10 +126,7 @@ impl Service {
         match self.instances.call(request).await {
             Ok(response) => Ok(response.map(Body::Guest)),
             Err(error) => {
-                match error {
-                    CallError::Busy => tracing::warn!("{error}"),
-                    _ => tracing::error!("{error}"),
-                }
+                telemetry::log_failed(&error);
                 self.counters.failed(&error);
                 Err(Refusal::Call(error))
             }

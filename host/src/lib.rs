@@ -15,7 +15,7 @@
 //! | [`exchange`] | `wasi:http`: the request and the response as the guest sees them |
 //! | [`database`] | the capability: one choke point before PostgreSQL, SQLite and scripted answers |
 //! | [`migrate`] | the component brings its own schema up to date |
-//! | [`telemetry`], `admin` | logs, counters, readiness |
+//! | [`telemetry`], `log`, `admin` | logs, their limits, counters, readiness |
 //! | [`testing`] | the real component in a test, with a database of its own |
 
 pub mod bindings;
@@ -34,6 +34,7 @@ pub mod testing;
 mod admin;
 mod alarm;
 mod engine;
+mod log;
 mod shutdown;
 mod wire;
 mod worker;

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::database::metrics::{BOUNDS, ENDS, OUTCOMES, Totals};
 use crate::instances::CallError;
+use crate::log::{LINES, LineLimit};
 
 /// Sends log lines at `level` and above to standard error, without colours, which never carry meaning here.
 ///
@@ -20,6 +21,24 @@ pub fn log_to_stderr(level: tracing::Level) {
         .finish();
     // An error means that the embedding program already logs somewhere; that is its choice to make.
     tracing::subscriber::set_global_default(subscriber).ok();
+}
+
+/// Says why a request got no answer of the component's, so many times a second.
+pub(crate) fn log_failed(error: &CallError) {
+    static BUSY: LineLimit = LineLimit::new(LINES);
+    static FAILED: LineLimit = LineLimit::new(LINES);
+    match error {
+        CallError::Busy => {
+            if let Some(line) = BUSY.line() {
+                tracing::warn!("{error}{line}");
+            }
+        }
+        _ => {
+            if let Some(line) = FAILED.line() {
+                tracing::error!("{error}{line}");
+            }
+        }
+    }
 }
 
 /// Counters of one core. They are written by that core alone, so counting contends with nothing.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`url`], [`config`] | which database, and what may be asked of it |
 //! | [`session`] | the choke point: what a guest's calls go through |
-//! | `metrics` | what is counted there |
+//! | `metrics`, `cause` | what is counted there, and what failed last |
 //! | [`policy`] | what no guest may say, and which statements write |
 //! | `backend` | what the choke point asks of a back end |
 //! | `postgres` | statements pipelined over shared connections, transactions on their own |
@@ -15,6 +15,7 @@
 //! | [`scripted`] | a test's own answers, faults and delays |
 
 mod backend;
+mod cause;
 pub mod config;
 mod failure;
 pub(crate) mod metrics;
@@ -34,6 +35,7 @@ pub use session::{Cursor, Session, Transaction, View, add_to_linker};
 pub use url::{Url, UrlError};
 
 use backend::Backend;
+pub(crate) use cause::LastFailure;
 use metrics::{Metrics, Totals};
 
 /// A database that was reached. Clones share it.

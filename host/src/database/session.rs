@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
+use super::cause::LastFailure;
 use super::metrics::{End, Metrics, Run};
 use super::policy::{self, Effect};
 use super::{Config, Error, Row, Rows, Value, failure};
@@ -83,6 +84,8 @@ pub struct Session {
     deadline: Option<Instant>,
     /// As many clones as there are transactions and cursors, besides this one.
     held: Arc<()>,
+    /// What failed last in the request at hand.
+    failed: LastFailure,
 }
 
 impl fmt::Debug for Session {
@@ -99,7 +102,13 @@ impl Session {
             pool,
             deadline: None,
             held: Arc::new(()),
+            failed: LastFailure::default(),
         }
+    }
+
+    /// What failed last in the request at hand, also after the session is gone.
+    pub(crate) fn last_failure(&self) -> &LastFailure {
+        &self.failed
     }
 
     /// No call from now on lasts beyond this moment.
@@ -110,6 +119,7 @@ impl Session {
     /// Forgets the request at hand. Gives whether nothing of it is left: an instance that still holds a transaction must go.
     pub fn reset(&mut self) -> bool {
         self.deadline = None;
+        drop(self.failed.take());
         self.held() == 0
     }
 
@@ -139,8 +149,9 @@ impl Session {
 
     /// Lets a call through, and begins to measure it, or says why not.
     fn admit(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
-        self.judge(statement, params)
-            .map_err(|error| self.pool.metrics.stopped(error))
+        let admitted = self.judge(statement, params);
+        let admitted = self.failed.note(None, admitted);
+        admitted.map_err(|error| self.pool.metrics.stopped(error))
     }
 
     fn judge(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
@@ -268,7 +279,8 @@ impl database::Host for View<'_> {
                 run,
             }) => {
                 let backend = &self.session.pool.backend;
-                run.end(backend.query(&statement, &params, &budget).await)
+                let answer = run.end(backend.query(&statement, &params, &budget).await);
+                self.session.failed.note(Some(&statement), answer)
             }
             Err(error) => Err(error),
         })
@@ -282,7 +294,8 @@ impl database::Host for View<'_> {
                 run,
             }) => {
                 let backend = &self.session.pool.backend;
-                run.end(backend.execute(&statement, &params, &budget).await)
+                let answer = run.end(backend.execute(&statement, &params, &budget).await);
+                self.session.failed.note(Some(&statement), answer)
             }
             Err(error) => Err(error),
         })
@@ -295,19 +308,20 @@ impl database::HostTransaction for View<'_> {
         isolation: Isolation,
         read_only: bool,
     ) -> Told<Resource<Transaction>> {
-        let held = match self.session.hold() {
+        let held = match self.session.failed.note(None, self.session.hold()) {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
         let read_only = read_only || self.session.pool.config.read_only;
         Ok(
-            match self
-                .session
-                .pool
-                .backend
-                .begin(isolation, read_only, &self.session.budget(Instant::now()))
-                .await
-            {
+            match self.session.failed.note(
+                None,
+                self.session
+                    .pool
+                    .backend
+                    .begin(isolation, read_only, &self.session.budget(Instant::now()))
+                    .await,
+            ) {
                 Ok(inner) => {
                     let ending = Ending::new(&self.session.pool);
                     Ok(self.table.push(Transaction {
@@ -334,7 +348,11 @@ impl database::HostTransaction for View<'_> {
                 statement,
                 budget,
                 run,
-            }) => run.end(transaction.inner.query(&statement, &params, &budget).await),
+            }) => {
+                let answer = transaction.inner.query(&statement, &params, &budget);
+                let answer = run.end(answer.await);
+                self.session.failed.note(Some(&statement), answer)
+            }
             Err(error) => Err(error),
         })
     }
@@ -352,12 +370,11 @@ impl database::HostTransaction for View<'_> {
                 statement,
                 budget,
                 run,
-            }) => run.end(
-                transaction
-                    .inner
-                    .execute(&statement, &params, &budget)
-                    .await,
-            ),
+            }) => {
+                let answer = transaction.inner.execute(&statement, &params, &budget);
+                let answer = run.end(answer.await);
+                self.session.failed.note(Some(&statement), answer)
+            }
             Err(error) => Err(error),
         })
     }
@@ -376,7 +393,7 @@ impl database::HostTransaction for View<'_> {
             Err(Error::InDoubt) => End::InDoubt,
             Err(_) => End::RolledBack,
         };
-        Ok(answer)
+        Ok(self.session.failed.note(None, answer))
     }
 
     async fn rollback(&mut self, this: Resource<Transaction>) -> Told<()> {
@@ -386,7 +403,8 @@ impl database::HostTransaction for View<'_> {
             _held,
         } = self.table.delete(this)?;
         ending.how = End::RolledBack;
-        Ok(inner.rollback(&self.session.budget(Instant::now())).await)
+        let answer = inner.rollback(&self.session.budget(Instant::now())).await;
+        Ok(self.session.failed.note(None, answer))
     }
 
     async fn drop(&mut self, this: Resource<Transaction>) -> wasmtime::Result<()> {
@@ -416,7 +434,10 @@ impl streaming::HostCursor for View<'_> {
         };
         let backend = &self.session.pool.backend;
         Ok(
-            match run.end(backend.open(&statement, params, &budget).await) {
+            match self.session.failed.note(
+                Some(&statement),
+                run.end(backend.open(&statement, params, &budget).await),
+            ) {
                 Ok(inner) => Ok(self.table.push(Cursor { inner, _held: held })?),
                 Err(error) => Err(error),
             },
@@ -429,12 +450,9 @@ impl streaming::HostCursor for View<'_> {
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Told<Vec<Row>> {
         let budget = self.session.helping(Instant::now());
-        Ok(self
-            .table
-            .get_mut(&this)?
-            .inner
-            .next(at_most, &budget)
-            .await)
+        let cursor = self.table.get_mut(&this)?;
+        let rows = cursor.inner.next(at_most, &budget).await;
+        Ok(self.session.failed.note(None, rows))
     }
 
     async fn drop(&mut self, this: Resource<Cursor>) -> wasmtime::Result<()> {

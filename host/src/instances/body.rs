@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::report;
 use super::run::Guest;
 use crate::exchange::body::Pipe;
 
@@ -44,13 +45,13 @@ impl Body for GuestBody {
             // fails after all, nobody may take the response for a whole one.
             end => {
                 if let Some(Err(incomplete)) = &end {
-                    tracing::error!("a response was cut short: {incomplete}");
+                    report::cut_short(incomplete);
                 }
                 if let Some(running) = guest {
                     let outcome = std::task::ready!(running.poll_returned(cx));
                     *guest = None;
                     if let Err(error) = outcome {
-                        tracing::error!("a response was cut short: {error}");
+                        report::cut_short(&error);
                         return Poll::Ready(Some(Err(error)));
                     }
                 }

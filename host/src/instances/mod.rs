@@ -10,8 +10,10 @@
 //! | `turns` | who may be at work, and who waits |
 //! | `run` | a guest at work until its deadline |
 //! | `body` | the body of its response, as the server reads it |
+//! | `report` | what is said of one that went wrong |
 
 mod body;
+mod report;
 mod run;
 mod turns;
 
@@ -36,6 +38,7 @@ use crate::exchange;
 use crate::exchange::request::IncomingRequest;
 use crate::exchange::response::{ResponseOutparam, Slot, Source};
 use crate::exchange::whole;
+use crate::log::{excerpt, excerpt_debug};
 use crate::runtime::{Runtime, one_line};
 use crate::telemetry::Counters;
 
@@ -192,7 +195,7 @@ enum Taken {
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn guest(error: wasmtime::Error) -> CallError {
-    CallError::Guest(one_line(&error))
+    CallError::Guest(excerpt(one_line(&error)))
 }
 
 /// Clock ticks a guest may run before it lets its core serve others.
@@ -267,8 +270,10 @@ impl Instances {
         store.set_epoch_deadline(TICKS);
         store.data_mut().session.set_deadline(deadline.into_std());
         if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
-            let answer = whole::handle(handler, store, request, wanted).await;
-            if let Some(answer) = answer.map_err(guest)? {
+            let answer = whole::handle(handler, &mut *store, request, wanted).await;
+            let failed = store.data().session.last_failure();
+            if let Some(answer) = answer.map_err(|error| report::failure(error, failed))? {
+                report::answered(answer.status(), request.method(), failed);
                 instance.served += 1;
                 self.give_back(instance);
                 return Ok(Taken::Answered(answer));
@@ -286,6 +291,8 @@ impl Instances {
         turn: Turn,
     ) -> Result<Response<GuestBody>, CallError> {
         let slot = Slot::default();
+        let method = request.method().clone();
+        let failed = instance.store.data().session.last_failure().clone();
         let (set, answer) = (Arc::clone(self), slot.clone());
         let work = async move {
             let done = set.handle(instance, request, answer).await;
@@ -294,8 +301,13 @@ impl Instances {
         };
         let mut run = Run::new(work, deadline);
         let (answer, returned) = std::future::poll_fn(|cx| run.poll_answer(&slot, cx)).await?;
-        let answer = answer
-            .map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
+        let answer = answer.map_err(|code| {
+            CallError::Guest(format!(
+                "it answered with the error {}",
+                excerpt_debug(&code)
+            ))
+        })?;
+        report::answered(answer.status, &method, &failed);
         let body = match answer.source {
             // What the guest still does after an answer without a body is nobody's concern, and is not cut off.
             Source::Whole(bytes) => {
@@ -348,7 +360,7 @@ impl Instances {
             .wasi_http_incoming_handler()
             .call_handle(&mut *store, request, out)
             .await
-            .map_err(guest)?;
+            .map_err(|error| report::failure(error, store.data().session.last_failure()))?;
         instance.serving = Some(serving);
         instance.served += 1;
         self.give_back(instance);
@@ -388,7 +400,7 @@ impl Instances {
 
     async fn make(&self) -> Result<Box<Instance>, CallError> {
         let mut store = self.runtime.store(self.pool.session(), self.limits.memory);
-        let failed = |error: wasmtime::Error| CallError::Host(one_line(&error));
+        let failed = |error: wasmtime::Error| CallError::Host(excerpt(one_line(&error)));
         let instance = self
             .runtime
             .pre

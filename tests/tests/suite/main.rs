@@ -22,6 +22,7 @@
 //! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
 //! | `migrations` | the schema is brought up to date, or one line says why not |
 //! | `limits` | what a client may not do, and what it is told |
+//! | `faults` | what is said in the log of an answer 500 |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
 
@@ -31,6 +32,7 @@ mod conformance;
 mod contract;
 mod crud;
 mod databases;
+mod faults;
 mod groups;
 mod guarantees;
 mod limits;

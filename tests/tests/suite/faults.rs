@@ -1,0 +1,142 @@
+//! A cause that nobody is told: every answer 500 leaves one line, which shows no value, and no more lines than a disk can take.
+
+use rusqlite::Connection;
+use tokio::net::TcpStream;
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{Ended, Usher};
+
+const GREEDY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greedy.wasm"));
+
+fn usher(scratch: &Scratch, database: &str) -> Usher {
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--database",
+            database,
+            "--workers",
+            "1",
+        ])
+}
+
+fn greedy(scratch: &Scratch) -> Usher {
+    std::fs::write(scratch.path().join("greedy.wasm"), GREEDY).expect("a file");
+    usher(scratch, "memory:").args(["--component", "greedy.wasm", "--no-migrate"])
+}
+
+async fn ask(address: &str, target: &str) -> Response {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    http::exchange(stream, &Request::get(target), address)
+        .await
+        .expect("an answer")
+}
+
+/// The lines of errors that a program wrote.
+fn errors(ended: &Ended) -> Vec<&str> {
+    let errors = ended.stderr.iter().filter(|line| line.contains("ERROR"));
+    errors.map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn answer_500_leaves_one_line_with_its_cause_and_no_value() {
+    for target in ["/fault", "/whole/fault"] {
+        let scratch = Scratch::new();
+        let mut running = greedy(&scratch).spawn();
+        let address = running.address();
+        assert_eq!(ask(&address, target).await.status, 500);
+        running.terminate();
+        let ended = running.wait();
+        let errors = errors(&ended);
+        let [line] = errors[..] else {
+            panic!("{errors:?}")
+        };
+        for part in [
+            "500",
+            "GET",
+            "42P01",
+            "no such table: missing",
+            "SELECT secret FROM missing WHERE a = …",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        for hidden in ["4711", "'secret'", "fault"] {
+            assert!(!line.contains(hidden), "{hidden} is in {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn answer_500_after_a_request_that_failed_tells_only_its_own_cause() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).spawn();
+    let address = running.address();
+    // One instance serves all three: what the first one met is none of the third one's.
+    assert_eq!(ask(&address, "/parameter/1").await.status, 200);
+    assert_eq!(ask(&address, "/statement/1").await.status, 200);
+    assert_eq!(ask(&address, "/status/500").await.status, 500);
+    running.terminate();
+    let ended = running.wait();
+    let errors = errors(&ended);
+    let [line] = errors[..] else {
+        panic!("{errors:?}")
+    };
+    assert!(
+        line.contains("nothing had failed at the database"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn service_whose_table_is_gone_says_which_statement_failed() {
+    let scratch = Scratch::new();
+    let mut running = usher(&scratch, "sqlite:users.db").spawn();
+    let address = running.address();
+    let other = Connection::open(scratch.path().join("users.db")).expect("the file");
+    other
+        .execute_batch("DROP TABLE users")
+        .expect("it is dropped");
+    assert_eq!(ask(&address, "/users/1").await.status, 500);
+    running.terminate();
+    let ended = running.wait();
+    let errors = errors(&ended);
+    let [line] = errors[..] else {
+        panic!("{errors:?}")
+    };
+    assert!(
+        line.contains("42P01") && line.contains("FROM users WHERE"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn many_answers_500_leave_few_lines_and_their_number() {
+    const ASKED: usize = 300;
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).spawn();
+    let address = running.address();
+    for _ in 0..ASKED {
+        assert_eq!(ask(&address, "/whole/fault").await.status, 500);
+    }
+    running.terminate();
+    let ended = running.wait();
+    let lines = errors(&ended).len();
+    assert!((1..ASKED / 2).contains(&lines), "{lines} lines");
+}
+
+#[tokio::test]
+async fn error_text_of_many_megabytes_is_cut_in_the_log() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/error-text/8000000").await.status, 500);
+    running.terminate();
+    let ended = running.wait();
+    let errors = errors(&ended);
+    let [line] = errors[..] else {
+        panic!("{} lines", errors.len())
+    };
+    assert!(line.len() < 2048, "{} bytes", line.len());
+    assert!(line.contains("InternalError"), "{line}");
+}
