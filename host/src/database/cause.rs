@@ -148,20 +148,21 @@ impl Message<'_> {
         if !is_shown || code == "42601" || !message.is_ascii() {
             return None;
         }
-        let mut parts = message.split('"');
-        let mut shown = unnumbered(parts.next()?);
-        while let Some(quoted) = parts.next() {
-            // An odd number of quotes: something that was quoted has one in it.
-            let after = parts.next()?;
-            let known = self
-                .statement
-                .is_some_and(|text| has_words_of(text, quoted));
-            shown.push_str(if known { "\"" } else { "\"…" });
-            shown.push_str(if known { quoted } else { "" });
-            shown.push('"');
-            shown.push_str(&unnumbered(after));
-        }
-        Some(shown)
+        let (Some(first), Some(last)) = (message.find('"'), message.rfind('"')) else {
+            return Some(unnumbered(message));
+        };
+        // From the first quote to the last, since what is quoted may have quotes in it.
+        let (before, rest) = message.split_at(first);
+        let (quoted, after) = rest.split_at(last + 1 - first);
+        let known = self
+            .statement
+            .is_some_and(|text| has_words_of(text, quoted));
+        let quoted = if known { quoted } else { "\"…\"" };
+        Some(format!(
+            "{}{quoted}{}",
+            unnumbered(before),
+            unnumbered(after)
+        ))
     }
 }
 
@@ -169,11 +170,11 @@ fn is_word(found: char) -> bool {
     found.is_alphanumeric() || found == '_'
 }
 
-/// Whether every word of a quoted name is one of the statement's.
+/// Whether every word of what is quoted is one of the statement's, or stands between two names.
 fn has_words_of(statement: &str, quoted: &str) -> bool {
     let is_said = |word: &str| {
         let mut words = statement.split(|found| !is_word(found));
-        words.any(|said| said.eq_ignore_ascii_case(word))
+        matches!(word, "" | "of" | "relation") || words.any(|said| said.eq_ignore_ascii_case(word))
     };
     quoted.split(|found| !is_word(found)).all(is_said)
 }
@@ -234,6 +235,7 @@ mod tests {
             ("42P01", "relation \"secret\" does not exist"),
             ("42704", "type \"secret one\" does not exist"),
             ("42883", "function \"a\"secret\"\" does not exist"),
+            ("42883", "function \"a\" secret \"b\" does not exist"),
             ("22003", "value \"secret\" is out of range for type integer"),
             ("42P01", "relation «secret» does not exist"),
         ] {
@@ -250,6 +252,14 @@ mod tests {
         let missing = "relation \"users\" does not exist";
         let shown = line("SELECT * FROM users", "42P01", missing, None);
         assert!(shown.contains(missing), "{shown}");
+        let column = "column \"nick\" of relation \"users\" does not exist";
+        let shown = line(
+            "INSERT INTO users (nick) VALUES ($1)",
+            "42703",
+            column,
+            None,
+        );
+        assert!(shown.contains(column), "{shown}");
         let denied = line(
             "SELECT * FROM users",
             "42501",
