@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use crate::connection::{Body, json};
-use crate::database::Database;
+use crate::database::{Database, OpenError};
 use crate::telemetry::{Counters, exposition};
 
 /// What the operators' listener looks at.
@@ -68,10 +68,11 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
             Ok(()) => json(StatusCode::OK, "ready"),
             Err(error) => {
                 tracing::warn!("not ready: {error}");
-                json(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the database cannot be reached",
-                )
+                let why = match error {
+                    OpenError::ReadOnly { .. } => "the database takes no writes",
+                    _ => "the database cannot be reached",
+                };
+                json(StatusCode::SERVICE_UNAVAILABLE, why)
             }
         },
         "/metrics" => {

@@ -83,6 +83,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             return Ok(());
         }
     };
+    database.advise();
     let parts = Parts {
         runtime,
         database: database.clone(),

@@ -245,7 +245,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// The user and group ids of `postgres`, or else of `nobody`.
-fn unprivileged_user() -> (u32, u32) {
+pub(crate) fn unprivileged_user() -> (u32, u32) {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let ids = |name: &str| {
         users.lines().find_map(|line| {

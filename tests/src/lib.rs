@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`postgres`] | a database of its own for each test, on a server that all tests of a process share |
 //! | [`cluster`] | that server where none is given: a throw-away cluster, also to be had alone |
+//! | [`pgbouncer`] | a connection pooler before a server |
 //! | [`proxy`] | what stands between the program and its server, and cuts, delays, throttles |
 //! | [`process`] | the program, started, heard, asked to stop |
 //! | [`http`] | requests and responses byte by byte |
@@ -19,6 +20,7 @@ pub mod figures;
 pub mod http;
 pub mod janitor;
 pub mod json;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,13 +56,19 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     way: watch::Sender<Way>,
     /// How often all connections were cut; whether new ones are let through.
     cuts: watch::Sender<u64>,
     closed: watch::Sender<bool>,
     trap: Mutex<Option<Trap>>,
     open: AtomicUsize,
+}
+
+impl Shared {
+    fn server(&self) -> MutexGuard<'_, SocketAddr> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A cut that waits for its moment.
@@ -91,7 +97,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            server,
+            server: Mutex::new(server),
             way: watch::Sender::default(),
             cuts: watch::Sender::default(),
             closed: watch::Sender::default(),
@@ -109,6 +115,11 @@ impl Proxy {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads every connection from now on to this server. Those that are open stay where they are.
+    pub fn lead_to(&self, server: SocketAddr) {
+        *self.shared.server() = server;
     }
 
     /// The URL of a database, by way of this proxy.
@@ -252,7 +263,8 @@ impl Drop for Counted {
 async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let mut cuts = shared.cuts.subscribe();
     let counted = Counted::new(&shared);
-    let Ok(server) = TcpStream::connect(shared.server).await else {
+    let server = *shared.server();
+    let Ok(server) = TcpStream::connect(server).await else {
         return;
     };
     // What is small is sent at once, as if nobody stood between.

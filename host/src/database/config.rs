@@ -26,6 +26,8 @@ pub struct Config {
     pub statement_timeout: Duration,
     /// How long a transaction may do nothing before PostgreSQL ends it.
     pub idle_transaction_timeout: Duration,
+    /// What stands between the host and PostgreSQL.
+    pub pooler: Pooler,
     /// Whether statements that write are refused.
     pub read_only: bool,
     /// The values of one result, in bytes. SQLite holds the one row beside it that goes over it, which
@@ -51,6 +53,7 @@ impl Config {
             max_lifetime: Duration::from_mins(30),
             statement_timeout: Duration::from_secs(10),
             idle_transaction_timeout: Duration::from_secs(10),
+            pooler: Pooler::Auto,
             read_only: false,
             max_rows_bytes: 16 << 20,
             max_statement_bytes: 256 << 10,
@@ -58,6 +61,20 @@ impl Config {
             max_transactions: 2,
         }
     }
+}
+
+/// A connection pooler, such as PgBouncer, by what it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pooler {
+    /// Noticed at start, and taken for one that shares server sessions between transactions, which is
+    /// right behind every pooler.
+    Auto,
+    /// There is none; one that is noticed is refused.
+    None,
+    /// A server session belongs to a connection for as long as that lasts.
+    Session,
+    /// Each transaction may reach another server session.
+    Transaction,
 }
 
 /// The part of the command line that concerns the database.
@@ -82,6 +99,16 @@ pub struct Options {
     /// How long a transaction may do nothing.
     #[arg(long, env = "USHER_IDLE_TRANSACTION_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub idle_transaction_timeout: Duration,
+    /// A connection pooler before PostgreSQL: whether it hands out a server session for a connection's
+    /// life or for each transaction; auto notices it.
+    #[arg(
+        long,
+        env = "USHER_DATABASE_POOLER",
+        value_name = "POOLER",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub database_pooler: Pooler,
     /// Refuse every statement that writes; needs --no-migrate, or a schema that is up to date.
     #[arg(long, env = "USHER_DATABASE_READ_ONLY")]
     pub database_read_only: bool,
@@ -119,6 +146,7 @@ impl Options {
             max_lifetime: self.connection_lifetime,
             statement_timeout: self.statement_timeout,
             idle_transaction_timeout: self.idle_transaction_timeout,
+            pooler: self.database_pooler,
             read_only: self.database_read_only,
             max_rows_bytes: self.max_rows_bytes,
             max_statement_bytes: usize::try_from(self.max_statement_bytes).unwrap_or(usize::MAX),

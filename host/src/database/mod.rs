@@ -108,6 +108,13 @@ impl Database {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says in the log what should not be as it is, though nothing fails for it.
+    pub(crate) fn advise(&self) {
+        if let Backend::Postgres(database) = &self.backend {
+            database.advise();
+        }
+    }
+
     /// What was asked for.
     pub fn config(&self) -> &Config {
         &self.config
@@ -155,6 +162,11 @@ pub enum OpenError {
         /// What it said.
         reason: String,
     },
+    /// It answers, and takes no writes: a standby, or one that was made read-only.
+    ReadOnly {
+        /// The URL, its password masked.
+        url: String,
+    },
     /// It cannot work as configured: a file that cannot be opened, a certificate that cannot be read.
     Configuration {
         /// The URL, its password masked.
@@ -189,6 +201,13 @@ impl fmt::Display for OpenError {
                 write!(
                     f,
                     "the database {url} refuses: {reason}; correct --database or the database's own settings"
+                )
+            }
+            Self::ReadOnly { url } => {
+                write!(
+                    f,
+                    "the database {url} takes no writes: it is a standby, or default_transaction_read_only \
+                     is on; where that is meant, say --database-read-only"
                 )
             }
             Self::Configuration { url, reason } => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use usher::runtime::Source;
 use usher::testing::TestApp;
+use usher_tests::pgbouncer::Pooling;
 use usher_tests::process::PATIENCE;
 
 use crate::databases::Kind;
@@ -94,4 +95,14 @@ async fn a_file_conforms() {
 #[tokio::test]
 async fn postgresql_conforms() {
     conforms(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn postgresql_behind_a_session_pooler_conforms() {
+    conforms(Kind::Pooled(Pooling::Session)).await;
+}
+
+#[tokio::test]
+async fn postgresql_behind_a_transaction_pooler_conforms() {
+    conforms(Kind::Pooled(Pooling::Transaction)).await;
 }

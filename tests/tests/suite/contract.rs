@@ -210,7 +210,7 @@ struct Source {
 impl Source {
     async fn new(kind: Kind, as_elsewhere: bool) -> Self {
         let template = match kind {
-            Kind::Postgres => {
+            Kind::Postgres | Kind::Pooled(_) => {
                 let template = postgres::database().await;
                 drop(TestApp::start(template.url()).await.expect("it migrates"));
                 Some(template)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use usher::database::{Config, Database};
 use usher_tests::janitor::Scratch;
+use usher_tests::pgbouncer::{PgBouncer, Pooling};
 use usher_tests::postgres;
 
 /// The kinds of database there are.
@@ -12,9 +13,11 @@ pub(crate) enum Kind {
     Memory,
     File,
     Postgres,
+    /// PostgreSQL behind a pooler.
+    Pooled(Pooling),
 }
 
-/// All of them.
+/// All that a server has to itself.
 pub(crate) const ALL: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
 
 /// A database of a test's own. It is gone when this is dropped.
@@ -22,6 +25,8 @@ pub(crate) const ALL: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
 pub(crate) struct Fresh {
     pub(crate) url: String,
     _file: Option<Scratch>,
+    /// Gone before the database.
+    pooler: Option<PgBouncer>,
     pub(crate) postgres: Option<postgres::Database>,
 }
 
@@ -32,6 +37,7 @@ impl Kind {
             Self::Memory => Fresh {
                 url: "memory:".into(),
                 _file: None,
+                pooler: None,
                 postgres: None,
             },
             Self::File => {
@@ -39,6 +45,7 @@ impl Kind {
                 Fresh {
                     url: format!("sqlite:{}", scratch.file("users.db")),
                     _file: Some(scratch),
+                    pooler: None,
                     postgres: None,
                 }
             }
@@ -47,6 +54,17 @@ impl Kind {
                 Fresh {
                     url: database.url().to_owned(),
                     _file: None,
+                    pooler: None,
+                    postgres: Some(database),
+                }
+            }
+            Self::Pooled(pooling) => {
+                let database = postgres::database().await;
+                let pooler = PgBouncer::start(database.url(), pooling, &[]);
+                Fresh {
+                    url: pooler.url(),
+                    _file: None,
+                    pooler: Some(pooler),
                     postgres: Some(database),
                 }
             }
@@ -67,6 +85,7 @@ impl Fresh {
     /// Removes it, on PostgreSQL without keeping the thread from the connections that are still closing, or being made: the server
     /// waits for those.
     pub(crate) async fn end(self) {
+        drop(self.pooler);
         if let Some(postgres) = self.postgres {
             postgres.remove().await;
         }

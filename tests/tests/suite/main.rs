@@ -19,7 +19,10 @@
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
 //! | `outage` | the database is late, goes, refuses, and comes back |
+//! | `session_state` | what stays in a session from one use to the next |
 //! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
+//! | `poolers` | the server behind a connection pooler |
+//! | `readiness` | what operators are told of the database |
 //! | `migrations` | the schema is brought up to date, or one line says why not |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `faults` | what is said in the log of an answer 500 |
@@ -43,11 +46,14 @@ mod migrations;
 mod options;
 mod outage;
 mod overload;
+mod poolers;
 mod preconditions;
 mod race;
+mod readiness;
 mod scripted;
 mod seed;
 mod service;
+mod session_state;
 mod sessions;
 mod startup;
 mod transactions;

@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::guard::Guarded;
-use super::{outcome, settings, tls};
+use super::link::{Kind, Link, Session};
+use super::messages::{Naming, Watch};
+use super::reach::Reach;
+use super::renewal::Renewal;
+use super::settings::Pooling;
+use super::{outcome, pooler, settings, tls};
 use crate::database::url::{Postgres, TlsMode};
 use crate::database::{Config, Error, OpenError, failure};
 
@@ -34,52 +38,71 @@ pub(super) const FRAMING: u64 = 8 << 10;
 pub(super) enum Unreachable {
     Late(Duration),
     Failed(tokio_postgres::Error),
+    /// A pooler answers where none was expected.
+    Pooled,
+    /// The session is not what was asked for.
+    Unfit(String),
 }
 
 impl Unreachable {
-    /// What a guest is told.
+    /// What a guest is told: nothing of addresses, roles and databases, which the log has.
     pub(super) fn error(&self) -> Error {
         match self {
-            Self::Failed(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
-                Error::Overloaded
-            }
-            other => failure::unavailable(other.reason()),
+            Self::Failed(error) if is_full(error) => Error::Overloaded,
+            _ => failure::unavailable("no connection to the database could be made"),
         }
     }
 
     /// What the one who started the host is told.
     pub(super) fn open_error(&self, config: &Config) -> OpenError {
         let (url, reason) = (config.url.to_string(), self.reason());
-        let code = match self {
-            Self::Late(_) => None,
-            Self::Failed(error) => error.code(),
-        };
-        match code.map(SqlState::code) {
-            // Starting up, shutting down, or full: it may be well in a moment.
-            None | Some("57P01" | "57P02" | "57P03" | "53300") => {
-                OpenError::Unreachable { url, reason }
-            }
-            Some(_) => OpenError::Refused { url, reason },
+        match self {
+            Self::Late(_) => OpenError::Unreachable { url, reason },
+            Self::Pooled | Self::Unfit(_) => OpenError::Configuration { url, reason },
+            Self::Failed(error) => match error.code().map(SqlState::code) {
+                // Starting up, shutting down, or full: it may be well in a moment.
+                None | Some("57P01" | "57P02" | "57P03" | "53300") => {
+                    OpenError::Unreachable { url, reason }
+                }
+                _ if error.as_db_error().is_some_and(pooler::may_pass) => {
+                    OpenError::Unreachable { url, reason }
+                }
+                Some(_) => OpenError::Refused { url, reason },
+            },
         }
     }
 
-    fn reason(&self) -> String {
+    pub(super) fn reason(&self) -> String {
         match self {
             Self::Late(after) => format!("no connection within {after:?}"),
             Self::Failed(error) => outcome::reason(error),
+            Self::Pooled => {
+                "a connection pooler answers there, and --database-pooler none says that \
+                             there is none: say transaction or session, as it is configured"
+                    .to_owned()
+            }
+            Self::Unfit(what) => format!("the session is not what was asked for: {what}"),
         }
     }
 }
 
+/// Whether there is no room for a further connection.
+fn is_full(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+        || error.as_db_error().is_some_and(pooler::is_full)
+}
+
 /// How to reach the server.
-#[derive(Clone)]
 pub(super) struct Connector {
-    /// Of connections that a statement has to itself.
-    pub(super) config: tokio_postgres::Config,
-    /// Of connections that statements share.
-    shared: tokio_postgres::Config,
-    pub(super) tls: Guarded,
-    timeout: Duration,
+    own: Session,
+    shared: Session,
+    tls: Guarded,
+    pub(super) pooling: Pooling,
+    /// Whether nothing is ever to be written.
+    pub(super) read_only: bool,
+    pub(super) timeout: Duration,
+    pub(super) renewal: Renewal,
+    pub(super) reach: Reach,
     tidying: Arc<Tidying>,
 }
 
@@ -101,28 +124,64 @@ impl Drop for Tidier {
 }
 
 impl Connector {
-    pub(super) fn new(target: &Postgres, config: &Config) -> Result<Self, OpenError> {
+    pub(super) fn new(
+        target: &Postgres,
+        config: &Config,
+        pooling: Pooling,
+    ) -> Result<Self, OpenError> {
         let wrong = |reason| OpenError::Configuration {
             url: config.url.to_string(),
             reason,
         };
         let tls = tls::client_config(target).map_err(wrong)?;
-        let session = transport(target, config);
-        let mut own = settings::own(&session, config);
-        let mut shared = settings::shared(&session, config);
-        hand_over(&mut shared);
-        let negotiate = hand_over(&mut own).then_some(target.tls);
+        let mut transport = transport(target, config);
+        let negotiate = hand_over(&mut transport).then_some(target.tls);
+        let session = |settings: settings::Settings| Session {
+            config: settings.session(&transport, pooling),
+            settings,
+        };
         Ok(Self {
-            config: own,
-            shared,
+            own: session(settings::own(&transport, config)),
+            shared: session(settings::shared(&transport, config)),
             tls: Guarded {
                 tls: MakeRustlsConnect::new(tls),
                 negotiate,
                 limit: config.max_rows_bytes.saturating_add(FRAMING),
+                naming: Naming::Prefixed,
+                watch: Arc::default(),
             },
+            pooling,
+            read_only: config.read_only,
             timeout: config.connect_timeout,
+            renewal: Renewal::new(),
+            reach: Reach::default(),
             tidying: Arc::default(),
         })
+    }
+
+    pub(super) fn session(&self, kind: Kind) -> &Session {
+        match kind {
+            Kind::Own => &self.own,
+            Kind::Shared => &self.shared,
+        }
+    }
+
+    /// A connection was made and set up.
+    pub(super) fn reached(&self, link: &Link) {
+        self.reach.made();
+        if link.takes_writes() {
+            self.renewal.found(link.born());
+        }
+    }
+
+    /// Whether a connection is to be used no more, since one that is newer leads elsewhere.
+    pub(super) fn is_outdated(&self, link: &Link) -> bool {
+        self.renewal.is_outdated(link.born())
+    }
+
+    /// Whether this refusal means that another server may take what this one does not.
+    pub(super) fn is_demoted(&self, error: &Error) -> bool {
+        !self.read_only && super::renewal::is_read_only(error)
     }
 
     /// Has a task of this runtime see to what somebody left behind.
@@ -146,32 +205,28 @@ impl Connector {
         }
     }
 
-    /// A new shared connection, driven by a task of this runtime.
-    pub(super) async fn connect(&self) -> Result<Client, Unreachable> {
-        let made = tokio::time::timeout(self.timeout, self.start(&self.shared)).await;
-        let (client, _task) = made
-            .map_err(|_| Unreachable::Late(self.timeout))?
-            .map_err(Unreachable::Failed)?;
-        Ok(client)
-    }
-
-    /// A new connection of one's own, without a limit in time.
-    pub(super) async fn dial(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-        self.start(&self.config).await
-    }
-
-    async fn start(
+    /// Opens a connection, driven by a task of this runtime. Its session is not set up yet.
+    pub(super) async fn dial(
         &self,
         config: &tokio_postgres::Config,
-    ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-        let (client, connection) = config.connect(self.tls.clone()).await?;
-        let task = tokio::spawn(async move {
+        naming: Naming,
+    ) -> Result<(Client, Arc<Watch>), Unreachable> {
+        let watch: Arc<Watch> = Arc::default();
+        let tls = Guarded {
+            naming,
+            watch: Arc::clone(&watch),
+            ..self.tls.clone()
+        };
+        let (client, connection) = config.connect(tls).await.map_err(Unreachable::Failed)?;
+        let open = self.reach.open();
+        tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // Whoever waits for an answer is told as well; this is for the log alone.
                 tracing::debug!("a database connection ended: {}", outcome::reason(&error));
             }
+            drop(open);
         });
-        Ok((client, task))
+        Ok((client, watch))
     }
 
     /// Asks the server to stop what the connection runs. When this returns the server has been told, or cannot be.

@@ -11,9 +11,11 @@ use futures_util::TryStreamExt as _;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::{Client, Portal, RowStream, Transaction};
+use tokio_postgres::{Portal, RowStream, Transaction};
 
 use super::exclusive::Connection;
+use super::framed;
+use super::link::Link;
 use super::outcome::{self, Failure};
 use super::run::{self, Prepared};
 use crate::database::backend::{Budget, Meter, Statement};
@@ -106,13 +108,20 @@ async fn drive(
     opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
     asked: mpsc::Receiver<Ask>,
 ) {
-    let Some(client) = connection.client() else {
+    let read_only = connection.connector().read_only;
+    let Some(link) = connection.link_mut() else {
         return;
     };
-    if let Some((reply, ended)) = read(client, &statement, &params, opened, asked).await {
-        if ended.is_ok() {
-            connection.settled();
-            connection.give_back();
+    if let Some((reply, ended)) = read(link, read_only, &statement, &params, opened, asked).await {
+        match &ended {
+            Ok(()) => {
+                // What is not at its beginning is closed, once it is dropped.
+                if link.reset().await {
+                    connection.settled();
+                    connection.give_back();
+                }
+            }
+            Err(error) => connection.refused(error),
         }
         // Told last, so that whoever has read to the end finds the connection free again.
         reply.send(ended.map(|()| Vec::new())).ok();
@@ -122,7 +131,8 @@ async fn drive(
 /// Serves the cursor to its end: what became of its transaction, and whom to tell. Nothing where it was left early; the connection
 /// is then in doubt.
 async fn read(
-    client: &mut Client,
+    link: &mut Link,
+    read_only: bool,
     statement: &Statement,
     params: &[Value],
     mut opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
@@ -130,10 +140,22 @@ async fn read(
 ) -> Option<(oneshot::Sender<Helping>, Result<(), Error>)> {
     let open = async {
         let failed = |error: tokio_postgres::Error| outcome::failure(&error, false).error;
-        let prepared = client.prepare(&statement.text).await.map_err(failed)?;
+        let prepared = framed::prepare(link, &statement.text)
+            .await
+            .map_err(failed)?;
         let prepared = Prepared::new(prepared);
         prepared.check(params)?;
-        let transaction = client.transaction().await.map_err(failed)?;
+        let local = link.words().local().map(ToOwned::to_owned);
+        let transaction = link.client_mut().build_transaction();
+        let transaction = if read_only {
+            transaction.read_only(true)
+        } else {
+            transaction
+        };
+        let transaction = transaction.start().await.map_err(failed)?;
+        if let Some(local) = local {
+            transaction.batch_execute(&local).await.map_err(failed)?;
+        }
         let portal = transaction
             .bind_raw(&prepared.statement, run::numbered(params))
             .await

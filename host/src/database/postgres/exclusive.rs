@@ -4,33 +4,28 @@
 //! clean. Whatever ends otherwise (a drop in mid-statement, a deadline, a lost answer) is cancelled, rolled back, and if that does
 //! not work out in time, closed.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType,
-};
+use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::connect::{Connector, Unreachable};
+use super::framed::{self, control};
 use super::lanes::PAUSE;
+use super::link::{Kind, Link};
 use super::outcome::{self, Failure};
-use super::run::{Prepared, Want, is_stale};
+use super::run::{Cache, Want, is_changed, is_stale};
 use crate::database::backend::{Budget, Isolation, Statement};
 use crate::database::{Config, Error, OpenError, Rows, Value, failure};
 
 /// For a connection in doubt to be made clean, before it is closed.
 pub(super) const CLEANING: Duration = Duration::from_secs(2);
 
-/// Prepared statements a connection keeps, as on the shared ones.
-const PREPARED: usize = 256;
-
 /// The exclusive connections of one core.
 #[derive(Clone, Debug)]
 pub(super) struct Exclusives {
-    pool: deadpool_postgres::Pool,
+    pool: managed::Pool<Dial>,
     shared: Arc<Shared>,
 }
 
@@ -51,25 +46,39 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// deadpool's way of making a connection, which is ours.
+/// A connection of the pool.
+#[derive(Debug)]
+struct Pooled {
+    link: Link,
+    cache: Cache,
+}
+
+/// How the pool makes connections, and which of them it hands on.
 struct Dial(Arc<Connector>);
 
-impl Connect for Dial {
-    fn connect(
-        &self,
-        _: &tokio_postgres::Config,
-    ) -> Pin<
-        Box<
-            dyn Future<
-                    Output = Result<
-                        (tokio_postgres::Client, JoinHandle<()>),
-                        tokio_postgres::Error,
-                    >,
-                > + Send
-                + '_,
-        >,
-    > {
-        Box::pin(self.0.dial())
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dial").finish_non_exhaustive()
+    }
+}
+
+impl managed::Manager for Dial {
+    type Type = Pooled;
+    type Error = Unreachable;
+
+    async fn create(&self) -> Result<Pooled, Unreachable> {
+        Ok(Pooled {
+            link: self.0.connect(Kind::Own).await?,
+            cache: Cache::default(),
+        })
+    }
+
+    async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Unreachable> {
+        if pooled.link.is_intact() && !self.0.is_outdated(&pooled.link) {
+            Ok(())
+        } else {
+            Err(RecycleError::message("it is not what it was any more"))
+        }
     }
 }
 
@@ -79,18 +88,8 @@ impl Exclusives {
         size: usize,
         config: &Config,
     ) -> Result<Self, OpenError> {
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let manager = Manager::from_connect(
-            connector.config.clone(),
-            Dial(Arc::clone(connector)),
-            recycling,
-        );
-        let pool = deadpool_postgres::Pool::builder(manager)
+        let pool = managed::Pool::builder(Dial(Arc::clone(connector)))
             .max_size(size)
-            .runtime(Runtime::Tokio1)
-            .create_timeout(Some(config.connect_timeout))
             .build()
             .map_err(|error| OpenError::Configuration {
                 url: config.url.to_string(),
@@ -133,9 +132,13 @@ impl Exclusives {
             Ok(Ok(object)) => object,
             Ok(Err(error)) => {
                 let error = match error {
-                    PoolError::Backend(error) => Unreachable::Failed(error).error(),
-                    PoolError::Timeout(TimeoutType::Wait) => return Err(Error::Overloaded),
-                    other => failure::unavailable(other.to_string()),
+                    PoolError::Backend(unreachable) => unreachable.error(),
+                    PoolError::Timeout(_) => return Err(Error::Overloaded),
+                    PoolError::Closed
+                    | PoolError::NoRuntimeSpecified
+                    | PoolError::PostCreateHook(_) => {
+                        failure::unavailable("the connections are closed")
+                    }
                 };
                 *self
                     .shared
@@ -146,40 +149,49 @@ impl Exclusives {
                 return Err(error);
             }
         };
-        if object.statement_cache.size() > PREPARED {
-            object.statement_cache.clear();
-        }
         Ok(Connection {
             object: Some(object),
             shared: Arc::clone(&self.shared),
             busy: false,
+            in_transaction: false,
+            reads_only: false,
+            demoted: false,
         })
     }
 
-    /// Runs a statement as its own transaction.
+    /// Runs a statement as its own transaction. One that a server refused because it takes no writes
+    /// is run once more, if there is time for a new connection.
     pub(super) async fn run<W: Want>(
         &self,
-        statement: &Statement,
+        statement: &Arc<Statement>,
         params: &[Value],
         budget: &Budget,
     ) -> Result<W::Answer, Error> {
-        let mut connection = self.get(budget).await?;
-        let began = Instant::now();
-        let answer = connection
-            .run::<W>(statement, params, statement.writes, budget)
-            .await;
-        statement.took(began.elapsed());
-        match answer {
-            Ok(answer) => {
-                connection.give_back();
-                Ok(answer)
-            }
-            Err(failure) => {
-                if failure.answered {
+        let mut again = true;
+        loop {
+            let mut connection = self.get(budget).await?;
+            let began = Instant::now();
+            let answer = connection
+                .run::<W>(statement, params, statement.writes, budget)
+                .await;
+            statement.took(began.elapsed());
+            let failure = match answer {
+                Ok(answer) => {
                     connection.give_back();
+                    return Ok(answer);
                 }
-                Err(failure.error)
+                Err(failure) => failure,
+            };
+            let demoted = connection.demoted;
+            let renewed = if failure.answered {
+                connection.give_back()
+            } else {
+                false
+            };
+            if !(again && demoted && renewed) {
+                return Err(failure.error);
             }
+            again = false;
         }
     }
 
@@ -190,18 +202,18 @@ impl Exclusives {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Transaction, Error> {
-        let level = match isolation {
-            Isolation::ReadCommitted => "READ COMMITTED",
-            Isolation::RepeatableRead => "REPEATABLE READ",
-            Isolation::Serializable => "SERIALIZABLE",
-        };
-        let access = if read_only { "READ ONLY" } else { "READ WRITE" };
-        let begin = format!("BEGIN ISOLATION LEVEL {level}, {access}");
         let mut again = true;
         loop {
             let mut connection = self.get(budget).await?;
+            let begin = connection
+                .link()
+                .map_err(|failure| failure.error)?
+                .words()
+                .begin(Some(isolation), read_only);
             match connection.control(&begin, false, budget).await {
                 Ok(()) => {
+                    connection.in_transaction = true;
+                    connection.reads_only = read_only;
                     return Ok(Transaction {
                         connection,
                         state: State::Whole,
@@ -219,25 +231,34 @@ impl Exclusives {
 /// A connection taken out of the pool. Unless it is given back it is made clean when dropped, or closed.
 #[derive(Debug)]
 pub(super) struct Connection {
-    object: Option<Object>,
+    object: Option<Object<Dial>>,
     shared: Arc<Shared>,
     /// Whether a statement was sent whose answer has not come.
     busy: bool,
+    in_transaction: bool,
+    /// Whether its transaction was asked for to read only.
+    reads_only: bool,
+    /// Whether its server refused a write because it takes none.
+    demoted: bool,
 }
 
 impl Connection {
     /// Gone only once it was given back or dropped.
-    fn object(&self) -> Result<&Object, Failure> {
-        self.object.as_ref().ok_or_else(|| Failure {
+    fn pooled(&self) -> Result<&Pooled, Failure> {
+        self.object.as_deref().ok_or_else(|| Failure {
             error: failure::unavailable("the connection was given back"),
             answered: true,
             ran: false,
         })
     }
 
+    fn link(&self) -> Result<&Link, Failure> {
+        self.pooled().map(|pooled| &pooled.link)
+    }
+
     pub(super) async fn run<W: Want>(
         &mut self,
-        statement: &Statement,
+        statement: &Arc<Statement>,
         params: &[Value],
         writes: bool,
         budget: &Budget,
@@ -245,30 +266,40 @@ impl Connection {
         let mut again = true;
         loop {
             self.busy = true;
-            let object = self.object()?;
+            let (pooled, in_transaction) = (self.pooled()?, self.in_transaction);
             let work = async {
-                let prepared = object.prepare_cached(&statement.text).await;
-                let prepared = prepared.map_err(|error| Failure {
-                    ran: false,
-                    ..outcome::failure(&error, false)
-                })?;
-                let prepared = Prepared::new(prepared);
+                let link = &pooled.link;
+                let prepared = pooled
+                    .cache
+                    .prepare(link, statement, in_transaction)
+                    .await?;
                 prepared.check(params).map_err(|error| Failure {
                     error,
                     answered: true,
                     ran: false,
                 })?;
-                W::run(object, &prepared, params, writes, budget).await
+                if in_transaction {
+                    W::run(link, &prepared, params, writes, budget).await
+                } else {
+                    framed::run::<W>(link, &prepared, params, writes, budget).await
+                }
             };
             let answer = self.bounded(work, writes, budget).await;
             self.busy = answer.as_ref().is_err_and(|failure| !failure.answered);
-            match answer {
-                Err(failure) if again && is_stale(&failure.error) => {
-                    again = false;
-                    self.object()?.statement_cache.remove(&statement.text, &[]);
-                }
-                answer => return answer,
+            let Err(failure) = &answer else {
+                return answer;
+            };
+            if !self.reads_only && self.shared.connector.is_demoted(&failure.error) {
+                self.demoted = true;
             }
+            let (stale, changed) = (is_stale(&failure.error), is_changed(&failure.error));
+            if stale || changed || matches!(failure.error, Error::InDoubt) {
+                self.pooled()?.cache.forget(statement);
+            }
+            if !(again && (stale || (changed && !writes && !in_transaction))) {
+                return answer;
+            }
+            again = false;
         }
     }
 
@@ -285,7 +316,7 @@ impl Connection {
         }
         self.shared
             .connector
-            .cancel(self.object()?.cancel_token())
+            .cancel(self.link()?.cancel_token())
             .await;
         match tokio::time::timeout(CLEANING, work).await {
             Ok(answer) => answer,
@@ -307,14 +338,8 @@ impl Connection {
     /// Sends one of the host's own statements.
     async fn control(&mut self, text: &str, writes: bool, budget: &Budget) -> Result<(), Failure> {
         self.busy = true;
-        let object = self.object()?;
-        let work = async {
-            object
-                .batch_execute(text)
-                .await
-                .map_err(|error| outcome::failure(&error, writes))
-        };
-        let answer = match budget.race(work).await {
+        let link = self.link()?;
+        let answer = match budget.race(control(link, text, writes)).await {
             Some(answer) => answer,
             None => Err(Failure {
                 error: if writes {
@@ -330,28 +355,69 @@ impl Connection {
         answer
     }
 
+    /// Ends a transaction, and brings the session back to its beginning. Gives whether it is there.
+    async fn end(
+        &mut self,
+        how: &str,
+        writes: bool,
+        budget: &Budget,
+    ) -> (Result<(), Failure>, bool) {
+        self.busy = true;
+        let link = match self.link() {
+            Ok(link) => link,
+            Err(failure) => return (Err(failure), false),
+        };
+        let (answer, is_clean) = match link.end(how, budget.deadline).await {
+            (Some(ended), is_clean) => (
+                ended.map_err(|error| outcome::failure(&error, writes)),
+                is_clean,
+            ),
+            (None, _) => (
+                Err(Failure {
+                    error: if writes {
+                        Error::InDoubt
+                    } else {
+                        Error::Timeout
+                    },
+                    answered: false,
+                    ran: true,
+                }),
+                false,
+            ),
+        };
+        self.busy = answer.as_ref().is_err_and(|failure| !failure.answered);
+        (answer, is_clean)
+    }
+
     pub(super) fn connector(&self) -> Arc<Connector> {
         Arc::clone(&self.shared.connector)
     }
 
     /// Whether it is known to be closed.
     fn is_lost(&self) -> bool {
-        self.object.as_ref().is_none_or(|object| object.is_closed())
+        self.object
+            .as_ref()
+            .is_none_or(|object| object.link.is_closed())
     }
 
-    /// Hands a clean connection to the next one.
-    pub(super) fn give_back(mut self) {
-        if let Some(object) = self.object.take()
-            && Object::metrics(&object).age() >= self.shared.lifetime
-        {
-            drop(Object::take(object));
+    /// Hands a clean connection to the next one, or closes it where it leads to the wrong server.
+    /// Gives whether the next connection will be a new one for that reason.
+    pub(super) fn give_back(mut self) -> bool {
+        match self.object.take() {
+            Some(object) => release(object, &self.shared, self.demoted),
+            None => false,
         }
     }
 
     /// The connection itself, for a task that sees to its cleanness.
-    pub(super) fn client(&mut self) -> Option<&mut tokio_postgres::Client> {
+    pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
         self.busy = true;
-        self.object.as_mut().map(|object| &mut ***object)
+        self.object.as_mut().map(|object| &mut object.link)
+    }
+
+    /// Marks a refusal of a statement that was sent past this connection's own functions.
+    pub(super) fn refused(&mut self, error: &Error) {
+        self.demoted |= self.shared.connector.is_demoted(error);
     }
 
     /// Marks that everything sent has been answered.
@@ -365,29 +431,55 @@ impl Drop for Connection {
         let Some(object) = self.object.take() else {
             return;
         };
-        let (shared, busy) = (Arc::clone(&self.shared), self.busy);
+        let (shared, busy, demoted) = (Arc::clone(&self.shared), self.busy, self.demoted);
         let (connector, runtime) = (Arc::clone(&shared.connector), shared.runtime.clone());
         // The place in the pool is kept until the connection is clean or closed.
         connector.tidy(&runtime, async move {
             if busy {
-                shared.connector.cancel(object.cancel_token()).await;
+                shared.connector.cancel(object.link.cancel_token()).await;
             }
-            let clean = match tokio::time::timeout(CLEANING, object.batch_execute("ROLLBACK")).await {
-                Ok(Ok(())) => Object::metrics(&object).age() < shared.lifetime,
-                Ok(Err(error)) => {
-                    tracing::debug!("a connection is closed, since it could not be rolled back: {}", outcome::reason(&error));
+            let clean = match object.link.end("ROLLBACK", Instant::now() + CLEANING).await {
+                (Some(Ok(())), is_clean) => is_clean,
+                (Some(Err(error)), _) => {
+                    tracing::debug!(
+                        "a connection is closed, since it could not be rolled back: {}",
+                        outcome::reason(&error)
+                    );
                     false
                 }
-                Err(_) => {
-                    tracing::warn!("a database connection is closed, since it did not answer within {CLEANING:?}");
+                (None, _) => {
+                    tracing::warn!(
+                        "a database connection is closed, since it did not answer within {CLEANING:?}"
+                    );
                     false
                 }
             };
-            if !clean {
+            if clean {
+                release(object, &shared, demoted);
+            } else {
                 drop(Object::take(object));
             }
         });
     }
+}
+
+/// Hands on a connection that is clean, or closes it: where it is old, and where its server takes no
+/// writes and another one may. Gives whether it is the latter.
+fn release(object: Object<Dial>, shared: &Shared, demoted: bool) -> bool {
+    let connector = &shared.connector;
+    let outdated = connector.is_outdated(&object.link);
+    if demoted && (outdated || connector.renewal.attempt(Instant::now())) {
+        if let Some(pool) = Object::pool(&object) {
+            // The others are as old.
+            pool.retain(|_, _| false);
+        }
+        drop(Object::take(object));
+        return true;
+    }
+    if outdated || object.link.born().elapsed() >= shared.lifetime {
+        drop(Object::take(object));
+    }
+    false
 }
 
 /// What PostgreSQL says to a statement in a transaction that is aborted.
@@ -500,18 +592,13 @@ impl Transaction {
                 "the connection was lost, and the transaction with it",
             ));
         }
-        match connection.control(how, writes, budget).await {
-            Ok(()) => {
-                connection.give_back();
-                Ok(())
-            }
-            Err(failure) => {
-                // A COMMIT that is refused (a deferred constraint, a serialization failure) has ended the transaction.
-                if failure.answered {
-                    connection.give_back();
-                }
-                Err(failure.error)
-            }
+        let (ended, is_clean) = connection.end(how, writes, budget).await;
+        // A COMMIT that is refused (a deferred constraint, a serialization failure) has ended the
+        // transaction.
+        let answered = ended.as_ref().err().is_none_or(|failure| failure.answered);
+        if answered && is_clean {
+            connection.give_back();
         }
+        ended.map_err(|failure| failure.error)
     }
 }

@@ -28,8 +28,10 @@ use tokio::sync::oneshot;
 use tokio_postgres::Client;
 
 use super::connect::Connector;
+use super::framed::control;
 use super::lanes::PAUSE;
-use super::outcome::{self, Failure};
+use super::link::{Kind, Link};
+use super::outcome::Failure;
 use super::run::{Cache, Prepared, Want};
 use super::settings::SHARED_LOCK;
 use super::singles::Singles;
@@ -77,9 +79,8 @@ struct Idle {
 }
 
 struct Connection {
-    client: Client,
+    link: Link,
     cache: Cache,
-    born: Instant,
 }
 
 impl std::fmt::Debug for Inner {
@@ -216,7 +217,10 @@ impl Inner {
     fn connection(self: &Arc<Self>) -> Option<Connection> {
         let mut idle = self.idle();
         while let Some(connection) = idle.connections.pop() {
-            if !connection.client.is_closed() && connection.born.elapsed() < self.lifetime {
+            if connection.link.is_intact()
+                && !self.connector.is_outdated(&connection.link)
+                && connection.link.born().elapsed() < self.lifetime
+            {
                 return Some(connection);
             }
         }
@@ -303,7 +307,7 @@ impl Place {
                     members.into_iter().for_each(Member::unknown);
                     let connector = Arc::clone(&self.0.connector);
                     self.0.connector.tidy(&Handle::current(), async move {
-                        connector.cancel(connection.client.cancel_token()).await;
+                        connector.cancel(connection.link.cancel_token()).await;
                     });
                 }
             }
@@ -453,14 +457,13 @@ impl Outcome {
 
 impl Connection {
     async fn open(connector: &Connector) -> Result<Self, Error> {
-        let client = connector
-            .connect()
+        let link = connector
+            .connect(Kind::Shared)
             .await
             .map_err(|unreachable| unreachable.error())?;
         Ok(Self {
-            client,
+            link,
             cache: Cache::default(),
-            born: Instant::now(),
         })
     }
 
@@ -476,26 +479,29 @@ impl Connection {
     }
 
     async fn attempt(&self, members: &mut [Box<dyn Member>]) -> Outcome {
-        let client = &self.client;
+        let link = &self.link;
         let statements: Vec<_> = members
             .iter()
             .map(|member| Arc::clone(member.statement()))
             .collect();
         let mut prepared = Vec::with_capacity(members.len());
         for statement in &statements {
-            match self.cache.prepare(client, statement).await {
+            match self.cache.prepare(link, statement, false).await {
                 Ok(statement) => prepared.push(statement),
                 // It hears of it when it runs alone.
                 Err(_) => return Outcome::Nothing,
             }
         }
         let mut steps: Vec<Step<'_>> = Vec::with_capacity(members.len() + 2);
-        steps.push(Box::pin(async { Run::of(control(client, "BEGIN").await) }));
+        let begin = &link.words().group;
+        steps.push(Box::pin(async {
+            Run::of(control(link, begin, true).await)
+        }));
         for (member, prepared) in members.iter_mut().zip(&prepared) {
-            steps.push(member.run(client, prepared));
+            steps.push(member.run(link, prepared));
         }
         steps.push(Box::pin(async {
-            match control(client, "COMMIT").await {
+            match control(link, "COMMIT", true).await {
                 // Cancelled: nothing says whether before or after the fact.
                 Err(failure) if matches!(failure.error, Error::Timeout) => Run::Lost,
                 ended => Run::of(ended),
@@ -526,14 +532,6 @@ impl Connection {
             None => Outcome::Known,
         }
     }
-}
-
-/// One of the host's own statements.
-async fn control(client: &Client, text: &str) -> Result<(), Failure> {
-    client
-        .batch_execute(text)
-        .await
-        .map_err(|error| outcome::failure(&error, true))
 }
 
 /// What the steps gave, and when each was done.

@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -17,6 +18,7 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::messages::{Followed, Naming, Watch};
 use crate::database::url::TlsMode;
 
 /// Asks for TLS (PostgreSQL, 55.7, SSLRequest): its length, and a number that is no protocol version.
@@ -41,6 +43,8 @@ pub(super) struct Guarded {
     pub(super) negotiate: Option<TlsMode>,
     /// The largest message, in bytes.
     pub(super) limit: u64,
+    pub(super) naming: Naming,
+    pub(super) watch: Arc<Watch>,
 }
 
 type MakeTls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
@@ -50,10 +54,12 @@ pub(super) struct Connect {
     tls: MakeTls,
     negotiate: Option<TlsMode>,
     limit: u64,
+    naming: Naming,
+    watch: Arc<Watch>,
 }
 
 impl MakeTlsConnect<Socket> for Guarded {
-    type Stream = Stream;
+    type Stream = Followed<Stream>;
     type TlsConnect = Connect;
     type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
 
@@ -62,14 +68,16 @@ impl MakeTlsConnect<Socket> for Guarded {
             tls: MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls, domain)?,
             negotiate: self.negotiate,
             limit: self.limit,
+            naming: self.naming,
+            watch: Arc::clone(&self.watch),
         })
     }
 }
 
 impl TlsConnect<Socket> for Connect {
-    type Stream = Stream;
+    type Stream = Followed<Stream>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Followed<Stream>>> + Send>>;
 
     fn connect(self, mut socket: Socket) -> Self::Future {
         Box::pin(async move {
@@ -90,10 +98,11 @@ impl TlsConnect<Socket> for Connect {
             } else {
                 Way::Plain(socket)
             };
-            Ok(Stream {
+            let stream = Stream {
                 way,
                 guard: Guard::new(self.limit),
-            })
+            };
+            Ok(Followed::new(stream, self.naming, self.watch))
         })
     }
 }
@@ -173,9 +182,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl TlsStream for Stream {
+impl TlsStream for Followed<Stream> {
     fn channel_binding(&self) -> ChannelBinding {
-        match &self.way {
+        match &self.inner().way {
             Way::Plain(_) => ChannelBinding::none(),
             Way::Tls(stream) => stream.channel_binding(),
         }

@@ -13,15 +13,15 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-
-use tokio_postgres::Client;
 
 use super::connect::Connector;
 use super::exclusive::CLEANING;
+use super::framed;
+use super::link::{Kind, Link};
 use super::outcome::Failure;
-use super::run::{Cache, Want, is_stale};
+use super::run::{Cache, Want, is_changed, is_stale};
 use crate::database::backend::{Budget, Statement};
 use crate::database::{Error, Value};
 
@@ -39,7 +39,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub(super) struct Lanes(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     connector: Arc<Connector>,
     most: usize,
     lifetime: Duration,
@@ -64,16 +64,15 @@ impl Inner {
     }
 
     async fn lane(&self) -> Result<Arc<Lane>, Error> {
-        let client = self
+        let link = self
             .connector
-            .connect()
+            .connect(Kind::Shared)
             .await
             .map_err(|unreachable| unreachable.error())?;
         Ok(Arc::new(Lane {
-            client,
+            link,
             cache: Cache::default(),
             queue: Mutex::default(),
-            born: Instant::now(),
             retired: AtomicBool::new(false),
             connector: Arc::clone(&self.connector),
         }))
@@ -92,7 +91,9 @@ impl Lanes {
         }))
     }
 
-    /// Runs a statement. A read whose connection is lost is run once more, since it cannot have done anything.
+    /// Runs a statement. A read whose connection is lost is run once more, since it cannot have done
+    /// anything; and so is a write that a server refused because it takes none, if there is a new
+    /// connection to try it on.
     pub(super) async fn run<W: Want>(
         &self,
         statement: &Arc<Statement>,
@@ -100,8 +101,9 @@ impl Lanes {
         budget: &Budget,
     ) -> Result<W::Answer, Error> {
         let mut again = true;
+        let mut renewed = None;
         loop {
-            let lane = match self.pick(statement.writes) {
+            let lane = match renewed.take().or_else(|| self.pick(statement.writes)) {
                 Some(lane) => lane,
                 None => match budget.race(Box::pin(self.first())).await {
                     Some(lane) => lane?,
@@ -115,17 +117,88 @@ impl Lanes {
                 continue;
             };
             let stale = is_stale(&failure.error);
-            if stale {
+            let changed = is_changed(&failure.error);
+            if stale || changed || matches!(failure.error, Error::InDoubt) {
                 lane.cache.forget(statement);
             }
             if !failure.answered {
                 lane.retire();
             }
-            let harmless = stale || (!failure.answered && (!statement.writes || !failure.ran));
+            if self.0.connector.is_demoted(&failure.error) {
+                if !again {
+                    return Err(failure.error);
+                }
+                renewed = match budget.race(Box::pin(self.renew(&lane))).await {
+                    Some(Some(renewed)) => Some(renewed),
+                    _ => return Err(failure.error),
+                };
+                again = false;
+                continue;
+            }
+            let harmless = stale
+                || (changed && !statement.writes)
+                || (!failure.answered && (!statement.writes || !failure.ran));
             if !(again && harmless) {
                 return Err(failure.error);
             }
             again = false;
+        }
+    }
+
+    /// A connection in place of one whose server takes no writes, made by one caller for all.
+    /// None where it is too soon after the last one, or none can be made.
+    async fn renew(&self, old: &Arc<Lane>) -> Option<Arc<Lane>> {
+        let connector = &self.0.connector;
+        let mut last = self.0.connecting.lock().await;
+        if connector.is_outdated(&old.link) {
+            // Another caller has found a server that takes writes.
+            if let Some(lane) = self.pick(true) {
+                return Some(lane);
+            }
+        } else if !connector.renewal.attempt(Instant::now()) {
+            return None;
+        }
+        // Closed first, so that there are never more connections than there may be.
+        old.retire();
+        self.0.lanes().retain(|lane| lane.is_usable());
+        match self.0.lane().await {
+            Ok(lane) => {
+                *last = None;
+                self.0.lanes().push(Arc::clone(&lane));
+                Some(lane)
+            }
+            Err(error) => {
+                *last = Some((Instant::now(), error));
+                None
+            }
+        }
+    }
+
+    pub(super) fn weak(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// The lanes again, unless their core has ended.
+    pub(super) fn upgrade(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(Self)
+    }
+
+    /// A lane to ask whether the database answers: the one on which the fewest wait.
+    pub(super) fn to_ask(&self) -> Option<Arc<Lane>> {
+        let now = Instant::now();
+        self.0
+            .lanes()
+            .iter()
+            .filter(|lane| lane.is_usable())
+            .min_by_key(|lane| (lane.is_late(now), lane.waiting()))
+            .cloned()
+    }
+
+    /// A lane to ask, opened where there is none.
+    pub(super) async fn any(&self) -> Result<Arc<Lane>, Error> {
+        match self.to_ask() {
+            Some(lane) => Ok(lane),
+            None => self.first().await,
         }
     }
 
@@ -137,7 +210,9 @@ impl Lanes {
     fn pick(&self, writes: bool) -> Option<Arc<Lane>> {
         let now = Instant::now();
         let mut lanes = self.0.lanes();
-        lanes.retain(|lane| lane.is_usable() && now.duration_since(lane.born) < self.0.lifetime);
+        lanes.retain(|lane| {
+            lane.is_usable() && now.saturating_duration_since(lane.link.born()) < self.0.lifetime
+        });
         let shortest = |lanes: &[Arc<Lane>]| {
             lanes
                 .iter()
@@ -203,11 +278,10 @@ impl Lanes {
 }
 
 /// One shared connection.
-struct Lane {
-    client: Client,
+pub(super) struct Lane {
+    pub(super) link: Link,
     cache: Cache,
     queue: Mutex<Queue>,
-    born: Instant,
     retired: AtomicBool,
     connector: Arc<Connector>,
 }
@@ -234,7 +308,9 @@ impl Lane {
     }
 
     fn is_usable(&self) -> bool {
-        !self.retired.load(Relaxed) && !self.client.is_closed()
+        !self.retired.load(Relaxed)
+            && self.link.is_intact()
+            && !self.connector.is_outdated(&self.link)
     }
 
     /// Nothing more is sent here; what was sent is still answered.
@@ -262,13 +338,13 @@ impl Lane {
     ) -> Result<W::Answer, Failure> {
         let ticket = Ticket::new(self);
         let work = async {
-            let prepared = self.cache.prepare(&self.client, statement).await?;
+            let prepared = self.cache.prepare(&self.link, statement, false).await?;
             prepared.check(params).map_err(|error| Failure {
                 error,
                 answered: true,
                 ran: false,
             })?;
-            W::run(&self.client, &prepared, params, statement.writes, budget).await
+            framed::run::<W>(&self.link, &prepared, params, statement.writes, budget).await
         };
         let mut work = pin!(work);
         let mut answer = budget.race(work.as_mut()).await;
@@ -302,7 +378,7 @@ impl Lane {
     /// Sees to a statement nobody waits for any more.
     async fn abandoned(self: Arc<Self>, number: u64) {
         // An empty query's answer comes after the statement's.
-        let mut probe = std::pin::pin!(self.client.check_connection());
+        let mut probe = std::pin::pin!(self.link.check_connection());
         if tokio::time::timeout(WORTH_CANCELLING, probe.as_mut())
             .await
             .is_err()
@@ -310,7 +386,7 @@ impl Lane {
             self.retire();
             let alone = self.queue().waiting.iter().all(|waiting| waiting.abandoned);
             if alone {
-                self.connector.cancel(self.client.cancel_token()).await;
+                self.connector.cancel(self.link.cancel_token()).await;
             }
             // An error means that the connection is gone, and the statement with it.
             probe.await.ok();

@@ -18,10 +18,18 @@
 mod connect;
 mod cursor;
 mod exclusive;
+mod framed;
 mod groups;
 mod guard;
 mod lanes;
+mod link;
+mod messages;
 mod outcome;
+mod pooler;
+mod reach;
+mod readiness;
+mod renewal;
+mod role;
 mod run;
 mod settings;
 mod singles;
@@ -31,18 +39,21 @@ mod values;
 use std::fmt;
 use std::sync::Arc;
 
-use connect::Connector;
+use connect::{Connector, Unreachable};
 use exclusive::Exclusives;
 use groups::Groups;
 use lanes::Lanes;
-use outcome::reason;
+use link::Kind;
+use readiness::{Cores, Readiness};
 use run::{Want, WantCount, WantRows};
+use settings::Pooling;
 use singles::Singles;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use exclusive::Transaction;
 
 use super::backend::{Budget, Isolation, Statement};
+use super::config::Pooler;
 use super::{Config, Error, OpenError, Rows, Value, url};
 
 /// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
@@ -54,6 +65,9 @@ const GROUPS: usize = 2;
 pub(crate) struct Database {
     connector: Arc<Connector>,
     config: Arc<Config>,
+    cores: Arc<Cores>,
+    /// What the operator should know of the role.
+    excess: Option<role::Excess>,
 }
 
 impl fmt::Debug for Database {
@@ -69,15 +83,53 @@ impl Database {
         target: &url::Postgres,
         config: &Arc<Config>,
     ) -> Result<Self, OpenError> {
-        let connector = Arc::new(Connector::new(target, config)?);
-        // deadpool has nothing to object to but the settings, which are the same in every pool.
+        let reach = async |pooling| -> Result<_, OpenError> {
+            let connector = Connector::new(target, config, pooling)?;
+            let link = connector.connect(Kind::Shared).await;
+            Ok((connector, link))
+        };
+        let (mut connector, mut link) = reach(match config.pooler {
+            Pooler::Auto | Pooler::None => Pooling::Direct,
+            Pooler::Session => Pooling::Session,
+            Pooler::Transaction => Pooling::Transaction,
+        })
+        .await?;
+        if config.pooler == Pooler::Auto && link.as_ref().is_err_and(pooler::is_noticed) {
+            // Right behind every pooler: a session that is handed out for longer is one as well.
+            (connector, link) = reach(Pooling::Transaction).await?;
+        }
+        let refused = |unreachable: Unreachable| unreachable.open_error(config);
+        let link = link.map_err(refused)?;
+        if connector.pooling == Pooling::Session {
+            pooler::is_session_pooling(&connector, &link)
+                .await
+                .map_err(refused)?;
+        }
+        let excess = role::excess(&link).await;
+        let connector = Arc::new(connector);
+        // The pool has nothing to object to but the settings, which are the same in every pool.
         Exclusives::new(&connector, 1, config)?;
-        let database = Self {
+        Ok(Self {
             connector,
             config: Arc::clone(config),
-        };
-        database.check().await?;
-        Ok(database)
+            cores: Arc::default(),
+            excess,
+        })
+    }
+
+    /// Says what an operator should know. From now on losses of the database are said as well.
+    pub(crate) fn advise(&self) {
+        self.connector.reach.serve();
+        if self.config.pooler == Pooler::Auto && self.connector.pooling != Pooling::Direct {
+            tracing::info!(
+                "the database is behind a connection pooler: every statement brings its settings \
+                 along in a transaction; --database-pooler session costs less where the pooler hands \
+                 out whole sessions"
+            );
+        }
+        if let Some(excess) = &self.excess {
+            excess.warn();
+        }
     }
 
     pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
@@ -88,6 +140,7 @@ impl Database {
         let (connector, lifetime) = (&self.connector, self.config.max_lifetime);
         let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
         let exclusives = Exclusives::new(connector, share - shared, &self.config)?;
+        self.cores.add(&lanes);
         let singles = Singles { lanes, exclusives };
         Ok(Pool {
             groups: Groups::new(singles.clone(), Arc::clone(connector), groups, lifetime),
@@ -95,19 +148,24 @@ impl Database {
         })
     }
 
+    /// Whether requests are served: reads and, unless only reading was asked for, writes.
     pub(crate) async fn check(&self) -> Result<(), OpenError> {
-        let client = self
-            .connector
-            .connect()
-            .await
-            .map_err(|unreachable| unreachable.open_error(&self.config))?;
-        client
-            .check_connection()
-            .await
-            .map_err(|error| OpenError::Unreachable {
-                url: self.config.url.to_string(),
-                reason: reason(&error),
-            })
+        let url = || self.config.url.to_string();
+        match self.cores.ask(self.config.connect_timeout).await {
+            Readiness::TakesWrites => Ok(()),
+            Readiness::OnlyReads if self.config.read_only => Ok(()),
+            Readiness::OnlyReads => Err(OpenError::ReadOnly { url: url() }),
+            Readiness::Away(reason) => Err(OpenError::Unreachable { url: url(), reason }),
+            Readiness::Unreached => Err(OpenError::Unreachable {
+                url: url(),
+                reason: self.connector.reach.reason(),
+            }),
+            // No core has connections: the database was opened, and is not served from.
+            Readiness::Unserved => match self.connector.connect(Kind::Shared).await {
+                Ok(_) => Ok(()),
+                Err(unreachable) => Err(unreachable.open_error(&self.config)),
+            },
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
-use super::connect;
-use super::guard;
+use super::reach::cut;
 use super::values::Misfit;
+use super::{connect, guard, messages, pooler};
 use crate::database::{Error, failure};
 
 /// What an error means for the connection it came on.
@@ -30,38 +30,15 @@ pub(super) fn reason(error: &tokio_postgres::Error) -> String {
 }
 
 /// An error of a statement that was to run, on a connection that was open.
+///
+/// What a guest is told of a lost connection says nothing of addresses, roles and databases, which a
+/// server or a pooler may name; the log has it.
 pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
     if let Some(refusal) = error.as_db_error() {
+        if pooler::ends_session(refusal) {
+            return ended(refusal, writes);
+        }
         let code = refusal.code();
-        // The server ends the connection, and says so. A write may have been through already.
-        if *code == SqlState::ADMIN_SHUTDOWN
-            || *code == SqlState::CRASH_SHUTDOWN
-            || *code == SqlState::DATABASE_DROPPED
-        {
-            let error = failure::lost(
-                writes,
-                format!("the database ended the connection: {}", refusal.message()),
-            );
-            return Failure {
-                error,
-                answered: false,
-                ran: true,
-            };
-        }
-        // Said while the server waits for a statement: what was on its way then has not been read.
-        if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-            || *code == SqlState::IDLE_SESSION_TIMEOUT
-        {
-            let error = failure::unavailable(format!(
-                "the database ended the connection: {}",
-                refusal.message()
-            ));
-            return Failure {
-                error,
-                answered: false,
-                ran: false,
-            };
-        }
         let error = if let Some(limit) = guard::exceeded(refusal) {
             // As above: a write may have been through before its result was seen to be too large.
             if writes {
@@ -69,6 +46,9 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             } else {
                 failure::too_large(limit.saturating_sub(connect::FRAMING))
             }
+        } else if writes && messages::is_changed_result(refusal.message()) {
+            // It ran, and what came of it cannot be told.
+            Error::InDoubt
         } else if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
         } else if *code == SqlState::SYNTAX_ERROR && refusal.message().contains("multiple commands")
@@ -109,12 +89,43 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             ran: false,
         };
     }
+    tracing::debug!("a connection was lost: {}", cut(&reason(error)));
     Failure {
-        error: failure::lost(
-            writes,
-            format!("the connection was lost: {}", reason(error)),
-        ),
+        error: failure::lost(writes, LOST),
         answered: false,
         ran: true,
+    }
+}
+
+const LOST: &str = "the connection to the database was lost";
+
+const ENDED: &str = "the database ended the connection";
+
+/// An error that is the server's last word on a connection, or a pooler's.
+fn ended(refusal: &DbError, writes: bool) -> Failure {
+    let code = refusal.code();
+    tracing::debug!(
+        "the database ended a connection: {} ({})",
+        cut(refusal.message()),
+        code.code()
+    );
+    let (error, ran) = if pooler::is_full(refusal) || *code == SqlState::TOO_MANY_CONNECTIONS {
+        (Error::Overloaded, false)
+    } else if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+        || *code == SqlState::IDLE_SESSION_TIMEOUT
+        || *code == SqlState::CANNOT_CONNECT_NOW
+        || pooler::has_no_server(refusal)
+    {
+        // Said while the server waits for a statement, or before there is a server: what was on its
+        // way then has not been read.
+        (failure::unavailable(ENDED), false)
+    } else {
+        // A write may have been through already.
+        (failure::lost(writes, ENDED), true)
+    };
+    Failure {
+        error,
+        answered: false,
+        ran,
     }
 }

@@ -10,8 +10,10 @@ use futures_util::TryStreamExt as _;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, RowStream};
 
+use super::link::Link;
 use super::outcome::{self, Failure};
 use super::values::{self, Cell, Param};
+use super::{framed, messages};
 use crate::database::backend::{Budget, Meter, Statement};
 use crate::database::{Error, Row, Rows, Value, failure};
 
@@ -213,20 +215,25 @@ impl Cache {
     }
 
     /// The statement prepared on this connection, once for all that ask at the same time.
+    ///
+    /// Where `in_transaction` says so the connection is in one already, and its settings hold.
     pub(super) async fn prepare(
         &self,
-        client: &Client,
+        link: &Link,
         statement: &Arc<Statement>,
+        in_transaction: bool,
     ) -> Result<Arc<Prepared>, Failure> {
         let entry = self.entry(statement);
         if let Some(prepared) = entry.get() {
             return Ok(Arc::clone(prepared));
         }
         let prepare = || async {
-            client
-                .prepare(&statement.text)
-                .await
-                .map(|prepared| Arc::new(Prepared::new(prepared)))
+            let prepared = if in_transaction {
+                link.prepare(&statement.text).await
+            } else {
+                framed::prepare(link, &statement.text).await
+            };
+            prepared.map(|prepared| Arc::new(Prepared::new(prepared)))
         };
         let prepared = Box::pin(entry.get_or_try_init(prepare)).await;
         // Preparing changes nothing, whatever the statement would do.
@@ -252,6 +259,14 @@ pub(super) fn is_stale(error: &Error) -> bool {
             refusal.code == "26000"
                 || (refusal.code == "0A000" && refusal.message.contains("cached plan"))
         }
+        _ => false,
+    }
+}
+
+/// Whether the statement has to be prepared anew, although it ran: its result has other columns now.
+pub(super) fn is_changed(error: &Error) -> bool {
+    match error {
+        Error::Refused(refusal) => messages::is_changed_result(&refusal.message),
         _ => false,
     }
 }

@@ -6,6 +6,7 @@
 //! | `crash` | PostgreSQL killed under load |
 //! | `cut` | connections cut in mid-statement and in mid-commit, stalled, slow |
 //! | `refusal` | a database that is there and refuses: replica, rights, password, connections, disk |
+//! | `demotion` | a server that is well and takes no more writes |
 //! | `ledger` | who wrote what and was told what, held against what is there afterwards |
 //! | `bench` | a server process, a database of its own, and clients that write all the time |
 //!
@@ -14,6 +15,7 @@
 mod bench;
 mod crash;
 mod cut;
+mod demotion;
 mod ledger;
 mod refusal;
 mod restart;
