@@ -27,7 +27,7 @@ fn build() -> Result<(), String> {
     ] {
         println!("cargo::rerun-if-changed={}", tests.join(source).display());
     }
-    for guest in ["conformance", "greedy", "hostile", "migrating"] {
+    for guest in ["conformance", "greedy", "hostile", "migrating", "sql"] {
         let built = nested::component(&guests, guest, &out.join("guests"))?;
         let place = out.join(format!("{guest}.wasm"));
         std::fs::copy(&built, &place)
