@@ -11,6 +11,7 @@ mod nested;
 )]
 mod engine;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 fn main() {
@@ -56,7 +57,36 @@ fn build() -> Result<(), String> {
         .precompile_component(&bytes)
         .map_err(|error| format!("the component does not compile: {error:#}"))?;
     let path = out.join("users.cwasm");
-    std::fs::write(&path, compiled).map_err(|error| format!("{}: {error}", path.display()))
+    std::fs::write(&path, compiled).map_err(|error| format!("{}: {error}", path.display()))?;
+    parser(&host, &out, cross.as_deref())
+}
+
+/// Compiles PostgreSQL's parser, unless it is there already: it changes far less often than the component.
+fn parser(host: &Path, out: &Path, target: Option<&str>) -> Result<(), String> {
+    let source = host.join("assets/libpg-query/libpg-query.wasm");
+    println!("cargo::rerun-if-changed={}", source.display());
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    let bytes = read(&source)?;
+    let engine = engine::parser_compiler(target).map_err(|error| format!("{error:#}"))?;
+    // Two engines that agree on this take each other's code.
+    let mut hasher = DefaultHasher::new();
+    (&bytes, target).hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let key = format!("{:016x}", hasher.finish());
+    let (compiled, stamp) = (out.join("libpg-query.cwasm"), out.join("libpg-query.key"));
+    let known = std::fs::read_to_string(&stamp).is_ok_and(|known| known == key);
+    if known && compiled.is_file() {
+        return Ok(());
+    }
+    let code = engine
+        .precompile_module(&bytes)
+        .map_err(|error| format!("the SQL parser does not compile: {error:#}"))?;
+    let write = |path: &Path, bytes: &[u8]| {
+        std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    write(&compiled, &code)?;
+    write(&stamp, key.as_bytes())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {

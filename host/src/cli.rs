@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and what comes of it.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::database::{self, Url};
+use crate::info;
 use crate::runtime::{Source, USERS_WASM};
 use crate::server::{self, ServeError};
 use crate::telemetry;
@@ -43,11 +45,16 @@ enum Command {
     Serve(Box<Options>),
     /// Bring the database's schema up to date and end.
     Migrate(Box<Options>),
-    /// Write the embedded component to a file, to run it in another WASI host.
+    /// Write the embedded component to a file, to run it in another WASI host, or tell what a component asks for.
+    #[command(group(clap::ArgGroup::new("what").required(true)))]
     Component {
-        /// The file to write.
-        #[arg(long, value_name = "FILE")]
-        output: PathBuf,
+        /// The file to write the embedded component to.
+        #[arg(long, value_name = "FILE", group = "what")]
+        output: Option<PathBuf>,
+        /// Tell what a component imports and exports and which statements it declares; of the embedded one if no file is named.
+        #[arg(long, value_name = "FILE", num_args = 0..=1, group = "what")]
+        #[expect(clippy::option_option, reason = "absent, without a file, with one")]
+        info: Option<Option<PathBuf>>,
     },
 }
 
@@ -195,20 +202,44 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Migrate(options)) => {
             with_runtime(*options, async |config| server::migrate(&config).await)
         }
-        Some(Command::Component { output }) => {
+        Some(Command::Component { output, info }) => {
             telemetry::log_to_stderr(tracing::Level::INFO);
-            match std::fs::write(&output, USERS_WASM) {
+            match component(output, info) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    tracing::error!(
-                        "cannot write the component to {}: {error}",
-                        output.display()
-                    );
+                    tracing::error!("{error}");
                     ExitCode::from(2)
                 }
             }
         }
     }
+}
+
+fn component(output: Option<PathBuf>, info: Option<Option<PathBuf>>) -> Result<(), String> {
+    if let Some(output) = output {
+        std::fs::write(&output, USERS_WASM).map_err(|error| {
+            format!(
+                "cannot write the component to {}: {error}",
+                output.display()
+            )
+        })?;
+    }
+    if let Some(file) = info {
+        let source = file.map_or(Source::Embedded, Source::File);
+        let text = info::describe(&source).map_err(|error| error.to_string())?;
+        let mut stdout = std::io::stdout().lock();
+        // A reader that has seen enough, such as `head`, is no error.
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                return Err(format!("cannot write to standard output: {error}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn serve(options: Options) -> ExitCode {

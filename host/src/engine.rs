@@ -38,6 +38,33 @@ pub(crate) fn serving(instances: u32, memory: usize) -> Result<Engine> {
     Engine::new(&config)
 }
 
+/// An engine for the SQL parser: each statement has an instance of its own, one at a time on a thread.
+#[allow(dead_code, reason = "the host's half: see build.rs")]
+pub(crate) fn parsing() -> Result<Engine> {
+    Engine::new(&parser_settings())
+}
+
+/// An engine that only compiles the SQL parser, for `target` or for this machine.
+#[allow(dead_code, reason = "the build script's half: see build.rs")]
+pub(crate) fn parser_compiler(target: Option<&str>) -> Result<Engine> {
+    let mut config = parser_settings();
+    if let Some(target) = target {
+        config.target(target)?;
+    }
+    Engine::new(&config)
+}
+
+fn parser_settings() -> Config {
+    let mut config = Config::new();
+    config
+        // A bound that does not depend on how busy the machine is.
+        .consume_fuel(true)
+        .concurrency_support(false)
+        .gc_support(false)
+        .generate_address_map(false);
+    config
+}
+
 fn settings() -> Config {
     let mut config = Config::new();
     config

@@ -11,6 +11,7 @@
 //! | [`server`], `shutdown` | the process's life: start, accept, drain |
 //! | `worker`, [`connection`], `wire`, `alarm` | one core; one client connection, its bytes and its timer, and the answers that are the host's own |
 //! | [`runtime`], `engine` | the sandbox: engine, component, what a guest may import |
+//! | [`manifest`], `info` | the statements that a component declares, and how an operator reads them |
 //! | [`instances`] | a request meets an instance: reuse, deadline, what happens when either fails |
 //! | [`exchange`] | `wasi:http`: the request and the response as the guest sees them |
 //! | [`database`] | the capability: one choke point before PostgreSQL, SQLite and scripted answers |
@@ -25,6 +26,7 @@ pub mod connection;
 pub mod database;
 pub mod exchange;
 pub mod instances;
+pub mod manifest;
 pub mod migrate;
 pub mod runtime;
 pub mod server;
@@ -34,6 +36,7 @@ pub mod testing;
 mod admin;
 mod alarm;
 mod engine;
+mod info;
 mod log;
 mod shutdown;
 mod wire;

@@ -73,7 +73,7 @@ pub async fn migrate(
         return Ok(Vec::new());
     }
     let pre = MigratingPre::new(pre.clone()).map_err(fault)?;
-    let mut store = runtime.store(pool.session(), memory);
+    let mut store = runtime.store(pool.session_for_migrations(), memory);
     let component = pre.instantiate_async(&mut store).await.map_err(fault)?;
     component
         .usher_users_migrations()

@@ -10,10 +10,11 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings::ServingIndices;
 use crate::bindings::whole::WholeIndices;
-use crate::database::{self, Session};
+use crate::database::{self, Database, Session, Statements, Unfit};
 use crate::engine;
 use crate::exchange;
 use crate::instances::State;
+use crate::manifest::{Manifest, ManifestError, SECTION};
 
 /// How often running instances are interrupted to let others run. An endless loop is noticed, and other requests on its core
 /// wait, this long at the most.
@@ -66,6 +67,12 @@ pub enum LoadError {
     NotAComponent(Source, wasmtime::Error),
     /// It needs an import that this host does not supply, or lacks the HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
+    /// What it says of its statements cannot be read.
+    Manifest(Source, ManifestError),
+    /// It uses the database and says of no statement that it will run it.
+    Undeclared(Source),
+    /// It says that it will run a statement that no component may run.
+    Unfit(Source, Unfit),
 }
 
 impl fmt::Display for LoadError {
@@ -89,6 +96,21 @@ impl fmt::Display for LoadError {
             Self::DoesNotFit(source, error) => {
                 write!(f, "{source} does not fit this host: {}", one_line(error))
             }
+            Self::Manifest(source, error) => {
+                write!(
+                    f,
+                    "{source} does not say which statements it runs: {error}; build it again"
+                )
+            }
+            Self::Undeclared(source) => write!(
+                f,
+                "{source} does not declare the statements it runs (it has no section {SECTION}); build it with one, or let it \
+                 run any statement that policy allows with --database-statements any"
+            ),
+            Self::Unfit(source, Unfit { name, why }) => write!(
+                f,
+                "{source} declares the statement {name}, which no component may run: {why}"
+            ),
         }
     }
 }
@@ -107,6 +129,9 @@ pub struct Runtime {
     pub(crate) serving: ServingIndices,
     /// Where the component offers HTTP in one call.
     pub(crate) whole: Option<WholeIndices>,
+    source: Source,
+    /// The statements that the component declares.
+    manifest: Option<Manifest>,
 }
 
 impl fmt::Debug for Runtime {
@@ -129,7 +154,7 @@ impl Runtime {
     /// # Errors
     /// See [`LoadError`].
     pub fn on(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
-        let component = load(engine, source)?;
+        let (component, manifest) = load(engine, source)?;
         let fits = |error| LoadError::DoesNotFit(source.clone(), error);
         let pre = linker(engine)
             .map_err(LoadError::Engine)?
@@ -146,7 +171,35 @@ impl Runtime {
             pre,
             serving,
             whole,
+            source: source.clone(),
+            manifest,
         })
+    }
+
+    /// The statements that the component declares.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// The database as this component is to have it: see [`Database::serving`].
+    ///
+    /// # Errors
+    /// Where the component declares no statements although only declared ones may run, or such as may not run.
+    pub fn database(&self, database: Database) -> Result<Database, LoadError> {
+        let declared_only = database.config().statements == Statements::Declared;
+        if declared_only && self.manifest.is_none() && self.uses_database() {
+            return Err(LoadError::Undeclared(self.source.clone()));
+        }
+        database
+            .serving(self.manifest())
+            .map_err(|unfit| LoadError::Unfit(self.source.clone(), unfit))
+    }
+
+    fn uses_database(&self) -> bool {
+        let component = self.pre.component();
+        let ty = component.component_type();
+        let mut imports = ty.imports(self.pre.engine());
+        imports.any(|(name, _)| name.starts_with("usher:database/"))
     }
 
     /// The component with its imports resolved, for exports beyond the HTTP handler.
@@ -191,27 +244,33 @@ pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
     Ok(engine)
 }
 
-fn load(engine: &Engine, source: &Source) -> Result<Component, LoadError> {
+fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>), LoadError> {
     let broken = |error| LoadError::NotAComponent(source.clone(), error);
-    match source {
+    let read;
+    let (component, bytes) = match source {
         Source::Embedded => match embedded(engine) {
-            Ok(component) => Ok(component),
+            Ok(component) => (component, USERS_WASM),
             // Built on a machine with CPU features that this one lacks: compile again, which takes longer but always fits.
             Err(error) => {
                 tracing::info!(
                     "compiling the embedded component for this machine: {}",
                     one_line(&error)
                 );
-                Component::new(engine, USERS_WASM).map_err(broken)
+                (
+                    Component::new(engine, USERS_WASM).map_err(broken)?,
+                    USERS_WASM,
+                )
             }
         },
         Source::File(path) => {
-            let bytes =
-                std::fs::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            Component::new(engine, bytes).map_err(broken)
+            read = std::fs::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
+            (Component::new(engine, &read).map_err(broken)?, &*read)
         }
-        Source::Bytes(bytes) => Component::new(engine, bytes).map_err(broken),
-    }
+        Source::Bytes(bytes) => (Component::new(engine, bytes).map_err(broken)?, &**bytes),
+    };
+    let manifest = Manifest::read(bytes);
+    let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;
+    Ok((component, manifest))
 }
 
 /// The embedded component, as compiled at build time.

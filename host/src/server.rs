@@ -184,6 +184,7 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
     let database = Database::open(config.database.clone())
         .await
         .map_err(ServeError::Database)?;
+    let database = runtime.database(database).map_err(ServeError::Load)?;
     if config.migrate {
         let pool = database.pool().map_err(ServeError::Database)?;
         for migration in migrate::migrate(runtime, &pool, config.instance_memory)

@@ -33,7 +33,7 @@ use wasmtime::{Engine, Store};
 use crate::bindings::typed::{Typed, TypedPre};
 use crate::config::Config;
 use crate::connection::{self, Service};
-use crate::database::{self, Database, OpenError, Pool};
+use crate::database::{self, Database, OpenError, Pool, Statements};
 use crate::instances::{self, Instances, State};
 use crate::migrate::{self, MigrateError};
 use crate::runtime::{Capacity, LoadError, Runtime, Source, start_engine};
@@ -87,6 +87,7 @@ struct Adjust {
     memory_limit: Option<usize>,
     instance_reuse: Option<NonZeroU32>,
     as_elsewhere: bool,
+    statements: Statements,
 }
 
 impl Builder {
@@ -139,6 +140,14 @@ impl Builder {
         self
     }
 
+    /// The component may run any statement that policy lets through, and not only those that it declares. A database that is
+    /// already open has its own setting.
+    #[must_use]
+    pub fn any_statements(mut self) -> Self {
+        self.adjust.statements = Statements::Any;
+        self
+    }
+
     /// Requests go through `wasi:http/incoming-handler`, as in other hosts, also where the component takes them whole.
     #[must_use]
     pub fn as_elsewhere(mut self) -> Self {
@@ -158,9 +167,11 @@ impl Builder {
                 let mut config = database::Config::new(self.url.parse().map_err(TestError::Url)?);
                 // Where many tests run at once, nothing is to be learned from a server that takes its time.
                 config.connect_timeout = Duration::from_mins(1);
+                config.statements = self.adjust.statements;
                 Database::open(config).await.map_err(TestError::Database)?
             }
         };
+        let database = runtime.database(database).map_err(TestError::Load)?;
         let mut config = Config::new(database.config().clone());
         config.set_workers(std::num::NonZeroUsize::MIN);
         config.request_timeout = self

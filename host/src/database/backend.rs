@@ -98,6 +98,9 @@ impl Meter {
     /// What a value costs beside its text: its place in the row.
     const VALUE: u64 = 16;
 
+    /// What a row costs beside its values, so that one without any, or with an empty one, is not had for nothing.
+    const ROW: u64 = 32;
+
     /// Whether so much has been taken that it is time to hand over what there is.
     pub(crate) fn is_half_empty(&self) -> bool {
         self.left < self.limit / 2
@@ -116,6 +119,7 @@ impl Meter {
     pub(crate) fn take(&mut self, values: usize, bytes: usize) -> Result<(), Error> {
         let cost = (values as u64)
             .saturating_mul(Self::VALUE)
+            .saturating_add(Self::ROW)
             .saturating_add(bytes as u64);
         match self.left.checked_sub(cost) {
             Some(left) => {
@@ -142,6 +146,14 @@ impl Backend {
             Self::Sqlite(database) => Pool::Sqlite(database.pool()),
             Self::Scripted(script) => Pool::Scripted(script.clone()),
         })
+    }
+
+    pub(crate) fn dialect(&self) -> SqlDialect {
+        match self {
+            Self::Postgres(_) => SqlDialect::Postgres,
+            Self::Sqlite(_) => SqlDialect::Sqlite,
+            Self::Scripted(script) => script.dialect(),
+        }
     }
 
     pub(crate) async fn check(&self) -> Result<(), OpenError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Url;
+use super::policy::Allowed;
 
 /// A database and its limits.
 #[derive(Clone, Debug)]
@@ -39,6 +40,20 @@ pub struct Config {
     pub max_parameters: usize,
     /// Transactions and cursors that one instance may hold at the same time.
     pub max_transactions: usize,
+    /// Which statements a component may run.
+    pub statements: Statements,
+    /// What it may use in them beyond what is harmless by itself.
+    pub allowed: Allowed,
+}
+
+/// Which statements a component may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Statements {
+    /// Those that the component itself lists, and no others.
+    Declared,
+    /// Any that policy lets through, also such as are made at run time.
+    #[default]
+    Any,
 }
 
 impl Config {
@@ -59,6 +74,8 @@ impl Config {
             max_statement_bytes: 256 << 10,
             max_parameters: 1000,
             max_transactions: 2,
+            statements: Statements::default(),
+            allowed: Allowed::default(),
         }
     }
 }
@@ -112,6 +129,22 @@ pub struct Options {
     /// Refuse every statement that writes; needs --no-migrate, or a schema that is up to date.
     #[arg(long, env = "USHER_DATABASE_READ_ONLY")]
     pub database_read_only: bool,
+    /// Which statements a component may run: those it declares, or any.
+    #[arg(
+        long,
+        env = "USHER_DATABASE_STATEMENTS",
+        value_name = "WHICH",
+        default_value = "any"
+    )]
+    pub database_statements: Statements,
+    /// A PostgreSQL function that statements may call beyond the harmless ones; may be given more than once.
+    #[arg(
+        long,
+        env = "USHER_DATABASE_ALLOW_FUNCTION",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub database_allow_function: Vec<String>,
     /// The values of one result.
     #[arg(long, env = "USHER_MAX_ROWS_BYTES", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
     pub max_rows_bytes: u64,
@@ -152,6 +185,10 @@ impl Options {
             max_statement_bytes: usize::try_from(self.max_statement_bytes).unwrap_or(usize::MAX),
             max_parameters: self.max_parameters,
             max_transactions: self.max_transactions,
+            statements: self.database_statements,
+            allowed: Allowed {
+                functions: self.database_allow_function,
+            },
             ..Config::new(url)
         }
     }

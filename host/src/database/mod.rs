@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`url`], [`config`] | which database, and what may be asked of it |
 //! | [`session`] | the choke point: what a guest's calls go through |
+//! | `declared` | the statements that a component declares, judged |
 //! | `metrics`, `cause` | what is counted there, and what failed last |
 //! | [`policy`] | what no guest may say, and which statements write |
 //! | `backend` | what the choke point asks of a back end |
@@ -17,6 +18,7 @@
 mod backend;
 mod cause;
 pub mod config;
+mod declared;
 mod failure;
 pub(crate) mod metrics;
 pub mod policy;
@@ -30,13 +32,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::bindings::database::{Error, Refusal, RefusalKind, Row, Rows, Value};
-pub use config::{Config, Options};
+pub use config::{Config, Options, Statements};
+pub use declared::Unfit;
 pub use session::{Cursor, Session, Transaction, View, add_to_linker};
 pub use url::{Url, UrlError};
 
+use crate::manifest::Manifest;
 use backend::Backend;
 pub(crate) use cause::LastFailure;
+use declared::Declared;
 use metrics::{Metrics, Totals};
+use policy::Caller;
 
 /// A database that was reached. Clones share it.
 #[derive(Clone, Debug)]
@@ -45,6 +51,8 @@ pub struct Database {
     backend: Backend,
     /// Of every pool there ever was: what was counted stays counted.
     metrics: Arc<Mutex<Vec<Arc<Metrics>>>>,
+    /// What may run, unless anything may.
+    declared: Option<Arc<Declared>>,
 }
 
 impl Database {
@@ -77,7 +85,25 @@ impl Database {
             config,
             backend,
             metrics: Arc::default(),
+            declared: None,
         }
+    }
+
+    /// The same database for a component that declares these statements. Where only declared ones may run, nothing else does
+    /// in pools that are made from now on, and nothing at all where none are declared.
+    ///
+    /// # Errors
+    /// Where policy refuses one of them.
+    pub fn serving(self, manifest: Option<&Manifest>) -> Result<Self, Unfit> {
+        let declared = match self.config.statements {
+            Statements::Any => None,
+            Statements::Declared => {
+                let dialect = self.backend.dialect();
+                let judged = Declared::judge(manifest, dialect, &self.config.allowed)?;
+                Some(Arc::new(judged))
+            }
+        };
+        Ok(Self { declared, ..self })
     }
 
     /// Connections for one core. They must be used on the runtime on which this is called.
@@ -90,6 +116,7 @@ impl Database {
             Arc::clone(&self.config),
             self.backend.pool()?,
             Arc::clone(&metrics),
+            self.declared.clone(),
         );
         self.all_metrics().push(metrics);
         Ok(Pool(Arc::new(pool)))
@@ -136,7 +163,12 @@ pub struct Pool(Arc<session::PoolInner>);
 impl Pool {
     /// The way of one instance to its database.
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.0))
+        Session::new(Arc::clone(&self.0), Caller::Request)
+    }
+
+    /// The way of an instance to its database for its migrations.
+    pub(crate) fn session_for_migrations(&self) -> Session {
+        Session::new(Arc::clone(&self.0), Caller::Migrations)
     }
 
     /// Waits until nothing is left, also on the server, of what was abandoned: statements cancelled, transactions rolled back.

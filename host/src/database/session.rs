@@ -5,16 +5,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
+use tokio::sync::Semaphore;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
 use super::cause::LastFailure;
+use super::declared::Declared;
 use super::metrics::{End, Metrics, Run};
-use super::policy::{self, Effect};
+use super::policy::{self, Caller, Effect};
 use super::{Config, Error, Row, Rows, Value, failure};
 use crate::bindings::database as types;
 use crate::bindings::usher::database::{database, streaming};
@@ -26,19 +28,47 @@ pub(super) struct PoolInner {
     backend: backend::Pool,
     metrics: Arc<Metrics>,
     /// Statements already judged, by their text: a service says the same few all the time.
-    judged: Mutex<HashMap<Box<str>, Arc<Statement>, RandomState>>,
+    judged: Mutex<Judged>,
+    /// The same for what migrations say, who may say more.
+    judged_for_migrations: Mutex<Judged>,
+    /// What the component declares, where it may run nothing else. All of it that may run is in `judged` from the beginning.
+    declared: Option<Arc<Declared>>,
 }
+
+/// Statements by their text.
+type Judged = HashMap<Box<str>, Arc<Statement>, RandomState>;
 
 /// Judged statements that are remembered. A guest that makes up texts without end starts over, and costs only itself.
 const JUDGED: usize = 1024;
 
+/// A statement of so many bytes is judged where it is needed, in some hundred microseconds; a longer one by another thread.
+const SHORT: usize = 2048;
+
+/// Who may judge a long statement.
+static JUDGES: Semaphore = Semaphore::const_new(1);
+
 impl PoolInner {
-    pub(super) fn new(config: Arc<Config>, backend: backend::Pool, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        config: Arc<Config>,
+        backend: backend::Pool,
+        metrics: Arc<Metrics>,
+        declared: Option<Arc<Declared>>,
+    ) -> Self {
+        let known = |caller| {
+            let declared = declared.iter().flat_map(|all| all.statements(caller));
+            let judged: Judged = declared
+                .filter(|(_, effect)| !is_refused(*effect, &config))
+                .map(|(text, effect)| (text.into(), Statement::new(text.to_owned(), effect)))
+                .collect();
+            Mutex::new(judged)
+        };
         Self {
+            judged: known(Caller::Request),
+            judged_for_migrations: known(Caller::Migrations),
             config,
             backend,
             metrics,
-            judged: Mutex::default(),
+            declared,
         }
     }
 
@@ -46,15 +76,30 @@ impl PoolInner {
         self.backend.tidied().await;
     }
 
-    fn judged(&self, text: String) -> Result<Arc<Statement>, Error> {
-        let known = self
-            .judged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(text.as_str())
-            .cloned();
-        if let Some(statement) = known {
-            return Ok(statement);
+    fn judged(&self, caller: Caller) -> MutexGuard<'_, Judged> {
+        let judged = match caller {
+            Caller::Request => &self.judged,
+            Caller::Migrations => &self.judged_for_migrations,
+        };
+        judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The statement with this text, if it is known already.
+    fn known(&self, text: &str, caller: Caller) -> Option<Arc<Statement>> {
+        self.judged(caller).get(text).cloned()
+    }
+
+    /// The statement with this text, which is not known yet.
+    ///
+    /// Judging one takes longer the longer it is. What takes long is done by another thread, and the time it has is the call's.
+    async fn learned(
+        &self,
+        text: String,
+        caller: Caller,
+        deadline: Instant,
+    ) -> Result<Arc<Statement>, Error> {
+        if let Some(declared) = &self.declared {
+            return Err(declared.refusal(&text, caller));
         }
         let limit = self.config.max_statement_bytes;
         if text.len() > limit {
@@ -63,12 +108,38 @@ impl PoolInner {
                 text.len()
             )));
         }
-        let effect = policy::judge(&text, self.backend.dialect())?;
-        if matches!(effect, Effect::Changes | Effect::Writes) && self.config.read_only {
+        let dialect = self.backend.dialect();
+        let (text, effect) = if text.len() <= SHORT || dialect == SqlDialect::Sqlite {
+            let effect = policy::judge(&text, dialect, caller, &self.config.allowed)?;
+            (text, effect)
+        } else {
+            let config = Arc::clone(&self.config);
+            let work = async {
+                // One at a time: what judging takes of the machine is bounded, however many guests make up statements.
+                let turn = JUDGES.acquire().await;
+                let judged = tokio::task::spawn_blocking(move || {
+                    let effect = policy::judge(&text, dialect, caller, &config.allowed);
+                    effect.map(|effect| (text, effect))
+                });
+                let judged = judged.await;
+                drop(turn);
+                judged
+            };
+            match tokio::time::timeout_at(deadline.into(), work).await {
+                Ok(Ok(judged)) => judged?,
+                // A panic, which is a fault of the host's, and not for the guest to know about.
+                Ok(Err(error)) => {
+                    tracing::error!("judging a statement failed: {error}");
+                    return Err(failure::denied("the host cannot check this statement"));
+                }
+                Err(_) => return Err(Error::Timeout),
+            }
+        };
+        if is_refused(effect, &self.config) {
             return Err(failure::denied("this database is open for reading only"));
         }
         let statement = Statement::new(text, effect);
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judged = self.judged(caller);
         if judged.len() >= JUDGED {
             judged.clear();
         }
@@ -77,9 +148,15 @@ impl PoolInner {
     }
 }
 
+/// Whether a statement changes something in a database that is open for reading only.
+fn is_refused(effect: Effect, config: &Config) -> bool {
+    config.read_only && matches!(effect, Effect::Changes | Effect::Writes)
+}
+
 /// The way of one instance to its database.
 pub struct Session {
     pool: Arc<PoolInner>,
+    caller: Caller,
     /// When the request at hand must be over; none for calls without one, such as migrations.
     deadline: Option<Instant>,
     /// As many clones as there are transactions and cursors, besides this one.
@@ -97,9 +174,10 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    pub(super) fn new(pool: Arc<PoolInner>) -> Self {
+    pub(super) fn new(pool: Arc<PoolInner>, caller: Caller) -> Self {
         Self {
             pool,
+            caller,
             deadline: None,
             held: Arc::new(()),
             failed: LastFailure::default(),
@@ -148,13 +226,22 @@ impl Session {
     }
 
     /// Lets a call through, and begins to measure it, or says why not.
-    fn admit(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
-        let admitted = self.judge(statement, params);
+    async fn admit(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
+        let admitted = match self.pool.known(&statement, self.caller) {
+            Some(statement) => self.judge(statement, params),
+            None => Box::pin(self.learn(statement, params)).await,
+        };
         let admitted = self.failed.note(None, admitted);
         admitted.map_err(|error| self.pool.metrics.stopped(error))
     }
 
-    fn judge(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
+    async fn learn(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
+        let deadline = self.budget(Instant::now()).deadline;
+        let statement = self.pool.learned(statement, self.caller, deadline).await?;
+        self.judge(statement, params)
+    }
+
+    fn judge(&self, statement: Arc<Statement>, params: &[Value]) -> Result<Admitted<'_>, Error> {
         let limit = self.pool.config.max_parameters;
         if params.len() > limit {
             return Err(failure::invalid(format!(
@@ -162,7 +249,6 @@ impl Session {
                 params.len()
             )));
         }
-        let statement = self.pool.judged(statement)?;
         // One look at the clock serves both: there are few dearer instructions on this way.
         let now = Instant::now();
         let budget = self.budget(now);
@@ -272,7 +358,7 @@ impl database::Host for View<'_> {
     }
 
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Told<Rows> {
-        Ok(match self.session.admit(statement, &params) {
+        Ok(match self.session.admit(statement, &params).await {
             Ok(Admitted {
                 statement,
                 budget,
@@ -287,7 +373,7 @@ impl database::Host for View<'_> {
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Told<u64> {
-        Ok(match self.session.admit(statement, &params) {
+        Ok(match self.session.admit(statement, &params).await {
             Ok(Admitted {
                 statement,
                 budget,
@@ -341,7 +427,7 @@ impl database::HostTransaction for View<'_> {
         statement: String,
         params: Vec<Value>,
     ) -> Told<Rows> {
-        let admitted = self.session.admit(statement, &params);
+        let admitted = self.session.admit(statement, &params).await;
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
             Ok(Admitted {
@@ -363,7 +449,7 @@ impl database::HostTransaction for View<'_> {
         statement: String,
         params: Vec<Value>,
     ) -> Told<u64> {
-        let admitted = self.session.admit(statement, &params);
+        let admitted = self.session.admit(statement, &params).await;
         let transaction = self.table.get_mut(&this)?;
         Ok(match admitted {
             Ok(Admitted {
@@ -417,10 +503,13 @@ impl streaming::Host for View<'_> {}
 
 impl streaming::HostCursor for View<'_> {
     async fn open(&mut self, statement: String, params: Vec<Value>) -> Told<Resource<Cursor>> {
-        let admitted = self
-            .session
-            .hold()
-            .and_then(|held| Ok((held, self.session.admit(statement, &params)?)));
+        let admitted = match self.session.hold() {
+            Ok(held) => {
+                let admitted = self.session.admit(statement, &params).await;
+                admitted.map(|admitted| (held, admitted))
+            }
+            Err(error) => Err(error),
+        };
         let (
             held,
             Admitted {

@@ -4,6 +4,7 @@
 //! that do not nest, names in brackets and backquotes, the byte-order mark as white space).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::database::backend::SqlDialect;
 
@@ -14,8 +15,6 @@ pub(super) enum Token<'a> {
     Word(&'a str),
     /// A quoted name, its quotes taken off.
     Quoted(Cow<'a, str>),
-    /// A quoted name with Unicode escapes.
-    UnicodeName,
     Open,
     Dot,
     Semicolon,
@@ -50,6 +49,23 @@ impl<'a> Lexer<'a> {
             rest: text,
             dialect,
             failed: false,
+        }
+    }
+
+    /// All tokens, each with its place in the text.
+    pub(super) fn spans(
+        text: &'a str,
+        dialect: SqlDialect,
+    ) -> Result<Vec<(Range<usize>, Token<'a>)>, &'static str> {
+        let mut lexer = Self::new(text, dialect);
+        let mut found = Vec::new();
+        loop {
+            lexer.blank()?;
+            let start = text.len() - lexer.rest.len();
+            match lexer.token()? {
+                Some(token) => found.push((start..text.len() - lexer.rest.len(), token)),
+                None => return Ok(found),
+            }
         }
     }
 
@@ -218,7 +234,7 @@ impl<'a> Lexer<'a> {
         if postgres && word.eq_ignore_ascii_case("u") && self.rest.starts_with("&\"") {
             self.skip(1);
             self.quoted('"', false)?;
-            return Ok(Token::UnicodeName);
+            return Ok(Token::Other);
         }
         Ok(Token::Word(word))
     }

@@ -2,13 +2,17 @@
 //!
 //! A guest's statements run on connections that other requests use after it, with the host's role. So a statement is refused if
 //! it would change the session, end or begin a transaction, run another session's prepared statement, or reach out of the
-//! database: into files, other servers, roles, or the server's own administration. What may begin a statement is an allow-list;
-//! what may occur in it is judged by its tokens, so that comments, case, quotes and white space change nothing.
+//! database: into files, other servers, roles, or the server's own administration.
 //!
-//! What this cannot see is what the database's own functions do: a guest cannot define any (`CREATE FUNCTION` is denied), and those
-//! that are there are their owner's to judge. The second line is the role's rights.
+//! What may begin a statement is an allow-list, decided by its first tokens. The rest is decided by the statement's tree on
+//! PostgreSQL ([`postgres`]), where every node, function and catalogue relation is an allow-list, and by tokens and SQLite's own
+//! authorizer on SQLite. A decision is made once for each text and remembered.
+//!
+//! What this cannot see is what functions of the database's owner do behind operators, casts, views and triggers. A guest can
+//! create none but triggers that set columns, and those that are there are their owner's to answer for.
 
 mod lexer;
+mod postgres;
 
 use super::backend::SqlDialect;
 use super::{Error, failure};
@@ -27,11 +31,38 @@ pub(crate) enum Effect {
     Writes,
 }
 
+/// On whose behalf a statement is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A request, which is anybody's.
+    Request,
+    /// The component's migrations, whose findings go to the operator. They may see who owns what.
+    Migrations,
+}
+
+/// What an operator allows beyond the lists.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed {
+    /// Functions by name, with their schema where a statement says it.
+    pub functions: Vec<String>,
+}
+
+impl Allowed {
+    fn has(&self, function: &str) -> bool {
+        self.functions.iter().any(|allowed| allowed == function)
+    }
+}
+
 /// Judges a statement.
 ///
 /// # Errors
-/// `denied` with the rule, `invalid` for text that is no single statement.
-pub(crate) fn judge(text: &str, dialect: SqlDialect) -> Result<Effect, Error> {
+/// `denied` with the rule, `invalid` for text that is no single statement, `refused` for what PostgreSQL cannot parse.
+pub(crate) fn judge(
+    text: &str,
+    dialect: SqlDialect,
+    caller: Caller,
+    allowed: &Allowed,
+) -> Result<Effect, Error> {
     // Where the protocol ends a statement, and a driver gives up the connection.
     if text.contains('\0') {
         return Err(failure::invalid("a statement cannot hold U+0000"));
@@ -51,10 +82,15 @@ pub(crate) fn judge(text: &str, dialect: SqlDialect) -> Result<Effect, Error> {
     leading(&verb)?;
     let rest = tokens.get(start + 1..).unwrap_or_default();
     if matches!(verb.as_str(), "CREATE" | "ALTER" | "DROP") {
-        definition(&verb, rest)?;
+        definition(&verb, rest, dialect)?;
     }
-    anywhere(tokens, dialect)?;
-    Ok(effect(&verb, rest, dialect))
+    match dialect {
+        SqlDialect::Postgres => postgres::check(text, caller, allowed),
+        SqlDialect::Sqlite => {
+            anywhere(tokens)?;
+            Ok(effect(&verb, rest))
+        }
+    }
 }
 
 /// The tokens of the one statement, without semicolons at its end.
@@ -108,7 +144,7 @@ fn leading(verb: &str) -> Result<(), Error> {
 }
 
 /// What may be created, altered and dropped: what belongs to a schema, and holds no code.
-fn definition(verb: &str, rest: &[Token<'_>]) -> Result<(), Error> {
+fn definition(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Result<(), Error> {
     const MODIFIERS: [&str; 9] = [
         "or",
         "replace",
@@ -136,6 +172,8 @@ fn definition(verb: &str, rest: &[Token<'_>]) -> Result<(), Error> {
             "temporary tables outlive the request in its session",
         )),
         "VIRTUAL" => Err(failure::denied("virtual tables run code of their own")),
+        // One kind of it may be created: see `postgres::trigger`.
+        "FUNCTION" if verb == "CREATE" && dialect == SqlDialect::Postgres => Ok(()),
         "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "OPERATOR" | "RULE" | "LANGUAGE"
         | "EVENT" | "CAST" | "TRANSFORM" => Err(failure::denied(format!(
             "{verb} {kind}: code inside the database is beyond the host's policy"
@@ -146,44 +184,17 @@ fn definition(verb: &str, rest: &[Token<'_>]) -> Result<(), Error> {
     }
 }
 
-/// What may occur nowhere.
-fn anywhere(tokens: &[Token<'_>], dialect: SqlDialect) -> Result<(), Error> {
-    let second = |index: usize| tokens.get(index + 1);
+/// What may occur nowhere in SQLite's SQL.
+fn anywhere(tokens: &[Token<'_>]) -> Result<(), Error> {
     for (index, token) in tokens.iter().enumerate() {
-        match token {
-            Token::UnicodeName => {
-                return Err(failure::denied(
-                    "a name written with U& escapes cannot be judged: write it plainly",
-                ));
-            }
-            // A prepared statement on a shared connection is another request's.
-            Token::Word(word) if word.eq_ignore_ascii_case("execute") => {
-                let function =
-                    second(index).is_some_and(|next| next.is("function") || next.is("procedure"));
-                if dialect == SqlDialect::Postgres && !function {
-                    return Err(failure::denied(
-                        "EXECUTE runs what another session has prepared",
-                    ));
-                }
-            }
-            Token::Word(word)
-                if word.eq_ignore_ascii_case("into")
-                    && second(index)
-                        .is_some_and(|next| next.is("temp") || next.is("temporary")) =>
-            {
-                return Err(failure::denied(
-                    "temporary tables outlive the request in its session",
-                ));
-            }
-            _ => {}
-        }
-        let Some(name) = token.name() else { continue };
-        if name.eq_ignore_ascii_case("pg_temp") && matches!(second(index), Some(Token::Dot)) {
+        let next = tokens.get(index + 1);
+        if token.is("into") && next.is_some_and(|next| next.is("temp") || next.is("temporary")) {
             return Err(failure::denied(
                 "temporary tables outlive the request in its session",
             ));
         }
-        if matches!(second(index), Some(Token::Open))
+        let Some(name) = token.name() else { continue };
+        if matches!(next, Some(Token::Open))
             && let Some(why) = denied_function(&name.to_ascii_lowercase())
         {
             return Err(failure::denied(format!(
@@ -195,282 +206,51 @@ fn anywhere(tokens: &[Token<'_>], dialect: SqlDialect) -> Result<(), Error> {
     Ok(())
 }
 
-/// Built-in functions that change the session, show another request's, or reach out of the database.
+/// SQLite's functions that show the session or reach out of the database, and those of PostgreSQL that a component might try
+/// on either: the same text gets the same answer.
 fn denied_function(name: &str) -> Option<&'static str> {
     const SESSION: &str = "it changes or shows the session, which other requests use";
     const OUTSIDE: &str = "it reaches out of the database";
-    const SERVER: &str = "it is the server's administration";
-    const TEXT: &str = "it runs a statement given as text, which cannot be judged";
     Some(match name {
-        "set_config"
-        | "currval"
-        | "lastval"
-        | "pg_advisory_lock"
-        | "pg_advisory_lock_shared"
-        | "pg_try_advisory_lock"
-        | "pg_try_advisory_lock_shared"
-        | "pg_advisory_unlock"
-        | "pg_advisory_unlock_shared"
-        | "pg_advisory_unlock_all"
-        | "pg_notify"
-        | "pg_export_snapshot"
-        | "setseed"
-        | "last_insert_rowid"
-        | "changes"
-        | "total_changes" => SESSION,
+        "set_config" | "lastval" | "currval" | "setseed" | "pg_advisory_lock"
+        | "last_insert_rowid" | "changes" | "total_changes" => SESSION,
         "inet_server_addr" | "inet_server_port" | "inet_client_addr" | "inet_client_port" => {
             "no address crosses into a component"
         }
-        "pg_terminate_backend"
-        | "pg_cancel_backend"
-        | "pg_reload_conf"
-        | "pg_rotate_logfile"
-        | "pg_promote"
-        | "pg_switch_wal"
-        | "pg_backup_start"
-        | "pg_backup_stop"
-        | "pg_start_backup"
-        | "pg_stop_backup"
-        | "pg_stat_reset"
-        | "pg_hba_file_rules" => SERVER,
-        "query_to_xml"
-        | "query_to_xmlschema"
-        | "query_to_xml_and_xmlschema"
-        | "cursor_to_xml"
-        | "cursor_to_xmlschema"
-        | "ts_stat"
-        | "ts_rewrite" => TEXT,
-        "load_extension" | "readfile" | "writefile" | "edit" | "fts3_tokenizer"
-        | "pg_stat_file" | "pg_current_logfile" => OUTSIDE,
-        name if name.starts_with("dblink")
-            || name.starts_with("lo_")
-            || name.starts_with("pg_read_")
-            || name.starts_with("pg_ls_")
-            || name.starts_with("pg_file_") =>
-        {
-            OUTSIDE
-        }
-        name if name.starts_with("pg_logical_")
-            || name.starts_with("pg_replication_")
-            || name.starts_with("pg_create_")
-            || name.starts_with("pg_wal_")
-            || name.starts_with("pg_drop_") =>
-        {
-            SERVER
-        }
+        "load_extension"
+        | "readfile"
+        | "writefile"
+        | "edit"
+        | "fts3_tokenizer"
+        | "pg_terminate_backend"
+        | "pg_cancel_backend" => OUTSIDE,
+        name if name.starts_with("lo_") || name.starts_with("pg_read_") => OUTSIDE,
         _ => return None,
     })
 }
 
-fn effect(verb: &str, rest: &[Token<'_>], dialect: SqlDialect) -> Effect {
+/// What a statement of SQLite does. None of SQLite's own functions writes, and a guest can add none.
+fn effect(verb: &str, rest: &[Token<'_>]) -> Effect {
     if matches!(verb, "INSERT" | "UPDATE" | "DELETE") {
         return Effect::Changes;
     }
-    if !matches!(verb, "SELECT" | "VALUES" | "TABLE" | "WITH" | "EXPLAIN") {
-        return Effect::Writes;
-    }
-    let changes = |token: &Token<'_>| {
-        [
-            "insert", "update", "delete", "merge", "replace", "into", "create",
-        ]
-        .iter()
-        .any(|word| token.is(word))
-    };
-    // `FOR UPDATE`, `FOR NO KEY UPDATE`, `FOR SHARE`: locks are taken, and a read-only transaction refuses them.
-    let locks = rest.windows(2).any(|pair| {
-        matches!(pair, [first, second] if first.is("for") && ["update", "no", "share", "key"].iter().any(|word| second.is(word)))
-    });
-    let explained = verb == "EXPLAIN"
-        && !rest
-            .iter()
-            .any(|token| token.is("analyze") || token.is("analyse"));
-    if explained {
+    if verb == "EXPLAIN" {
         return Effect::Reads;
     }
+    if !matches!(verb, "SELECT" | "VALUES" | "WITH") {
+        return Effect::Writes;
+    }
+    let changes = ["insert", "update", "delete", "replace", "create"];
     // `replace(…)` is a function where a parenthesis follows, and a statement where it does not.
     let writes = rest.iter().enumerate().any(|(index, token)| {
-        changes(token) && !(token.is("replace") && matches!(rest.get(index + 1), Some(Token::Open)))
+        changes.iter().any(|word| token.is(word))
+            && !(token.is("replace") && matches!(rest.get(index + 1), Some(Token::Open)))
     });
-    if writes || locks {
-        return Effect::Writes;
-    }
-    if dialect == SqlDialect::Sqlite {
-        // None of SQLite's own functions writes, and a guest can add none.
-        return Effect::Reads;
-    }
-    // `WITH n(i) AS …` names columns.
-    let rest = match (verb, rest) {
-        ("WITH", [recursive, _, after @ ..]) if recursive.is("recursive") => after,
-        ("WITH", [_, after @ ..]) => after,
-        _ => rest,
-    };
-    let calls = rest.windows(2).any(|pair| match pair {
-        [token, Token::Open] => token
-            .name()
-            .is_some_and(|name| !is_harmless(&name.to_ascii_lowercase())),
-        _ => false,
-    });
-    if calls {
-        Effect::MayWrite
+    if writes {
+        Effect::Writes
     } else {
         Effect::Reads
     }
-}
-
-/// Functions, types and keywords before a parenthesis that change nothing. What is not here may write: then the answer after a
-/// lost connection is "unknown" rather than "nothing happened".
-fn is_harmless(name: &str) -> bool {
-    matches!(
-        name,
-        "in" | "and"
-            | "or"
-            | "not"
-            | "exists"
-            | "any"
-            | "all"
-            | "some"
-            | "as"
-            | "from"
-            | "join"
-            | "on"
-            | "using"
-            | "where"
-            | "select"
-            | "when"
-            | "then"
-            | "else"
-            | "case"
-            | "over"
-            | "filter"
-            | "group"
-            | "by"
-            | "limit"
-            | "offset"
-            | "union"
-            | "except"
-            | "intersect"
-            | "distinct"
-            | "array"
-            | "row"
-            | "cast"
-            | "values"
-            | "lateral"
-            | "having"
-            | "between"
-            | "like"
-            | "ilike"
-            | "is"
-            | "materialized"
-            | "sets"
-            | "cube"
-            | "rollup"
-            | "within"
-            | "fetch"
-            | "numeric"
-            | "decimal"
-            | "varchar"
-            | "char"
-            | "character"
-            | "varying"
-            | "bit"
-            | "time"
-            | "timestamp"
-            | "timestamptz"
-            | "interval"
-            | "float"
-            | "count"
-            | "sum"
-            | "avg"
-            | "min"
-            | "max"
-            | "coalesce"
-            | "nullif"
-            | "greatest"
-            | "least"
-            | "lower"
-            | "upper"
-            | "length"
-            | "char_length"
-            | "character_length"
-            | "octet_length"
-            | "substr"
-            | "substring"
-            | "trim"
-            | "btrim"
-            | "ltrim"
-            | "rtrim"
-            | "left"
-            | "right"
-            | "replace"
-            | "concat"
-            | "concat_ws"
-            | "position"
-            | "strpos"
-            | "split_part"
-            | "repeat"
-            | "reverse"
-            | "lpad"
-            | "rpad"
-            | "md5"
-            | "encode"
-            | "decode"
-            | "format"
-            | "abs"
-            | "round"
-            | "ceil"
-            | "ceiling"
-            | "floor"
-            | "mod"
-            | "power"
-            | "sqrt"
-            | "sign"
-            | "exp"
-            | "ln"
-            | "log"
-            | "trunc"
-            | "random"
-            | "now"
-            | "clock_timestamp"
-            | "statement_timestamp"
-            | "transaction_timestamp"
-            | "date_trunc"
-            | "date_part"
-            | "extract"
-            | "age"
-            | "to_char"
-            | "to_date"
-            | "to_number"
-            | "to_timestamp"
-            | "generate_series"
-            | "unnest"
-            | "array_agg"
-            | "string_agg"
-            | "json_agg"
-            | "jsonb_agg"
-            | "json_build_object"
-            | "jsonb_build_object"
-            | "json_object_agg"
-            | "to_json"
-            | "to_jsonb"
-            | "row_to_json"
-            | "row_number"
-            | "rank"
-            | "dense_rank"
-            | "lag"
-            | "lead"
-            | "first_value"
-            | "last_value"
-            | "ntile"
-            | "bool_and"
-            | "bool_or"
-            | "every"
-            | "gen_random_uuid"
-            | "pg_sleep"
-            | "version"
-            | "ascii"
-            | "chr"
-            | "current_schema"
-    )
 }
 
 #[cfg(test)]
