@@ -1,4 +1,5 @@
-//! `docs/database.md` says which test shows which guarantee. A test that it names and nobody has written would be worse than none.
+//! `docs/database.md` and `docs/security.md` say which test shows which guarantee. A test that they name and nobody has written would
+//! be worse than none.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -57,13 +58,21 @@ fn rows(document: &str) -> Vec<Vec<&str>> {
 
 #[test]
 fn every_test_that_the_documentation_names_is_there() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/database.md");
-    let document = std::fs::read_to_string(path).expect("the document");
+    names_tests("docs/database.md", 100);
+    names_tests("docs/security.md", 15);
+}
+
+/// Fails where a table of the document names a test that is not there, or where it names fewer than so many.
+fn names_tests(document: &str, at_least: usize) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(document);
+    let text = std::fs::read_to_string(path).expect("the document");
     let functions = functions();
     let mut tests = 0;
     let mut wrong = Vec::new();
     let mut in_tests = false;
-    for row in rows(&document) {
+    for row in rows(&text) {
         let last = row.last().copied().unwrap_or_default();
         // The last column is what this is about where its head says so.
         if last == "shown by" {
@@ -90,9 +99,9 @@ fn every_test_that_the_documentation_names_is_there() {
                 .map(|name| format!("there is no test {name}")),
         );
     }
-    assert!(wrong.is_empty(), "docs/database.md:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{document}:\n{}", wrong.join("\n"));
     assert!(
-        tests >= 100,
-        "only {tests} tests are named: the tables are not read as they are written"
+        tests >= at_least,
+        "{document}: only {tests} tests are named: the tables are not read as they are written"
     );
 }

@@ -11,9 +11,11 @@
 //! | `race` | what many clients do at once |
 //! | `groups` | writes that are committed together |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
+//! | `declared` | a component runs the statements that it declares, and no others |
+//! | `attacks` | a hostile component on PostgreSQL, and what is left of it |
 //! | `options` | what the command line grants a component, and what operators see of it |
 //! | `scripted` | the service over a test's own answers, faults and delays |
-//! | `guarantees` | every test that `docs/database.md` names is there |
+//! | `guarantees` | every test that `docs/database.md` and `docs/security.md` name is there |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `abandoned` | and so are thousands of them at once, under load |
 //! | `component` | what the component imports and exports, and that it builds to the same bytes |
@@ -30,11 +32,13 @@
 //! | `memory` | what a database of one's own costs |
 
 mod abandoned;
+mod attacks;
 mod component;
 mod conformance;
 mod contract;
 mod crud;
 mod databases;
+mod declared;
 mod faults;
 mod groups;
 mod guarantees;

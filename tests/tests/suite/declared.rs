@@ -1,0 +1,233 @@
+//! A component declares the statements that it runs, and runs no others.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use usher::database::Statements;
+use usher::runtime::Source;
+use usher::testing::{TestApp, TestError};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::Usher;
+
+use crate::databases::{self, Kind};
+
+const SQL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sql.wasm"));
+
+/// The component that runs what it is sent, with a declaration in it.
+fn declaring(statements: &[(&str, &str, &str)]) -> Vec<u8> {
+    let mut data = String::new();
+    for (about, name, text) in statements {
+        data.push_str(&format!("{about} {name} {}\n{text}\n", text.len()));
+    }
+    let mut section = vec![u8::try_from("usher:statements".len()).expect("a short name")];
+    section.extend_from_slice(b"usher:statements");
+    section.extend_from_slice(data.as_bytes());
+    let mut component = SQL.to_vec();
+    component.push(0);
+    let mut length = section.len();
+    loop {
+        let low = u8::try_from(length & 0x7f).expect("seven bits");
+        length >>= 7;
+        component.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    component.extend_from_slice(&section);
+    component
+}
+
+async fn app(kind: Kind, component: &[u8]) -> (Result<TestApp, TestError>, databases::Fresh) {
+    let fresh = kind.fresh().await;
+    let database = fresh
+        .open(|config| config.statements = Statements::Declared)
+        .await;
+    let builder = TestApp::builder()
+        .open_database(database)
+        .component(Source::Bytes(Arc::from(component)))
+        .no_migrate();
+    (builder.start().await, fresh)
+}
+
+async fn run(app: &TestApp, steps: &Value) -> Value {
+    let answer = app.post("/", steps.to_string()).await.expect("an answer");
+    serde_json::from_slice(answer.body()).expect("JSON")
+}
+
+#[tokio::test]
+async fn declared_statement_runs_and_any_other_is_denied() {
+    let component = declaring(&[
+        ("service any", "ADD", "SELECT $1 + 1"),
+        ("service postgres", "NAME", "SELECT 'postgres'"),
+        ("service sqlite", "NAME", "SELECT 'sqlite'"),
+    ]);
+    for kind in databases::ALL {
+        let (app, fresh) = app(kind, &component).await;
+        let app = app.expect("it starts");
+        let (own, other) = match kind {
+            Kind::Postgres => ("SELECT 'postgres'", "SELECT 'sqlite'"),
+            _ => ("SELECT 'sqlite'", "SELECT 'postgres'"),
+        };
+        let added = run(&app, &json!({"sql": "SELECT $1 + 1", "params": [1]})).await;
+        assert_eq!(added["rows"], json!([[2]]), "{kind:?}: {added}");
+        assert!(run(&app, &json!({"sql": own})).await.get("rows").is_some());
+        // Spelled otherwise, of another database, or harmless: it is not on the list.
+        for statement in [
+            other,
+            "SELECT $1+1",
+            "SELECT $1 + 1 ",
+            "SELECT 1",
+            "COMMIT",
+            "",
+        ] {
+            let steps = json!([
+                {"do": "query", "sql": statement, "params": [1]},
+                {"do": "execute", "sql": statement, "params": [1]},
+                {"do": "cursor", "sql": statement, "params": [1]},
+                {"do": "begin"},
+                {"do": "query", "sql": statement, "params": [1]},
+                {"do": "execute", "sql": statement, "params": [1]},
+            ]);
+            let results = run(&app, &steps).await;
+            for index in [0, 1, 2, 4, 5] {
+                assert_eq!(
+                    results[index]["error"], "denied",
+                    "{kind:?} {statement}: {results}"
+                );
+            }
+        }
+        drop(app);
+        fresh.end().await;
+    }
+}
+
+#[tokio::test]
+async fn statement_of_migrations_is_denied_to_a_request() {
+    let component = declaring(&[
+        ("service any", "ONE", "SELECT 1"),
+        ("migrations any", "TABLE", "CREATE TABLE t (a int)"),
+    ]);
+    let (app, _fresh) = app(Kind::Memory, &component).await;
+    let app = app.expect("it starts");
+    assert!(
+        run(&app, &json!({"sql": "SELECT 1"}))
+            .await
+            .get("rows")
+            .is_some()
+    );
+    let denied = run(
+        &app,
+        &json!({"do": "execute", "sql": "CREATE TABLE t (a int)"}),
+    )
+    .await;
+    assert_eq!(denied["error"], "denied", "{denied}");
+}
+
+#[tokio::test]
+async fn component_that_declares_a_denied_statement_is_refused_in_one_line() {
+    for kind in databases::ALL {
+        let component = declaring(&[
+            ("service any", "ONE", "SELECT 1"),
+            ("service any", "LOCK", "LISTEN x"),
+        ]);
+        let (app, fresh) = app(kind, &component).await;
+        let error = app.expect_err("it is not served").to_string();
+        assert!(
+            error.contains("LOCK") && error.contains("LISTEN changes the session"),
+            "{kind:?}: {error}"
+        );
+        fresh.end().await;
+    }
+}
+
+fn usher(scratch: &Scratch) -> Usher {
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+}
+
+#[test]
+fn component_without_declaration_is_refused_in_one_line() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.file("sql.wasm"), SQL).expect("a file");
+    let ended = usher(&scratch)
+        .args([
+            "--component",
+            "sql.wasm",
+            "--database-statements",
+            "declared",
+        ])
+        .run();
+    assert_eq!(ended.code(), Some(2));
+    let line = ended.only_line();
+    for part in [
+        "sql.wasm does not declare the statements it runs",
+        "usher:statements",
+        "--database-statements any",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    // A section that cannot be read is no declaration either.
+    let mut broken = declaring(&[("service any", "ONE", "SELECT 1")]);
+    broken.extend_from_slice(b"\x00\x12\x10usher:statementsx");
+    std::fs::write(scratch.file("broken.wasm"), broken).expect("a file");
+    let ended = usher(&scratch)
+        .args([
+            "--component",
+            "broken.wasm",
+            "--database-statements",
+            "declared",
+        ])
+        .run();
+    assert_eq!(ended.code(), Some(2));
+    let line = ended.only_line();
+    assert!(line.contains("cannot be read"), "{line}");
+}
+
+#[test]
+fn component_info_tells_imports_exports_and_statements() {
+    let scratch = Scratch::new();
+    let component = declaring(&[
+        (
+            "service any",
+            "GET",
+            "SELECT name\nFROM users WHERE id = $1",
+        ),
+        ("service any", "ODD", "SELECT '\u{1b}[2J\u{202e}'"),
+        ("migrations sqlite", "0001", "CREATE TABLE users (id int)"),
+    ]);
+    std::fs::write(scratch.file("declaring.wasm"), component).expect("a file");
+    std::fs::write(scratch.file("sql.wasm"), SQL).expect("a file");
+    let info = |file: Option<&'static str>| {
+        let program = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"));
+        let program = program
+            .current_dir(scratch.path())
+            .args(["component", "--info"])
+            .args(file);
+        let ended = program.run();
+        (
+            ended.code(),
+            String::from_utf8_lossy(&ended.stdout).into_owned(),
+        )
+    };
+    let told = info(Some("declaring.wasm"));
+    assert_eq!(told.0, Some(0));
+    for part in [
+        "imports\n",
+        "  usher:database/database@0.1.0\n",
+        "exports\n  wasi:http/incoming-handler@0.2.12\n",
+        "statements that answer requests: 2\n",
+        "  GET\n    SELECT name\n    FROM users WHERE id = $1\n",
+        "  ODD\n    SELECT '\\u{1b}[2J\\u{202e}'\n",
+        "statements of migrations: 1\n  0001 (sqlite)\n    CREATE TABLE users (id int)\n",
+    ] {
+        assert!(told.1.contains(part), "{part}: {}", told.1);
+    }
+    let told = info(Some("sql.wasm"));
+    assert!(told.1.contains("statements: not declared"), "{}", told.1);
+    let told = info(None);
+    assert!(told.1.contains("usher:users/users@0.1.0"), "{}", told.1);
+    assert_eq!(info(Some("nowhere.wasm")).0, Some(2));
+    std::fs::write(scratch.file("text.wasm"), "no component").expect("a file");
+    assert_eq!(info(Some("text.wasm")).0, Some(2));
+}
