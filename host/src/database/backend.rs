@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -17,22 +17,30 @@ pub(crate) use crate::bindings::usher::database::database::{Isolation, SqlDialec
 /// A statement that policy has let through.
 #[derive(Debug)]
 pub(crate) struct Statement {
+    /// Unlike its address, no other statement's before or after it.
+    pub(crate) id: u64,
     pub(crate) text: Box<str>,
     /// Whether it may change something, so that a connection lost under it leaves its outcome unknown.
     pub(crate) writes: bool,
     /// Whether it is an `INSERT`, `UPDATE` or `DELETE`, which does in a transaction what it does alone.
     pub(crate) changes: bool,
-    /// How long it has taken of late, in microseconds: what is known to be slow must not stand before what is quick.
+    /// How long it has taken of late, in microseconds, or zero before it has run: what is known to be slow must not stand before
+    /// what is quick.
     pub(crate) micros: AtomicU32,
+    /// What SQLite needed to prepare it, in bytes.
+    pub(crate) prepared_bytes: AtomicU32,
 }
 
 impl Statement {
     pub(crate) fn new(text: String, effect: Effect) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
+            id: NEXT.fetch_add(1, Relaxed),
             text: text.into_boxed_str(),
             writes: effect != Effect::Reads,
             changes: effect == Effect::Changes,
             micros: AtomicU32::new(0),
+            prepared_bytes: AtomicU32::new(0),
         })
     }
 
@@ -46,10 +54,9 @@ impl Statement {
         let now = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let before = self.micros.load(Relaxed);
         // A moving average over about four runs, so that one bad moment is forgotten soon.
-        self.micros.store(
-            (before / 4).saturating_mul(3).saturating_add(now / 4),
-            Relaxed,
-        );
+        // Never zero again, which says that it has not run yet.
+        let average = (before / 4).saturating_mul(3).saturating_add(now / 4);
+        self.micros.store(average.max(1), Relaxed);
     }
 }
 
@@ -186,8 +193,9 @@ impl Pool {
     pub(crate) async fn tidied(&self) {
         match self {
             Self::Postgres(pool) => pool.tidied().await,
-            // Here it is on threads of this process, which the runtime waits for.
-            Self::Sqlite(_) | Self::Scripted(_) => {}
+            // What runs is on threads of this process, which the runtime waits for.
+            Self::Sqlite(pool) => pool.tidied().await,
+            Self::Scripted(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@
 //! | `seed` | the three tests of the service this one replaces |
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
 //! | `lines` | everyone line by line, on each database |
+//! | `files` | an SQLite file that is moved, replaced or removed under the program |
 //! | `volume` | lists of any length, and the memory they take |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
@@ -40,6 +41,7 @@ mod crud;
 mod databases;
 mod declared;
 mod faults;
+mod files;
 mod groups;
 mod guarantees;
 mod limits;

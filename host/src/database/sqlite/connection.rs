@@ -1,10 +1,11 @@
-//! One connection to SQLite: how it is opened, and how it runs one statement within its time.
+//! One connection to SQLite: how it is opened, and how it runs one statement within its time and memory.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -12,13 +13,17 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
-use rusqlite::{CachedStatement, Connection, InterruptHandle, OpenFlags, StatementStatus};
+use rusqlite::{
+    CachedStatement, Connection, FileControl, InterruptHandle, OpenFlags, StatementStatus,
+};
 
 use super::control::Control;
 use super::error::{self, Failure};
+use super::functions;
+use super::identity::{DatabaseFile, Moved};
 use super::values::{self, Columns};
-use crate::database::backend::{Budget, Statement};
-use crate::database::{Config, Error, Rows, Value};
+use crate::database::backend::{Budget, Meter, Statement};
+use crate::database::{Config, Error, Rows, Value, failure};
 
 /// Where a database is.
 #[derive(Clone, Debug)]
@@ -46,8 +51,25 @@ pub(super) enum Role {
     Inline,
 }
 
-/// How often the time is looked at, in instructions of SQLite's virtual machine: some ten microseconds.
-const INSTRUCTIONS: i32 = 1000;
+/// How often the time is looked at, in instructions of SQLite's virtual machine: some microseconds.
+const INSTRUCTIONS: i32 = 200;
+
+/// The largest value on a core's own thread. What would need a larger one runs again where it may wait: there is no instruction
+/// that is slow without a large value.
+const INLINE_VALUE: u32 = 64 << 10;
+
+/// The size of a prepared statement times that of its largest value. An instruction takes at least 24 bytes, may be slow in
+/// proportion to a value, and where they follow each other without a jump none is interrupted.
+const WORK: u64 = 1 << 37;
+
+/// A statement that is larger once it is prepared is not remembered.
+const REMEMBERED: u32 = 64 << 10;
+
+/// Arguments of one function, as many as PostgreSQL allows.
+const ARGUMENTS: i32 = 100;
+
+/// Instructions of one statement: some ten thousand rows of literal values.
+const PROGRAM: i32 = 250_000;
 
 /// Pages that are copied before the time is looked at: some milliseconds.
 const PAGES: i32 = 4096;
@@ -57,6 +79,12 @@ const PREPARED: usize = 256;
 
 /// How long SQLite itself waits for a lock before it is asked whether there is time left.
 const LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// The most that SQLite allows a value to have, in bytes.
+const LARGEST_VALUE: u64 = 1_000_000_000;
+
+/// What SQLite says of a statement that shows a program, and not only a plan.
+const EXPLAIN: i32 = 1;
 
 /// What is wanted of a statement.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +112,12 @@ pub(super) struct State {
 pub(super) struct Conn {
     sqlite: Connection,
     control: Arc<Control>,
-    /// The columns that statements had when they last ran here, by the statement's address.
-    columns: RefCell<HashMap<usize, Known, RandomState>>,
+    /// The columns that statements had when they last ran here, by the statement's number.
+    columns: RefCell<HashMap<u64, Known, RandomState>>,
+    /// The file it was opened from, where it is one.
+    file: Option<Arc<DatabaseFile>>,
+    /// The largest value that any statement may make, in bytes.
+    max_value: u32,
 }
 
 /// The columns that a statement had when it last ran.
@@ -150,6 +182,9 @@ impl Conn {
         let control = Arc::new(Control::default());
         let progress = Arc::clone(&control);
         sqlite.progress_handler(INSTRUCTIONS, Some(move || progress.must_stop()))?;
+        functions::register(&sqlite, &control)?;
+        let max_value = max_value(config);
+        control.set_max_value(max_value);
         let authorizer = Arc::clone(&control);
         sqlite.authorizer(Some(move |context: AuthContext<'_>| {
             authorizer.authorize(context)
@@ -158,7 +193,55 @@ impl Conn {
             sqlite,
             control,
             columns: RefCell::default(),
+            file: None,
+            max_value,
         })
+    }
+
+    /// Holds it to the file that was opened first: see [`super::identity`].
+    pub(super) fn guarded_by(mut self, file: &Arc<DatabaseFile>) -> Result<Self, Moved> {
+        self.file = Some(Arc::clone(file));
+        let mut moved = 0;
+        let asked = self
+            .sqlite
+            .file_control(Some("main"), FileControl::HasMoved(&mut moved));
+        // By its own path first: that which the host was told may lead elsewhere through a symbolic link.
+        if asked.is_ok() && moved != 0 {
+            file.look()?;
+            return Err(Moved::default());
+        }
+        file.look()?;
+        Ok(self)
+    }
+
+    /// Looks whether its file is in its place.
+    fn look(&self) -> Result<(), Moved> {
+        self.file.as_ref().map_or(Ok(()), DatabaseFile::look)
+    }
+
+    /// Writes all of the log into the database and empties it. False where somebody is still reading from it.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
+        self.host(|sqlite| {
+            sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0).map(|busy| busy == 0)
+            })
+        })
+    }
+
+    /// Copies the whole database to a file, which takes as long as it takes.
+    pub(super) fn copy_to(&self, path: &Path) -> rusqlite::Result<()> {
+        let mut copy = Connection::open_with_flags(
+            as_path(path),
+            OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE,
+        )?;
+        let backup = Backup::new(&self.sqlite, &mut copy)?;
+        loop {
+            match backup.step(PAGES)? {
+                StepResult::Done => return Ok(()),
+                StepResult::More => {}
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// Makes writers and readers independent of each other, and tells whether that is so.
@@ -203,6 +286,31 @@ impl Conn {
         Ok(copy)
     }
 
+    /// The rows of what the host itself asks, each as `|one|other|`.
+    #[cfg(test)]
+    pub(super) fn ask_as_host(&self, text: &str) -> rusqlite::Result<Vec<String>> {
+        use rusqlite::types::ValueRef;
+        self.host(|sqlite| {
+            let mut prepared = sqlite.prepare(text)?;
+            let columns = prepared.column_count();
+            let mut rows = prepared.query([])?;
+            let mut told = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mut line = "|".to_owned();
+                for index in 0..columns {
+                    line += &match row.get_ref(index)? {
+                        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                        ValueRef::Integer(value) => value.to_string(),
+                        other => format!("{other:?}"),
+                    };
+                    line.push('|');
+                }
+                told.push(line);
+            }
+            Ok(told)
+        })
+    }
+
     pub(super) fn control(&self) -> &Arc<Control> {
         &self.control
     }
@@ -226,6 +334,7 @@ impl Conn {
 
     /// Begins a transaction that writes.
     pub(super) fn begin(&self) -> Result<(), Failure> {
+        self.look()?;
         self.say("BEGIN IMMEDIATE")
     }
 
@@ -240,7 +349,10 @@ impl Conn {
     /// Commits. What cannot be committed is rolled back.
     pub(super) fn commit(&self) -> Result<(), Failure> {
         let committed = self.host(|sqlite| sqlite.execute_batch("COMMIT"));
-        let Err(error) = committed else { return Ok(()) };
+        let Err(error) = committed else {
+            // It is done, and perhaps where nobody will find it.
+            return self.look().map_err(|_| Failure::Error(Error::InDoubt));
+        };
         // The log may have been written, and what is read from the disk after a crash may hold it.
         let failure = if error::is_disk(&error) {
             Failure::Error(Error::InDoubt)
@@ -311,24 +423,75 @@ impl Conn {
         params: &[Value],
     ) -> Result<CachedStatement<'_>, Failure> {
         let mut prepared = self.sqlite.prepare_cached(text)?;
+        if prepared.is_explain() == EXPLAIN {
+            prepared.discard();
+            let why = "EXPLAIN shows addresses of the host's memory: use EXPLAIN QUERY PLAN";
+            return Err(failure::denied(why).into());
+        }
         values::bind(&mut prepared, params)?;
         Ok(prepared)
+    }
+
+    /// Limits the values that the statements which follow may make: on a core's own thread to what is quick.
+    pub(super) fn limit_values(&self, inline: bool) -> Result<(), Failure> {
+        let bytes = if inline {
+            INLINE_VALUE.min(self.max_value)
+        } else {
+            self.max_value
+        };
+        self.set_max_value(bytes)
+    }
+
+    fn set_max_value(&self, bytes: u32) -> Result<(), Failure> {
+        if self.control.max_value() != bytes {
+            self.control.set_max_value(bytes);
+            let limit = i32::try_from(bytes).unwrap_or(i32::MAX);
+            self.sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, limit)?;
+        }
+        Ok(())
+    }
+
+    /// Limits the values of a statement by its size: see [`WORK`]. Gives whether it is small enough to be remembered.
+    pub(super) fn limit_work(
+        &self,
+        statement: &Statement,
+        prepared: &CachedStatement<'_>,
+    ) -> Result<bool, Failure> {
+        let size = if prepared.get_status(StatementStatus::Run) == 0 {
+            let size =
+                u32::try_from(prepared.get_status(StatementStatus::MemUsed)).unwrap_or(u32::MAX);
+            statement.prepared_bytes.store(size, Relaxed);
+            size
+        } else {
+            statement.prepared_bytes.load(Relaxed)
+        };
+        let bytes = WORK / u64::from(size.max(1));
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes < self.control.max_value() {
+            self.set_max_value(bytes.max(INLINE_VALUE))?;
+        }
+        Ok(size <= REMEMBERED)
     }
 
     fn run(&self, statement: &Statement, params: &[Value], want: Want) -> Result<Answer, Failure> {
         let mut prepared = self.prepare(&statement.text, params)?;
         // Left to itself SQLite commits what a statement has changed also where its rows are not read to the end, and may report
         // an interruption after it has committed. Whoever is told of an error is to know that nothing happened.
+        let is_small = self.limit_work(statement, &prepared)?;
         let whole = self.sqlite.is_autocommit() && !prepared.readonly();
-        if !whole {
-            return self.step(statement, &mut prepared, want);
-        }
-        self.begin()?;
-        let answer = self
-            .step(statement, &mut prepared, want)
-            .and_then(|answer| self.commit().map(|()| answer));
-        if answer.is_err() {
+        let answer = if whole {
+            self.begin()?;
+            self.step(statement, &mut prepared, want)
+                .and_then(|answer| self.commit().map(|()| answer))
+        } else {
+            self.step(statement, &mut prepared, want)
+        };
+        if is_small {
             drop(prepared);
+        } else {
+            prepared.discard();
+        }
+        if whole && answer.is_err() {
             self.clean();
         }
         answer
@@ -338,29 +501,37 @@ impl Conn {
     ///
     /// SQLite prepares a statement anew where the schema has changed, and counts that and its runs. One that was forgotten and
     /// prepared again begins to count anew.
-    fn columns(&self, statement: &Statement, prepared: &rusqlite::Statement<'_>) -> Arc<Columns> {
+    fn columns(
+        &self,
+        statement: &Statement,
+        prepared: &rusqlite::Statement<'_>,
+        meter: &Meter,
+    ) -> Result<Arc<Columns>, Failure> {
         let runs = prepared.get_status(StatementStatus::Run);
         let preparations = prepared.get_status(StatementStatus::RePrepare);
         let mut known = self.columns.borrow_mut();
-        let key = std::ptr::from_ref(statement).addr();
-        if let Some(known) = known.get_mut(&key) {
+        if let Some(known) = known.get_mut(&statement.id) {
             let is_next = known.runs.wrapping_add(1) == runs && known.preparations == preparations;
             if is_next || known.columns.are_of(prepared) {
                 (known.runs, known.preparations) = (runs, preparations);
-                return Arc::clone(&known.columns);
+                meter.fits(known.columns.names_bytes)?;
+                return Ok(Arc::clone(&known.columns));
             }
+        }
+        let columns = Arc::new(Columns::of(prepared, meter)?);
+        if columns.names_bytes > REMEMBERED as usize {
+            return Ok(columns);
         }
         if known.len() >= PREPARED {
             known.clear();
         }
-        let columns = Arc::new(Columns::of(prepared));
         let last = Known {
             columns: Arc::clone(&columns),
             runs,
             preparations,
         };
-        known.insert(key, last);
-        columns
+        known.insert(statement.id, last);
+        Ok(columns)
     }
 
     fn step(
@@ -384,14 +555,19 @@ impl Conn {
                 let mut rows = prepared.raw_query();
                 while let Some(row) = rows.next()? {
                     // Only now: a statement is prepared anew at its first step where the schema has changed.
-                    let columns =
-                        columns.get_or_insert_with(|| self.columns(statement, row.as_ref()));
+                    let columns = match &mut columns {
+                        Some(columns) => columns,
+                        none => none.insert(self.columns(statement, row.as_ref(), &meter)?),
+                    };
                     let (row, bytes) = columns.read(row, Some(&meter))?;
                     meter.take(row.len(), bytes)?;
                     answer.rows.rows.push(row);
                 }
                 drop(rows);
-                let columns = columns.unwrap_or_else(|| self.columns(statement, prepared));
+                let columns = match columns {
+                    Some(columns) => columns,
+                    None => self.columns(statement, prepared, &meter)?,
+                };
                 answer.rows.columns = Arc::clone(&columns.names);
             }
             Want::Count => {
@@ -424,6 +600,20 @@ impl Conn {
     }
 }
 
+impl Drop for Conn {
+    fn drop(&mut self) {
+        if self.look().is_err() {
+            // The last one to be closed would write the log into a file that it may not belong to, and delete what is in its place.
+            let kept = self
+                .sqlite
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            if let Err(error) = kept {
+                tracing::error!("the log of a file that was moved cannot be left alone: {error}");
+            }
+        }
+    }
+}
+
 /// A path is never taken for a URI, nor for one of SQLite's special names.
 fn as_path(path: &Path) -> PathBuf {
     if path.is_absolute() {
@@ -441,14 +631,22 @@ fn access(role: Role, config: &Config) -> OpenFlags {
     }
 }
 
+/// The largest value, in bytes: more than a result has room for, so that it is found to be too large for that.
+fn max_value(config: &Config) -> u32 {
+    let bytes = config.max_rows_bytes.saturating_mul(2).max(16 << 20);
+    u32::try_from(bytes.min(LARGEST_VALUE)).unwrap_or(u32::MAX)
+}
+
 /// What no statement may exceed, whatever it says.
 fn limit(sqlite: &Connection, config: &Config) -> rusqlite::Result<()> {
     let bytes = |bytes: u64| i32::try_from(bytes).unwrap_or(i32::MAX);
     sqlite.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     sqlite.set_limit(
         Limit::SQLITE_LIMIT_LENGTH,
-        bytes(config.max_rows_bytes.saturating_mul(2).max(16 << 20)),
+        i32::try_from(max_value(config)).unwrap_or(i32::MAX),
     )?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_FUNCTION_ARG, ARGUMENTS)?;
+    sqlite.set_limit(Limit::SQLITE_LIMIT_VDBE_OP, PROGRAM)?;
     sqlite.set_limit(
         Limit::SQLITE_LIMIT_SQL_LENGTH,
         bytes(config.max_statement_bytes.max(64 << 10) as u64),

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rusqlite::CachedStatement;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Conn;
@@ -81,9 +82,10 @@ impl Cursor {
         let (asks, asked) = mpsc::channel(1);
         let live = Live { asks, control, run };
         let (ready, begun) = oneshot::channel();
+        let meter = budget.meter();
         tokio::task::spawn_blocking(move || {
             if let Ok(conn) = lease.conn() {
-                serve(conn, &statement, &params, ready, asked);
+                serve(conn, &statement, &params, &meter, ready, asked);
             }
         });
         let columns = begun.await.map_err(|_| gone())??;
@@ -157,29 +159,51 @@ fn serve(
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
+    meter: &Meter,
+    ready: oneshot::Sender<Result<Arc<[String]>, Error>>,
+    asked: mpsc::Receiver<Ask>,
+) {
+    let begun = conn.limit_values(false).and_then(|()| {
+        let prepared = conn.prepare(&statement.text, params)?;
+        let is_small = conn.limit_work(statement, &prepared)?;
+        Ok((prepared, is_small))
+    });
+    match begun {
+        Ok((mut prepared, is_small)) => {
+            step(conn, &mut prepared, meter, ready, asked);
+            if !is_small {
+                prepared.discard();
+            }
+        }
+        Err(failure) => {
+            // Nobody to tell where the receiver is gone.
+            let _gone = ready.send(Err(conn.failed(failure, false).alone(false)));
+        }
+    }
+}
+
+fn step(
+    conn: &Conn,
+    prepared: &mut CachedStatement<'_>,
+    meter: &Meter,
     ready: oneshot::Sender<Result<Arc<[String]>, Error>>,
     mut asked: mpsc::Receiver<Ask>,
 ) {
     let tell = |failure: Failure| conn.failed(failure, false).alone(false);
-    let mut prepared = match conn.prepare(&statement.text, params) {
-        Ok(prepared) => prepared,
-        Err(failure) => {
-            // Nobody to tell where the receiver is gone.
-            let _gone = ready.send(Err(tell(failure)));
-            return;
-        }
-    };
     // The first step is made now: with it the statement sees what the database holds, and no change after it.
     let (mut rows, columns, mut next) = loop {
         let mut rows = prepared.raw_query();
         let first = match rows.next() {
             Ok(Some(row)) => {
-                let columns = Columns::of(row.as_ref());
-                columns.read(row, None).map(|row| (columns, Some(row)))
+                let columns = Columns::of(row.as_ref(), meter);
+                columns
+                    .map_err(Failure::from)
+                    .and_then(|columns| columns.read(row, None).map(|row| (columns, Some(row))))
             }
             Ok(None) => {
                 drop(rows);
-                let _gone = ready.send(Ok(Columns::of(&prepared).names));
+                let columns = Columns::of(prepared, meter);
+                let _gone = ready.send(columns.map(|columns| columns.names));
                 while let Some(ask) = asked.blocking_recv() {
                     let _gone = ask.answer.send(Ok(Batch {
                         rows: Vec::new(),

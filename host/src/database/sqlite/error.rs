@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
+use super::identity::Moved;
 use crate::database::{Error, failure};
 
 /// Why a statement did not succeed. In each case but the last it had no effect and may be run again.
@@ -11,6 +12,8 @@ pub(super) enum Failure {
     Interrupted,
     /// Another connection, here or in another process, holds a lock.
     Busy,
+    /// A value would be larger than the statement may make it.
+    TooBig,
     /// SQLite said no, in its words.
     Sqlite(rusqlite::Error),
     /// The answer is known.
@@ -28,6 +31,7 @@ impl From<rusqlite::Error> for Failure {
         match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) => Self::Interrupted,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::TooBig) => Self::TooBig,
             _ => Self::Sqlite(error),
         }
     }
@@ -39,6 +43,7 @@ impl Failure {
         match self {
             Self::Interrupted => Error::Timeout,
             Self::Busy => Error::Overloaded,
+            Self::TooBig => failure::refused("54000", "string or blob too big", None, None),
             Self::Sqlite(error) => told(&error, writes, None),
             Self::Error(error) => error,
         }
@@ -56,6 +61,17 @@ impl Failure {
             other => other.alone(writes),
         }
     }
+}
+
+impl From<Moved> for Failure {
+    fn from(_: Moved) -> Self {
+        Self::Error(moved())
+    }
+}
+
+/// What is told of a file that is not the one that was opened. Where it was, and what happened, is for the log alone.
+pub(super) fn moved() -> Error {
+    failure::unavailable("the database file is not the one that was opened")
 }
 
 /// Whether the disk may hold something else than SQLite says.
@@ -120,10 +136,10 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
             ffi::SQLITE_FULL => refused("53100", message),
             ffi::SQLITE_NOMEM => refused("53200", message),
             ffi::SQLITE_CORRUPT => refused("XX001", message),
-            ffi::SQLITE_IOERR if writes => refused("58030", message),
-            ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_NOTADB => {
-                failure::unavailable(message)
-            }
+            ffi::SQLITE_IOERR if writes => refused("58030", "the database file cannot be written"),
+            ffi::SQLITE_IOERR => failure::unavailable("the database file cannot be read"),
+            ffi::SQLITE_CANTOPEN => failure::unavailable("the database file cannot be opened"),
+            ffi::SQLITE_NOTADB => failure::unavailable("the file is not an SQLite database"),
             ffi::SQLITE_READONLY => refused("25006", message),
             ffi::SQLITE_TOOBIG => refused("54000", message),
             ffi::SQLITE_MISMATCH => refused("22P02", message),

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::connection::{Conn, Place, Role};
 use super::control::Control;
 use super::error;
+use super::identity::DatabaseFile;
 use crate::database::backend::Budget;
 use crate::database::{Config, Error, failure};
 
@@ -29,22 +30,64 @@ pub(super) type ReadingHere<'a> = RwLockReadGuard<'a, Slot>;
 pub(super) struct Shared {
     pub(super) place: Place,
     pub(super) config: Arc<Config>,
+    /// The file that was opened, where it is one.
+    pub(super) file: Option<Arc<DatabaseFile>>,
+    /// A connection that stays open as long as this does: a database in memory lives no longer than the last one. It also asks
+    /// whether the database answers, and saves what was written when the file is moved.
+    pub(super) keeper: Arc<Mutex<Conn>>,
     /// Whoever holds it for writing has the writer, first come, first served. In memory readers hold it for reading.
     writer: Arc<RwLock<Slot>>,
 }
 
 impl Shared {
-    pub(super) fn new(place: Place, config: Arc<Config>, writer: Conn) -> Self {
+    pub(super) fn new(
+        place: Place,
+        config: Arc<Config>,
+        file: Option<Arc<DatabaseFile>>,
+        writer: Conn,
+        keeper: Conn,
+    ) -> Self {
+        let keeper = Arc::new(Mutex::new(keeper));
+        if let Some(file) = &file {
+            file.kept_by(&keeper);
+        }
         Self {
             place,
             config,
+            file,
+            keeper,
             writer: Arc::new(RwLock::new(Mutex::new(Some(writer)))),
         }
     }
 
     pub(super) fn open(&self, role: Role) -> Result<Conn, Error> {
-        Conn::open(&self.place, role, &self.config)
-            .map_err(|error| error::told(&error, false, None))
+        self.look()?;
+        let conn = Conn::open(&self.place, role, &self.config)
+            .map_err(|error| error::told(&error, false, None))?;
+        match &self.file {
+            Some(file) => conn.guarded_by(file).map_err(|_| error::moved()),
+            None => Ok(conn),
+        }
+    }
+
+    /// Looks whether the file is in its place.
+    pub(super) fn look(&self) -> Result<(), Error> {
+        match &self.file {
+            Some(file) => file.look().map_err(|_| error::moved()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the file was not in its place when it was last looked at.
+    pub(super) fn is_moved(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_moved())
+    }
+
+    /// Leaves the file so that nothing that was written is lost, nor anything that is now in its place.
+    pub(super) fn leave(&self) {
+        if let Some(file) = &self.file {
+            file.leave(&self.keeper);
+        }
     }
 
     /// Until when a wait for a connection may last.
@@ -119,6 +162,12 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 /// Connections of one core that read on other threads.
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -156,7 +205,10 @@ impl Readers {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let conn = match idle {
-            Some(conn) => conn,
+            Some(conn) => {
+                shared.look()?;
+                conn
+            }
             None => shared.open(Role::Reader)?,
         };
         Ok(Lease {

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `connection` | one connection: how it is opened, and runs one statement within its time |
 //! | `control` | what it is held to meanwhile: its time, and what it may do |
+//! | `functions` | SQLite's slow functions, written anew |
+//! | `identity` | whether the file is still the one that was opened |
 //! | `lease` | who has which connection, and work on other threads |
 //! | `values` | values on their way in and out |
 //! | `error` | what SQLite says, in the words of `usher:database` |
@@ -19,6 +21,8 @@ mod connection;
 mod control;
 mod cursor;
 mod error;
+mod functions;
+mod identity;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -39,6 +43,7 @@ use super::backend::{Budget, Isolation, Statement};
 use super::{Config, Error, OpenError, Rows, Value, failure};
 use connection::{Answer, Conn, Place, Role, Want};
 use error::Failure;
+use identity::{DatabaseFile, LOOK_INTERVAL, Moved};
 use lease::{Lease, Readers, Shared, apart};
 
 /// How long a statement may keep a core from everything else.
@@ -51,8 +56,6 @@ const SLOW: u32 = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     shared: Arc<Shared>,
-    /// A database in memory lives as long as a connection to it; and one to ask whether the database answers.
-    probe: Arc<Mutex<Conn>>,
 }
 
 impl Database {
@@ -93,11 +96,29 @@ impl Database {
                 "write-ahead logging does not work on its file system".to_owned(),
             ));
         }
-        let probe = Conn::open(&place, Role::Reader, &config).map_err(told)?;
-        let shared = Arc::new(Shared::new(place, config, writer));
+        let keeper = Conn::open(&place, Role::Reader, &config).map_err(told)?;
+        let Place::File(path) = &place else {
+            let shared = Shared::new(place, config, None, writer, keeper);
+            return Ok(Self {
+                shared: Arc::new(shared),
+            });
+        };
+        keeper.read_schema().map_err(told)?;
+        let file = DatabaseFile::opened(path, !config.read_only)
+            .map_err(|error| unusable(&config, error.to_string()))?;
+        if file.names() > 1 {
+            tracing::warn!(
+                "{} has {} names: opened by another of them at the same time it would be destroyed, since SQLite keeps a log for each",
+                path.display(),
+                file.names()
+            );
+        }
+        let moved = |moved: Moved| unusable(&config, moved.to_string());
+        let writer = writer.guarded_by(&file).map_err(moved)?;
+        let keeper = keeper.guarded_by(&file).map_err(moved)?;
+        let shared = Shared::new(place, config, Some(file), writer, keeper);
         Ok(Self {
-            shared,
-            probe: Arc::new(Mutex::new(probe)),
+            shared: Arc::new(shared),
         })
     }
 
@@ -105,20 +126,19 @@ impl Database {
     pub(crate) fn pool(&self) -> Pool {
         Pool {
             shared: Arc::clone(&self.shared),
-            inline: Mutex::new(None),
+            inline: Mutex::default(),
             readers: Readers::new(),
-            _alive: Arc::clone(&self.probe),
         }
     }
 
     /// Whether the database can be read now.
     pub(crate) async fn check(&self) -> Result<(), OpenError> {
-        let Place::File(path) = &self.shared.place else {
+        let Some(file) = &self.shared.file else {
             return Ok(());
         };
-        let (path, probe, config) = (
-            path.clone(),
-            Arc::clone(&self.probe),
+        let (file, keeper, config) = (
+            Arc::clone(file),
+            Arc::clone(&self.shared.keeper),
             Arc::clone(&self.shared.config),
         );
         let unreachable = |reason| OpenError::Unreachable {
@@ -127,12 +147,12 @@ impl Database {
         };
         let checked = tokio::task::spawn_blocking(move || {
             // An open file is readable also after somebody has deleted it; nobody would find what is written then.
-            std::fs::metadata(path).map_err(|error| error.to_string())?;
-            let probe = probe.lock().unwrap_or_else(PoisonError::into_inner);
-            probe
+            file.look().map_err(|moved| moved.to_string())?;
+            let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
+            keeper
                 .control()
                 .arm(Instant::now() + config.statement_timeout);
-            match probe.patiently(|conn| conn.read_schema().map_err(Failure::from)) {
+            match keeper.patiently(|conn| conn.read_schema().map_err(Failure::from)) {
                 Ok(_) => Ok(()),
                 Err(Failure::Sqlite(error)) => Err(reason(&error)),
                 Err(_) => Err("it is locked by another process".to_owned()),
@@ -202,10 +222,18 @@ fn reason(error: &rusqlite::Error) -> String {
 #[derive(Debug)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    /// For what is quick. Opened at the first read.
-    inline: Mutex<Option<Conn>>,
+    /// For what is quick.
+    inline: Mutex<Inline>,
     readers: Arc<Readers>,
-    _alive: Arc<Mutex<Conn>>,
+}
+
+/// The connection on a core's own thread.
+#[derive(Debug, Default)]
+struct Inline {
+    /// Opened at the first read.
+    conn: Option<Conn>,
+    /// When it was last seen that the file is in its place.
+    looked: Option<Instant>,
 }
 
 impl Pool {
@@ -334,15 +362,34 @@ impl Pool {
         began: Instant,
     ) -> Option<Result<Answer, Error>> {
         let mut slot = self.inline.try_lock().ok()?;
-        let conn = match slot.take() {
+        let is_due = slot
+            .looked
+            .is_none_or(|looked| began.saturating_duration_since(looked) >= LOOK_INTERVAL);
+        if is_due || self.shared.is_moved() {
+            if let Err(error) = self.shared.look() {
+                return Some(Err(error));
+            }
+            slot.looked = Some(began);
+        }
+        let conn = match slot.conn.take() {
             Some(conn) => conn,
             None => match self.shared.open(Role::Inline) {
                 Ok(conn) => conn,
                 Err(error) => return Some(Err(error)),
             },
         };
-        let done = inline_since(began, slot.insert(conn), statement, params, want, budget);
+        let conn = slot.conn.insert(conn);
+        let done = inline_since(began, conn, statement, params, want, budget);
         settled(done, statement, budget)
+    }
+
+    /// Waits until what was written to a file that was moved is saved.
+    pub(crate) async fn tidied(&self) {
+        let shared = Arc::clone(&self.shared);
+        let left = tokio::task::spawn_blocking(move || shared.leave()).await;
+        if let Err(error) = left {
+            tracing::error!("the database file could not be left in order: {error}");
+        }
     }
 
     async fn read_apart(
@@ -368,15 +415,17 @@ async fn answer_apart(
 ) -> Result<Answer, Error> {
     let (statement, params) = (Arc::clone(statement), params.to_vec());
     let work = move |conn: &Conn| {
+        conn.limit_values(false)
+            .map_err(|failure| failure.alone(false))?;
         conn.patiently(|conn| conn.answer(&statement, &params, want, Instant::now()))
             .map_err(|failure| failure.alone(statement.writes))
     };
     apart(lease, budget, work).await?.1
 }
 
-/// Whether a statement may be begun on a core's own thread.
+/// Whether a statement may be begun on a core's own thread: it has run elsewhere, and was quick.
 fn is_quick(statement: &Statement) -> bool {
-    statement.micros.load(Relaxed) < SLOW
+    (1..SLOW).contains(&statement.micros.load(Relaxed))
 }
 
 /// Runs a statement on this thread, for a moment.
@@ -400,6 +449,7 @@ fn inline_since(
     budget: &Budget,
 ) -> Result<Answer, Failure> {
     conn.control().arm(budget.deadline.min(began + INLINE));
+    conn.limit_values(true)?;
     conn.answer(statement, params, want, began)
 }
 
@@ -410,7 +460,7 @@ fn settled(
     budget: &Budget,
 ) -> Option<Result<Answer, Error>> {
     match done {
-        Err(Failure::Interrupted | Failure::Busy) if !budget.is_over() => None,
+        Err(Failure::Interrupted | Failure::Busy | Failure::TooBig) if !budget.is_over() => None,
         done => Some(done.map_err(|failure| failure.alone(statement.writes))),
     }
 }

@@ -179,7 +179,7 @@ impl Transaction {
             let conn = lease.conn()?;
             let before = conn.state();
             let done = inline(conn, statement, params, want, budget);
-            let again = matches!(done, Err(Failure::Interrupted))
+            let again = matches!(done, Err(Failure::Interrupted | Failure::TooBig))
                 && conn.state() == before
                 && !budget.is_over();
             if !again {
@@ -195,7 +195,9 @@ impl Transaction {
         let (statement, params) = (Arc::clone(statement), params.to_vec());
         let work = move |conn: &Conn| {
             let before = conn.state();
-            let done = conn.answer(&statement, &params, want, Instant::now());
+            let done = conn
+                .limit_values(false)
+                .and_then(|()| conn.answer(&statement, &params, want, Instant::now()));
             let (answer, lives) = judged(conn, before, done, &statement);
             if !lives {
                 conn.clean();

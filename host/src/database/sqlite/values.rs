@@ -65,13 +65,19 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) names: Arc<[String]>,
+    /// The length of all names together.
+    pub(super) names_bytes: usize,
     /// What each was declared as.
     declared: Vec<Option<String>>,
     kinds: Vec<Kind>,
 }
 
 impl Columns {
-    pub(super) fn of(prepared: &Statement<'_>) -> Self {
+    /// Those of a statement, if their names have room.
+    pub(super) fn of(prepared: &Statement<'_>, meter: &Meter) -> Result<Self, database::Error> {
+        let lengths = prepared.columns().map(|column| column.name().len());
+        let names_bytes = lengths.sum();
+        meter.fits(names_bytes)?;
         let names = prepared.columns().map(|column| column.name().to_owned());
         let declared = prepared
             .columns()
@@ -79,11 +85,12 @@ impl Columns {
         let kinds = prepared
             .columns()
             .map(|column| Kind::of(column.decl_type()));
-        Self {
+        Ok(Self {
             names: names.collect(),
+            names_bytes,
             declared: declared.collect(),
             kinds: kinds.collect(),
-        }
+        })
     }
 
     /// Whether a result has these columns: a statement that is prepared anew may have others.

@@ -70,7 +70,7 @@ on_both! {
         let mut seen = Vec::new();
         loop {
             // 20 rows are within the limit.
-            let batch = cursor.next(30, &Budget { rows_bytes: 320, ..budget() }).await.unwrap();
+            let batch = cursor.next(30, &Budget { rows_bytes: 960, ..budget() }).await.unwrap();
             if batch.is_empty() {
                 break;
             }

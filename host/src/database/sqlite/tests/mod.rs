@@ -123,6 +123,8 @@ macro_rules! on_both {
 
 // After the macro, which they use.
 mod databases;
+mod hostile;
+mod identity;
 mod limits;
 mod statements;
 mod transactions;

@@ -146,3 +146,17 @@ on_both! {
         assert_eq!(run(pool, "DELETE FROM t RETURNING i", &[]).await.unwrap(), 3);
     }
 }
+
+on_both! {
+    async fn a_statement_at_the_address_of_a_forgotten_one_has_its_own_columns(_database: &Database, pool: &Pool) {
+        for round in 0..200 {
+            let (text, expected) = if round % 2 == 0 {
+                (format!("SELECT {round} AS a, 'x' AS b"), 2)
+            } else {
+                (format!("SELECT {round} AS c"), 1)
+            };
+            let got = rows(pool, &text, &[]).await.unwrap();
+            assert_eq!((got.columns.len(), got.rows.len()), (expected, 1), "{text}");
+        }
+    }
+}

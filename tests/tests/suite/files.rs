@@ -1,0 +1,105 @@
+//! An SQLite file that is moved, replaced or removed under the program.
+
+use std::path::Path;
+
+use usher_tests::http::Request;
+use usher_tests::janitor::Scratch;
+use usher_tests::process::Running;
+
+use crate::startup::{ask, usher};
+
+const ROWS: &str = "SELECT email FROM users ORDER BY id";
+
+fn post(number: usize) -> Request {
+    Request::post(
+        "/users/",
+        &serde_json::json!({"name": "Ann", "email": format!("user{number}@example.org")}),
+    )
+}
+
+/// The addresses in a file that is whole.
+#[track_caller]
+fn addresses(path: &Path) -> Vec<String> {
+    let sqlite = rusqlite::Connection::open(path).expect("a database");
+    let whole: String = sqlite
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("a check");
+    assert_eq!(whole, "ok", "{}", path.display());
+    let mut rows = sqlite.prepare(ROWS).expect("a table of users");
+    let rows = rows.query_map([], |row| row.get(0)).expect("rows");
+    rows.map(|row| row.expect("an address")).collect()
+}
+
+fn serve(scratch: &Scratch) -> Running {
+    usher(scratch)
+        .args(["--database", "sqlite:users.db"])
+        .args(["--admin-listen", "127.0.0.1:0"])
+        .spawn()
+}
+
+/// What was saved of the file that had lost its name.
+#[track_caller]
+fn saved(scratch: &Scratch) -> std::path::PathBuf {
+    std::fs::read_dir(scratch.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.to_string_lossy().contains(".saved-"))
+        .expect("a copy")
+}
+
+#[tokio::test]
+async fn replaced_file_under_load_loses_nothing_that_was_acknowledged() {
+    let scratch = Scratch::new();
+    let (file, backup) = (
+        scratch.path().join("users.db"),
+        scratch.path().join("backup.db"),
+    );
+    let mut running = serve(&scratch);
+    let operators = running.operators();
+    let address = running.address();
+    assert_eq!(ask(&address, post(0)).await.status, 200);
+    rusqlite::Connection::open(&file)
+        .and_then(|sqlite| sqlite.execute("VACUUM INTO ?1", [backup.display().to_string()]))
+        .expect("a backup");
+    let mut acknowledged = vec!["user0@example.org".to_owned()];
+    let mut refused = 0;
+    for number in 1..400 {
+        if number == 200 {
+            std::fs::rename(&backup, &file).expect("it is replaced");
+        }
+        let answer = ask(&address, post(number)).await;
+        match answer.status {
+            200 => acknowledged.push(format!("user{number}@example.org")),
+            503 => refused += 1,
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    assert_eq!((acknowledged.len(), refused), (200, 200));
+    running.line("was replaced while in use");
+    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 503);
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 503);
+    running.line("all that was written");
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+    assert_eq!(addresses(&file), ["user0@example.org"]);
+    assert_eq!(addresses(&saved(&scratch)), acknowledged);
+
+    let mut again = serve(&scratch);
+    let address = again.address();
+    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
+    assert_eq!(ask(&address, Request::get("/users/2")).await.status, 404);
+}
+
+#[tokio::test]
+async fn removed_file_that_nobody_asked_for_is_saved_at_the_end() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("users.db");
+    let mut running = serve(&scratch);
+    let address = running.address();
+    assert_eq!(ask(&address, post(0)).await.status, 200);
+    std::fs::remove_file(&file).expect("it is removed");
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+    assert!(!file.exists());
+    assert_eq!(addresses(&saved(&scratch)), ["user0@example.org"]);
+}
