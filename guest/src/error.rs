@@ -2,7 +2,7 @@
 
 use crate::http::{BodyError, Response};
 use crate::users;
-use crate::validation::{self, Fault, faults_to_json};
+use crate::validation::{self, Fault, Location, Problem, faults_to_json};
 
 /// Why a request gets no answer of its operation.
 #[derive(Debug)]
@@ -70,6 +70,11 @@ impl From<Error> for Response {
             Error::Failed(error) => match error {
                 Users::NotFound => detail(404, r#"{"detail":"User not found"}"#),
                 Users::EmailTaken => detail(409, r#"{"detail":"Email already registered"}"#),
+                Users::Referenced => detail(409, r#"{"detail":"Other data refers to this user"}"#),
+                Users::Conflict => {
+                    detail(409, r#"{"detail":"The change conflicts with other data"}"#)
+                }
+                Users::Unacceptable => Self::json(422, unacceptable().into_bytes()),
                 Users::Stale => detail(412, r#"{"detail":"Precondition Failed"}"#),
                 Users::Unavailable => busy(r#"{"detail":"Service Unavailable"}"#),
                 Users::Timeout => detail(504, r#"{"detail":"Gateway Timeout"}"#),
@@ -81,4 +86,13 @@ impl From<Error> for Response {
             },
         }
     }
+}
+
+/// A body that is in order, and that the database does not take: a column, rule or limit of another program forbids it.
+fn unacceptable() -> String {
+    faults_to_json(&[Fault {
+        location: Location::Body,
+        problem: Problem::Unacceptable("the database accepts no such user".into()),
+        input: "null".into(),
+    }])
 }

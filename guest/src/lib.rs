@@ -15,6 +15,8 @@
 //! | [`retry`] | doing again what lost against somebody else |
 //! | [`error`] | the answer to whatever goes wrong |
 //! | [`migrations`] | the schema's history, and bringing a database up to date |
+//! | [`adoption`] | taking over a table of users that another program has made |
+//! | [`statements`] | every statement there is, for whoever declares them to a host |
 //! | [`http`], [`database`] | the outside world, as far as the above needs it |
 //! | `component` | the component's boundary, compiled for WebAssembly only: all else also runs, and is tested, natively |
 
@@ -103,6 +105,7 @@ impl Field {
 }
 
 mod accept;
+pub mod adoption;
 pub mod database;
 pub mod documents;
 pub mod error;
@@ -113,6 +116,7 @@ mod percent;
 pub mod retry;
 pub mod routes;
 pub mod sql;
+pub mod statements;
 pub mod users;
 pub mod validation;
 

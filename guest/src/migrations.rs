@@ -3,6 +3,7 @@
 //! Each migration is a file per dialect in `migrations/`, named by its number and what it does. It is applied in a
 //! transaction of its own, under a lock that lets one host at a time do so, and recorded with a checksum of its text.
 
+use crate::adoption::{self, Finding, FindingKind, Plan, State};
 use crate::database::{Database, Dialect, Error as DatabaseError, Param, Statements, Value};
 use crate::retry::{self, Failed};
 
@@ -35,42 +36,89 @@ pub struct Step {
     pub name: &'static str,
     /// Its statements, each ending with a semicolon at the end of a line.
     pub sql: &'static str,
+    /// Checksums of earlier texts with the same effect on a new database.
+    pub earlier: &'static [&'static str],
 }
 
-macro_rules! steps {
-    ($dialect:literal: $($name:literal),+) => {
-        &[$(Step {
+macro_rules! step {
+    ($dialect:literal, $name:literal, $earlier:expr) => {
+        Step {
             name: $name,
             sql: include_str!(concat!("../migrations/", $dialect, "/", $name, ".sql")),
-        }),+]
+            earlier: $earlier,
+        }
     };
 }
 
-const POSTGRES: &[Step] = steps!("postgres": "0001_users");
-const SQLITE: &[Step] = steps!("sqlite": "0001_users");
+const POSTGRES: &[Step] = &[
+    // The earlier text altered whatever table there was, which adoption does now, having looked at it.
+    step!("postgres", "0001_users", &["2957aa57ca36e788"]),
+    step!("postgres", "0002_versions", &[]),
+];
+const SQLITE: &[Step] = &[
+    step!("sqlite", "0001_users", &["721e23a125a14965"]),
+    step!("sqlite", "0002_versions", &[]),
+];
 
-/// The key of the advisory lock: "usher" in ASCII.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(504447395186)";
+/// The migrations of this component, in order.
+#[must_use]
+pub fn steps(dialect: Dialect) -> &'static [Step] {
+    match dialect {
+        Dialect::Postgres => POSTGRES,
+        Dialect::Sqlite => SQLITE,
+    }
+}
 
-const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS usher_migrations (\
-     version bigint PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, \
-     applied_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP)";
-const READ_RECORD: &str = "SELECT version, name, checksum FROM usher_migrations ORDER BY version";
-const WRITE_RECORD: &str =
-    "INSERT INTO usher_migrations (version, name, checksum) VALUES ($1, $2, $3)";
+/// What the migrations run beside their own texts.
+pub mod sql {
+    use crate::statements::statements;
+
+    statements! {
+        /// The record of what was applied.
+        CREATE_RECORD = "CREATE TABLE IF NOT EXISTS usher_migrations (\
+            version bigint PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, \
+            applied_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+
+        /// What was applied, in order.
+        READ_RECORD = "SELECT version, name, checksum FROM usher_migrations ORDER BY version";
+
+        /// `$1` version, `$2` name, `$3` checksum.
+        WRITE_RECORD = "INSERT INTO usher_migrations (version, name, checksum) VALUES ($1, $2, $3)";
+    }
+
+    /// On PostgreSQL.
+    pub mod postgres {
+        use crate::statements::statements;
+
+        statements! {
+            /// One host at a time. The key is "usher" in ASCII.
+            LOCK = "SELECT pg_advisory_xact_lock(504447395186)";
+
+            /// A row where there is a record.
+            HAS_RECORD = "SELECT 1 WHERE to_regclass('usher_migrations') IS NOT NULL";
+        }
+    }
+
+    /// On SQLite, where whoever writes is alone.
+    pub mod sqlite {
+        use crate::statements::statements;
+
+        statements! {
+            /// A row where there is a record.
+            HAS_RECORD = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'usher_migrations'";
+        }
+    }
+}
 
 /// Applies every migration of this component that the database has not seen, and gives those it applied.
 ///
-/// Where there is nothing to do it only reads, so that a role without the right to create tables may do it.
+/// Where there is nothing to do it only reads, so that a role without the right to create tables may do it. A table of users that
+/// somebody else has made is taken over as [`adoption`] says, or nothing at all is changed.
 ///
 /// # Errors
 /// As [`Error`] says.
 pub fn apply(database: &impl Database) -> Result<Vec<Migration>, Error> {
-    let steps = match database.dialect() {
-        Dialect::Postgres => POSTGRES,
-        Dialect::Sqlite => SQLITE,
-    };
-    apply_steps(database, steps)
+    apply_steps(database, steps(database.dialect()))
 }
 
 /// As [`apply`], with these migrations.
@@ -81,65 +129,161 @@ pub fn apply_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Migra
     let dialect = database.dialect();
     let mut applied = Vec::new();
     let mut done = recorded(database, dialect, steps)?;
+    let found = look(database, dialect, steps, done)?;
+    refuse(steps, done, &found)?;
+    if done > 0 && !found.actions.is_empty() {
+        // What an earlier host took over, or somebody has changed since.
+        run(database, dialect, steps, done, None)?;
+    }
     while let Some(step) = steps.get(done) {
-        let migration = step.migration(done);
-        let failed = |error: DatabaseError| match error {
-            DatabaseError::Unavailable(_) | DatabaseError::Overloaded => {
-                Error::Unavailable(error.to_string())
-            }
-            // Whether it is applied is not known here, but the record will tell whoever asks again.
-            DatabaseError::InDoubt => Error::Unavailable(error.to_string()),
-            error => Error::Failed(migration.clone(), error.to_string()),
-        };
         // While this host waits for the lock, another one may do the work.
-        let before = retry::transaction(database, |transaction| {
-            apply_step(transaction, dialect, steps, done)
-        })
-        .map_err(|why| match why {
-            Failed::Database(error) => failed(error),
-            Failed::Work(error) => error,
-        })?;
+        let before = run(database, dialect, steps, done, Some(step))?;
         if before <= done {
-            applied.push(migration);
+            applied.push(step.migration(done));
         }
         done = before.max(done + 1);
     }
     Ok(applied)
 }
 
-/// Applies the migration at this place, unless the database has seen it. Gives how many it had seen before.
-fn apply_step(
-    transaction: &impl Statements,
+/// What [`apply`] would do, what stands in its way, and what is worth knowing. Nothing is changed.
+///
+/// # Errors
+/// As [`Error`] says.
+pub fn plan(database: &impl Database) -> Result<Vec<Finding>, Error> {
+    plan_steps(database, steps(database.dialect()))
+}
+
+/// As [`plan`], with these migrations.
+///
+/// # Errors
+/// As [`Error`] says.
+pub fn plan_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Finding>, Error> {
+    let dialect = database.dialect();
+    let done = recorded(database, dialect, steps)?;
+    let mut findings = look(database, dialect, steps, done)?.findings;
+    for (index, step) in steps.iter().enumerate().skip(done) {
+        findings.push(Finding {
+            kind: FindingKind::Change,
+            subject: "usher_migrations".into(),
+            message: format!("apply migration {} ({})", version(index), step.name),
+            remedy: None,
+        });
+    }
+    Ok(findings)
+}
+
+/// Looks at what is there. On PostgreSQL in a transaction, where a host gives migrations the time they need.
+fn look(
+    database: &impl Database,
+    dialect: Dialect,
+    steps: &[Step],
+    done: usize,
+) -> Result<Plan, Error> {
+    let state = State::of(done);
+    let found = match dialect {
+        Dialect::Postgres => retry::transaction(database, |transaction| {
+            Ok::<_, Failed<Error>>(adoption::look(transaction, dialect, state)?)
+        }),
+        Dialect::Sqlite => adoption::look(database, dialect, state).map_err(Failed::Database),
+    };
+    found.map_err(|why| failed(steps, done, why))
+}
+
+/// Nothing is changed where something stands in the way.
+fn refuse(steps: &[Step], done: usize, found: &Plan) -> Result<(), Error> {
+    match (found.refusal(), steps.get(done.min(steps.len() - 1))) {
+        (Some(why), Some(step)) => {
+            let index = done.min(steps.len() - 1);
+            Err(Error::Failed(step.migration(index), why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Which error it is that keeps migration `done` from being applied.
+fn failed(steps: &[Step], done: usize, why: Failed<Error>) -> Error {
+    let error = match why {
+        Failed::Work(error) => return error,
+        Failed::Database(error) => error,
+    };
+    let index = done.min(steps.len().saturating_sub(1));
+    match (error, steps.get(index)) {
+        // A lock that was not given in time: the host tries again, having let everybody else through.
+        (DatabaseError::Refused(refusal), _) if refusal.code == LOCK_NOT_AVAILABLE => {
+            Error::Unavailable(format!(
+                "another session holds a lock on a table that is to be changed: {}",
+                refusal.message
+            ))
+        }
+        // Of InDoubt it is not known here whether it is applied, but the record will tell whoever asks again.
+        (
+            error @ (DatabaseError::Unavailable(_)
+            | DatabaseError::Overloaded
+            | DatabaseError::InDoubt),
+            _,
+        ) => Error::Unavailable(error.to_string()),
+        (error, Some(step)) => Error::Failed(step.migration(index), error.to_string()),
+        (error, None) => Error::Unavailable(error.to_string()),
+    }
+}
+
+/// `lock_not_available`: `lock_timeout` was over.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Brings the table in line and applies this migration, unless the database has seen it, in one transaction. Gives how many
+/// migrations it had seen before.
+fn run(
+    database: &impl Database,
     dialect: Dialect,
     steps: &[Step],
     index: usize,
-) -> Result<usize, Failed<Error>> {
-    if dialect == Dialect::Postgres {
-        transaction
-            .execute(LOCK, &[])
-            .map_err(|error| match error {
-                DatabaseError::Timeout => Failed::Work(Error::Unavailable(
-                    "another host has been applying them for longer than a statement may take"
-                        .into(),
-                )),
-                error => Failed::Database(error),
-            })?;
+    step: Option<&Step>,
+) -> Result<usize, Error> {
+    retry::transaction(database, |transaction| {
+        if dialect == Dialect::Postgres {
+            lock(transaction)?;
+        }
+        transaction.execute(sql::CREATE_RECORD, &[])?;
+        let done = recorded(transaction, dialect, steps).map_err(Failed::Work)?;
+        if step.is_some() && done > index {
+            return Ok(done);
+        }
+        // What was found before the lock was held may be otherwise now.
+        let found = adoption::look(transaction, dialect, State::of(done))?;
+        refuse(steps, done, &found).map_err(Failed::Work)?;
+        for action in found.actions {
+            transaction.query(action, &[])?;
+        }
+        let Some(step) = step else { return Ok(done) };
+        for statement in statements(step.sql) {
+            transaction.execute(statement, &[])?;
+        }
+        let record = [
+            Param::Integer(i64::from(version(index))),
+            Param::Text(step.name),
+            Param::Text(&checksum(step.sql)),
+        ];
+        transaction.execute(sql::WRITE_RECORD, &record)?;
+        Ok(done)
+    })
+    .map_err(|why| failed(steps, index, why))
+}
+
+/// Waits until no other host is at it, for as long as this host's database lets it.
+fn lock(transaction: &impl Statements) -> Result<(), Failed<Error>> {
+    match transaction.execute(sql::postgres::LOCK, &[]) {
+        Ok(_) => Ok(()),
+        Err(DatabaseError::Refused(refusal)) if refusal.code != LOCK_NOT_AVAILABLE => {
+            Err(DatabaseError::Refused(refusal).into())
+        }
+        Err(DatabaseError::Timeout | DatabaseError::Refused(_)) => {
+            Err(Failed::Work(Error::Unavailable(
+                "another host has been applying them for longer than a lock is waited for".into(),
+            )))
+        }
+        Err(error) => Err(error.into()),
     }
-    transaction.execute(CREATE_RECORD, &[])?;
-    let done = recorded(transaction, dialect, steps).map_err(Failed::Work)?;
-    let Some(step) = steps.get(index).filter(|_| done <= index) else {
-        return Ok(done);
-    };
-    for statement in statements(step.sql) {
-        transaction.execute(statement, &[])?;
-    }
-    let record = [
-        Param::Integer(i64::from(version(index))),
-        Param::Text(step.name),
-        Param::Text(&checksum(step.sql)),
-    ];
-    transaction.execute(WRITE_RECORD, &record)?;
-    Ok(done)
 }
 
 impl Step {
@@ -170,15 +314,13 @@ fn recorded(database: &impl Statements, dialect: Dialect, steps: &[Step]) -> Res
     };
     let unreadable = || for_good("the table usher_migrations is not this program's".into());
     let exists = match dialect {
-        Dialect::Postgres => "SELECT 1 WHERE to_regclass('usher_migrations') IS NOT NULL",
-        Dialect::Sqlite => {
-            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'usher_migrations'"
-        }
+        Dialect::Postgres => sql::postgres::HAS_RECORD,
+        Dialect::Sqlite => sql::sqlite::HAS_RECORD,
     };
     if database.query(exists, &[]).map_err(unavailable)?.is_empty() {
         return Ok(0);
     }
-    let rows = database.query(READ_RECORD, &[]).map_err(unavailable)?;
+    let rows = database.query(sql::READ_RECORD, &[]).map_err(unavailable)?;
     let done = rows.len();
     for (index, row) in rows.into_iter().enumerate() {
         let Ok([Value::Integer(number), Value::Text(name), Value::Text(sum)]) =
@@ -201,7 +343,8 @@ fn recorded(database: &impl Statements, dialect: Dialect, steps: &[Step]) -> Res
             );
             return Err(Error::Failed(missing, why));
         }
-        if seen.name != step.name || sum != checksum(step.sql) {
+        let known = sum == checksum(step.sql) || step.earlier.contains(&sum.as_str());
+        if seen.name != step.name || !known {
             return Err(Error::Changed(seen));
         }
     }
@@ -209,7 +352,7 @@ fn recorded(database: &impl Statements, dialect: Dialect, steps: &[Step]) -> Res
 }
 
 /// The statements of a file. Only one may be executed at a time.
-fn statements(sql: &str) -> impl Iterator<Item = &str> {
+pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
     let mut rest = sql;
     std::iter::from_fn(move || {
         let end = rest

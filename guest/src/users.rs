@@ -1,9 +1,13 @@
 //! What can be done with users, over any [`Database`]. Both doors, HTTP and the typed interface, lead here.
 
-use crate::database::{self, Cursor, Database, Param, RefusalKind, Rows, Value};
+mod key;
+mod refusal;
+
+use crate::database::{self, Cursor, Database, Param, Rows, Value};
 use crate::retry;
 use crate::sql;
 use crate::validation::{Email, Name};
+use key::Key;
 
 /// The most users one page may hold.
 pub const PAGE_LIMIT: u32 = 1000;
@@ -102,6 +106,12 @@ pub enum Error {
     Timeout,
     /// Whether the change took effect is unknown.
     InDoubt,
+    /// Other data refers to this user.
+    Referenced,
+    /// The change conflicts with other data, by a constraint or a trigger that this service does not know.
+    Conflict,
+    /// The database accepts no such user, by a type, a constraint or a limit that this service does not know.
+    Unacceptable,
     /// The service is at fault. The text is for its operator.
     Internal(String),
 }
@@ -113,27 +123,12 @@ impl From<database::Error> for Error {
             E::Unavailable(_) | E::Overloaded => Self::Unavailable,
             E::Timeout => Self::Timeout,
             E::InDoubt => Self::InDoubt,
-            E::Refused(refusal)
-                if refusal.kind == RefusalKind::UniqueViolation
-                    && refusal.constraint.as_deref() == Some(sql::EMAIL_KEY) =>
-            {
-                Self::EmailTaken
-            }
-            E::Refused(refusal) if is_passing(&refusal.code) => Self::Unavailable,
+            E::Refused(refusal) => refusal::told(&refusal),
             // These statements are denied only where the host has the database open for reading alone.
             E::Denied(_) => Self::Unavailable,
-            E::Invalid(_) | E::TooLarge(_) | E::Refused(_) => Self::Internal(error.to_string()),
+            E::Invalid(_) | E::TooLarge(_) => Self::Internal(error.to_string()),
         }
     }
-}
-
-/// Whether a SQLSTATE says that the database cannot do now what it could do at another time, or in another place: it is full,
-/// shutting down, a replica, short of rights, or in conflict with others (PostgreSQL, Appendix A).
-fn is_passing(code: &str) -> bool {
-    matches!(code, "25006" | "42501" | "40001" | "40P01" | "55P03")
-        || ["08", "53", "57", "58"]
-            .iter()
-            .any(|class| code.starts_with(class))
 }
 
 /// Stores a new user.
@@ -145,8 +140,24 @@ pub fn create(database: &impl Database, user: &NewUser<'_>) -> Result<User, Erro
         Param::Text(user.name.as_str()),
         Param::Text(user.email.as_str()),
     ];
-    first(retry::query(database, sql::CREATE, &params)?)?
-        .ok_or_else(|| Error::Internal("INSERT … RETURNING gave no row".into()))
+    let mut attempts = retry::ATTEMPTS;
+    loop {
+        match retry::query(database, sql::CREATE, &params) {
+            Ok(rows) => {
+                return first(rows)?
+                    .ok_or_else(|| Error::Internal("INSERT … RETURNING gave no row".into()));
+            }
+            Err(error) => match key::violated(database, &error) {
+                Some(Key::Email) => return Err(Error::EmailTaken),
+                // The sequence is behind the ids that were stored without it. Each attempt takes one further, so a later request gets
+                // through where this one does not.
+                Some(Key::Id) if attempts == 0 => return Err(Error::Unavailable),
+                Some(Key::Id) => attempts -= 1,
+                Some(Key::Other) => return Err(Error::Conflict),
+                None => return Err(error.into()),
+            },
+        }
+    }
 }
 
 /// Gives one user.
@@ -254,11 +265,18 @@ pub fn change(
 /// Deletes a user.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Stale`], or as the database fails.
+/// [`Error::NotFound`], [`Error::Stale`], [`Error::Referenced`], or as the database fails.
 pub fn delete(database: &impl Database, id: i64, expected: &Expected) -> Result<(), Error> {
     conditionally(database, id, expected, |version| {
         let params = [Param::Integer(id), version.into()];
-        Ok((!retry::query(database, sql::DELETE, &params)?.is_empty()).then_some(()))
+        let deleted = retry::query(database, sql::DELETE, &params).map_err(|error| {
+            match Error::from(error) {
+                // Nothing was given that could be unacceptable: it is what is there that forbids it.
+                Error::Unacceptable => Error::Conflict,
+                error => error,
+            }
+        })?;
+        Ok((!deleted.is_empty()).then_some(()))
     })
 }
 
@@ -276,7 +294,15 @@ fn update(
             email.into(),
             version.into(),
         ];
-        first(retry::query(database, sql::UPDATE, &params)?)
+        first(
+            retry::query(database, sql::UPDATE, &params).map_err(|error| {
+                match key::violated(database, &error) {
+                    Some(Key::Email) => Error::EmailTaken,
+                    Some(Key::Id | Key::Other) => Error::Conflict,
+                    None => error.into(),
+                }
+            })?,
+        )
     })
 }
 
@@ -334,17 +360,25 @@ fn user(row: Vec<Value>) -> Result<User, Error> {
 fn known(id: i64, mut rest: impl Iterator<Item = Value>) -> Result<User, Error> {
     match (rest.next(), rest.next(), rest.next(), rest.next()) {
         (
-            Some(Value::Text(name)),
-            Some(Value::Text(email)),
+            Some(name @ (Value::Text(_) | Value::Null)),
+            Some(email @ (Value::Text(_) | Value::Null)),
             Some(Value::Integer(version)),
             None,
         ) => Ok(User {
             id,
-            name,
-            email,
+            name: text(name),
+            email: text(email),
             version,
         }),
         _ => Err(shape()),
+    }
+}
+
+/// A text. Where another program has left none, the user is there all the same, with an empty one, and so is every list he is in.
+fn text(value: Value) -> String {
+    match value {
+        Value::Text(text) => text,
+        _ => String::new(),
     }
 }
 

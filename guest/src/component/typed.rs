@@ -1,8 +1,11 @@
 //! The service without HTTP, and its schema.
 
 use super::Component;
-use super::bindings::exports::usher::users::{migrations as migrating, users as typed};
+use super::bindings::exports::usher::users::{
+    migration_plan as planning, migrations as migrating, users as typed,
+};
 use super::database::Import;
+use crate::adoption::{Finding, FindingKind};
 use crate::migrations::{self, Migration};
 use crate::users::{self, Changes, NewUser, PAGE_LIMIT, Page, User};
 use crate::validation::{Email, Name};
@@ -133,6 +136,17 @@ impl From<users::Error> for typed::Error {
             users::Error::Unavailable => Self::Unavailable,
             users::Error::Timeout => Self::Timeout,
             users::Error::InDoubt => Self::InDoubt,
+            users::Error::Referenced => {
+                Self::Invalid(vec![fault("id", "other data refers to this user".into())])
+            }
+            users::Error::Conflict => Self::Invalid(vec![fault(
+                "id",
+                "the change conflicts with other data".into(),
+            )]),
+            users::Error::Unacceptable => Self::Invalid(vec![fault(
+                "name",
+                "the database accepts no such user".into(),
+            )]),
             users::Error::Internal(why) => Self::Internal(why),
         }
     }
@@ -145,6 +159,35 @@ impl migrating::Guest for Component {
             .into_iter()
             .map(migrating::Migration::from)
             .collect())
+    }
+}
+
+impl planning::Guest for Component {
+    fn plan() -> Result<Vec<planning::Finding>, migrating::Error> {
+        let findings = migrations::plan(&Import)?;
+        Ok(findings.into_iter().map(planning::Finding::from).collect())
+    }
+}
+
+impl From<Finding> for planning::Finding {
+    fn from(
+        Finding {
+            kind,
+            subject,
+            message,
+            remedy,
+        }: Finding,
+    ) -> Self {
+        Self {
+            kind: match kind {
+                FindingKind::Change => planning::FindingKind::Change,
+                FindingKind::Obstacle => planning::FindingKind::Obstacle,
+                FindingKind::Advice => planning::FindingKind::Advice,
+            },
+            subject,
+            message,
+            remedy,
+        }
     }
 }
 

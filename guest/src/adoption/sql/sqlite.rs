@@ -1,0 +1,76 @@
+//! The schema of SQLite, and what changes a table there.
+
+use crate::statements::statements;
+
+statements! {
+    /// What `users` is: its kind, whether it has no row ids, whether it is strict, and how it was written.
+    RELATION = "SELECT l.type, l.wr, l.strict, m.sql FROM pragma_table_list AS l \
+        LEFT JOIN sqlite_schema AS m ON m.name = l.name AND m.type IN ('table', 'view') \
+        WHERE l.schema = 'main' AND lower(l.name) = 'users'";
+
+    /// The columns: name, declared type, whether it must have a value, default, place in the primary key, generation.
+    COLUMNS = "SELECT name, upper(type), \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo('users') ORDER BY cid";
+
+    /// The columns of each index: index, whether it is unique and partial, place, column, collation.
+    INDEXES = "SELECT l.name, l.\"unique\", l.partial, i.seqno, i.name, upper(i.coll) \
+        FROM pragma_index_list('users') AS l, pragma_index_xinfo(l.name) AS i \
+        WHERE i.key = 1 ORDER BY l.seq, i.seqno";
+
+    /// Tables with a foreign key to `users`.
+    REFERENCES = "SELECT DISTINCT m.name FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f \
+        WHERE m.type = 'table' AND lower(f.\"table\") = 'users' ORDER BY 1";
+
+    /// Triggers and views that `users` has, or that mention it.
+    MENTIONS = "SELECT type, name, name = 'usher_next_version' FROM sqlite_schema \
+        WHERE type IN ('view', 'trigger') AND (lower(tbl_name) = 'users' OR instr(lower(sql), 'users') > 0) ORDER BY 1, 2";
+
+    /// Whether the names that adoption uses are free.
+    NAMES = "SELECT count(*) FILTER (WHERE name = 'users_email_key'), count(*) FILTER (WHERE name = 'usher_users') \
+        FROM sqlite_schema";
+
+    /// Whether addresses that differ in their case, or by spaces at their end, are the same to the table.
+    COLLATION = "SELECT count(*) FROM (SELECT email FROM users WHERE 0 UNION ALL SELECT 'a') WHERE email = 'A' OR email = 'a '";
+
+    /// What rows hold: ids that are none, names and addresses that are missing or no text, and the least id.
+    ROWS = "SELECT count(*) FILTER (WHERE typeof(id) <> 'integer'), \
+        count(*) FILTER (WHERE name IS NULL), count(*) FILTER (WHERE typeof(name) NOT IN ('text', 'null')), \
+        count(*) FILTER (WHERE email IS NULL), count(*) FILTER (WHERE typeof(email) NOT IN ('text', 'null')), \
+        count(*) FILTER (WHERE typeof(id) = 'integer' AND id < 1), count(*) FROM users";
+
+    /// Versions that are none.
+    NO_VERSION = "SELECT count(*) FROM users WHERE typeof(version) <> 'integer'";
+
+    /// Ids that several users have.
+    SHARED_IDS = "SELECT count(*) FROM (SELECT 1 FROM users GROUP BY id HAVING count(*) > 1)";
+
+    /// Addresses that several users have.
+    SHARED_EMAILS = "SELECT count(*) FROM (SELECT 1 FROM users GROUP BY email HAVING count(*) > 1)";
+
+    /// Addresses that are not as the service would have stored them, as far as that can be told.
+    UNUSUAL_EMAILS = "SELECT count(*) FROM users WHERE instr(email, '@') < 2 OR instr(email, ' ') > 0 \
+        OR substr(email, instr(email, '@')) <> lower(substr(email, instr(email, '@')))";
+
+    /// Gives every user a version. No row is touched.
+    ADD_VERSION = "ALTER TABLE users ADD COLUMN version INTEGER NOT NULL DEFAULT 1";
+
+    /// Makes addresses unique.
+    ADD_EMAIL_KEY = "CREATE UNIQUE INDEX users_email_key ON users (email)";
+
+    /// A table as the first migration makes it, to take the place of another one (SQLite, ALTER TABLE, 7).
+    REBUILD_CREATE = "CREATE TABLE usher_users (\
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, \
+        email TEXT NOT NULL CONSTRAINT users_email_key UNIQUE, version INTEGER NOT NULL DEFAULT 1) STRICT";
+
+    /// Every user, with a first version.
+    REBUILD_COPY = "INSERT INTO usher_users (id, name, email) SELECT id, name, email FROM users ORDER BY id";
+
+    /// Every user, with the version he has.
+    REBUILD_COPY_VERSIONS = "INSERT INTO usher_users (id, name, email, version) \
+        SELECT id, name, email, version FROM users ORDER BY id";
+
+    /// Makes room.
+    REBUILD_DROP = "DROP TABLE users";
+
+    /// Takes its place.
+    REBUILD_RENAME = "ALTER TABLE usher_users RENAME TO users";
+}
