@@ -164,7 +164,7 @@ pub fn plan_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Findin
     let mut findings = look(database, dialect, steps, done)?.findings;
     for (index, step) in steps.iter().enumerate().skip(done) {
         findings.push(Finding {
-            kind: FindingKind::Change,
+            kind: FindingKind::Migration,
             subject: "usher_migrations".into(),
             message: format!("apply migration {} ({})", version(index), step.name),
             remedy: None,
@@ -285,6 +285,30 @@ fn lock(transaction: &impl Statements) -> Result<(), Failed<Error>> {
         Err(error) => Err(error.into()),
     }
 }
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (migration, what) = match self {
+            Self::Failed(migration, why) => (migration, why.as_str()),
+            Self::Changed(migration) => (
+                migration,
+                "it was applied to this database with other contents",
+            ),
+            Self::Unknown(migration) => (
+                migration,
+                "the database has seen it, and this component does not know it: serve a newer component",
+            ),
+            Self::Unavailable(why) => return f.write_str(why),
+        };
+        write!(
+            f,
+            "migration {} ({}): {what}",
+            migration.version, migration.name
+        )
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl Step {
     fn migration(&self, index: usize) -> Migration {

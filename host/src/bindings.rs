@@ -115,6 +115,17 @@ pub mod migrating {
     });
 }
 
+/// What bringing the schema up to date would do, of components that can say so.
+pub mod planning {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package usher:host; world planning { export usher:users/migration-plan@0.1.0; }",
+        world: "usher:host/planning",
+        exports: { default: async },
+        require_store_data_send: true,
+    });
+}
+
 /// The service as typed calls.
 pub mod typed {
     wasmtime::component::bindgen!({

@@ -13,6 +13,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::config::Config;
 use crate::database::{self, Url};
 use crate::info;
+use crate::migrate;
 use crate::runtime::{Source, USERS_WASM};
 use crate::server::{self, ServeError};
 use crate::telemetry;
@@ -44,7 +45,14 @@ enum Command {
     /// Serve HTTP (the default).
     Serve(Box<Options>),
     /// Bring the database's schema up to date and end.
-    Migrate(Box<Options>),
+    Migrate {
+        /// Only say what would be done, what stands in the way, and what is worth knowing; change nothing. Ends with 1 where something
+        /// stands in the way.
+        #[arg(long)]
+        plan: bool,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
     /// Write the embedded component to a file, to run it in another WASI host, or tell what a component asks for.
     #[command(group(clap::ArgGroup::new("what").required(true)))]
     Component {
@@ -86,6 +94,9 @@ struct Options {
     /// Leave the schema as it is at start.
     #[arg(long, env = "USHER_NO_MIGRATE")]
     no_migrate: bool,
+    /// For bringing the schema up to date, waiting for locks included; 0s for as long as it takes.
+    #[arg(long, env = "USHER_MIGRATION_TIMEOUT", value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    migration_timeout: Duration,
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
     #[arg(
         long,
@@ -155,6 +166,7 @@ impl Options {
         config.database_wait = self.database_wait;
         config.component = self.component.map_or(Source::Embedded, Source::File);
         config.migrate = !self.no_migrate;
+        config.migration_timeout = self.migration_timeout;
         config.instance_reuse = self.instance_reuse;
         config.instance_memory = self.instance_memory;
         if let Some(workers) = self.workers {
@@ -199,9 +211,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         None => serve(cli.serve),
         Some(Command::Serve(options)) => serve(*options),
-        Some(Command::Migrate(options)) => {
-            with_runtime(*options, async |config| server::migrate(&config).await)
-        }
+        Some(Command::Migrate {
+            plan: false,
+            options,
+        }) => with_runtime(*options, async |config| server::migrate(&config).await),
+        Some(Command::Migrate {
+            plan: true,
+            options,
+        }) => plan(*options),
         Some(Command::Component { output, info }) => {
             telemetry::log_to_stderr(tracing::Level::INFO);
             match component(output, info) {
@@ -240,6 +257,31 @@ fn component(output: Option<PathBuf>, info: Option<Option<PathBuf>>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Prints what the migrations would do.
+fn plan(options: Options) -> ExitCode {
+    let (mut text, mut can_be_done) = (String::new(), false);
+    let code = with_runtime(options, async |config| {
+        can_be_done = match server::plan(&config).await? {
+            Some(findings) => migrate::describe(&findings, &mut text).unwrap_or_default(),
+            None => {
+                text.push_str(
+                    "The component has no migrations, or cannot say what they would do.\n",
+                );
+                true
+            }
+        };
+        Ok(())
+    });
+    let written = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    if code != ExitCode::SUCCESS {
+        code
+    } else if written.is_ok() && can_be_done {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn serve(options: Options) -> ExitCode {

@@ -23,6 +23,8 @@ pub struct Config {
     pub component: Source,
     /// Whether to bring the schema up to date at start.
     pub migrate: bool,
+    /// How long bringing the schema up to date may take; zero for as long as it takes.
+    pub migration_timeout: Duration,
     /// Requests an instance serves before it is replaced.
     pub instance_reuse: NonZeroU32,
     /// Linear memory of an instance, in bytes.
@@ -65,6 +67,7 @@ impl Config {
             database_wait: Duration::from_secs(30),
             component: Source::Embedded,
             migrate: true,
+            migration_timeout: Duration::ZERO,
             instance_reuse: NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN),
             instance_memory: 64 << 20,
             workers,

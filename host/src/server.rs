@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::admin;
+use crate::bindings::migrating::exports::usher::users::migrations::Migration;
 use crate::config::Config;
-use crate::database::{Database, OpenError};
+use crate::database::{Database, OpenError, Pool};
 use crate::migrate::{self, MigrateError};
 use crate::runtime::{LoadError, Runtime};
 use crate::shutdown::Signals;
@@ -155,12 +156,30 @@ pub async fn migrate(config: &Config) -> Result<(), ServeError> {
     .map(drop)
 }
 
+/// What bringing the schema up to date would do. Nothing is changed. Gives `None` for a component that cannot say so.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, ServeError> {
+    let (runtime, database) = start(&Config {
+        migrate: false,
+        ..config.clone()
+    })
+    .await?;
+    let pool = database.pool().map_err(ServeError::Database)?;
+    migrate::plan(&runtime, &pool, config.instance_memory)
+        .await
+        .map_err(ServeError::Migrate)
+}
+
 /// What stands before the first connection: the component and a database that is reached and up to date.
 async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
     let runtime =
         Arc::new(Runtime::new(&config.component, config.capacity()).map_err(ServeError::Load)?);
-    let deadline = Instant::now() + config.database_wait;
+    let began = Instant::now();
+    let deadline = began + config.database_wait;
     let mut pause = Duration::from_millis(50);
+    let mut said = None;
     loop {
         let error = match open_and_migrate(config, &runtime).await {
             Ok(database) => return Ok((runtime, database)),
@@ -171,7 +190,23 @@ async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> 
             ServeError::Migrate(error) => error.is_transient(),
             _ => false,
         };
-        if !transient || Instant::now() + pause >= deadline {
+        let locked = matches!(&error, ServeError::Migrate(error) if error.is_locked());
+        if locked {
+            // Others are let through for as long as they were held up.
+            pause = Duration::from_secs(1);
+            if config.migration_timeout > Duration::ZERO
+                && began.elapsed() + pause >= config.migration_timeout
+            {
+                tracing::error!("{error}");
+                return Err(ServeError::Migrate(MigrateError::Late(
+                    config.migration_timeout,
+                )));
+            }
+            if said.is_none_or(|said: Instant| said.elapsed() >= Duration::from_secs(5)) {
+                said = Some(Instant::now());
+                tracing::warn!("{error}; trying again every other second");
+            }
+        } else if !transient || Instant::now() + pause >= deadline {
             return Err(error);
         }
         tracing::debug!("{error}; trying again in {pause:?}");
@@ -187,10 +222,15 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
     let database = runtime.database(database).map_err(ServeError::Load)?;
     if config.migrate {
         let pool = database.pool().map_err(ServeError::Database)?;
-        for migration in migrate::migrate(runtime, &pool, config.instance_memory)
-            .await
-            .map_err(ServeError::Migrate)?
-        {
+        let limit = config.migration_timeout;
+        let applied = if limit.is_zero() {
+            bring_up_to_date(config, runtime, &pool).await
+        } else {
+            tokio::time::timeout(limit, bring_up_to_date(config, runtime, &pool))
+                .await
+                .unwrap_or(Err(MigrateError::Late(limit)))
+        };
+        for migration in applied.map_err(ServeError::Migrate)? {
             tracing::info!(
                 "applied migration {} ({})",
                 migration.version,
@@ -199,6 +239,21 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
         }
     }
     Ok(database)
+}
+
+/// Says what will be done, and does it where nothing stands in the way.
+async fn bring_up_to_date(
+    config: &Config,
+    runtime: &Runtime,
+    pool: &Pool,
+) -> Result<Vec<Migration>, MigrateError> {
+    match migrate::plan(runtime, pool, config.instance_memory).await {
+        Ok(findings) => migrate::log(&findings.unwrap_or_default())?,
+        // Why it cannot be told is what the migrations say as well, with what to do about it.
+        Err(MigrateError::NoPlan(why)) => tracing::debug!("no plan: {why}"),
+        Err(error) => return Err(error),
+    }
+    migrate::migrate(runtime, pool, config.instance_memory).await
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {

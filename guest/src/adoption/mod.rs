@@ -18,6 +18,8 @@ use crate::migrations;
 /// What a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
+    /// A migration that is applied.
+    Migration,
     /// It is done when the schema is brought up to date.
     Change,
     /// It stands in the way, and nothing is changed while it does.

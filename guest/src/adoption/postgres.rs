@@ -325,8 +325,9 @@ fn examine(
     }
     others(database, table, state, plan)?;
     versioned(database, table, surroundings, state, plan)?;
-    let is_text = |column: &Column| matches!(column.kind.as_str(), "text" | "character varying");
-    if !state.adopted && is_text(email) {
+    // A pattern says nothing of texts that are not compared byte by byte.
+    let is_text = matches!(email.kind.as_str(), "text" | "character varying");
+    if !state.adopted && is_text && email.is_bytewise {
         addresses(database, table, plan)?;
     }
     if !plan.actions.is_empty() && !table.is_owned && obstacles == plan.refusal() {

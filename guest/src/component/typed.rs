@@ -163,8 +163,8 @@ impl migrating::Guest for Component {
 }
 
 impl planning::Guest for Component {
-    fn plan() -> Result<Vec<planning::Finding>, migrating::Error> {
-        let findings = migrations::plan(&Import)?;
+    fn plan() -> Result<Vec<planning::Finding>, String> {
+        let findings = migrations::plan(&Import).map_err(|error| error.to_string())?;
         Ok(findings.into_iter().map(planning::Finding::from).collect())
     }
 }
@@ -180,6 +180,7 @@ impl From<Finding> for planning::Finding {
     ) -> Self {
         Self {
             kind: match kind {
+                FindingKind::Migration => planning::FindingKind::Migration,
                 FindingKind::Change => planning::FindingKind::Change,
                 FindingKind::Obstacle => planning::FindingKind::Obstacle,
                 FindingKind::Advice => planning::FindingKind::Advice,

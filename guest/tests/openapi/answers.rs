@@ -66,10 +66,8 @@ impl Statements for Always {
             Ok(rows) if rows.is_empty() && statement == sql::VERSION => {
                 Ok(vec![vec![Value::Integer(3)]])
             }
-            // Only what stores an address can meet another.
-            Err(Error::Refused(_)) if ![sql::CREATE, sql::UPDATE].contains(&statement) => {
-                Ok(Vec::new())
-            }
+            // Only what stores an address can meet another, and only what deletes a user can meet a reference to it.
+            Err(Error::Refused(refusal)) if !is_refused(refusal, statement) => Ok(Vec::new()),
             // Who asks for one user knows the id.
             Ok(rows) if statement == sql::GET => {
                 let known = |row: &Vec<Value>| row.iter().skip(1).cloned().collect();
@@ -81,6 +79,13 @@ impl Statements for Always {
 
     fn execute(&self, _: &str, _: &[Param<'_>]) -> Result<u64, Error> {
         self.0.clone().map(|rows| rows.len() as u64)
+    }
+}
+
+fn is_refused(refusal: &Refusal, statement: &str) -> bool {
+    match refusal.kind {
+        RefusalKind::UniqueViolation => [sql::CREATE, sql::UPDATE].contains(&statement),
+        _ => statement == sql::DELETE,
     }
 }
 
@@ -145,6 +150,12 @@ fn databases() -> Vec<Always> {
         Error::TooLarge(1),
         refusal("users_email_key"),
         refusal("another"),
+        Error::Refused(Refusal {
+            kind: RefusalKind::Other,
+            code: "23503".into(),
+            message: "it is still referred to".into(),
+            constraint: Some("items_owner_id_fkey".into()),
+        }),
     ];
     databases.extend(errors.into_iter().map(|error| Always(Err(error))));
     databases

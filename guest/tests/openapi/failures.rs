@@ -19,6 +19,7 @@ pub(crate) enum Failure {
     UserNotFound,
     RequestTimeout,
     EmailTaken,
+    Referenced,
     Stale,
     BodyTooLarge,
     TargetTooLong,
@@ -42,13 +43,14 @@ pub(crate) enum Part {
     Query,
 }
 
-const ALL: [Failure; 18] = [
+const ALL: [Failure; 19] = [
     Failure::BadRequest,
     Failure::NoRoute,
     Failure::UserNotFound,
     Failure::MethodNotAllowed,
     Failure::RequestTimeout,
     Failure::EmailTaken,
+    Failure::Referenced,
     Failure::Stale,
     Failure::BodyTooLarge,
     Failure::TargetTooLong,
@@ -73,7 +75,14 @@ impl Failure {
             ),
             Self::UserNotFound => ("UserNotFound", "No user has this id"),
             Self::RequestTimeout => ("RequestTimeout", "The body took too long to arrive"),
-            Self::EmailTaken => ("EmailTaken", "Another user has this address"),
+            Self::EmailTaken => (
+                "EmailTaken",
+                "Another user has this address; or, as `detail` then says, a constraint of the database's own forbids the change",
+            ),
+            Self::Referenced => (
+                "Referenced",
+                "Other data refers to this user, or a constraint of the database's own forbids it",
+            ),
             Self::Stale => ("Stale", "The user is not, or no longer, as `If-Match` says"),
             Self::BodyTooLarge => ("BodyTooLarge", "The body is too large"),
             Self::TargetTooLong => ("TargetTooLong", "The address is too long"),
@@ -121,7 +130,14 @@ impl Failure {
         let errors = match self {
             Self::BadRequest => vec![Error::UnreadableBody],
             Self::UserNotFound => vec![users::Error::NotFound.into()],
-            Self::EmailTaken => vec![users::Error::EmailTaken.into()],
+            Self::EmailTaken => vec![
+                users::Error::EmailTaken.into(),
+                users::Error::Conflict.into(),
+            ],
+            Self::Referenced => vec![
+                users::Error::Referenced.into(),
+                users::Error::Conflict.into(),
+            ],
             Self::Stale => vec![users::Error::Stale.into()],
             Self::BodyTooLarge => vec![Error::BodyTooLarge],
             Self::Invalid(part) => vec![Error::Invalid(part.faults())],

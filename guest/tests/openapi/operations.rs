@@ -372,7 +372,12 @@ fn failures(operation: Operation) -> Vec<Failure> {
             F::BodyTooLarge,
             F::Invalid(Part::PathAndBody),
         ],
-        Operation::DeleteUser => &[F::UserNotFound, F::Stale, F::Invalid(Part::Path)],
+        Operation::DeleteUser => &[
+            F::UserNotFound,
+            F::Referenced,
+            F::Stale,
+            F::Invalid(Part::Path),
+        ],
         Operation::ListUsers => &[F::Invalid(Part::Query)],
         Operation::Read(_) => &[],
     });

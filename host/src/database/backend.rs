@@ -138,6 +138,15 @@ impl Meter {
     }
 }
 
+/// What a statement is at.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    /// Who holds the lock that it waits for.
+    pub(crate) blockers: Option<String>,
+    /// How far it is.
+    pub(crate) progress: Option<String>,
+}
+
 /// A database that was reached.
 #[derive(Clone, Debug)]
 pub(crate) enum Backend {
@@ -247,6 +256,31 @@ impl Pool {
                 Transaction::Scripted(script.begin(isolation, read_only, budget).await?)
             }
         })
+    }
+
+    /// Begins a transaction of migrations: its statements have the time they need, and wait for a lock only for a moment, since
+    /// everybody else waits behind them.
+    pub(crate) async fn begin_migration(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
+        match self {
+            Self::Postgres(pool) => {
+                let begun = pool.begin_migration(isolation, read_only, budget).await?;
+                Ok(Transaction::Postgres(Box::new(begun)))
+            }
+            other => other.begin(isolation, read_only, budget).await,
+        }
+    }
+
+    /// What is known of a statement of migrations that is running, where the database can tell.
+    pub(crate) async fn activity(&self, text: &str) -> Option<Activity> {
+        match self {
+            Self::Postgres(pool) => pool.activity(text).await,
+            Self::Sqlite(_) | Self::Scripted(_) => None,
+        }
     }
 
     /// Begins to read a result of any length.

@@ -9,6 +9,7 @@
 //! | [`session`] | the choke point: what a guest's calls go through |
 //! | `declared` | the statements that a component declares, judged |
 //! | `metrics`, `cause` | what is counted there, and what failed last |
+//! | `migration` | what is otherwise while migrations run |
 //! | [`policy`] | what no guest may say, and which statements write |
 //! | `backend` | what the choke point asks of a back end |
 //! | `postgres` | statements pipelined over shared connections, transactions on their own |
@@ -21,6 +22,7 @@ pub mod config;
 mod declared;
 mod failure;
 pub(crate) mod metrics;
+pub(crate) mod migration;
 pub mod policy;
 mod postgres;
 pub mod scripted;
@@ -38,10 +40,11 @@ pub use session::{Cursor, Session, Transaction, View, add_to_linker};
 pub use url::{Url, UrlError};
 
 use crate::manifest::Manifest;
-use backend::Backend;
+use backend::{Activity, Backend};
 pub(crate) use cause::LastFailure;
 use declared::Declared;
 use metrics::{Metrics, Totals};
+use migration::Migration;
 use policy::Caller;
 
 /// A database that was reached. Clones share it.
@@ -166,9 +169,17 @@ impl Pool {
         Session::new(Arc::clone(&self.0), Caller::Request)
     }
 
-    /// The way of an instance to its database for its migrations.
-    pub(crate) fn session_for_migrations(&self) -> Session {
-        Session::new(Arc::clone(&self.0), Caller::Migrations)
+    /// The way of an instance whose calls are migrations, and what is known of them while they run.
+    pub(crate) fn migrating(&self) -> (Session, Arc<Migration>) {
+        let mut session = Session::new(Arc::clone(&self.0), Caller::Migrations);
+        let migration = Arc::new(Migration::default());
+        session.set_migration(Arc::clone(&migration));
+        (session, migration)
+    }
+
+    /// What is known of a statement of migrations that is running, where the database can tell.
+    pub(crate) async fn activity(&self, text: &str) -> Option<Activity> {
+        self.0.activity(text).await
     }
 
     /// Waits until nothing is left, also on the server, of what was abandoned: statements cancelled, transactions rolled back.

@@ -16,6 +16,7 @@ use super::backend::{self, Budget, Isolation, SqlDialect, Statement};
 use super::cause::LastFailure;
 use super::declared::Declared;
 use super::metrics::{End, Metrics, Run};
+use super::migration::Migration;
 use super::policy::{self, Caller, Effect};
 use super::{Config, Error, Row, Rows, Value, failure};
 use crate::bindings::database as types;
@@ -74,6 +75,10 @@ impl PoolInner {
 
     pub(super) async fn tidied(&self) {
         self.backend.tidied().await;
+    }
+
+    pub(super) async fn activity(&self, text: &str) -> Option<backend::Activity> {
+        self.backend.activity(text).await
     }
 
     fn judged(&self, caller: Caller) -> MutexGuard<'_, Judged> {
@@ -159,6 +164,8 @@ pub struct Session {
     caller: Caller,
     /// When the request at hand must be over; none for calls without one, such as migrations.
     deadline: Option<Instant>,
+    /// Where the calls are those of migrations, which have a time of their own.
+    migration: Option<Arc<Migration>>,
     /// As many clones as there are transactions and cursors, besides this one.
     held: Arc<()>,
     /// What failed last in the request at hand.
@@ -179,6 +186,7 @@ impl Session {
             pool,
             caller,
             deadline: None,
+            migration: None,
             held: Arc::new(()),
             failed: LastFailure::default(),
         }
@@ -187,6 +195,11 @@ impl Session {
     /// What failed last in the request at hand, also after the session is gone.
     pub(crate) fn last_failure(&self) -> &LastFailure {
         &self.failed
+    }
+
+    /// Calls are those of migrations from now on.
+    pub(super) fn set_migration(&mut self, migration: Arc<Migration>) {
+        self.migration = Some(migration);
     }
 
     /// No call from now on lasts beyond this moment.
@@ -218,9 +231,13 @@ impl Session {
     /// goes on is for its reader to say, and where it does not, the guest is ended and its cursor with it.
     fn helping(&self, now: Instant) -> Budget {
         let config = &self.pool.config;
+        let time = match &self.migration {
+            Some(_) => Migration::STATEMENT_TIMEOUT,
+            None => config.statement_timeout,
+        };
         Budget {
             began: now,
-            deadline: now + config.statement_timeout,
+            deadline: now + time,
             rows_bytes: config.max_rows_bytes,
         }
     }
@@ -399,26 +416,23 @@ impl database::HostTransaction for View<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let read_only = read_only || self.session.pool.config.read_only;
-        Ok(
-            match self.session.failed.note(
-                None,
-                self.session
-                    .pool
-                    .backend
-                    .begin(isolation, read_only, &self.session.budget(Instant::now()))
-                    .await,
-            ) {
-                Ok(inner) => {
-                    let ending = Ending::new(&self.session.pool);
-                    Ok(self.table.push(Transaction {
-                        inner,
-                        ending,
-                        _held: held,
-                    })?)
-                }
-                Err(error) => Err(error),
-            },
-        )
+        let backend = &self.session.pool.backend;
+        let budget = self.session.budget(Instant::now());
+        let begun = match &self.session.migration {
+            None => backend.begin(isolation, read_only, &budget).await,
+            Some(_) => backend.begin_migration(isolation, read_only, &budget).await,
+        };
+        Ok(match self.session.failed.note(None, begun) {
+            Ok(inner) => {
+                let ending = Ending::new(&self.session.pool);
+                Ok(self.table.push(Transaction {
+                    inner,
+                    ending,
+                    _held: held,
+                })?)
+            }
+            Err(error) => Err(error),
+        })
     }
 
     async fn query(
@@ -435,8 +449,10 @@ impl database::HostTransaction for View<'_> {
                 budget,
                 run,
             }) => {
+                let watched = Migration::watch(self.session.migration.as_ref(), &statement);
                 let answer = transaction.inner.query(&statement, &params, &budget);
                 let answer = run.end(answer.await);
+                Migration::note(watched, answer.as_ref().err());
                 self.session.failed.note(Some(&statement), answer)
             }
             Err(error) => Err(error),
@@ -457,8 +473,10 @@ impl database::HostTransaction for View<'_> {
                 budget,
                 run,
             }) => {
+                let watched = Migration::watch(self.session.migration.as_ref(), &statement);
                 let answer = transaction.inner.execute(&statement, &params, &budget);
                 let answer = run.end(answer.await);
+                Migration::note(watched, answer.as_ref().err());
                 self.session.failed.note(Some(&statement), answer)
             }
             Err(error) => Err(error),

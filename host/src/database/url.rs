@@ -1,5 +1,7 @@
 //! Which database: the URL, in libpq's spelling or SQLAlchemy's.
 
+mod sqlite;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -108,7 +110,7 @@ impl FromStr for Url {
         match base {
             "memory" if rest.is_empty() => Ok(Self::memory()),
             "memory" => Err(UrlError("memory: takes nothing after the colon".into())),
-            "sqlite" => sqlite(rest),
+            "sqlite" => sqlite::parse(rest),
             "postgres" | "postgresql" => postgres(rest),
             other => Err(UrlError(format!(
                 "the scheme {other:?} is none of {SCHEMES}"
@@ -118,27 +120,6 @@ impl FromStr for Url {
 }
 
 const SCHEMES: &str = "postgres://…, sqlite:PATH, memory:";
-
-fn sqlite(rest: &str) -> Result<Url, UrlError> {
-    let path = match rest.strip_prefix("//") {
-        // SQLAlchemy's form: an empty authority, then a slash that is not part of the path.
-        Some("" | "/" | "/:memory:") => return Ok(Url::memory()),
-        Some(path) => path.strip_prefix('/').ok_or_else(|| {
-            UrlError("sqlite: names no host: write sqlite:PATH or sqlite:///PATH".into())
-        })?,
-        None => rest,
-    };
-    match path {
-        "" => Err(UrlError(
-            "sqlite: needs a file: sqlite:PATH, or memory: for none".into(),
-        )),
-        ":memory:" => Ok(Url::memory()),
-        path if path.contains('?') => Err(UrlError(
-            "sqlite: takes no parameters after the file".into(),
-        )),
-        path => Ok(Url::sqlite(path)),
-    }
-}
 
 fn postgres(rest: &str) -> Result<Url, UrlError> {
     let rest = rest.strip_prefix("//").ok_or_else(|| {

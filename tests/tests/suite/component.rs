@@ -54,6 +54,7 @@ fn the_component_imports_a_database_and_http_and_nothing_else() {
         exports,
         [
             "usher:service/whole-handler@0.1.0",
+            "usher:users/migration-plan@0.1.0",
             "usher:users/migrations@0.1.0",
             "usher:users/users@0.1.0",
             "wasi:http/incoming-handler@0.2.12"

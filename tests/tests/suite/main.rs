@@ -27,12 +27,14 @@
 //! | `poolers` | the server behind a connection pooler |
 //! | `readiness` | what operators are told of the database |
 //! | `migrations` | the schema is brought up to date, or one line says why not |
+//! | `adoption` | a table of users that another program has made is taken over, or left as it is |
 //! | `limits` | what a client may not do, and what it is told |
 //! | `faults` | what is said in the log of an answer 500 |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
 
 mod abandoned;
+mod adoption;
 mod attacks;
 mod component;
 mod conformance;

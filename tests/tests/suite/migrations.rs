@@ -1,7 +1,7 @@
 //! The schema is brought up to date, by many hosts at once as well as by one, or one line says why not.
 //!
 //! Each of these is a start of the program itself. What differs from the embedded component is the component `migrating`,
-//! whose second migration fails half-way unless there is a table `permitted`.
+//! whose third migration fails half-way unless there is a table `permitted`.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::startup::{ask, says, usher};
 const MIGRATING: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/migrating.wasm"));
 
 /// Those that several programs can share.
-const LASTING: [Kind; 2] = [Kind::File, Kind::Postgres];
+pub(crate) const LASTING: [Kind; 2] = [Kind::File, Kind::Postgres];
 
 /// A place with the component `migrating` in it.
 fn scratch() -> Scratch {
@@ -31,13 +31,13 @@ fn migrate(scratch: &Scratch, url: &str) -> Usher {
 }
 
 /// A database as somebody else sees it.
-enum Onlooker {
+pub(crate) enum Onlooker {
     File(rusqlite::Connection),
     Postgres(tokio_postgres::Client),
 }
 
 impl Onlooker {
-    async fn of(fresh: &Fresh) -> Self {
+    pub(crate) async fn of(fresh: &Fresh) -> Self {
         match &fresh.postgres {
             Some(postgres) => Self::Postgres(postgres.connect().await),
             None => {
@@ -47,7 +47,7 @@ impl Onlooker {
         }
     }
 
-    async fn say(&self, statement: &str) {
+    pub(crate) async fn say(&self, statement: &str) {
         match self {
             Self::File(file) => file.execute_batch(statement).expect("it is right"),
             Self::Postgres(client) => client.batch_execute(statement).await.expect("it is right"),
@@ -120,7 +120,7 @@ async fn ten_hosts_may_start_at_once_on_an_empty_database() {
         let (tables, record) = Onlooker::of(&fresh).await.state().await;
         assert_eq!(
             (tables, record),
-            (vec!["users".to_owned()], vec![1]),
+            (vec!["users".to_owned()], vec![1, 2]),
             "{kind:?}"
         );
     }
@@ -138,7 +138,7 @@ async fn a_failing_migration_is_told_and_leaves_nothing_half_done() {
                 &start().run(),
                 1,
                 &[
-                    "migration 2 (0002_half) failed and had no effect",
+                    "migration 3 (0003_half) failed and had no effect",
                     "permitted",
                     "42P01",
                 ],
@@ -147,7 +147,7 @@ async fn a_failing_migration_is_told_and_leaves_nothing_half_done() {
             let (tables, record) = Onlooker::of(&fresh).await.state().await;
             assert_eq!(
                 (tables, record),
-                (vec!["users".to_owned()], vec![1]),
+                (vec!["users".to_owned()], vec![1, 2]),
                 "{kind:?}"
             );
         }
@@ -156,12 +156,12 @@ async fn a_failing_migration_is_told_and_leaves_nothing_half_done() {
             .say("CREATE TABLE permitted (id bigint)")
             .await;
         let mut running = start().spawn();
-        running.line("applied migration 2 (0002_half)");
+        running.line("applied migration 3 (0003_half)");
         running.address();
         let (tables, record) = Onlooker::of(&fresh).await.state().await;
         assert_eq!(
             (tables, record),
-            (vec!["half".to_owned(), "users".to_owned()], vec![1, 2]),
+            (vec!["half".to_owned(), "users".to_owned()], vec![1, 2, 3]),
             "{kind:?}"
         );
     }
@@ -175,8 +175,8 @@ async fn an_edited_past_migration_is_told() {
         // The same component, but for one letter in a comment of its migration.
         let (before, after) = match kind {
             Kind::Postgres => (
-                "-- A database of the service",
-                "-- A Database of the service",
+                "-- A table that somebody else has made is brought in line before this, and is left as it is here.\nCREATE TABLE IF NOT EXISTS users (\n    id bigint",
+                "-- A Table that somebody else has made is brought in line before this, and is left as it is here.\nCREATE TABLE IF NOT EXISTS users (\n    id bigint",
             ),
             _ => ("-- AUTOINCREMENT keeps", "-- Autoincrement keeps"),
         };
@@ -223,7 +223,7 @@ async fn a_database_newer_than_the_component_is_told() {
             .run();
         assert_eq!(
             (newer.code(), newer.stderr.len()),
-            (Some(0), 2),
+            (Some(0), 3),
             "{:?}",
             newer.stderr
         );
@@ -236,13 +236,13 @@ async fn a_database_newer_than_the_component_is_told() {
                 1,
                 &[
                     "newer than this component",
-                    "migration 2 (0002_half)",
+                    "migration 3 (0003_half)",
                     "serve a newer component",
                 ],
             );
         }
         let (tables, record) = Onlooker::of(&fresh).await.state().await;
-        assert_eq!((tables.len(), record), (2, vec![1, 2]), "{kind:?}");
+        assert_eq!((tables.len(), record), (2, vec![1, 2, 3]), "{kind:?}");
     }
 }
 
@@ -331,7 +331,7 @@ async fn a_role_without_the_right_to_define_serves_what_is_up_to_date() {
         &start().args(["--component", "migrating.wasm"]).run(),
         1,
         &[
-            "migration 2 (0002_half) failed and had no effect",
+            "migration 3 (0003_half) failed and had no effect",
             "permission denied",
             "42501",
         ],

@@ -82,6 +82,10 @@ impl managed::Manager for Dial {
     }
 }
 
+/// How long a statement of migrations waits for a lock. Whoever comes after it waits behind it, for no longer than this; then
+/// it lets them through and tries again.
+const MIGRATION_LOCK: Duration = Duration::from_secs(1);
+
 impl Exclusives {
     pub(super) fn new(
         connector: &Arc<Connector>,
@@ -195,6 +199,20 @@ impl Exclusives {
         }
     }
 
+    /// Begins a transaction of migrations. What is said here holds until its end, also behind a pooler.
+    pub(super) async fn begin_migration(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
+        let also = format!(
+            "; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = {}",
+            MIGRATION_LOCK.as_millis()
+        );
+        self.begin_with(isolation, read_only, &also, budget).await
+    }
+
     /// Begins a transaction.
     pub(super) async fn begin(
         &self,
@@ -202,14 +220,26 @@ impl Exclusives {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Transaction, Error> {
+        self.begin_with(isolation, read_only, "", budget).await
+    }
+
+    /// `also` is said in the same breath.
+    async fn begin_with(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        also: &str,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
         let mut again = true;
         loop {
             let mut connection = self.get(budget).await?;
-            let begin = connection
+            let mut begin = connection
                 .link()
                 .map_err(|failure| failure.error)?
                 .words()
                 .begin(Some(isolation), read_only);
+            begin.push_str(also);
             match connection.control(&begin, false, budget).await {
                 Ok(()) => {
                     connection.in_transaction = true;

@@ -9,12 +9,14 @@
 //! | `lanes` | single statements of many requests, pipelined over few connections |
 //! | `singles` | a statement that is its own transaction: on a lane, and what takes long on a connection of its own |
 //! | `groups` | writes of many requests, committed together |
+//! | `activity` | what a statement of migrations waits for, and how far it is |
 //! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
 //! | `cursor` | results read bit by bit |
 //! | `run` | one prepared statement on one connection |
 //! | `values` | values to and from the wire format |
 //! | `outcome` | errors, as what is known of a statement's outcome |
 
+mod activity;
 mod connect;
 mod cursor;
 mod exclusive;
@@ -222,6 +224,18 @@ impl Pool {
         self.singles
             .exclusives
             .begin(isolation, read_only, budget)
+            .await
+    }
+
+    pub(crate) async fn begin_migration(
+        &self,
+        isolation: Isolation,
+        read_only: bool,
+        budget: &Budget,
+    ) -> Result<Transaction, Error> {
+        self.singles
+            .exclusives
+            .begin_migration(isolation, read_only, budget)
             .await
     }
 

@@ -1,0 +1,115 @@
+//! SQLite's half of a database URL: a path as it is, or as SQLAlchemy writes it.
+
+use super::{Url, UrlError, decode};
+
+/// What SQLAlchemy hands to Python's driver and what says nothing of the database: how threads, types and waiting are handled there.
+const DRIVER: [&str; 5] = [
+    "check_same_thread",
+    "timeout",
+    "cached_statements",
+    "detect_types",
+    "isolation_level",
+];
+
+/// Reads what follows `sqlite:`.
+pub(super) fn parse(rest: &str) -> Result<Url, UrlError> {
+    // SQLAlchemy's form: an empty authority, then a slash that is not part of the path. Its path is percent-encoded; a plain one is not.
+    let path = match rest.strip_prefix("//") {
+        None if rest.contains('?') => {
+            return Err(UrlError(
+                "sqlite:PATH takes no parameters after the file, and no ? in it: write sqlite:///PATH, with %3F for a ?"
+                    .into(),
+            ));
+        }
+        None => rest.to_owned(),
+        Some(rest) => {
+            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+            parameters(query)?;
+            match path.strip_prefix('/') {
+                Some(path) => decode(path)?,
+                None if path.is_empty() => return Ok(Url::memory()),
+                None => {
+                    return Err(UrlError(
+                        "sqlite: names no host: write sqlite:PATH or sqlite:///PATH".into(),
+                    ));
+                }
+            }
+        }
+    };
+    match path.as_str() {
+        "" if rest.starts_with("//") => Ok(Url::memory()),
+        "" => Err(UrlError(
+            "sqlite: needs a file: sqlite:PATH, or memory: for none".into(),
+        )),
+        ":memory:" => Ok(Url::memory()),
+        path if path.chars().any(char::is_control) => Err(UrlError(
+            "the path of the SQLite file has a control character in it".into(),
+        )),
+        path if rest.starts_with("//") && path.starts_with("file:") => Err(UrlError(
+            "a file: URI is not understood: write sqlite:///PATH, and --database-read-only to only read".into(),
+        )),
+        path => Ok(Url::sqlite(path)),
+    }
+}
+
+fn parameters(query: &str) -> Result<(), UrlError> {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if !DRIVER.contains(&name) {
+            return Err(UrlError(format!(
+                "a parameter of the SQLite URL is not known: those of Python's driver are passed over ({}), and there are no others",
+                DRIVER.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Url;
+
+    fn shown(url: &str) -> Option<String> {
+        url.parse::<Url>().ok().map(|url| url.to_string())
+    }
+
+    #[test]
+    fn sqlalchemy_url_is_read_as_sqlalchemy_reads_it() {
+        for (url, expected) in [
+            ("sqlite+aiosqlite:///./p.db", "sqlite:./p.db"),
+            ("sqlite:///./p.db?check_same_thread=False", "sqlite:./p.db"),
+            (
+                "sqlite:///p.db?timeout=30&check_same_thread=False",
+                "sqlite:p.db",
+            ),
+            ("sqlite:////var/pl%61in.db", "sqlite:/var/plain.db"),
+            ("sqlite:///a%20b%3Fc.db", "sqlite:a b?c.db"),
+            ("sqlite:///a+b.db", "sqlite:a+b.db"),
+            ("sqlite:///caf%C3%A9.db", "sqlite:café.db"),
+            ("sqlite:///C:/p.db", "sqlite:C:/p.db"),
+            ("sqlite:///:memory:?cached_statements=1", "memory:"),
+            ("sqlite://?check_same_thread=False", "memory:"),
+            ("sqlite:///?timeout=5", "memory:"),
+            // A path that is no URL is taken as it is.
+            ("sqlite:pl%61in.db", "sqlite:pl%61in.db"),
+        ] {
+            assert_eq!(shown(url).as_deref(), Some(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn sqlite_url_that_cannot_be_meant_is_refused() {
+        for url in [
+            "sqlite:p.db?timeout=30",
+            "sqlite:///p.db?mode=ro",
+            "sqlite:///file:p.db?uri=true",
+            "sqlite:///file:p.db",
+            "sqlite:///p%zz.db",
+            "sqlite:///p%0A.db",
+            "sqlite:///p%FF.db",
+            "sqlite://host/p.db",
+        ] {
+            assert_eq!(shown(url), None, "{url}");
+        }
+    }
+}
