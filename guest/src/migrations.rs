@@ -231,6 +231,9 @@ fn failed(steps: &[Step], done: usize, why: Failed<Error>) -> Error {
 /// `lock_not_available`: `lock_timeout` was over.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
+/// `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
+
 /// Brings the table in line and applies this migration, unless the database has seen it, in one transaction. Gives how many
 /// migrations it had seen before.
 fn run(
@@ -267,7 +270,16 @@ fn run(
         transaction.execute(sql::WRITE_RECORD, &record)?;
         Ok(done)
     })
-    .map_err(|why| failed(steps, index, why))
+    .or_else(|why| match why {
+        // A replica, or a database that is open for reading only: what is there is served as it is, and mended where it is written.
+        Failed::Database(DatabaseError::Denied(_)) if step.is_none() => Ok(index),
+        Failed::Database(DatabaseError::Refused(refusal))
+            if step.is_none() && refusal.code == READ_ONLY =>
+        {
+            Ok(index)
+        }
+        why => Err(failed(steps, index, why)),
+    })
 }
 
 /// Waits until no other host is at it, for as long as this host's database lets it.

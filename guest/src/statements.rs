@@ -85,3 +85,46 @@ pub fn all() -> impl Iterator<Item = Statement> {
     });
     listed.chain(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Purpose, all};
+    use crate::database::Dialect;
+    use crate::{migrations, sql};
+
+    #[test]
+    fn each_statement_is_listed_once_for_its_purpose_and_dialect() {
+        let mut seen = BTreeSet::new();
+        for statement in all() {
+            let key = format!(
+                "{:?} {:?} {}",
+                statement.purpose, statement.dialect, statement.text
+            );
+            assert!(seen.insert(key), "{} is listed twice", statement.name);
+            assert!(
+                !statement.text.trim().is_empty() && !statement.text.trim_end().ends_with(';'),
+                "{} is no single statement",
+                statement.name
+            );
+        }
+    }
+
+    #[test]
+    fn list_has_what_requests_and_migrations_run() {
+        let has = |purpose, text: &str| {
+            all().any(|statement| statement.purpose == purpose && statement.text == text)
+        };
+        for (_, text) in sql::STATEMENTS {
+            assert!(has(Purpose::Service, text), "{text}");
+        }
+        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+            for step in migrations::steps(dialect) {
+                for text in migrations::statements(step.sql) {
+                    assert!(has(Purpose::Migrations, text), "{text}");
+                }
+            }
+        }
+    }
+}
