@@ -142,6 +142,46 @@ async fn a_session_whose_setting_was_changed_is_closed_before_its_next_use() {
     running.line("standard_conforming_strings");
 }
 
+/// A setting that the server does not report when it is changed.
+#[tokio::test]
+async fn what_a_statement_leaves_in_a_shared_session_is_gone_after_a_second() {
+    let (scratch, database) = (Scratch::new(), postgres::database().await);
+    let client = database.connect().await;
+    let mut running = usher(&scratch, database.url()).spawn();
+    let address = running.address();
+    client
+        .batch_execute(&format!(
+            "{SPOIL} CREATE TRIGGER spoils BEFORE INSERT ON users \
+             FOR EACH ROW EXECUTE FUNCTION spoil('');"
+        ))
+        .await
+        .expect("a trigger");
+    for number in 0..3 {
+        let email = format!("u{number}@example.org");
+        let user = serde_json::json!({"name": "ann", "email": email});
+        let answer = ask(&address, Request::post("/users/", &user)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    }
+    let found = client
+        .query("SELECT * FROM found", &[])
+        .await
+        .expect("rows");
+    assert_eq!(found.len(), 3);
+    for row in &found {
+        assert_eq!(row.get::<_, &str>("work_mem"), "4MB");
+        assert_eq!(row.get::<_, i64>("advisory"), 0);
+        assert!(!row.get::<_, bool>("temporary"));
+        assert!(row.get::<_, &str>("path").ends_with(", pg_temp"));
+        let process: i32 = row.get("process");
+        assert_eq!(
+            process,
+            found[0].get::<_, i32>("process"),
+            "one session for all"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_temporary_table_takes_the_place_of_no_other() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);

@@ -118,11 +118,17 @@ mod tests {
             (Ok(()), Ok(()), Ok(()), true, "done"),
             (Ok(()), Err(refused()), Ok(()), true, "23505"),
             (Ok(()), Ok(()), Err(refused()), true, "23505"),
-            (Ok(()), Ok(()), Err(late()), true, "InDoubt"),
-            (Ok(()), Ok(()), Err(lost()), true, "InDoubt"),
+            (Ok(()), Ok(()), Err(late()), true, "Error::InDoubt"),
+            (Ok(()), Ok(()), Err(lost()), true, "Error::InDoubt"),
             (Ok(()), Ok(()), Err(lost()), false, "done"),
             (Err(refused()), Err(aborted()), Ok(()), true, "23505"),
-            (Err(lost()), Err(lost()), Err(lost()), true, "InDoubt"),
+            (
+                Err(lost()),
+                Err(lost()),
+                Err(lost()),
+                true,
+                "Error::InDoubt",
+            ),
             (Err(refused()), Ok(()), Ok(()), true, "done"),
         ] {
             assert_eq!(told(begun, answer, ended, writes), wanted);

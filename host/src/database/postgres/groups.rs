@@ -30,7 +30,7 @@ use tokio_postgres::Client;
 use super::connect::Connector;
 use super::framed::control;
 use super::lanes::PAUSE;
-use super::link::{Kind, Link};
+use super::link::{CLEAN, Kind, Link};
 use super::outcome::Failure;
 use super::run::{Cache, Prepared, Want};
 use super::settings::SHARED_LOCK;
@@ -81,6 +81,8 @@ struct Idle {
 struct Connection {
     link: Link,
     cache: Cache,
+    /// When the session was last brought back to its beginning; none where that failed.
+    clean: Option<Instant>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -217,7 +219,8 @@ impl Inner {
     fn connection(self: &Arc<Self>) -> Option<Connection> {
         let mut idle = self.idle();
         while let Some(connection) = idle.connections.pop() {
-            if connection.link.is_intact()
+            if connection.clean.is_some()
+                && connection.link.is_intact()
                 && !self.connector.is_outdated(&connection.link)
                 && connection.link.born().elapsed() < self.lifetime
             {
@@ -285,7 +288,7 @@ impl Place {
                 }
                 _ => {}
             }
-            let Some(connection) = self.0.connection() else {
+            let Some(mut connection) = self.0.connection() else {
                 for member in members {
                     member.alone(None);
                 }
@@ -462,13 +465,14 @@ impl Connection {
             .await
             .map_err(|unreachable| unreachable.error())?;
         Ok(Self {
+            clean: Some(link.born()),
             link,
             cache: Cache::default(),
         })
     }
 
     /// Runs the statements of a group and commits them together.
-    async fn commit(&self, members: &mut [Box<dyn Member>]) -> Outcome {
+    async fn commit(&mut self, members: &mut [Box<dyn Member>]) -> Outcome {
         let Some(deadline) = members.iter().map(|member| member.deadline()).max() else {
             return Outcome::Known;
         };
@@ -478,7 +482,7 @@ impl Connection {
         }
     }
 
-    async fn attempt(&self, members: &mut [Box<dyn Member>]) -> Outcome {
+    async fn attempt(&mut self, members: &mut [Box<dyn Member>]) -> Outcome {
         let link = &self.link;
         let statements: Vec<_> = members
             .iter()
@@ -507,7 +511,16 @@ impl Connection {
                 ended => Run::of(ended),
             }
         }));
-        let done = in_order(steps).await;
+        let now = Instant::now();
+        let is_clean = self
+            .clean
+            .is_some_and(|clean| now.saturating_duration_since(clean) < CLEAN);
+        // Polled in this order, so that the session is clean when the group begins.
+        let reset = async { is_clean || link.reset().await };
+        let (is_reset, done) = futures_util::future::join(reset, in_order(steps)).await;
+        if !is_clean {
+            self.clean = is_reset.then_some(now);
+        }
         let mut before = None;
         for ((_, when), statement) in done.iter().skip(1).zip(&statements) {
             let began = before

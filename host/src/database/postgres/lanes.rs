@@ -7,6 +7,9 @@
 //!   when needed, and the server [puts off](super::settings) what takes long.
 //! - **A cancel request hits whatever the connection runs.** So it is sent only where nobody else's statement is on it, after
 //!   the lane was taken out of use; `statement_timeout` bounds the rest.
+//! - **What one statement changes in the session is there for the next.** Policy lets none do so; in case
+//!   one does, the session is brought back to its beginning [once a second](super::link), ahead of the
+//!   statement that is sent then, in the same write.
 //! - **A lost connection fails all that is on it.** Each gets its own honest error: `unavailable` for what reads, `in-doubt` for what
 //!   writes.
 
@@ -16,10 +19,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+
 use super::connect::Connector;
 use super::exclusive::CLEANING;
 use super::framed;
-use super::link::{Kind, Link};
+use super::link::{CLEAN, Kind, Link};
 use super::outcome::Failure;
 use super::run::{Cache, Want, is_changed, is_stale};
 use crate::database::backend::{Budget, Statement};
@@ -70,9 +75,9 @@ impl Inner {
             .await
             .map_err(|unreachable| unreachable.error())?;
         Ok(Arc::new(Lane {
+            queue: Mutex::new(Queue::new(link.born())),
             link,
             cache: Cache::default(),
-            queue: Mutex::default(),
             retired: AtomicBool::new(false),
             connector: Arc::clone(&self.connector),
         }))
@@ -287,12 +292,13 @@ pub(super) struct Lane {
 }
 
 /// The statements on a connection, in the order in which they were sent, which is the order of their answers.
-#[derive(Default)]
 struct Queue {
     sent: u64,
     answered: u64,
     waiting: VecDeque<Waiting>,
     last_answer: Option<Instant>,
+    /// When the session was last at its beginning.
+    clean: Instant,
 }
 
 struct Waiting {
@@ -336,7 +342,10 @@ impl Lane {
         params: &[Value],
         budget: &Budget,
     ) -> Result<W::Answer, Failure> {
-        let ticket = Ticket::new(self);
+        let (ticket, is_clean) = Ticket::new(self);
+        if !is_clean {
+            self.clean();
+        }
         let work = async {
             let prepared = self.cache.prepare(&self.link, statement, false).await?;
             prepared.check(params).map_err(|error| Failure {
@@ -375,6 +384,20 @@ impl Lane {
         }
     }
 
+    /// Brings the session back to its beginning, ahead of what is sent next.
+    fn clean(self: &Arc<Self>) {
+        let lane = Arc::clone(self);
+        let mut reset = Box::pin(async move {
+            if !lane.link.reset().await {
+                lane.retire();
+            }
+        });
+        // What is polled once is sent; its answer is waited for elsewhere.
+        if reset.as_mut().now_or_never().is_none() {
+            tokio::spawn(reset);
+        }
+    }
+
     /// Sees to a statement nobody waits for any more.
     async fn abandoned(self: Arc<Self>, number: u64) {
         // An empty query's answer comes after the statement's.
@@ -396,6 +419,16 @@ impl Lane {
 }
 
 impl Queue {
+    fn new(born: Instant) -> Self {
+        Self {
+            sent: 0,
+            answered: 0,
+            waiting: VecDeque::new(),
+            last_answer: None,
+            clean: born,
+        }
+    }
+
     /// When the server began with the oldest statement, which was sent then. What stood before it in the queue is not its own doing.
     fn began(&self, sent: Instant) -> Instant {
         self.last_answer.map_or(sent, |last| last.max(sent))
@@ -423,9 +456,14 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn new(lane: &Arc<Lane>) -> Self {
+    /// A place, and whether the session is known to be clean.
+    fn new(lane: &Arc<Lane>) -> (Self, bool) {
         let since = Instant::now();
         let mut queue = lane.queue();
+        let is_clean = since.saturating_duration_since(queue.clean) < CLEAN;
+        if !is_clean {
+            queue.clean = since;
+        }
         queue.sent += 1;
         let number = queue.sent;
         queue.waiting.push_back(Waiting {
@@ -434,12 +472,13 @@ impl Ticket {
             abandoned: false,
         });
         drop(queue);
-        Self {
+        let ticket = Self {
             lane: Arc::clone(lane),
             number,
             since,
             open: true,
-        }
+        };
+        (ticket, is_clean)
     }
 
     /// Takes the statement off the queue, and gives how long the server was at it.

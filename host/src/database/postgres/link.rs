@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::maybe_done;
 use tokio_postgres::Client;
@@ -13,6 +13,9 @@ use super::connect::{Connector, Unreachable};
 use super::exclusive::CLEANING;
 use super::messages::{Naming, Watch};
 use super::settings::{Facts, Pooling, Settings, Words};
+
+/// How long what a statement has changed in the session of a shared connection may last.
+pub(super) const CLEAN: Duration = Duration::from_secs(1);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

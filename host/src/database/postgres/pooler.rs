@@ -50,7 +50,7 @@ pub(super) fn may_pass(error: &DbError) -> bool {
         "no such",
         "authentication failed",
         "login rejected",
-        "not allowed to",
+        "statement pooling",
     ];
     *error.code() == SqlState::PROTOCOL_VIOLATION && !says(error, &lasts)
 }

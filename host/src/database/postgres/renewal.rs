@@ -55,11 +55,17 @@ impl Renewal {
         let now = self.nanoseconds(now).max(1);
         let last = self.attempted.load(Relaxed);
         let pause = u64::try_from(PAUSE.as_nanos()).unwrap_or(u64::MAX);
-        (last == 0 || now.saturating_sub(last) >= pause)
+        let is_time = (last == 0 || now.saturating_sub(last) >= pause)
             && self
                 .attempted
                 .compare_exchange(last, now, Relaxed, Relaxed)
-                .is_ok()
+                .is_ok();
+        if is_time && last == 0 {
+            tracing::warn!(
+                "the database takes no writes any more; new connections are tried until one does"
+            );
+        }
+        is_time
     }
 
     /// A connection was opened to a server that takes writes.
