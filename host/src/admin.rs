@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 
 use crate::connection::{Body, json};
 use crate::database::{Database, OpenError};
+use crate::memory::HostMemory;
 use crate::telemetry::{Counters, exposition};
+use crate::watch::Beat;
 
 /// What the operators' listener looks at.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct View {
     pub(crate) counters: Vec<Arc<Counters>>,
     pub(crate) database: Database,
     pub(crate) draining: Arc<AtomicBool>,
+    pub(crate) cores: Vec<Beat>,
+    pub(crate) memory: HostMemory,
 }
 
 /// Serves operators for as long as the process lives.
@@ -64,6 +68,10 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
         "/ready" if view.draining.load(Relaxed) => {
             json(StatusCode::SERVICE_UNAVAILABLE, "draining")
         }
+        "/ready" if view.cores.iter().any(Beat::is_stuck) => json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a core does not turn: see the log",
+        ),
         "/ready" => match view.database.check().await {
             Ok(()) => json(StatusCode::OK, "ready"),
             Err(error) => {
@@ -79,6 +87,7 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
             let text = exposition(
                 &view.counters.iter().map(AsRef::as_ref),
                 &view.database.totals(),
+                view.memory.used(),
             );
             let mut response = Response::new(Body::Full(Some(Bytes::from(text))));
             let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

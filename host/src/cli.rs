@@ -108,6 +108,21 @@ struct Options {
     /// Memory an instance may use.
     #[arg(long, env = "USHER_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     instance_memory: usize,
+    /// Memory the host may hold for one request beside the instance's: header fields, bodies, parameters.
+    #[arg(long, env = "USHER_REQUEST_MEMORY", value_name = "SIZE", default_value = "32MiB", value_parser = size)]
+    request_memory: usize,
+    /// The same for all requests together; one that wants more is 503.
+    #[arg(long, env = "USHER_HOST_MEMORY", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    host_memory: usize,
+    /// A response that is not streamed; a larger one is 500.
+    #[arg(long, env = "USHER_MAX_RESPONSE", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
+    max_response: usize,
+    /// Processor time of one request; one that takes more is 504.
+    #[arg(long, env = "USHER_CPU_TIME", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    cpu_time: Duration,
+    /// How long the component may go on after its answer is complete.
+    #[arg(long, env = "USHER_AFTER_ANSWER", value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    after_answer: Duration,
     /// Cores to serve on [default: all].
     #[arg(long, env = "USHER_WORKERS", value_name = "N")]
     workers: Option<NonZeroUsize>,
@@ -169,6 +184,11 @@ impl Options {
         config.migration_timeout = self.migration_timeout;
         config.instance_reuse = self.instance_reuse;
         config.instance_memory = self.instance_memory;
+        config.request_memory = self.request_memory;
+        config.host_memory = self.host_memory;
+        config.max_response = self.max_response;
+        config.cpu_time = self.cpu_time;
+        config.after_answer = self.after_answer;
         if let Some(workers) = self.workers {
             config.set_workers(workers);
         }

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::database;
+use crate::memory::HostMemory;
 use crate::runtime::Source;
 use crate::{connection, instances, runtime};
 
@@ -29,6 +30,16 @@ pub struct Config {
     pub instance_reuse: NonZeroU32,
     /// Linear memory of an instance, in bytes.
     pub instance_memory: usize,
+    /// What the host may hold for one request beside that, in bytes.
+    pub request_memory: usize,
+    /// What the host may hold for all requests together, in bytes.
+    pub host_memory: usize,
+    /// A response that is handed over in one piece, in bytes.
+    pub max_response: usize,
+    /// The processor time of one request.
+    pub cpu_time: Duration,
+    /// How long the component may go on after its answer is complete.
+    pub after_answer: Duration,
     /// Cores to serve on, each with a runtime, instances and database connections of its own.
     pub workers: NonZeroUsize,
     /// Requests in flight on all cores together.
@@ -70,6 +81,11 @@ impl Config {
             migration_timeout: Duration::ZERO,
             instance_reuse: NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN),
             instance_memory: 64 << 20,
+            request_memory: 32 << 20,
+            host_memory: 512 << 20,
+            max_response: 16 << 20,
+            cpu_time: Duration::from_secs(10),
+            after_answer: Duration::from_secs(2),
             workers,
             max_requests: workers.saturating_mul(REQUESTS),
             max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
@@ -103,6 +119,11 @@ impl Config {
         instances::Limits {
             reuse: self.instance_reuse.get(),
             memory: self.instance_memory,
+            request_memory: self.request_memory,
+            host_memory: HostMemory::new(self.host_memory),
+            max_response: self.max_response,
+            cpu_time: self.cpu_time,
+            after_answer: self.after_answer,
             in_flight: self.max_requests.get().div_ceil(self.workers.get()),
             deadline: self.request_timeout,
             whole: true,

@@ -211,12 +211,12 @@ impl From<Refusal> for Response<Body> {
                 "There was an error parsing the body",
                 true,
             ),
-            Refusal::Call(CallError::Busy) => (
+            Refusal::Call(CallError::Busy | CallError::Memory(_) | CallError::Evicted(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Service Unavailable",
                 false,
             ),
-            Refusal::Call(CallError::Deadline) => {
+            Refusal::Call(CallError::Deadline | CallError::Processor(_)) => {
                 (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout", false)
             }
             Refusal::Call(CallError::Guest(_) | CallError::Host(_)) => (

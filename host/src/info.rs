@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use wasmparser::{Parser, Payload};
 
+use crate::bounds;
 use crate::manifest::{Manifest, Purpose, SECTION};
-use crate::runtime::{LoadError, Source, USERS_WASM};
+use crate::runtime::{self, LoadError, Source, USERS_WASM};
 
 /// Describes a component. Nothing of it is compiled or run.
 ///
@@ -16,13 +17,15 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
     let bytes = match source {
         Source::Embedded => USERS_WASM,
         Source::File(path) => {
-            read = std::fs::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
+            read = runtime::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
             &*read
         }
         Source::Bytes(bytes) => &**bytes,
     };
+    bounds::check(bytes)
+        .map_err(|beyond| LoadError::NotAComponent(source.clone(), beyond.to_string()))?;
     let (imports, exports) = names(bytes)
-        .map_err(|error| LoadError::NotAComponent(source.clone(), wasmtime::Error::msg(error)))?;
+        .map_err(|error| LoadError::NotAComponent(source.clone(), error.to_string()))?;
     let manifest =
         Manifest::read(bytes).map_err(|error| LoadError::Manifest(source.clone(), error))?;
 

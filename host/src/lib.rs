@@ -10,9 +10,11 @@
 //! | [`cli`], [`config`] | what can be asked of the program, with defaults and units |
 //! | [`server`], `shutdown` | the process's life: start, accept, drain |
 //! | `worker`, [`connection`], `wire`, `alarm` | one core; one client connection, its bytes and its timer, and the answers that are the host's own |
-//! | [`runtime`], `engine` | the sandbox: engine, component, what a guest may import |
+//! | `watch` | whether the cores turn |
+//! | [`runtime`], `engine`, `bounds`, `compile` | the sandbox: engine, component, what a guest may import |
 //! | [`manifest`], `info` | the statements that a component declares, and how an operator reads them |
 //! | [`instances`] | a request meets an instance: reuse, deadline, what happens when either fails |
+//! | `memory`, `processor` | what the host holds for requests, and the processor time they take |
 //! | [`exchange`] | `wasi:http`: the request and the response as the guest sees them |
 //! | [`database`] | the capability: one choke point before PostgreSQL, SQLite and scripted answers |
 //! | [`migrate`] | the component brings its own schema up to date |
@@ -35,10 +37,15 @@ pub mod testing;
 
 mod admin;
 mod alarm;
+mod bounds;
+mod compile;
 mod engine;
 mod info;
 mod log;
+mod memory;
+mod processor;
 mod shutdown;
+mod watch;
 mod wire;
 mod worker;
 

@@ -10,7 +10,7 @@ use crate::bindings::migrating::exports::usher::users::migrations;
 use crate::bindings::planning::PlanningPre;
 pub use crate::bindings::planning::exports::usher::users::migration_plan::{Finding, FindingKind};
 use crate::database::Pool;
-use crate::runtime::{Runtime, one_line};
+use crate::runtime::{Runtime, StoreLimits, one_line};
 
 const EXPORT: &str = "usher:users/migrations@0.1.0";
 const PLAN_EXPORT: &str = "usher:users/migration-plan@0.1.0";
@@ -106,15 +106,15 @@ impl fmt::Display for MigrateError {
 
 impl std::error::Error for MigrateError {}
 
-/// Applies what the database has not seen yet, in an instance with up to `memory` bytes. A component without migrations has
+/// Applies what the database has not seen yet, in an instance within these limits. A component without migrations has
 /// none to apply.
 ///
 /// # Errors
 /// See [`MigrateError`]. Earlier migrations keep their effect, a failed one has none.
-pub async fn migrate(
+pub(crate) async fn migrate(
     runtime: &Runtime,
     pool: &Pool,
-    memory: usize,
+    limits: StoreLimits,
 ) -> Result<Vec<migrations::Migration>, MigrateError> {
     let pre = runtime.instance_pre();
     if pre.component().get_export_index(None, EXPORT).is_none() {
@@ -122,7 +122,7 @@ pub async fn migrate(
     }
     let pre = MigratingPre::new(pre.clone()).map_err(fault)?;
     let (session, migration) = pool.migrating();
-    let mut store = runtime.store(session, memory);
+    let mut store = runtime.store(session, limits);
     let component = pre.instantiate_async(&mut store).await.map_err(fault)?;
     let call = component.usher_users_migrations().call_apply(&mut store);
     let (applied, blockers) = progress::watch(call, pool, &migration).await;
@@ -139,10 +139,10 @@ pub async fn migrate(
 ///
 /// # Errors
 /// [`MigrateError::NoPlan`], or as the component fails.
-pub async fn plan(
+pub(crate) async fn plan(
     runtime: &Runtime,
     pool: &Pool,
-    memory: usize,
+    limits: StoreLimits,
 ) -> Result<Option<Vec<Finding>>, MigrateError> {
     let pre = runtime.instance_pre();
     if pre
@@ -154,7 +154,7 @@ pub async fn plan(
     }
     let pre = PlanningPre::new(pre.clone()).map_err(fault)?;
     let (session, migration) = pool.migrating();
-    let mut store = runtime.store(session, memory);
+    let mut store = runtime.store(session, limits);
     let component = pre.instantiate_async(&mut store).await.map_err(fault)?;
     let call = component.usher_users_migration_plan().call_plan(&mut store);
     let (planned, _) = progress::watch(call, pool, &migration).await;

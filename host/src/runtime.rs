@@ -1,24 +1,25 @@
 //! The sandbox: the engine, a component made ready to instantiate, and the clock that interrupts endless loops.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Engine, Store};
 
 use crate::bindings::ServingIndices;
 use crate::bindings::whole::WholeIndices;
+use crate::bounds;
+use crate::compile;
 use crate::database::{self, Database, Session, Statements, Unfit};
 use crate::engine;
 use crate::exchange;
 use crate::instances::State;
+use crate::log::excerpt;
 use crate::manifest::{Manifest, ManifestError, SECTION};
-
-/// How often running instances are interrupted to let others run. An endless loop is noticed, and other requests on its core
-/// wait, this long at the most.
-pub const TICK: Duration = Duration::from_millis(5);
+use crate::memory::HostMemory;
+use crate::processor;
 
 /// The component that is built with the host, as WebAssembly.
 pub static USERS_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.wasm"));
@@ -56,6 +57,20 @@ pub struct Capacity {
     pub memory: usize,
 }
 
+/// What one instance may take of the host.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreLimits {
+    /// Linear memory, in bytes.
+    pub(crate) memory: usize,
+    /// What the host may hold for one request, in bytes.
+    pub(crate) request_memory: usize,
+    /// What it may hold for all.
+    pub(crate) host_memory: HostMemory,
+}
+
+/// Handles of resources, the guest's own included, that an instance may have at the same time.
+const HANDLES: usize = 10_000;
+
 /// Why a component cannot be served. The texts name the component and are meant for the operator.
 #[derive(Debug)]
 pub enum LoadError {
@@ -63,8 +78,8 @@ pub enum LoadError {
     Engine(wasmtime::Error),
     /// The file cannot be read.
     Read(PathBuf, std::io::Error),
-    /// The bytes are no component, or do not compile.
-    NotAComponent(Source, wasmtime::Error),
+    /// The bytes are no component, or do not compile. The text says why.
+    NotAComponent(Source, String),
     /// It needs an import that this host does not supply, or lacks the HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
     /// What it says of its statements cannot be read.
@@ -86,15 +101,15 @@ impl fmt::Display for LoadError {
             Self::Read(path, error) => {
                 write!(f, "cannot read the component {}: {error}", path.display())
             }
-            Self::NotAComponent(source, error) => {
-                write!(
-                    f,
-                    "{source} is not a WebAssembly component: {}",
-                    one_line(error)
-                )
+            Self::NotAComponent(source, why) => {
+                write!(f, "{source} is not a WebAssembly component to serve: {why}")
             }
             Self::DoesNotFit(source, error) => {
-                write!(f, "{source} does not fit this host: {}", one_line(error))
+                write!(
+                    f,
+                    "{source} does not fit this host: {}",
+                    excerpt(one_line(error))
+                )
             }
             Self::Manifest(source, error) => {
                 write!(
@@ -207,17 +222,15 @@ impl Runtime {
         &self.pre
     }
 
-    /// A store for one instance with up to `memory` bytes, its database calls going through `session`.
-    pub fn store(&self, session: Session, memory: usize) -> Store<State> {
-        let mut store = Store::new(self.pre.engine(), State::new(session, memory));
-        store.limiter(|state| &mut state.limits);
-        // On every tick the instance lets its core serve others; ending it is the deadline's business.
-        // It waits as a task does that yields: behind whatever its core has heard of meanwhile. One that only asked to be polled again
-        // would keep it from listening, for as many ticks as tasks are polled between two looks at the outside.
-        store.epoch_deadline_callback(|_| {
-            let others = Box::pin(tokio::task::yield_now());
-            Ok(UpdateDeadline::YieldCustom(1, others))
-        });
+    /// A store for one instance within these limits, its database calls going through `session`.
+    pub(crate) fn store(&self, session: Session, limits: StoreLimits) -> Store<State> {
+        let state = State::new(session, &limits);
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.growth);
+        // What a guest hands over in one call, and what it hands back: that is copied before anybody can look at it.
+        store.set_hostcall_fuel(limits.request_memory);
+        store.set_max_component_handles(HANDLES);
+        store.epoch_deadline_callback(|mut store| store.data_mut().processor.tick());
         store.set_epoch_deadline(1);
         store
     }
@@ -233,20 +246,13 @@ pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
     // One clock per engine. One per request cost others two orders of magnitude of throughput (wasmtime#11814).
     std::thread::Builder::new()
         .name("usher-epoch".into())
-        .spawn(move || {
-            while let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })
+        .spawn(move || processor::clock(&weak))
         .map_err(|error| LoadError::Engine(error.into()))?;
     Ok(engine)
 }
 
 fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>), LoadError> {
-    let broken = |error| LoadError::NotAComponent(source.clone(), error);
-    let read;
+    let bytes;
     let (component, bytes) = match source {
         Source::Embedded => match embedded(engine) {
             Ok(component) => (component, USERS_WASM),
@@ -256,21 +262,37 @@ fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>
                     "compiling the embedded component for this machine: {}",
                     one_line(&error)
                 );
-                (
-                    Component::new(engine, USERS_WASM).map_err(broken)?,
-                    USERS_WASM,
-                )
+                let compiled = compile::compile(engine, USERS_WASM.to_vec());
+                let broken = |failure: compile::Failure| {
+                    LoadError::NotAComponent(source.clone(), failure.to_string())
+                };
+                (compiled.map_err(broken)?, USERS_WASM)
             }
         },
         Source::File(path) => {
-            read = std::fs::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            (Component::new(engine, &read).map_err(broken)?, &*read)
+            bytes = read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
+            (compile_bounded(engine, source, &bytes)?, &*bytes)
         }
-        Source::Bytes(bytes) => (Component::new(engine, bytes).map_err(broken)?, &**bytes),
+        Source::Bytes(bytes) => (compile_bounded(engine, source, bytes)?, &**bytes),
     };
     let manifest = Manifest::read(bytes);
     let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;
     Ok((component, manifest))
+}
+
+/// A file, as far as a component may be long, and one byte more by which it is seen that it is longer.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(bounds::FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Compiles what came from elsewhere, if it is within bounds.
+fn compile_bounded(engine: &Engine, source: &Source, bytes: &[u8]) -> Result<Component, LoadError> {
+    let broken = |text: String| LoadError::NotAComponent(source.clone(), text);
+    bounds::check(bytes).map_err(|beyond| broken(beyond.to_string()))?;
+    compile::compile(engine, bytes.to_vec()).map_err(|failure| broken(failure.to_string()))
 }
 
 /// The embedded component, as compiled at build time.

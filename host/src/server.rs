@@ -18,7 +18,8 @@ use crate::migrate::{self, MigrateError};
 use crate::runtime::{LoadError, Runtime};
 use crate::shutdown::Signals;
 use crate::telemetry::Counters;
-use crate::worker::{Parts, Worker};
+use crate::watch::{self, Beat};
+use crate::worker::{self, Parts, Worker};
 
 /// Why the server could not start, or did not end well. Every text is one line for the operator.
 #[derive(Debug)]
@@ -96,7 +97,10 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         .map(|index| Worker::start(index, parts.clone()))
         .collect::<io::Result<Vec<_>>>()
         .map_err(ServeError::System)?;
+    let memory = parts.instances.host_memory.clone();
     drop(parts);
+    let cores: Vec<Beat> = workers.iter().map(|worker| worker.beat.clone()).collect();
+    watch::watch(&cores).map_err(ServeError::System)?;
 
     let draining = Arc::new(AtomicBool::new(false));
     if let (Some(socket), Some(address)) = (admin, config.admin_listen) {
@@ -112,6 +116,8 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
                 counters,
                 database,
                 draining: Arc::clone(&draining),
+                cores,
+                memory,
             },
         ));
     }
@@ -136,8 +142,13 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             }
         }
     });
+    // A core that does not turn does not drain either.
+    let longest = config.drain_timeout + worker::TIDYING + watch::STUCK;
     tokio::select! {
         _ = drained => {}
+        () = tokio::time::sleep(longest) => {
+            tracing::error!("a core has not ended within {longest:?}: ending with what it is at");
+        }
         signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
     }
     Ok(())
@@ -167,15 +178,18 @@ pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, Serv
     })
     .await?;
     let pool = database.pool().map_err(ServeError::Database)?;
-    migrate::plan(&runtime, &pool, config.instance_memory)
+    migrate::plan(&runtime, &pool, config.instances().store())
         .await
         .map_err(ServeError::Migrate)
 }
 
 /// What stands before the first connection: the component and a database that is reached and up to date.
 async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
-    let runtime =
-        Arc::new(Runtime::new(&config.component, config.capacity()).map_err(ServeError::Load)?);
+    // Compiling takes long, and must not keep a signal from being heard.
+    let (component, capacity) = (config.component.clone(), config.capacity());
+    let loaded = tokio::task::spawn_blocking(move || Runtime::new(&component, capacity)).await;
+    let loaded = loaded.map_err(|panic| ServeError::System(io::Error::other(panic)))?;
+    let runtime = Arc::new(loaded.map_err(ServeError::Load)?);
     let began = Instant::now();
     let deadline = began + config.database_wait;
     let mut pause = Duration::from_millis(50);
@@ -247,13 +261,13 @@ async fn bring_up_to_date(
     runtime: &Runtime,
     pool: &Pool,
 ) -> Result<Vec<Migration>, MigrateError> {
-    match migrate::plan(runtime, pool, config.instance_memory).await {
+    match migrate::plan(runtime, pool, config.instances().store()).await {
         Ok(findings) => migrate::log(&findings.unwrap_or_default())?,
         // Why it cannot be told is what the migrations say as well, with what to do about it.
         Err(MigrateError::NoPlan(why)) => tracing::debug!("no plan: {why}"),
         Err(error) => return Err(error),
     }
-    migrate::migrate(runtime, pool, config.instance_memory).await
+    migrate::migrate(runtime, pool, config.instances().store()).await
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
@@ -327,7 +341,7 @@ async fn accept(
             }
         };
         let mut cores: Vec<&Worker> = workers.iter().collect();
-        cores.sort_by_key(|worker| worker.open());
+        cores.sort_by_key(|worker| (worker.beat.is_stuck(), worker.open()));
         for core in cores {
             match core.hand(stream) {
                 Ok(()) => break,

@@ -28,7 +28,7 @@ pub(crate) fn log_failed(error: &CallError) {
     static BUSY: LineLimit = LineLimit::new(LINES);
     static FAILED: LineLimit = LineLimit::new(LINES);
     match error {
-        CallError::Busy => {
+        CallError::Busy | CallError::Memory(_) | CallError::Evicted(_) => {
             if let Some(line) = BUSY.line() {
                 tracing::warn!("{error}{line}");
             }
@@ -65,8 +65,8 @@ impl Counters {
 
     pub(crate) fn failed(&self, error: &CallError) {
         let counter = match error {
-            CallError::Busy => &self.busy,
-            CallError::Deadline => &self.deadlines,
+            CallError::Busy | CallError::Memory(_) | CallError::Evicted(_) => &self.busy,
+            CallError::Deadline | CallError::Processor(_) => &self.deadlines,
             CallError::Guest(_) | CallError::Host(_) => &self.traps,
         };
         counter.fetch_add(1, Relaxed);
@@ -85,6 +85,7 @@ impl Counters {
 pub(crate) fn exposition<'a>(
     cores: &(impl Iterator<Item = &'a Counters> + Clone),
     database: &Totals,
+    held: usize,
 ) -> String {
     let sum = |pick: fn(&Counters) -> &AtomicU64| -> u64 {
         cores.clone().map(|core| pick(core).load(Relaxed)).sum()
@@ -130,6 +131,12 @@ pub(crate) fn exposition<'a>(
         "counter",
         "Client connections that were accepted.",
         &[("", sum(|core| &core.connections))],
+    );
+    metric(
+        "usher_host_memory_bytes",
+        "gauge",
+        "Bytes that the host holds for requests, by units of 64 KiB of each.",
+        &[("", held as u64)],
     );
     let labelled = |label: &str, names: &[&str], counts: &[u64]| -> Vec<(String, u64)> {
         let labelled = |(name, count): (&&str, &u64)| (format!("{{{label}=\"{name}\"}}"), *count);

@@ -36,7 +36,7 @@ use crate::connection::{self, Service};
 use crate::database::{self, Database, OpenError, Pool, Statements};
 use crate::instances::{self, Instances, State};
 use crate::migrate::{self, MigrateError};
-use crate::runtime::{Capacity, LoadError, Runtime, Source, start_engine};
+use crate::runtime::{Capacity, LoadError, Runtime, Source, StoreLimits, start_engine};
 use crate::telemetry::Counters;
 
 /// Why a test's application could not be set up or did not answer.
@@ -182,7 +182,7 @@ impl Builder {
         config.instance_reuse = self.adjust.instance_reuse.unwrap_or(config.instance_reuse);
         let pool = database.pool().map_err(TestError::Database)?;
         if self.migrate {
-            migrate::migrate(&runtime, &pool, config.instance_memory)
+            migrate::migrate(&runtime, &pool, config.instances().store())
                 .await
                 .map_err(TestError::Migrate)?;
         }
@@ -207,7 +207,7 @@ impl Builder {
             runtime,
             database,
             pool,
-            memory: config.instance_memory,
+            limits: config.instances().store(),
             drain: GracefulShutdown::new(),
         })
     }
@@ -222,7 +222,7 @@ pub struct TestApp {
     runtime: Arc<Runtime>,
     database: Database,
     pool: Pool,
-    memory: usize,
+    limits: StoreLimits,
     drain: GracefulShutdown,
 }
 
@@ -327,7 +327,7 @@ impl TestApp {
     /// # Errors
     /// Where the component does not export `usher:users/users`, or cannot be instantiated.
     pub async fn typed(&self) -> wasmtime::Result<(Store<State>, Typed)> {
-        let mut store = self.runtime.store(self.pool.session(), self.memory);
+        let mut store = self.runtime.store(self.pool.session(), self.limits.clone());
         let pre = TypedPre::new(self.runtime.instance_pre().clone())?;
         let typed = pre.instantiate_async(&mut store).await?;
         Ok((store, typed))

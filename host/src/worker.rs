@@ -16,9 +16,10 @@ use crate::database::{Database, Pool};
 use crate::instances::{self, Instances};
 use crate::runtime::Runtime;
 use crate::telemetry::Counters;
+use crate::watch::Beat;
 
 /// For the database to end what was abandoned, beyond the drain. More than a cancel request and a rollback are given.
-const TIDYING: Duration = Duration::from_secs(5);
+pub(crate) const TIDYING: Duration = Duration::from_secs(5);
 
 /// What a core needs to serve.
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     connections: mpsc::UnboundedSender<TcpStream>,
     open: Arc<AtomicUsize>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) beat: Beat,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
@@ -50,22 +52,28 @@ impl Worker {
         let open = Arc::new(AtomicUsize::new(0));
         let counters = Arc::new(Counters::default());
         let (opened, counted) = (Arc::clone(&open), Arc::clone(&counters));
+        let beat = Beat::new();
+        let kept = beat.clone();
         let thread = std::thread::Builder::new()
             .name(format!("usher-core-{index}"))
             .spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()?;
-                runtime.block_on(async {
+                let served = runtime.block_on(async {
+                    tokio::spawn(kept.clone().keep());
                     let pool = parts.database.pool().map_err(std::io::Error::other)?;
                     serve(parts, pool, accepted, &opened, &counted).await;
                     Ok(())
-                })
+                });
+                kept.end();
+                served
             })?;
         Ok(Self {
             connections,
             open,
             counters,
+            beat,
             thread,
         })
     }

@@ -48,7 +48,15 @@ impl LastFailure {
         }));
     }
 
-    /// Gives it away: the next request begins without one.
+    /// Begins the next request without one. Whoever still has a clone keeps what was.
+    pub(super) fn renew(&mut self) {
+        match Arc::get_mut(&mut self.0) {
+            Some(kept) => *kept.get_mut().unwrap_or_else(PoisonError::into_inner) = None,
+            None => *self = Self::default(),
+        }
+    }
+
+    /// Gives it away.
     pub(crate) fn take(&self) -> Option<Box<Cause>> {
         self.lock().take()
     }
@@ -307,5 +315,15 @@ mod tests {
                 .is_some_and(|cause| cause.to_string().contains("unknown"))
         );
         assert!(last.take().is_none());
+    }
+
+    #[test]
+    fn failure_of_a_request_is_kept_by_its_clone_and_not_by_the_next_request() {
+        let mut last = LastFailure::default();
+        let clone = last.clone();
+        assert!(last.note::<()>(None, Err(Error::Timeout)).is_err());
+        last.renew();
+        assert!(last.take().is_none());
+        assert!(clone.take().is_some());
     }
 }

@@ -21,6 +21,7 @@ use super::policy::{self, Caller, Effect};
 use super::{Config, Error, Row, Rows, Value, failure};
 use crate::bindings::database as types;
 use crate::bindings::usher::database::{database, streaming};
+use crate::memory::{self, Charge, OverLimit, RequestMemory};
 
 /// What the sessions of one core share.
 #[derive(Debug)]
@@ -170,6 +171,8 @@ pub struct Session {
     held: Arc<()>,
     /// What failed last in the request at hand.
     failed: LastFailure,
+    /// What the host may hold for the request at hand.
+    memory: Option<RequestMemory>,
 }
 
 impl fmt::Debug for Session {
@@ -189,6 +192,26 @@ impl Session {
             migration: None,
             held: Arc::new(()),
             failed: LastFailure::default(),
+            memory: None,
+        }
+    }
+
+    /// From now on parameters are held, and results limited, by what the host may hold for the request at hand.
+    pub(crate) fn set_memory(&mut self, memory: RequestMemory) {
+        self.memory = Some(memory);
+    }
+
+    /// Counts parameters for as long as their call takes, where they are large.
+    fn hold_parameters(&self, params: &[Value]) -> Result<Option<Charge>, Error> {
+        let bytes = params.iter().map(parameter_bytes).sum::<usize>();
+        let Some(memory) = self.memory.as_ref().filter(|_| bytes > memory::FREE) else {
+            return Ok(None);
+        };
+        let mut held = memory.charge();
+        match held.resize(bytes) {
+            Ok(()) => Ok(Some(held)),
+            Err(over @ OverLimit::Request(_)) => Err(failure::invalid(over.to_string())),
+            Err(OverLimit::Host(_)) => Err(Error::Overloaded),
         }
     }
 
@@ -210,7 +233,7 @@ impl Session {
     /// Forgets the request at hand. Gives whether nothing of it is left: an instance that still holds a transaction must go.
     pub fn reset(&mut self) -> bool {
         self.deadline = None;
-        drop(self.failed.take());
+        self.failed.renew();
         self.held() == 0
     }
 
@@ -238,7 +261,12 @@ impl Session {
         Budget {
             began: now,
             deadline: now + time,
-            rows_bytes: config.max_rows_bytes,
+            rows_bytes: self
+                .memory
+                .as_ref()
+                .map_or(config.max_rows_bytes, |memory| {
+                    config.max_rows_bytes.min(memory.left() as u64)
+                }),
         }
     }
 
@@ -266,6 +294,7 @@ impl Session {
                 params.len()
             )));
         }
+        let params = self.hold_parameters(params)?;
         // One look at the clock serves both: there are few dearer instructions on this way.
         let now = Instant::now();
         let budget = self.budget(now);
@@ -276,6 +305,7 @@ impl Session {
             statement,
             budget,
             run: self.pool.metrics.run(now),
+            params,
         })
     }
 
@@ -291,11 +321,22 @@ impl Session {
     }
 }
 
+/// The bytes of a parameter beyond its place in the list.
+fn parameter_bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
+
 /// A call that was let through.
 struct Admitted<'s> {
     statement: Arc<Statement>,
     budget: Budget,
     run: Run<'s>,
+    /// Held until the call is over.
+    params: Option<Charge>,
 }
 
 /// A guest's transaction. Dropped without COMMIT, however that came about, it is rolled back.
@@ -380,6 +421,7 @@ impl database::Host for View<'_> {
                 statement,
                 budget,
                 run,
+                params: _held,
             }) => {
                 let backend = &self.session.pool.backend;
                 let answer = run.end(backend.query(&statement, &params, &budget).await);
@@ -395,6 +437,7 @@ impl database::Host for View<'_> {
                 statement,
                 budget,
                 run,
+                params: _held,
             }) => {
                 let backend = &self.session.pool.backend;
                 let answer = run.end(backend.execute(&statement, &params, &budget).await);
@@ -448,6 +491,7 @@ impl database::HostTransaction for View<'_> {
                 statement,
                 budget,
                 run,
+                params: _held,
             }) => {
                 let watched = Migration::watch(self.session.migration.as_ref(), &statement);
                 let answer = transaction.inner.query(&statement, &params, &budget);
@@ -472,6 +516,7 @@ impl database::HostTransaction for View<'_> {
                 statement,
                 budget,
                 run,
+                params: _held,
             }) => {
                 let watched = Migration::watch(self.session.migration.as_ref(), &statement);
                 let answer = transaction.inner.execute(&statement, &params, &budget);
@@ -534,6 +579,7 @@ impl streaming::HostCursor for View<'_> {
                 statement,
                 budget,
                 run,
+                params: _held,
             },
         ) = match admitted {
             Ok(admitted) => admitted,

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError, St
 use super::View;
 use super::fields::Fields;
 use crate::bindings::http::wasi::http::types::{self, ErrorCode};
+use crate::memory::Charge;
 
 /// Bytes that a guest may be ahead of the connection.
 const AHEAD: usize = 64 << 10;
@@ -37,7 +38,19 @@ struct Inner {
     end: End,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// What the host holds of it.
+    held: Charge,
 }
+
+impl Inner {
+    /// What the host holds for it by now.
+    fn bytes(&self) -> usize {
+        self.unread + self.chunks.len() * CHUNK
+    }
+}
+
+/// What a piece of a body takes beside its bytes.
+const CHUNK: usize = 128;
 
 #[derive(Debug)]
 enum End {
@@ -60,7 +73,7 @@ impl std::fmt::Display for Incomplete {
 impl std::error::Error for Incomplete {}
 
 impl Pipe {
-    pub(super) fn new(promised: Option<u64>) -> Self {
+    pub(super) fn new(promised: Option<u64>, held: Charge) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             chunks: VecDeque::new(),
             unread: 0,
@@ -71,6 +84,7 @@ impl Pipe {
             end: End::Open,
             reader: None,
             writer: None,
+            held,
         })))
     }
 
@@ -84,7 +98,15 @@ impl Pipe {
         if !matches!(inner.end, End::Finished(None)) || inner.chunks.len() > 1 {
             return None;
         }
-        Some(inner.chunks.pop_front().unwrap_or_default())
+        let whole = inner.chunks.pop_front().unwrap_or_default();
+        inner.unread = 0;
+        inner.held.shrink(0);
+        Some(whole)
+    }
+
+    /// Whether the guest has completed it.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.lock().end, End::Finished(_))
     }
 
     /// When the connection last took something of it.
@@ -101,6 +123,8 @@ impl Pipe {
         let inner = &mut *inner;
         if let Some(chunk) = inner.chunks.pop_front() {
             inner.unread -= chunk.len();
+            let held = inner.bytes();
+            inner.held.shrink(held);
             inner.taken = Some(Instant::now());
             if let Some(writer) = inner.writer.take() {
                 writer.wake();
@@ -199,6 +223,9 @@ impl OutputStream for BodyStream {
         }
         inner.unread += bytes.len();
         inner.chunks.push_back(bytes);
+        let held = inner.bytes();
+        let held = inner.held.resize(held);
+        held.map_err(|over| StreamError::Trap(over.into()))?;
         if let Some(reader) = inner.reader.take() {
             reader.wake();
         }

@@ -7,12 +7,19 @@ use wasmtime::component::Resource;
 
 use super::View;
 use crate::bindings::http::wasi::http::types::{self, HeaderError};
+use crate::memory::{Charge, OverLimit, RequestMemory};
 
-/// Names and values together, in bytes, that a guest may collect in one set of fields.
+/// Names and values together, in bytes, that a guest may collect in one set of fields, each field with [`ENTRY`] more.
 const MOST: usize = 128 << 10;
 
+/// What a field counts beside its text, as in RFC 9113, 6.5.2: so there are no more than four thousand.
+const ENTRY: usize = 32;
+
+/// What a field takes in the host's memory beside its text, at most: its place in a map that has grown to twice its size.
+const ENTRY_HELD: usize = 320;
+
 /// Fields, shared with whatever they were taken from until one of the two is changed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fields {
     given: Arc<Given>,
     /// Those of a request, and of a response that has been made of them.
@@ -29,6 +36,7 @@ pub(super) fn is_forbidden(name: &HeaderName) -> bool {
         | header::HOST
         | header::PROXY_AUTHENTICATE
         | header::PROXY_AUTHORIZATION
+        | header::TE
         | header::TRANSFER_ENCODING
         | header::UPGRADE => true,
         ref other => matches!(
@@ -42,22 +50,38 @@ impl Fields {
     /// The fields of a received message.
     pub(super) fn received(map: HeaderMap) -> Self {
         Self {
-            given: Arc::new(Given { map, size: 0 }),
+            given: Arc::new(Given {
+                map,
+                ..Given::default()
+            }),
             immutable: true,
             received: true,
         }
     }
 
     /// Fields of a guest's own.
-    pub(super) fn collect(entries: Vec<(String, Vec<u8>)>) -> Result<Self, HeaderError> {
-        let mut given = Given::with_capacity(entries.len());
-        for (name, value) in entries {
-            given.append(parse_name(&name)?, parse_value(value)?)?;
-        }
-        Ok(Self {
+    fn of(given: Given) -> Self {
+        Self {
             given: Arc::new(given),
-            ..Self::default()
-        })
+            immutable: false,
+            received: false,
+        }
+    }
+
+    /// The same with these entries.
+    fn collect(
+        entries: Vec<(String, Vec<u8>)>,
+        memory: &RequestMemory,
+    ) -> Result<Result<Self, HeaderError>, OverLimit> {
+        let mut given = Given::held_by(memory);
+        for (name, value) in entries {
+            let added = parse_name(&name).and_then(|name| given.append(name, parse_value(value)?));
+            if let Err(error) = added {
+                return Ok(Err(error));
+            }
+            given.settle()?;
+        }
+        Ok(Ok(Self::of(given)))
     }
 
     /// Whether a guest may know of a field by this name.
@@ -77,18 +101,23 @@ impl Fields {
     }
 
     pub(super) fn into_map(self) -> HeaderMap {
-        Arc::unwrap_or_clone(self.given).into_map()
+        match Arc::try_unwrap(self.given) {
+            Ok(given) => given.into_map(),
+            Err(shared) => shared.map.clone(),
+        }
     }
 
-    fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), HeaderError> {
-        Arc::make_mut(&mut self.given).append(name, value)
+    /// The fields to change, which are copied where they are shared.
+    fn own(&mut self) -> Result<&mut Given, OverLimit> {
+        if Arc::get_mut(&mut self.given).is_none() {
+            self.given = Arc::new(self.given.copy()?);
+        }
+        // Nobody else can have come by it meanwhile.
+        Ok(Arc::get_mut(&mut self.given).unwrap_or_else(|| unreachable!("it is no longer shared")))
     }
 
-    fn remove(&mut self, name: &HeaderName) {
-        Arc::make_mut(&mut self.given).remove(name);
-    }
-
-    fn mutable(&mut self, name: &str) -> Result<(&mut Self, HeaderName), HeaderError> {
+    /// The name of a field that may be changed.
+    fn mutable(&self, name: &str) -> Result<HeaderName, HeaderError> {
         if self.immutable {
             return Err(HeaderError::Immutable);
         }
@@ -96,30 +125,38 @@ impl Fields {
         if is_forbidden(&name) {
             return Err(HeaderError::Forbidden);
         }
-        Ok((self, name))
+        Ok(name)
     }
 }
 
 /// Fields within their limits.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Given {
     map: HeaderMap,
-    /// Bytes of what a guest has put in.
+    /// What a guest has put in, by the measure of [`MOST`].
     size: usize,
+    /// The most fields there have been at the same time: a map does not shrink.
+    peak: usize,
+    /// What the host holds for them, where a guest holds them.
+    held: Option<Charge>,
 }
 
 impl Given {
-    pub(super) fn with_capacity(entries: usize) -> Self {
+    /// None yet, and what is added is held for a request.
+    fn held_by(memory: &RequestMemory) -> Self {
         Self {
-            map: HeaderMap::with_capacity(entries.min(64)),
-            size: 0,
+            held: Some(memory.charge()),
+            ..Self::default()
         }
     }
 
     /// None yet, in the room of others that nobody needs any more.
     pub(super) fn in_place_of(mut map: HeaderMap) -> Self {
         map.clear();
-        Self { map, size: 0 }
+        Self {
+            map,
+            ..Self::default()
+        }
     }
 
     /// The number in `Content-Length`, if there is one.
@@ -134,6 +171,25 @@ impl Given {
         self.map
     }
 
+    /// A copy that is held as well.
+    fn copy(&self) -> Result<Self, OverLimit> {
+        Ok(Self {
+            held: self.held.as_ref().map(Charge::again).transpose()?,
+            map: self.map.clone(),
+            size: self.size,
+            peak: self.peak,
+        })
+    }
+
+    /// Counts what is held by now.
+    fn settle(&mut self) -> Result<(), OverLimit> {
+        self.peak = self.peak.max(self.map.len());
+        match &mut self.held {
+            Some(held) => held.resize(self.size + self.peak * ENTRY_HELD),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn append(
         &mut self,
         name: HeaderName,
@@ -142,34 +198,45 @@ impl Given {
         if is_forbidden(&name) {
             return Err(HeaderError::Forbidden);
         }
-        // One length, and a number: anything else makes two servers disagree where a message ends.
-        if name == header::CONTENT_LENGTH
-            && (self.map.contains_key(&name) || parse_length(&value).is_none())
-        {
-            return Err(HeaderError::InvalidSyntax);
-        }
-        self.size += name.as_str().len() + value.len();
-        if self.size > MOST {
+        let value = if name == header::CONTENT_LENGTH {
+            // One length, and a number: anything else makes two servers disagree where a message ends.
+            match parse_length(&value) {
+                Some(length) if !self.map.contains_key(&name) => HeaderValue::from(length),
+                _ => return Err(HeaderError::InvalidSyntax),
+            }
+        } else {
+            value
+        };
+        let size = self.size + cost(&name, &value);
+        if size > MOST {
             return Err(HeaderError::InvalidSyntax);
         }
         self.map
             .try_append(name, value)
-            .map(drop)
-            .map_err(|_| HeaderError::InvalidSyntax)
+            .map_err(|_| HeaderError::InvalidSyntax)?;
+        self.size = size;
+        Ok(())
     }
 
     fn remove(&mut self, name: &HeaderName) {
         if let header::Entry::Occupied(entry) = self.map.entry(name) {
             let (name, values) = entry.remove_entry_mult();
             for value in values {
-                self.size = self.size.saturating_sub(name.as_str().len() + value.len());
+                self.size = self.size.saturating_sub(cost(&name, &value));
             }
         }
     }
 }
 
+/// What a field counts by the measure of [`MOST`].
+fn cost(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + ENTRY
+}
+
+/// RFC 9110, 8.6: digits, and nothing else. Rust's own parser takes a sign as well.
 fn parse_length(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.parse().ok()
+    let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
+    is_number.then(|| value.to_str().ok()?.parse().ok())?
 }
 
 pub(super) fn parse_name(name: &str) -> Result<HeaderName, HeaderError> {
@@ -183,14 +250,15 @@ pub(super) fn parse_value(value: Vec<u8>) -> Result<HeaderValue, HeaderError> {
 
 impl types::HostFields for View<'_> {
     fn new(&mut self) -> wasmtime::Result<Resource<Fields>> {
-        Ok(self.table.push(Fields::default())?)
+        let given = Given::held_by(self.memory);
+        Ok(self.table.push(Fields::of(given))?)
     }
 
     fn from_list(
         &mut self,
         entries: Vec<(String, Vec<u8>)>,
     ) -> wasmtime::Result<Result<Resource<Fields>, HeaderError>> {
-        Ok(match Fields::collect(entries) {
+        Ok(match Fields::collect(entries, self.memory)? {
             Ok(fields) => Ok(self.table.push(fields)?),
             Err(error) => Err(error),
         })
@@ -220,21 +288,25 @@ impl types::HostFields for View<'_> {
         values: Vec<Vec<u8>>,
     ) -> wasmtime::Result<Result<(), HeaderError>> {
         let fields = self.table.get_mut(&this)?;
-        Ok(fields.mutable(&name).and_then(|(fields, name)| {
-            let values = values
-                .into_iter()
-                .map(parse_value)
-                .collect::<Result<Vec<_>, _>>()?;
-            let before = fields.clone();
-            fields.remove(&name);
-            for value in values {
-                if let Err(error) = fields.append(name.clone(), value) {
-                    *fields = before;
-                    return Err(error);
-                }
+        let values = values
+            .into_iter()
+            .map(parse_value)
+            .collect::<Result<Vec<_>, _>>();
+        let (name, values) = match (fields.mutable(&name), values) {
+            (Ok(name), Ok(values)) => (name, values),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
+        let before = fields.clone();
+        let given = fields.own()?;
+        given.remove(&name);
+        for value in values {
+            if let Err(error) = given.append(name.clone(), value) {
+                *fields = before;
+                return Ok(Err(error));
             }
-            Ok(())
-        }))
+        }
+        given.settle()?;
+        Ok(Ok(()))
     }
 
     fn delete(
@@ -243,9 +315,14 @@ impl types::HostFields for View<'_> {
         name: String,
     ) -> wasmtime::Result<Result<(), HeaderError>> {
         let fields = self.table.get_mut(&this)?;
-        Ok(fields
-            .mutable(&name)
-            .map(|(fields, name)| fields.remove(&name)))
+        let name = match fields.mutable(&name) {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(error)),
+        };
+        let given = fields.own()?;
+        given.remove(&name);
+        given.settle()?;
+        Ok(Ok(()))
     }
 
     fn append(
@@ -255,9 +332,16 @@ impl types::HostFields for View<'_> {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), HeaderError>> {
         let fields = self.table.get_mut(&this)?;
-        Ok(fields
-            .mutable(&name)
-            .and_then(|(fields, name)| fields.append(name, parse_value(value)?)))
+        let (name, value) = match (fields.mutable(&name), parse_value(value)) {
+            (Ok(name), Ok(value)) => (name, value),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
+        let given = fields.own()?;
+        if let Err(error) = given.append(name, value) {
+            return Ok(Err(error));
+        }
+        given.settle()?;
+        Ok(Ok(()))
     }
 
     fn entries(&mut self, this: Resource<Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
@@ -273,21 +357,22 @@ impl types::HostFields for View<'_> {
 
     fn clone(&mut self, this: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {
         let fields = self.table.get(&this)?;
-        let mut copy = Fields::default();
-        if fields.received {
-            let shown = fields
-                .given
-                .map
-                .iter()
-                .filter(|(name, _)| !is_forbidden(name));
-            let map = shown.map(|(name, value)| (name.clone(), value.clone()));
-            copy.given = Arc::new(Given {
-                map: map.collect(),
-                size: 0,
-            });
+        let copy = if fields.received {
+            let mut given = Given::held_by(self.memory);
+            let shown = fields.given.map.iter();
+            for (name, value) in shown.filter(|(name, _)| !is_forbidden(name)) {
+                // Within the limit of a request's head, and so not a guest's own.
+                given.map.append(name.clone(), value.clone());
+            }
+            given.settle()?;
+            Fields::of(given)
         } else {
-            copy.given = Arc::clone(&fields.given);
-        }
+            Fields {
+                given: Arc::clone(&fields.given),
+                immutable: false,
+                received: false,
+            }
+        };
         Ok(self.table.push(copy)?)
     }
 

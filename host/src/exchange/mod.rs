@@ -2,11 +2,12 @@
 //!
 //! A request costs a guest some fifteen calls of this interface, so each is made to do little: nothing of a request is copied
 //! before it is asked for, and a response goes to the connection as the guest wrote it. Read [`request`], then [`response`] and
-//! [`body`]; [`fields`] serves both, and [`outgoing`] is what components compiled against the whole of `wasi:http` refer to
+//! [`body`]; [`fields`] serves both, `head` looks over what a response says, and [`outgoing`] is what components compiled against the whole of `wasi:http` refer to
 //! without any way to send it. Components that offer HTTP in one call are spared all this: see `whole`.
 
 pub mod body;
 pub mod fields;
+pub(crate) mod head;
 pub mod outgoing;
 pub mod request;
 pub mod response;
@@ -17,11 +18,14 @@ use std::fmt;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use crate::bindings::http::wasi::http::types;
+use crate::memory::RequestMemory;
 
 /// The part of an instance's state that exchanges are kept in.
 pub struct View<'a> {
     /// The instance's resources.
     pub table: &'a mut ResourceTable,
+    /// What the host may hold for the request.
+    pub(crate) memory: &'a RequestMemory,
 }
 
 impl fmt::Debug for View<'_> {

@@ -13,6 +13,7 @@ use super::body::{OutgoingBody, Pipe};
 use super::fields::Fields;
 use super::request::IncomingBody;
 use crate::bindings::http::wasi::http::types::{self, ErrorCode, Method, Scheme};
+use crate::memory::{Charge, OverLimit};
 
 /// A request in the making.
 #[derive(Debug)]
@@ -23,6 +24,31 @@ pub struct OutgoingRequest {
     authority: Option<String>,
     fields: Fields,
     body: Option<Pipe>,
+    /// What the host holds for its texts.
+    held: Charge,
+}
+
+impl OutgoingRequest {
+    /// Counts a text that takes another's place.
+    fn replace(&mut self, before: usize, after: usize) -> Result<(), OverLimit> {
+        self.held.resize(self.held.bytes() - before + after)
+    }
+}
+
+/// The bytes of a method's text, where it is not the standard's.
+fn method_bytes(method: &Method) -> usize {
+    match method {
+        Method::Other(name) => name.len(),
+        _ => 0,
+    }
+}
+
+/// The same of a scheme's.
+fn scheme_bytes(scheme: Option<&Scheme>) -> usize {
+    match scheme {
+        Some(Scheme::Other(name)) => name.len(),
+        _ => 0,
+    }
 }
 
 /// How long a request may take, in nanoseconds.
@@ -51,6 +77,7 @@ impl types::HostOutgoingRequest for View<'_> {
             authority: None,
             fields,
             body: None,
+            held: self.memory.charge(),
         })?)
     }
 
@@ -62,7 +89,7 @@ impl types::HostOutgoingRequest for View<'_> {
         let (None, Ok(length)) = (&request.body, request.fields.content_length()) else {
             return Ok(Err(()));
         };
-        let pipe = Pipe::new(length);
+        let pipe = Pipe::new(length, self.memory.charge());
         request.body = Some(pipe.clone());
         Ok(Ok(self.table.push(OutgoingBody::new(pipe))?))
     }
@@ -82,6 +109,7 @@ impl types::HostOutgoingRequest for View<'_> {
         {
             return Ok(Err(()));
         }
+        request.replace(method_bytes(&request.method), method_bytes(&method))?;
         request.method = method;
         Ok(Ok(()))
     }
@@ -105,6 +133,10 @@ impl types::HostOutgoingRequest for View<'_> {
         {
             return Ok(Err(()));
         }
+        request.replace(
+            request.target.as_ref().map_or(0, String::len),
+            target.as_ref().map_or(0, String::len),
+        )?;
         request.target = target;
         Ok(Ok(()))
     }
@@ -124,6 +156,10 @@ impl types::HostOutgoingRequest for View<'_> {
         {
             return Ok(Err(()));
         }
+        request.replace(
+            scheme_bytes(request.scheme.as_ref()),
+            scheme_bytes(scheme.as_ref()),
+        )?;
         request.scheme = scheme;
         Ok(Ok(()))
     }
@@ -144,6 +180,10 @@ impl types::HostOutgoingRequest for View<'_> {
         {
             return Ok(Err(()));
         }
+        request.replace(
+            request.authority.as_ref().map_or(0, String::len),
+            authority.as_ref().map_or(0, String::len),
+        )?;
         request.authority = authority;
         Ok(Ok(()))
     }

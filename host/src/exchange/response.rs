@@ -9,6 +9,7 @@ use wasmtime::component::Resource;
 use super::View;
 use super::body::{OutgoingBody, Pipe};
 use super::fields::Fields;
+use super::head;
 use crate::bindings::http::wasi::http::types::{self, ErrorCode};
 
 /// A response in the making.
@@ -26,6 +27,8 @@ pub struct Response {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    /// What `Content-Length` promises.
+    pub promised: Option<u64>,
     /// Where the body comes from.
     pub source: Source,
 }
@@ -78,6 +81,8 @@ impl types::HostResponseOutparam for View<'_> {
                 let nothing = || Source::Whole(Bytes::new());
                 Ok(Response {
                     status: response.status,
+                    // What was let in is a number.
+                    promised: response.fields.content_length().ok().flatten(),
                     headers: response.fields.into_map(),
                     source: response.body.map_or_else(nothing, Source::Pipe),
                 })
@@ -125,7 +130,7 @@ impl types::HostOutgoingResponse for View<'_> {
         status: u16,
     ) -> wasmtime::Result<Result<(), ()>> {
         let response = self.table.get_mut(&this)?;
-        Ok(StatusCode::from_u16(status)
+        Ok(head::status(status)
             .map(|status| response.status = status)
             .map_err(drop))
     }
@@ -146,7 +151,7 @@ impl types::HostOutgoingResponse for View<'_> {
         let Ok(length) = response.fields.content_length() else {
             return Ok(Err(()));
         };
-        let pipe = Pipe::new(length);
+        let pipe = Pipe::new(length, self.memory.charge());
         response.body = Some(pipe.clone());
         Ok(Ok(self.table.push(OutgoingBody::new(pipe))?))
     }

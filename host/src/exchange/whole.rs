@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use wasmtime::Store;
 
 use super::fields::{self, Given};
+use super::head;
 use crate::bindings::http::wasi::http::types::HeaderError;
 use crate::bindings::whole::Whole;
 use crate::bindings::whole::exports::usher::service::whole_handler as wit;
@@ -93,8 +94,7 @@ pub(crate) async fn handle(
     let Some(answer) = answer else {
         return Ok(None);
     };
-    let status = StatusCode::from_u16(answer.status)
-        .map_err(|_| wasmtime::format_err!("it answered with the status {}", answer.status))?;
+    let status = head::status(answer.status)?;
     let has_others = !answer.fields.is_empty();
     let given = Given::in_place_of(std::mem::take(request.headers_mut()));
     let fields = fields_of(given, answer.content_type, answer.etag, answer.fields)
@@ -108,18 +108,15 @@ pub(crate) async fn handle(
         None
     };
     let body = Bytes::from(answer.body);
-    // What a client knows already still has its length (RFC 9110, 8.6).
-    if promised.is_some_and(|promised| promised != body.len() as u64)
-        && status != StatusCode::NOT_MODIFIED
-    {
-        return Err(wasmtime::format_err!(
-            "it promised a body of {promised:?} bytes and gave {}",
-            body.len()
-        ));
+    let mut headers = fields.into_map();
+    if has_others {
+        head::without_trailers(&mut headers);
     }
+    let bytes = Some(body.len());
+    head::agree(request.method(), status, &mut headers, promised, bytes)?;
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = fields.into_map();
+    *response.headers_mut() = headers;
     Ok(Some(response))
 }
 

@@ -10,9 +10,11 @@
 //! | `turns` | who may be at work, and who waits |
 //! | `run` | a guest at work until its deadline |
 //! | `body` | the body of its response, as the server reads it |
+//! | `growth` | the linear memory of an instance |
 //! | `report` | what is said of one that went wrong |
 
 mod body;
+mod growth;
 mod report;
 mod run;
 mod turns;
@@ -26,8 +28,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use wasmtime::Store;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
 
@@ -35,22 +37,32 @@ use crate::bindings::Serving;
 use crate::bindings::whole::Whole;
 use crate::database::{Pool, Session, View};
 use crate::exchange;
+use crate::exchange::head;
 use crate::exchange::request::IncomingRequest;
 use crate::exchange::response::{ResponseOutparam, Slot, Source};
 use crate::exchange::whole;
 use crate::log::{excerpt, excerpt_debug};
-use crate::runtime::{Runtime, one_line};
+use crate::memory::{self, HostCharge, HostMemory, RequestMemory};
+use crate::processor::{self, Processor};
+use crate::runtime::{Runtime, StoreLimits, one_line};
 use crate::telemetry::Counters;
 
 pub use body::GuestBody;
+use growth::Growth;
 pub use run::Guest;
 use run::{Deadline, Run};
 use turns::{Turn, Turns};
 
+/// Resources of the host's that an instance may have at the same time. A request takes some fifteen.
+const RESOURCES: usize = 1000;
+
 /// What the host keeps for one instance.
 pub struct State {
     pub(crate) table: ResourceTable,
-    pub(crate) limits: StoreLimits,
+    pub(crate) growth: Growth,
+    /// What the host holds for the request at hand.
+    memory: RequestMemory,
+    pub(crate) processor: Processor,
     clocks: WasiClocksCtx,
     /// Seeded on first use: most components never ask.
     random: Option<WasiRandomCtx>,
@@ -64,14 +76,16 @@ impl fmt::Debug for State {
 }
 
 impl State {
-    pub(crate) fn new(session: Session, memory: usize) -> Self {
+    pub(crate) fn new(mut session: Session, limits: &StoreLimits) -> Self {
+        let memory = limits.host_memory.request(limits.request_memory);
+        session.set_memory(memory.clone());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         Self {
-            table: ResourceTable::new(),
-            // Growing past the limit is a trap rather than a failed `memory.grow`, so that the log can name the cause.
-            limits: StoreLimitsBuilder::new()
-                .memory_size(memory)
-                .trap_on_grow_failure(true)
-                .build(),
+            table,
+            growth: Growth::new(limits.memory),
+            memory,
+            processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
             random: None,
             session,
@@ -81,6 +95,7 @@ impl State {
     pub(crate) fn exchange(&mut self) -> exchange::View<'_> {
         exchange::View {
             table: &mut self.table,
+            memory: &self.memory,
         }
     }
 
@@ -109,12 +124,21 @@ impl State {
 }
 
 /// How instances are used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
     pub reuse: u32,
     /// Linear memory of an instance, in bytes.
     pub memory: usize,
+    /// What the host may hold for one request, in bytes, and what for all.
+    pub(crate) request_memory: usize,
+    pub(crate) host_memory: HostMemory,
+    /// A response that is handed over in one piece, in bytes.
+    pub max_response: usize,
+    /// The processor time of one request.
+    pub cpu_time: Duration,
+    /// How long a guest may go on after its answer is complete.
+    pub after_answer: Duration,
     /// Requests in flight on one core. Further ones wait for their turn, for half of their deadline at most.
     pub in_flight: usize,
     /// From the request's arrival to its answer; and of an answer that is streamed, from each time the connection takes something of
@@ -122,6 +146,16 @@ pub struct Limits {
     pub deadline: Duration,
     /// Whether a component that takes requests whole gets them so, or through `wasi:http/incoming-handler` as in other hosts.
     pub whole: bool,
+}
+
+impl Limits {
+    pub(crate) fn store(&self) -> StoreLimits {
+        StoreLimits {
+            memory: self.memory,
+            request_memory: self.request_memory,
+            host_memory: self.host_memory.clone(),
+        }
+    }
 }
 
 /// The instances of one core.
@@ -163,8 +197,14 @@ impl fmt::Debug for Instance {
 pub enum CallError {
     /// No turn came while there was time to use it.
     Busy,
+    /// The host holds as much for requests as it may. The text is for the log.
+    Memory(String),
     /// The guest did not answer before the deadline, and was ended.
     Deadline,
+    /// The guest used more processor time than a request has. The text is for the log.
+    Processor(String),
+    /// The guest was ended to make room for others. The text is for the log.
+    Evicted(String),
     /// The guest trapped, ran out of memory, or returned without an answer. The text is for the log.
     Guest(String),
     /// The host could not instantiate the component. The text is for the log.
@@ -178,6 +218,8 @@ impl fmt::Display for CallError {
             Self::Deadline => {
                 f.write_str("the request's deadline passed and its instance was ended")
             }
+            Self::Memory(text) => write!(f, "a request was refused: {text}"),
+            Self::Processor(text) | Self::Evicted(text) => f.write_str(text),
             Self::Guest(text) => write!(f, "the component failed: {text}"),
             Self::Host(text) => write!(f, "the component could not be instantiated: {text}"),
         }
@@ -185,6 +227,18 @@ impl fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+/// A body, and what it is counted as.
+struct Held(
+    Bytes,
+    #[expect(dead_code, reason = "dropped with the body")] HostCharge,
+);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// What came of handing a request over whole.
 enum Taken {
@@ -198,9 +252,6 @@ fn guest(error: wasmtime::Error) -> CallError {
     CallError::Guest(excerpt(one_line(&error)))
 }
 
-/// Clock ticks a guest may run before it lets its core serve others.
-const TICKS: u64 = 2;
-
 impl Instances {
     /// An empty set; instances are made when requests need them.
     pub fn new(
@@ -212,8 +263,8 @@ impl Instances {
         Arc::new(Self {
             runtime,
             pool,
-            limits,
             turns: Turns::new(limits.in_flight),
+            limits,
             idle: Mutex::new(Vec::new()),
             lingering: Mutex::default(),
             wanted: OnceLock::new(),
@@ -242,12 +293,29 @@ impl Instances {
         // what belongs to one of them is out of the processor's cache.
         let taken = Box::pin(self.whole(request, &mut deadline)).await?;
         match taken {
+            Taken::Answered(answer) if answer.body().len() > memory::FREE => self.large(answer),
             Taken::Answered(answer) => Ok(answer.map(|body| GuestBody::Whole(Some(body)))),
             Taken::Wanting(instance) => {
                 let request = std::mem::take(request);
                 Box::pin(self.stream(instance, request, deadline, turn)).await
             }
         }
+    }
+
+    /// An answer that is counted until it is written.
+    #[cold]
+    fn large(&self, answer: Response<Bytes>) -> Result<Response<GuestBody>, CallError> {
+        let (head, body) = answer.into_parts();
+        let (bytes, most) = (body.len(), self.limits.max_response);
+        if bytes > most {
+            return Err(CallError::Guest(format!(
+                "it answered with {bytes} bytes in one piece, more than {most} (--max-response)"
+            )));
+        }
+        let held = self.limits.host_memory.hold(bytes);
+        let held = held.map_err(|over| CallError::Memory(over.to_string()))?;
+        let body = Bytes::from_owner(Held(body, held));
+        Ok(Response::from_parts(head, GuestBody::Whole(Some(body))))
     }
 
     /// Has a request answered in one call, where the component takes it so, and before the deadline.
@@ -267,7 +335,8 @@ impl Instances {
     ) -> Result<Taken, CallError> {
         let mut instance = self.take().await?;
         let store = &mut instance.store;
-        store.set_epoch_deadline(TICKS);
+        store.set_epoch_deadline(processor::TICKS);
+        store.data_mut().processor.begin(self.limits.cpu_time);
         store.data_mut().session.set_deadline(deadline.into_std());
         if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
             let answer = whole::handle(handler, &mut *store, request, wanted).await;
@@ -308,18 +377,32 @@ impl Instances {
             ))
         })?;
         report::answered(answer.status, &method, &failed);
+        let mut headers = answer.headers;
+        let mut agree = |body: Option<usize>| {
+            if body.is_some() {
+                head::without_trailers(&mut headers);
+            }
+            head::agree(&method, answer.status, &mut headers, answer.promised, body)
+                .map_err(|unsound| CallError::Guest(unsound.to_string()))
+        };
         let body = match answer.source {
-            // What the guest still does after an answer without a body is nobody's concern, and is not cut off.
+            // What the guest still does after an answer without a body is nobody's concern, and is not cut off at once.
             Source::Whole(bytes) => {
+                agree(Some(bytes.len()))?;
                 if !returned {
+                    run.ends_after(self.limits.after_answer);
                     self.linger(run);
                 }
                 GuestBody::Whole(Some(bytes))
             }
             Source::Pipe(pipe) => match returned.then(|| pipe.whole()).flatten() {
-                Some(whole) => GuestBody::Whole(Some(whole)),
+                Some(whole) => {
+                    agree(Some(whole.len()))?;
+                    GuestBody::Whole(Some(whole))
+                }
                 None => {
-                    run.is_read(pipe.clone(), self.limits.deadline);
+                    agree(None)?;
+                    run.is_read(pipe.clone(), self.limits.deadline, self.limits.after_answer);
                     GuestBody::Streaming {
                         pipe,
                         guest: (!returned).then(|| Guest::start(run)),
@@ -329,7 +412,7 @@ impl Instances {
         };
         let mut response = Response::new(body);
         *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
+        *response.headers_mut() = headers;
         Ok(response)
     }
 
@@ -399,7 +482,8 @@ impl Instances {
     }
 
     async fn make(&self) -> Result<Box<Instance>, CallError> {
-        let mut store = self.runtime.store(self.pool.session(), self.limits.memory);
+        let mut store = self.runtime.store(self.pool.session(), self.limits.store());
+        store.data_mut().processor.begin(self.limits.cpu_time);
         let failed = |error: wasmtime::Error| CallError::Host(excerpt(one_line(&error)));
         let instance = self
             .runtime
@@ -440,7 +524,12 @@ impl Instances {
     /// it then drops that too.
     fn give_back(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
-        let clean = state.session.reset() && state.table.is_empty();
+        let clean = state.session.reset() && state.table.is_empty() && !state.growth.is_large();
+        // What a client has not read yet is none of the next request's.
+        if state.memory.used() > 0 {
+            state.memory = self.limits.host_memory.request(self.limits.request_memory);
+            state.session.set_memory(state.memory.clone());
+        }
         if clean && instance.served < self.limits.reuse {
             self.idle().push(instance);
         }

@@ -8,6 +8,8 @@ use http::{Method, StatusCode};
 use super::CallError;
 use crate::database::LastFailure;
 use crate::log::{LINES, LineLimit, excerpt};
+use crate::memory::OverLimit;
+use crate::processor::Ended;
 use crate::runtime::one_line;
 
 /// Whether an answer says that something is wrong with the service. 503 and 504 say that something is wrong with the database, whose
@@ -71,6 +73,15 @@ pub(super) fn cut_short(error: &dyn fmt::Display) {
 /// A failure of the component, with what had failed at the database before it.
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 pub(super) fn failure(error: wasmtime::Error, failed: &LastFailure) -> CallError {
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        return match ended {
+            Ended::OutOfTime(_) => CallError::Processor(ended.to_string()),
+            Ended::Evicted(_) => CallError::Evicted(ended.to_string()),
+        };
+    }
+    if let Some(over @ OverLimit::Host(_)) = error.downcast_ref::<OverLimit>() {
+        return CallError::Memory(over.to_string());
+    }
     let text = excerpt(one_line(&error));
     CallError::Guest(match failed.take() {
         Some(cause) => format!("{text}; last at the database: {cause}"),

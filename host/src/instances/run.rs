@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::CallError;
 use crate::exchange::body::Pipe;
 use crate::exchange::response::{Answer, Slot};
+use crate::processor;
 
 /// When a guest must be done. The timer is set only once the guest has to wait: most requests over memory never do.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Deadline {
         if self.poll_passed(cx).is_ready() {
             return Poll::Ready(Err(CallError::Deadline));
         }
-        if let Poll::Ready(output) = work.poll(cx) {
+        if let Poll::Ready(output) = processor::resume(work, cx) {
             return Poll::Ready(Ok(output));
         }
         self.poll_wait(cx).map(|()| Err(CallError::Deadline))
@@ -75,6 +76,8 @@ pub(super) struct Run {
     deadline: Deadline,
     /// The answer that is streamed, and how long the guest may go on after something was taken of it.
     read: Option<(Pipe, Duration)>,
+    /// How long it may go on after the answer is complete, where that has still to be seen.
+    after_answer: Option<Duration>,
 }
 
 impl Run {
@@ -86,12 +89,34 @@ impl Run {
             work: Box::pin(work),
             deadline,
             read: None,
+            after_answer: None,
         }
     }
 
-    /// From now on its deadline is so long after its reader took something of it.
-    pub(super) fn is_read(&mut self, pipe: Pipe, after: Duration) {
+    /// From now on its deadline is so long after its reader took something of it; and once it is complete, so long after that.
+    pub(super) fn is_read(&mut self, pipe: Pipe, after: Duration, after_answer: Duration) {
         self.read = Some((pipe, after));
+        self.after_answer = Some(after_answer);
+    }
+
+    /// Its answer is complete: it may go on for so long, and no longer than its deadline.
+    pub(super) fn ends_after(&mut self, after_answer: Duration) {
+        self.after_answer = None;
+        self.read = None;
+        let latest = Instant::now() + after_answer;
+        if latest < self.deadline.at() {
+            self.deadline.put_off(latest);
+        }
+    }
+
+    /// Sees to it that it ends soon, where it has completed its answer.
+    fn look_at_answer(&mut self) {
+        let (Some(after_answer), Some((pipe, _))) = (self.after_answer, &self.read) else {
+            return;
+        };
+        if pipe.is_finished() {
+            self.ends_after(after_answer);
+        }
     }
 
     /// The answer as soon as there is one, and whether the guest has returned by then.
@@ -122,8 +147,11 @@ impl Future for Run {
             };
             this.deadline.put_off(later);
         }
-        let done = std::task::ready!(this.deadline.poll(this.work.as_mut(), cx));
-        Poll::Ready(done.and_then(|done| done))
+        if let Poll::Ready(done) = this.deadline.poll(this.work.as_mut(), cx) {
+            return Poll::Ready(done.and_then(|done| done));
+        }
+        this.look_at_answer();
+        Poll::Pending
     }
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::processor;
+
 /// After this time at work a request is no longer one of the quick. With [`QUICK`] at once that is more than ten thousand requests a
 /// second on one core, which keeps it busy also where a database is some milliseconds away.
 const LATE: Duration = Duration::from_millis(3);
@@ -154,6 +156,9 @@ impl Turns {
             let expired = self.state().expired(now);
             drop(expired);
             self.grant(now);
+            if self.state().lacks_room(self.most) {
+                processor::evict();
+            }
             let next = {
                 let mut state = self.state();
                 let Some(waiting) = state.waiting.front() else {
@@ -173,6 +178,11 @@ impl Turns {
 impl State {
     fn is_at_rest(&self) -> bool {
         self.at_work == 0 && self.waiting.is_empty()
+    }
+
+    /// Whether somebody waits for one of those at work to end, however long they have been.
+    fn lacks_room(&self, most: usize) -> bool {
+        self.at_work >= most && !self.waiting.is_empty()
     }
 
     /// Begins a turn, if there is room for one more, and gives its number.

@@ -23,7 +23,13 @@ fn usher(scratch: &Scratch, database: &str) -> Usher {
 
 fn greedy(scratch: &Scratch) -> Usher {
     std::fs::write(scratch.path().join("greedy.wasm"), GREEDY).expect("a file");
-    usher(scratch, "memory:").args(["--component", "greedy.wasm", "--no-migrate"])
+    usher(scratch, "memory:").args([
+        "--component",
+        "greedy.wasm",
+        "--no-migrate",
+        "--database-statements",
+        "any",
+    ])
 }
 
 async fn ask(address: &str, target: &str) -> Response {

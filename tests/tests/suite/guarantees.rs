@@ -1,4 +1,4 @@
-//! `docs/database.md` and `docs/security.md` say which test shows which guarantee. A test that they name and nobody has written would
+//! `docs/database.md`, `docs/limits.md` and `docs/security.md` say which test shows which guarantee. A test that they name and nobody has written would
 //! be worse than none.
 
 use std::collections::BTreeSet;
@@ -59,6 +59,7 @@ fn rows(document: &str) -> Vec<Vec<&str>> {
 #[test]
 fn every_test_that_the_documentation_names_is_there() {
     names_tests("docs/database.md", 100);
+    names_tests("docs/limits.md", 25);
     names_tests("docs/security.md", 15);
 }
 

@@ -29,6 +29,7 @@
 //! | `migrations` | the schema is brought up to date, or one line says why not |
 //! | `adoption` | a table of users that another program has made is taken over, or left as it is |
 //! | `limits` | what a client may not do, and what it is told |
+//! | `cost` | what one request may cost the host, and the head of its answer |
 //! | `faults` | what is said in the log of an answer 500 |
 //! | `overload` | more at once than there is room for, and clients that take their time |
 //! | `memory` | what a database of one's own costs |
@@ -39,6 +40,7 @@ mod attacks;
 mod component;
 mod conformance;
 mod contract;
+mod cost;
 mod crud;
 mod databases;
 mod declared;

@@ -249,6 +249,10 @@ impl Guest for Greedy {
                 }
                 answer(out, 200, "done");
             }
+            "wait" => {
+                monotonic_clock::subscribe_duration(first as u64 * 1_000_000).block();
+                answer(out, 200, "done");
+            }
             // An answer without a body, or with one, and then no end.
             "answer-then-spin" => {
                 let response = OutgoingResponse::new(Fields::new());

@@ -1,0 +1,76 @@
+//! The linear memory of one instance: its limit, and its size, by which it is seen whether the instance is worth keeping.
+
+use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+
+/// An instance with more linear memory than this is not kept for another request, since what it has touched stays resident.
+const KEPT: usize = 8 << 20;
+
+/// Limits an instance's memory.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    limits: StoreLimits,
+    memory: usize,
+}
+
+impl Growth {
+    /// Up to so many bytes.
+    pub(super) fn new(memory: usize) -> Self {
+        Self {
+            // Growing past the limit is a trap rather than a failed `memory.grow`, so that the log can name the cause.
+            limits: StoreLimitsBuilder::new()
+                .memory_size(memory)
+                .trap_on_grow_failure(true)
+                .build(),
+            memory: 0,
+        }
+    }
+
+    /// Whether the instance has grown beyond what is kept.
+    pub(super) fn is_large(&self) -> bool {
+        self.memory > KEPT
+    }
+}
+
+impl ResourceLimiter for Growth {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let may = self.limits.memory_growing(current, desired, maximum)?;
+        if may {
+            self.memory += desired.saturating_sub(current);
+        }
+        Ok(may)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.limits.memory_grow_failed(error)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.limits.table_growing(current, desired, maximum)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.limits.table_grow_failed(error)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.memories()
+    }
+}

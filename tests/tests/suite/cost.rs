@@ -1,0 +1,607 @@
+//! What one request may cost the host: memory, processor time, and what is sent in its name. The component is built to cost as much
+//! as it can, and others are served beside it.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use usher_tests::http::{self, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::{PATIENCE, Usher};
+
+const GREEDY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greedy.wasm"));
+
+/// The program on one core, with the component that takes what it can.
+fn greedy(scratch: &Scratch) -> Usher {
+    std::fs::write(scratch.path().join("greedy.wasm"), GREEDY).expect("a file");
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+        .args([
+            "--component",
+            "greedy.wasm",
+            "--no-migrate",
+            "--database-statements",
+            "any",
+        ])
+        .args(["--workers", "1"])
+}
+
+async fn send(address: &str, request: Request) -> Response {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    http::exchange(stream, &request, address)
+        .await
+        .expect("an answer")
+}
+
+async fn ask(address: &str, target: &str) -> Response {
+    send(address, Request::get(target)).await
+}
+
+/// A request on a connection that is kept for the next one.
+fn kept(request: &Request, address: &str) -> Vec<u8> {
+    let request = request.clone().header("connection", "keep-alive");
+    request.encode(address)
+}
+
+/// Asks one after another on one connection until told to stop, and counts the answers. Each must be 200.
+async fn load(address: String, until: Instant) -> u32 {
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    let request = kept(&Request::get("/ok"), &address);
+    let mut served = 0;
+    while Instant::now() < until {
+        stream.write_all(&request).await.expect("a connection");
+        let answer = http::Reader::new(&mut stream)
+            .response("GET")
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, 200);
+        served += 1;
+    }
+    served
+}
+
+#[tokio::test]
+async fn hoarding_request_is_ended_and_others_are_served() {
+    const MIB: u64 = 1 << 20;
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--request-memory", "32MiB"]).spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/ok").await.status, 200);
+    let before = running.resident_bytes();
+    for target in [
+        "/methods/300/10000000",
+        "/targets/900/60000",
+        "/authorities/900/60000",
+        "/fields/900/120000",
+        "/fields/10000/1",
+        "/entries/900/3000",
+        "/clones/900/120000",
+        "/responses/900/120000",
+        "/bodies/400/65536",
+        "/pollables/20000",
+        "/parameter/40000000",
+        "/statement/40000000",
+        "/error-text/40000000",
+        "/whole/header/50000000",
+        "/whole/body/50000000",
+        // What one call may hand over, and more than a response may have.
+        "/whole/body/20000000",
+    ] {
+        let attack = tokio::spawn({
+            let address = address.clone();
+            async move { ask(&address, target).await.status }
+        });
+        while !attack.is_finished() {
+            assert_eq!(ask(&address, "/ok").await.status, 200, "beside {target}");
+        }
+        assert_eq!(attack.await.expect("an answer"), 500, "{target}");
+    }
+    // One instance's memory, what a request may have held, and as much again that one call handed over.
+    let grown = running.most_resident_bytes().saturating_sub(before);
+    assert!(
+        grown < (64 + 32 + 32 + 64) * MIB,
+        "{} MiB more",
+        grown / MIB
+    );
+    // What is given back may be had again, as often as one likes.
+    assert_eq!(
+        ask(&address, "/one-after-another/100/5000000").await.status,
+        200
+    );
+    assert_eq!(ask(&address, "/fields/300/60000").await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_bounded_for_all_together() {
+    const CLIENTS: usize = 40;
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch)
+        .args(["--host-memory", "64MiB", "--max-response", "16MiB"])
+        .spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/ok").await.status, 200);
+    let before = running.resident_bytes();
+    let (mut idle, mut refused) = (Vec::new(), 0);
+    for _ in 0..CLIENTS {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        let request = Request::get("/whole/body/15000000").encode(&address);
+        stream.write_all(&request).await.expect("a request");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("an answer");
+        match &status {
+            b"HTTP/1.1 200" => idle.push(stream),
+            b"HTTP/1.1 503" => refused += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+        // Who needs little is served whatever others hold.
+        assert_eq!(ask(&address, "/ok").await.status, 200);
+    }
+    assert_eq!((idle.len(), refused), (4, CLIENTS - 4));
+    let grown = running.resident_bytes().saturating_sub(before) >> 20;
+    assert!(grown < 64 + 64 + 64, "{grown} MiB more");
+    // Once they are gone there is room again.
+    drop(idle);
+    let answered = async { while ask(&address, "/whole/body/15000000").await.status != 200 {} };
+    tokio::time::timeout(PATIENCE, answered)
+        .await
+        .expect("there is room again");
+}
+
+#[tokio::test]
+async fn grown_instance_is_replaced() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch)
+        .args(["--admin-listen", "127.0.0.1:0"])
+        .spawn();
+    let (operators, address) = (running.operators(), running.address());
+    let instances = async || {
+        let metrics = ask(&operators, "/metrics").await.text();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("usher_instances_total "));
+        line.and_then(|count| count.parse::<u32>().ok())
+            .expect("a count")
+    };
+    for _ in 0..3 {
+        assert_eq!(ask(&address, "/whole/body/1000").await.status, 200);
+    }
+    assert_eq!(instances().await, 1);
+    assert_eq!(ask(&address, "/whole/body/12000000").await.status, 200);
+    assert_eq!(ask(&address, "/whole/body/1000").await.status, 200);
+    assert_eq!(instances().await, 2);
+}
+
+#[tokio::test]
+async fn stream_that_nobody_reads_holds_no_more_than_its_pipe() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--request-timeout", "5s"]).spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/ok").await.status, 200);
+    let before = running.resident_bytes();
+    let mut idle = Vec::new();
+    for _ in 0..30 {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        let request = Request::get("/stream/50000000").encode(&address);
+        stream.write_all(&request).await.expect("a request");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+        idle.push(stream);
+    }
+    let grown = running.resident_bytes().saturating_sub(before) >> 20;
+    assert!(grown < 128, "{grown} MiB more");
+}
+
+#[tokio::test]
+async fn endless_loops_leave_their_core_to_others() {
+    const SPINS: usize = 4;
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--request-timeout", "60s"]).spawn();
+    let address = running.address();
+    let time = Duration::from_secs(2);
+    load(address.clone(), Instant::now() + time / 2).await;
+    let alone = load(address.clone(), Instant::now() + time).await;
+    let mut spins = JoinSet::new();
+    for _ in 0..SPINS {
+        let address = address.clone();
+        spins.spawn(async move { ask(&address, "/spin").await.status });
+    }
+    // By then each has used what it may use like anybody else.
+    load(address.clone(), Instant::now() + time).await;
+    let beside = load(address.clone(), Instant::now() + time).await;
+    assert!(spins.try_join_next().is_none(), "they have no end");
+    // Machines are noisy. Without a share of its own for each loop it is a hundredth.
+    assert!(
+        beside * 4 > alone,
+        "{alone} alone, {beside} beside {SPINS} loops"
+    );
+}
+
+#[tokio::test]
+async fn loop_with_nobody_beside_it_has_the_core_to_itself() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--cpu-time", "1s"]).spawn();
+    let address = running.address();
+    let began = Instant::now();
+    assert_eq!(ask(&address, "/spin").await.status, 504);
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    let line = running.line("--cpu-time");
+    assert!(line.contains("processor time"), "{line}");
+}
+
+#[tokio::test]
+async fn waiting_takes_no_processor_time() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--cpu-time", "200ms"]).spawn();
+    let address = running.address();
+    assert_eq!(ask(&address, "/wait/1000").await.status, 200);
+    assert_eq!(ask(&address, "/whole/spin").await.status, 504);
+}
+
+#[tokio::test]
+async fn busy_guest_makes_room_for_who_waits() {
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch)
+        .args([
+            "--max-requests",
+            "2",
+            "--request-timeout",
+            "60s",
+            "--cpu-time",
+            "60s",
+        ])
+        .spawn();
+    let address = running.address();
+    let mut spins = JoinSet::new();
+    for _ in 0..2 {
+        let address = address.clone();
+        spins.spawn(async move { ask(&address, "/spin").await });
+    }
+    let line = tokio::spawn({
+        let address = address.clone();
+        async move {
+            // Asked until both have had their place, so that one has to go.
+            while spins
+                .try_join_next()
+                .is_none_or(|ended| ended.expect("an answer").status != 503)
+            {
+                assert_eq!(ask(&address, "/ok").await.status, 200);
+            }
+        }
+    });
+    tokio::time::timeout(PATIENCE, line)
+        .await
+        .expect("one of them is ended")
+        .expect("others are served");
+    running.line("to make room for others");
+}
+
+#[tokio::test]
+async fn guest_that_goes_on_after_its_answer_is_ended_soon() {
+    for target in ["/answer-then-spin", "/body-then-spin"] {
+        let scratch = Scratch::new();
+        let mut running = greedy(&scratch)
+            .args(["--after-answer", "300ms", "--request-timeout", "10m"])
+            .args(["--cpu-time", "10m", "--drain-timeout", "10m"])
+            .spawn();
+        let address = running.address();
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        let request = Request::get(target).encode(&address);
+        stream.write_all(&request).await.expect("a request");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+        // It drains once no guest is at work.
+        running.terminate();
+        assert_eq!(running.wait().code(), Some(0), "{target}");
+        drop(stream);
+    }
+}
+
+/// What is wrong with the bytes of a response to `method`, read as strictly as RFC 9112 has it. Gives where it ends.
+fn strictly(bytes: &[u8], method: &str) -> Result<Option<usize>, String> {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|error| error.to_string())?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    let code = status
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|code| code.parse::<u16>().ok())
+        .filter(|code| (200..600).contains(code))
+        .ok_or_else(|| format!("the status line {status:?}"))?;
+    let (mut length, mut chunked, mut trailer) = (None, false, false);
+    for line in lines {
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("the line {line:?}"))?;
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(format!("the name {name:?}"));
+        }
+        if value.bytes().any(|byte| byte < b' ' && byte != b'\t') {
+            return Err(format!("the value {value:?}"));
+        }
+        let value = value.trim();
+        match name {
+            "content-length" => {
+                if !value.bytes().all(|byte| byte.is_ascii_digit()) || value.is_empty() {
+                    return Err(format!("the length {value:?}"));
+                }
+                if length.is_some() {
+                    return Err("two lengths".into());
+                }
+                length = Some(value.parse::<usize>().map_err(|error| error.to_string())?);
+            }
+            "transfer-encoding" if value == "chunked" && !chunked => chunked = true,
+            "transfer-encoding" => return Err(format!("the encoding {value:?}")),
+            "connection" if matches!(value, "close" | "keep-alive") => {}
+            "trailer" => trailer = true,
+            "connection" | "keep-alive" | "upgrade" | "te" | "proxy-connection" => {
+                return Err(format!("{name}: {value}"));
+            }
+            _ => {}
+        }
+    }
+    let bodiless = method == "HEAD" || matches!(code, 204 | 304);
+    if chunked && (length.is_some() || code == 204) {
+        return Err("an encoding where there is none".into());
+    }
+    if trailer && length.is_some() {
+        return Err("trailers of a body that can have none".into());
+    }
+    if code == 204 && length.is_some() {
+        return Err("a 204 with a length".into());
+    }
+    let rest = &bytes[end + 4..];
+    let body = match (bodiless, chunked, length) {
+        (true, ..) => 0,
+        (_, true, _) => match rest.windows(5).position(|window| window == b"0\r\n\r\n") {
+            Some(at) => at + 5,
+            None => return Ok(None),
+        },
+        (_, _, Some(length)) if rest.len() >= length => length,
+        (_, _, Some(_)) => return Ok(None),
+        (_, _, None) => return Err("no length".into()),
+    };
+    Ok(Some(end + 4 + body))
+}
+
+/// Reads one response strictly; none where the server closed the connection instead.
+async fn read_strictly(stream: &mut TcpStream, left: &mut Vec<u8>, method: &str) -> Option<u16> {
+    loop {
+        match strictly(left, method) {
+            Ok(Some(end)) => {
+                let code = std::str::from_utf8(&left[9..12]).expect("digits").parse();
+                left.drain(..end);
+                return Some(code.expect("digits"));
+            }
+            Ok(None) => {}
+            Err(fault) => panic!("{fault} in\n{}", String::from_utf8_lossy(left)),
+        }
+        let mut more = [0; 4096];
+        match stream.read(&mut more).await {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => left.extend_from_slice(&more[..read]),
+        }
+    }
+}
+
+/// Heads that no server should send, in numbers: each answer is read strictly, and what follows it on its connection as well.
+#[tokio::test]
+async fn odd_heads_are_put_right_or_refused() {
+    const NAMES: [&str; 16] = [
+        "content-length",
+        "Content-Length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "proxy-connection",
+        "x",
+        "",
+        "a b",
+        "x\r\ny",
+        "date",
+        "content-type",
+        "content-length ",
+    ];
+    const VALUES: [&str; 20] = [
+        "0",
+        "5",
+        "+5",
+        "-5",
+        " 5",
+        "5 ",
+        "5,5",
+        "5, 6",
+        "0x5",
+        "05",
+        "5.0",
+        "",
+        "99999999999999999999",
+        "chunked",
+        "gzip, chunked",
+        "close",
+        "keep-alive",
+        "a\r\ninjected: 1",
+        "a\nb",
+        "\u{0}",
+    ];
+    const STATUSES: [u16; 15] = [
+        200, 201, 204, 205, 206, 304, 404, 500, 100, 101, 103, 199, 99, 600, 999,
+    ];
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).spawn();
+    let address = running.address();
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    let mut left = Vec::new();
+    let mut seed = 0x5eed_u64;
+    let mut pick = |count: usize| {
+        // Numerical Recipes' constants.
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("31 bits") % count
+    };
+    let (mut served, mut refused, mut closed) = (0, 0, 0);
+    for _ in 0..1500 {
+        let mut fields = String::new();
+        for _ in 0..pick(4) {
+            fields.push_str(&format!(
+                "{}:{}\n",
+                NAMES[pick(NAMES.len())],
+                VALUES[pick(VALUES.len())]
+            ));
+        }
+        let digits: String = fields.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let way = ["/head", "/whole/head"][pick(2)];
+        let length = ["", "0", "5", "6"][pick(4)];
+        let status = STATUSES[pick(STATUSES.len())];
+        let method = ["GET", "GET", "HEAD", "POST"][pick(4)];
+        let target = format!("{way}/{status}/{length}/{digits}");
+        let request = kept(&Request::new(method, &target), &address);
+        stream.write_all(&request).await.expect("a connection");
+        match read_strictly(&mut stream, &mut left, method).await {
+            // A body that was cut short ends its connection, and no bytes of it are taken for another answer.
+            None => {
+                closed += 1;
+                left.clear();
+                stream = TcpStream::connect(&address).await.expect("a connection");
+                continue;
+            }
+            Some(500) if status != 500 => refused += 1,
+            Some(_) => served += 1,
+        }
+        let probe = kept(&Request::get("/ok"), &address);
+        if stream.write_all(&probe).await.is_err() {
+            left.clear();
+            stream = TcpStream::connect(&address).await.expect("a connection");
+            continue;
+        }
+        match read_strictly(&mut stream, &mut left, "GET").await {
+            Some(code) => assert_eq!((code, left.as_slice()), (200, &b""[..]), "after {target}"),
+            None => stream = TcpStream::connect(&address).await.expect("a connection"),
+        }
+    }
+    assert!(
+        served > 100 && refused > 100,
+        "{served} served, {refused} refused, {closed} closed"
+    );
+}
+
+#[tokio::test]
+async fn length_with_a_sign_and_length_of_a_204_are_not_sent() {
+    let digits = |text: &str| {
+        text.bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).spawn();
+    let address = running.address();
+    let signed = digits("content-length:+5\n");
+    let refused = ask(&address, &format!("/head/200/5/{signed}")).await;
+    assert_eq!(
+        (refused.status, refused.text().as_str()),
+        (422, "HeaderError::InvalidSyntax")
+    );
+    assert_eq!(
+        ask(&address, &format!("/whole/head/200/5/{signed}"))
+            .await
+            .status,
+        500
+    );
+    let zero = digits("content-length:0\n");
+    for way in ["/head/204/", "/head/204/0", "/whole/head/204/0"] {
+        let answer = ask(&address, &format!("{way}/{zero}")).await;
+        assert_eq!(
+            (answer.status, answer.header("content-length")),
+            (204, None),
+            "{way}"
+        );
+    }
+    // A length without a body would have a client wait for it.
+    let five = digits("content-length:5\n");
+    assert_eq!(
+        ask(&address, &format!("/head/200//{five}")).await.status,
+        500
+    );
+    assert_eq!(
+        ask(&address, &format!("/whole/head/200/6/{five}"))
+            .await
+            .status,
+        500
+    );
+    assert_eq!(
+        ask(&address, &format!("/whole/head/101/0/{zero}"))
+            .await
+            .status,
+        500
+    );
+}
+
+/// A component of components, each of which has the one before it in it, twice instantiated.
+fn doubling(levels: usize) -> Vec<u8> {
+    fn leb(mut value: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let byte = u8::try_from(value & 0x7f).expect("seven bits");
+            value >>= 7;
+            bytes.push(if value > 0 { byte | 0x80 } else { byte });
+            if value == 0 {
+                return bytes;
+            }
+        }
+    }
+    let preamble = b"\0asm\x0d\0\x01\0";
+    let mut component = preamble.to_vec();
+    for _ in 0..levels {
+        let inner = std::mem::replace(&mut component, preamble.to_vec());
+        // The section of a nested component, and one of two instances of it without arguments.
+        component.push(4);
+        component.extend(leb(inner.len()));
+        component.extend(inner);
+        component.extend([5, 7, 2, 0, 0, 0, 0, 0, 0]);
+    }
+    component
+}
+
+#[test]
+fn component_of_too_much_is_refused_at_once() {
+    let scratch = Scratch::new();
+    let bomb = doubling(19);
+    assert!(bomb.len() < 400, "{} bytes", bomb.len());
+    std::fs::write(scratch.path().join("bomb.wasm"), bomb).expect("a file");
+    for (file, reason) in [
+        ("bomb.wasm", "1000 instances"),
+        ("/dev/zero", "67108864 bytes"),
+    ] {
+        let began = Instant::now();
+        let ended = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+            .current_dir(scratch.path())
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--database",
+                "memory:",
+                "--component",
+                file,
+            ])
+            .run();
+        assert_eq!(ended.code(), Some(2), "{:?}", ended.stderr);
+        assert!(ended.only_line().contains(reason), "{}", ended.only_line());
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+}
