@@ -129,7 +129,7 @@ pub fn apply_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Migra
     let dialect = database.dialect();
     let mut applied = Vec::new();
     let mut done = recorded(database, dialect, steps)?;
-    let found = look(database, dialect, steps, done)?;
+    let found = look(database, dialect, steps, done, State::of(done))?;
     refuse(steps, done, &found)?;
     if done > 0 && !found.actions.is_empty() {
         // What an earlier host took over, or somebody has changed since.
@@ -161,7 +161,8 @@ pub fn plan(database: &impl Database) -> Result<Vec<Finding>, Error> {
 pub fn plan_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Finding>, Error> {
     let dialect = database.dialect();
     let done = recorded(database, dialect, steps)?;
-    let mut findings = look(database, dialect, steps, done)?.findings;
+    let state = State::of(done).advised();
+    let mut findings = look(database, dialect, steps, done, state)?.findings;
     for (index, step) in steps.iter().enumerate().skip(done) {
         findings.push(Finding {
             kind: FindingKind::Migration,
@@ -179,8 +180,8 @@ fn look(
     dialect: Dialect,
     steps: &[Step],
     done: usize,
+    state: State,
 ) -> Result<Plan, Error> {
-    let state = State::of(done);
     let found = match dialect {
         Dialect::Postgres => retry::transaction(database, |transaction| {
             Ok::<_, Failed<Error>>(adoption::look(transaction, dialect, state)?)

@@ -48,6 +48,8 @@ pub struct State {
     adopted: bool,
     /// Versions are raised for other writers.
     versioned: bool,
+    /// Advice is wanted as well, also where it takes reading every row.
+    advised: bool,
 }
 
 impl State {
@@ -57,6 +59,16 @@ impl State {
         Self {
             adopted: migrations > 0,
             versioned: migrations > 1,
+            advised: false,
+        }
+    }
+
+    /// The same, for a plan that people read.
+    #[must_use]
+    pub fn advised(self) -> Self {
+        Self {
+            advised: true,
+            ..self
         }
     }
 }

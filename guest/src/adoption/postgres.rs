@@ -327,7 +327,7 @@ fn examine(
     versioned(database, table, surroundings, state, plan)?;
     // A pattern says nothing of texts that are not compared byte by byte.
     let is_text = matches!(email.kind.as_str(), "text" | "character varying");
-    if !state.adopted && is_text && email.is_bytewise {
+    if state.advised && !state.adopted && is_text && email.is_bytewise {
         addresses(database, table, plan)?;
     }
     if !plan.actions.is_empty() && !table.is_owned && obstacles == plan.refusal() {

@@ -81,7 +81,7 @@ pub(super) fn look(database: &impl Statements, state: State) -> Result<Plan, Err
         return Ok(plan);
     }
     if !state.adopted {
-        rows(database, version, &mut plan)?;
+        rows(database, version, state, &mut plan)?;
     }
     let is_unique = keys.iter().any(|key| {
         key.is_unique
@@ -233,6 +233,7 @@ fn own_column(column: &Column, table: &Table, plan: &mut Plan) {
 fn rows(
     database: &impl Statements,
     version: Option<&Column>,
+    state: State,
     plan: &mut Plan,
 ) -> Result<(), Error> {
     let Some(mut row) = first(database, sql::ROWS)? else {
@@ -301,6 +302,9 @@ fn rows(
             "some ids belong to several users",
             "give each user an id of its own: SELECT id, count(*) FROM users GROUP BY id HAVING count(*) > 1;",
         );
+    }
+    if !state.advised {
+        return Ok(());
     }
     let unusual = count(database, sql::UNUSUAL_EMAILS)?;
     if unusual > 0 {

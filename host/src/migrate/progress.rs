@@ -59,7 +59,7 @@ impl Watcher<'_> {
         if activity.blockers.is_some() {
             self.blockers = activity.blockers;
         }
-        if self.said.elapsed() < LINE {
+        if self.said.elapsed() < LINE || since.elapsed() < Duration::from_secs(1) {
             return;
         }
         self.said = Instant::now();
