@@ -53,8 +53,11 @@ impl Case {
 
     fn plan(&self) -> (Option<i32>, String) {
         let ended = self.usher("migrate").args(["--plan"]).run();
-        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
-        (ended.code(), text + &ended.stderr.join("\n"))
+        let mut text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        if text.is_empty() {
+            text = ended.stderr.join("\n");
+        }
+        (ended.code(), text)
     }
 
     fn serve(&self) -> (Running, String) {
