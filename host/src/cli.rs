@@ -23,8 +23,8 @@ pub const DEFAULT_DATABASE: &str = "sqlite:usher.db";
 
 /// Serves a WASI component over HTTP and hands it one capability, a database.
 ///
-/// Every option can also be given as the environment variable shown with it. Durations are written like 500ms, 30s or 2m,
-/// sizes like 65536, 64KiB or 1MiB.
+/// Every option can also be given as the environment variable shown with it. Durations are written
+/// like 500ms, 30s or 2m, sizes like 65536, 64KiB or 1MiB.
 #[derive(Debug, Parser)]
 #[command(
     name = "usher",
@@ -79,7 +79,8 @@ struct Options {
     /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
-    /// postgres://…, sqlite:PATH or memory:; SQLAlchemy's spellings are understood [default: sqlite:usher.db].
+    /// postgres://…, sqlite:PATH or memory:; libpq's and SQLAlchemy's spellings are understood, and
+    /// for PostgreSQL the variables PGHOST, PGPASSWORD and so on [default: sqlite:usher.db].
     // Taken as text: the parser would repeat a URL it cannot read, password and all.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
@@ -219,7 +220,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match cli {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to standard output and are no error. If even that fails there is nobody left to tell.
+            let error = without_arguments(error);
+            // Help and version go to standard output and are no error. If even that fails there is
+            // nobody left to tell.
             error.print().ok();
             return if error.use_stderr() {
                 ExitCode::from(2)
@@ -304,6 +307,32 @@ fn plan(options: Options) -> ExitCode {
     }
 }
 
+/// An error without the arguments it would repeat: a URL that a shell has taken apart, or that was
+/// given without its option, is one of them, password and all. Of an option that is not known only
+/// its name is repeated.
+fn without_arguments(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        let Some(ContextValue::String(said)) = error.get(kind) else {
+            continue;
+        };
+        let name = said.strip_prefix("--").unwrap_or_default();
+        let is_option = !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        let is_known = said.starts_with("--") && said.contains(" <");
+        if !is_option && !is_known {
+            error.insert(kind, ContextValue::String("…".to_owned()));
+            error.remove(ContextKind::SuggestedSubcommand);
+            error.remove(ContextKind::Suggested);
+            error.remove(ContextKind::SuggestedArg);
+        }
+    }
+    error
+}
+
 fn serve(options: Options) -> ExitCode {
     with_runtime(options, async |config| server::serve(&config).await)
 }
@@ -331,7 +360,8 @@ fn with_runtime(
         }
     };
     let result = runtime.block_on(work(config));
-    // A second signal ends with threads still at work; waiting for them here would be a third drain.
+    // A second signal ends with threads still at work; waiting for them here would be a third
+    // drain.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,

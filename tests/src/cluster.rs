@@ -17,6 +17,21 @@ pub enum Stop {
     Kill,
 }
 
+/// How a server's certificate is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// By an authority, with the name as an alternative one.
+    Authority,
+    /// The same, with an address as an alternative name.
+    AuthorityAddress,
+    /// By an authority, as PostgreSQL's manual has it (18.9.5): of X.509 version 1, with a common name alone.
+    AuthorityV1,
+    /// By itself, as the manual has it: of version 3, an authority too, with a common name alone.
+    SelfSigned,
+    /// By itself, of version 1.
+    SelfSignedV1,
+}
+
 /// A cluster of this process's own: it is gone when this value or the process is, however the process ends.
 #[derive(Debug)]
 pub struct Cluster {
@@ -115,7 +130,22 @@ impl Cluster {
     /// # Panics
     /// Where the program `openssl` is not there, or fails.
     pub fn certify(&self, name: &str) {
-        self.order(&format!("certify {name}"));
+        self.certify_as(Certificate::Authority, name);
+    }
+
+    /// The same with a certificate of another make.
+    ///
+    /// # Panics
+    /// Where the program `openssl` is not there, or fails.
+    pub fn certify_as(&self, kind: Certificate, name: &str) {
+        let kind = match kind {
+            Certificate::Authority => "authority",
+            Certificate::AuthorityAddress => "authority-address",
+            Certificate::AuthorityV1 => "authority-v1",
+            Certificate::SelfSigned => "self",
+            Certificate::SelfSignedV1 => "self-v1",
+        };
+        self.order(&format!("certify {kind} {name}"));
     }
 
     /// Lets none of the server's files grow beyond so many bytes, or whatever size, where none is given. A limit that is no

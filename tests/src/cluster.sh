@@ -8,7 +8,7 @@
 #   stop MODE         stops it; MODE is smart, fast or immediate, or kill for a signal that nothing survives
 #   standby PORT      starts it as a hot standby without a primary: it can be read from, and nothing else
 #   promote           makes a standby take writes
-#   certify NAME      has it offer TLS from its next start, with a certificate for NAME by an authority of its own, data/ca.crt
+#   certify KIND NAME has it offer TLS from its next start, with a certificate for NAME; clients trust data/ca.crt
 #   limit BYTES       lets none of its files grow beyond this size; BYTES may be unlimited
 
 # Ctrl-C is meant for the test process; the orders end when it does.
@@ -38,6 +38,32 @@ killed() { # with a signal that cannot be caught, and waits until they are gone
     done
 }
 
+certify() { # KIND NAME
+    ec='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+    case $1 in
+    authority*)
+        openssl req -x509 $ec -days 2 -subj "/CN=Usher tests" -keyout ca.key -out data/ca.crt &&
+            openssl req $ec -subj "/CN=$2" -keyout data/server.key -out server.csr || return
+        ;;
+    esac
+    signed='openssl x509 -req -in server.csr -CA data/ca.crt -CAkey ca.key -CAcreateserial -days 2 -out data/server.crt'
+    case $1 in
+    authority) printf 'subjectAltName=DNS:%s\n' "$2" >server.ext && $signed -extfile server.ext ;;
+    authority-address) printf 'subjectAltName=IP:%s\n' "$2" >server.ext && $signed -extfile server.ext ;;
+    # Without extensions it is of version 1, at least by an OpenSSL that adds none.
+    authority-v1) $signed ;;
+    self)
+        openssl req -new -x509 -days 2 -nodes -subj "/CN=$2" -keyout data/server.key -out data/server.crt &&
+            cp data/server.crt data/ca.crt
+        ;;
+    self-v1)
+        openssl req -new $ec -subj "/CN=$2" -keyout data/server.key -out server.csr &&
+            openssl x509 -req -in server.csr -signkey data/server.key -days 2 -out data/server.crt &&
+            cp data/server.crt data/ca.crt
+        ;;
+    esac
+}
+
 while read -r order argument; do
     case $order in
     init)
@@ -52,7 +78,8 @@ while read -r order argument; do
             # Nothing needs to survive a crash of the machine.
             cat >>data/postgresql.conf <<'CONF'
 listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
+# In the data directory.
+unix_socket_directories = '.'
 max_connections = 300
 fsync = off
 synchronous_commit = off
@@ -83,15 +110,7 @@ CONF
         fi
         ;;
     certify)
-        if {
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=Usher tests" \
-                -keyout ca.key -out data/ca.crt &&
-                openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$argument" \
-                    -keyout data/server.key -out server.csr &&
-                printf 'subjectAltName=DNS:%s\n' "$argument" >server.ext &&
-                openssl x509 -req -in server.csr -CA data/ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext \
-                    -out data/server.crt
-        } >certify.log 2>&1 </dev/null; then
+        if certify ${argument%% *} "${argument#* }" >certify.log 2>&1 </dev/null; then
             echo 'ssl = on' >>data/postgresql.conf
             echo ok
         else

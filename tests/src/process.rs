@@ -31,7 +31,10 @@ impl Usher {
         let mut command = Command::new(path.as_ref());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("USHER_") || text.starts_with("RUST_LOG") || text == "DATABASE_URL"
+            if text.starts_with("USHER_")
+                || text.starts_with("RUST_LOG")
+                || text.starts_with("PG")
+                || text == "DATABASE_URL"
             {
                 command.env_remove(&name);
             }

@@ -6,6 +6,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`url`], [`config`] | which database, and what may be asked of it |
+//! | `libpq` | connection parameters of PostgreSQL |
 //! | [`session`] | the choke point: what a guest's calls go through |
 //! | `declared` | the statements that a component declares, judged |
 //! | `metrics`, `cause` | what is counted there, and what failed last |
@@ -21,6 +22,7 @@ mod cause;
 pub mod config;
 mod declared;
 mod failure;
+mod libpq;
 pub(crate) mod metrics;
 pub(crate) mod migration;
 pub mod policy;

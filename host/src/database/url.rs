@@ -6,11 +6,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::libpq::{self, Postgres, decode};
+
 /// A database URL. Its password is never shown: `Display` and `Debug` mask it.
 ///
 /// | URL | database |
 /// |---|---|
 /// | `postgres://…`, `postgresql://…`, `postgresql+asyncpg://…` | PostgreSQL (libpq, "Connection URIs"); the `+driver` is passed over |
+/// | `host=… user=…` | the same (libpq, "Keyword/Value Connection Strings") |
 /// | `sqlite:PATH` | a file, relative to the working directory unless PATH begins with a slash |
 /// | `sqlite:///PATH`, `sqlite+aiosqlite:///PATH` | the same, as SQLAlchemy writes it: four slashes for an absolute path |
 /// | `memory:`, `sqlite://`, `sqlite:///:memory:` | memory, gone with the program |
@@ -28,31 +31,15 @@ pub(crate) enum Target {
     Memory,
 }
 
-/// A PostgreSQL server, a role and a database.
-#[derive(Clone)]
-pub(crate) struct Postgres {
-    pub(crate) config: tokio_postgres::Config,
-    pub(crate) tls: TlsMode,
-    /// PEM certificates to trust in place of the public ones (`sslrootcert`).
-    pub(crate) root_certificates: Option<PathBuf>,
-}
-
-/// How far a connection to PostgreSQL is protected (libpq, `sslmode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Never by TLS.
-    Disable,
-    /// By TLS where the server has it, without asking who it is.
-    Prefer,
-    /// By TLS, without asking who the server is (unless `sslrootcert` is given, as in libpq).
-    Require,
-    /// By TLS, to the very server that the URL names.
-    VerifyFull,
-}
-
 /// What is wrong with a database URL. It repeats nothing that may be secret.
 #[derive(Debug)]
 pub struct UrlError(String);
+
+impl UrlError {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
 
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +67,13 @@ impl Url {
         }
     }
 
+    fn postgres(target: Postgres) -> Self {
+        Self {
+            shown: target.to_string(),
+            target: Target::Postgres(Box::new(target)),
+        }
+    }
+
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
@@ -101,172 +95,55 @@ impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let Some((scheme, rest)) = text.split_once(':') else {
-            return Err(UrlError(format!(
-                "a database URL begins with a scheme: {SCHEMES}"
-            )));
-        };
+        // A file that holds a URL ends with a line break.
+        let text = text.trim();
+        if libpq::is_pairs(text) {
+            return libpq::from_pairs(text).map(Self::postgres);
+        }
+        if text.contains(char::is_control) {
+            return Err(UrlError::new(
+                "a database URL is one line without control characters: percent-encode what it \
+                holds of them",
+            ));
+        }
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", ""));
         let base = scheme.split_once('+').map_or(scheme, |(base, _)| base);
         match base {
             "memory" if rest.is_empty() => Ok(Self::memory()),
-            "memory" => Err(UrlError("memory: takes nothing after the colon".into())),
+            "memory" => Err(UrlError::new("memory: takes nothing after the colon")),
             "sqlite" => sqlite::parse(rest),
-            "postgres" | "postgresql" => postgres(rest),
-            other => Err(UrlError(format!(
-                "the scheme {other:?} is none of {SCHEMES}"
-            ))),
+            "postgres" | "postgresql" => libpq::from_uri(rest).map(Self::postgres),
+            other => Err(UrlError::new(
+                match OTHERS.iter().find(|known| **known == other) {
+                    Some(known) => {
+                        format!("databases of the scheme {known} are not supported: use {SCHEMES}")
+                    }
+                    None => format!("a database URL begins with its scheme: {SCHEMES}"),
+                },
+            )),
         }
     }
 }
 
 const SCHEMES: &str = "postgres://…, sqlite:PATH, memory:";
 
-fn postgres(rest: &str) -> Result<Url, UrlError> {
-    let rest = rest.strip_prefix("//").ok_or_else(|| {
-        UrlError("a PostgreSQL URL is written postgres://USER:PASSWORD@HOST:PORT/DATABASE".into())
-    })?;
-    let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut tls = TlsMode::Prefer;
-    let mut root_certificates = None;
-    let mut kept = Vec::new();
-    // What tokio-postgres does not know of libpq's parameters is understood here, before it sees them.
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match (name, value) {
-            ("sslmode" | "ssl", "disable" | "false") => tls = TlsMode::Disable,
-            ("sslmode", "allow" | "prefer") => tls = TlsMode::Prefer,
-            ("sslmode" | "ssl", "require" | "true") => tls = TlsMode::Require,
-            ("sslmode" | "ssl", "verify-full") => tls = TlsMode::VerifyFull,
-            ("sslmode" | "ssl", "verify-ca") => {
-                return Err(UrlError(
-                    "sslmode=verify-ca does not say which server it trusts: use verify-full, or require".into(),
-                ));
-            }
-            ("sslmode" | "ssl", _) => {
-                return Err(UrlError(
-                    "sslmode is one of disable, prefer, require, verify-full".into(),
-                ));
-            }
-            ("sslrootcert", file) => root_certificates = Some(PathBuf::from(decode(file)?)),
-            (
-                "host"
-                | "port"
-                | "user"
-                | "password"
-                | "dbname"
-                | "options"
-                | "hostaddr"
-                | "connect_timeout"
-                | "keepalives"
-                | "keepalives_idle"
-                | "target_session_attrs"
-                | "channel_binding"
-                | "load_balance_hosts"
-                | "tcp_user_timeout"
-                | "keepalives_interval"
-                | "keepalives_retries"
-                | "application_name",
-                _,
-            ) => {
-                kept.push(pair);
-            }
-            (other, _) => {
-                return Err(UrlError(format!(
-                    "the PostgreSQL URL's parameter {other:?} is not known"
-                )));
-            }
-        }
-    }
-    let mut url = format!("postgres://{base}");
-    if !kept.is_empty() {
-        url.push('?');
-        url.push_str(&kept.join("&"));
-    }
-    let mut config: tokio_postgres::Config = url.parse().map_err(|error| {
-        UrlError(format!(
-            "the PostgreSQL URL cannot be read: {}",
-            reason(&error)
-        ))
-    })?;
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        config.host("localhost");
-    }
-    // libpq's defaults: the operating system's user, and a database of the role's name.
-    if config.get_user().is_none() {
-        let user = std::env::var("PGUSER")
-            .or_else(|_| std::env::var("USER"))
-            .unwrap_or_else(|_| "postgres".into());
-        config.user(user);
-    }
-    let shown = format!("postgres://{}{}", mask_authority(base), mask_query(query));
-    let target = Postgres {
-        config,
-        tls,
-        root_certificates,
-    };
-    Ok(Url {
-        target: Target::Postgres(Box::new(target)),
-        shown,
-    })
-}
-
-fn reason(error: &dyn std::error::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-}
-
-fn decode(text: &str) -> Result<String, UrlError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match (first, tail) {
-            (b'%', [high, low, after @ ..]) => {
-                let digits = [*high, *low];
-                let value = std::str::from_utf8(&digits)
-                    .ok()
-                    .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-                bytes.push(value.ok_or_else(|| {
-                    UrlError("a % in the URL is followed by two hex digits".into())
-                })?);
-                rest = after;
-            }
-            (byte, tail) => {
-                bytes.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| UrlError("the URL is not UTF-8".into()))
-}
-
-/// The authority may hold a password with an unescaped `@` in it: everything up to the last one is taken for userinfo.
-fn mask_authority(base: &str) -> String {
-    let Some((user, place)) = base.rsplit_once('@') else {
-        return base.to_owned();
-    };
-    match user.split_once(':') {
-        Some((name, _)) => format!("{name}:***@{place}"),
-        None => format!("{user}@{place}"),
-    }
-}
-
-fn mask_query(query: &str) -> String {
-    let shown: Vec<String> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| match pair.split_once('=') {
-            // Options may carry anything, so they are not shown either.
-            Some((name @ ("password" | "options"), _)) => format!("{name}=***"),
-            _ => pair.to_owned(),
-        })
-        .collect();
-    if shown.is_empty() {
-        String::new()
-    } else {
-        format!("?{}", shown.join("&"))
-    }
-}
+/// What people try. Nothing else of a text that is no URL is repeated: it may begin with a
+/// password.
+const OTHERS: &[&str] = &[
+    "cockroachdb",
+    "file",
+    "http",
+    "https",
+    "jdbc",
+    "libsql",
+    "mariadb",
+    "mongodb",
+    "mssql",
+    "mysql",
+    "oracle",
+    "redis",
+    "sqlserver",
+];
 
 #[cfg(test)]
 mod tests {
@@ -290,7 +167,12 @@ mod tests {
             ),
             (
                 "postgres://me@db/users?password=secret",
-                "postgres://me@db/users?password=***",
+                "postgres://me:***@db/users",
+            ),
+            ("user=me password=secret host=db", "postgres://me:***@db/me"),
+            (
+                "  postgres://me:secret@db/users\n",
+                "postgres://me:***@db/users",
             ),
             (
                 "postgres://me@db/users?sslmode=require",
@@ -330,6 +212,7 @@ mod tests {
             "memory:x",
             "postgres:me",
             "postgres://h/d?nonsense=1",
+            "sqlite:a\nb",
         ] {
             assert!(url.parse::<Url>().is_err(), "{url}");
         }

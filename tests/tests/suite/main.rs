@@ -23,6 +23,7 @@
 //! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
 //! | `outage` | the database is late, goes, refuses, and comes back |
 //! | `session_state` | what stays in a session from one use to the next |
+//! | `reach` | which PostgreSQL server, over which transport, by which spelling, and what is said where none can be reached |
 //! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
 //! | `poolers` | the server behind a connection pooler |
 //! | `readiness` | what operators are told of the database |
@@ -59,6 +60,7 @@ mod overload;
 mod poolers;
 mod preconditions;
 mod race;
+mod reach;
 mod readiness;
 mod scripted;
 mod seed;

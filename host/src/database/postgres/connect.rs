@@ -1,109 +1,64 @@
 //! Making connections, and cancel requests.
 //!
-//! What a session begins with is in [`settings`].
+//! What a session begins with is in [`settings`], where it is looked for in [`super::dial`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio_postgres::config::{Host, SslMode, SslNegotiation};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::guard::Guarded;
+use super::cancel::message;
+use super::cause::Cause;
+pub(super) use super::cause::Unreachable;
+use super::dial::{Dialer, HEAD_START};
+use super::endpoint::{Endpoint, Means};
 use super::link::{Kind, Link, Session};
 use super::messages::{Naming, Watch};
 use super::reach::Reach;
 use super::renewal::Renewal;
+use super::sessions::Sessions;
 use super::settings::Pooling;
-use super::{outcome, pooler, settings, tls};
-use crate::database::url::{Postgres, TlsMode};
-use crate::database::{Config, Error, OpenError, failure};
+use super::{outcome, settings, silence, tls};
+use crate::database::libpq::Postgres;
+use crate::database::{Config, Error, OpenError};
 
-/// After how long without a word the other side is asked whether it is still there, where the URL says nothing of it: sooner than
-/// what is in between forgets a connection.
+/// After how long without a word the other side is asked whether it is still there, where the URL
+/// says nothing of it: sooner than what is in between forgets a connection.
 const KEPT_ALIVE: Duration = Duration::from_secs(30);
 
-/// What the library takes where nothing was said.
-const KEPT_ALIVE_BY_DEFAULT: Duration = Duration::from_hours(2);
+/// How long a server may take over a request to cancel.
+const CANCEL: Duration = Duration::from_secs(5);
 
-/// What a row that is just within the limit may have around its values: each has a length before it, and there are at most 1664.
+/// What a row that is just within the limit may have around its values: each has a length before
+/// it, and there are at most 1664.
 pub(super) const FRAMING: u64 = 8 << 10;
-
-/// Why a connection could not be made: nothing was asked yet.
-#[derive(Debug)]
-pub(super) enum Unreachable {
-    Late(Duration),
-    Failed(tokio_postgres::Error),
-    /// A pooler answers where none was expected.
-    Pooled,
-    /// The session is not what was asked for.
-    Unfit(String),
-}
-
-impl Unreachable {
-    /// What a guest is told: nothing of addresses, roles and databases, which the log has.
-    pub(super) fn error(&self) -> Error {
-        match self {
-            Self::Failed(error) if is_full(error) => Error::Overloaded,
-            _ => failure::unavailable("no connection to the database could be made"),
-        }
-    }
-
-    /// What the one who started the host is told.
-    pub(super) fn open_error(&self, config: &Config) -> OpenError {
-        let (url, reason) = (config.url.to_string(), self.reason());
-        match self {
-            Self::Late(_) => OpenError::Unreachable { url, reason },
-            Self::Pooled | Self::Unfit(_) => OpenError::Configuration { url, reason },
-            Self::Failed(error) => match error.code().map(SqlState::code) {
-                // Starting up, shutting down, or full: it may be well in a moment.
-                None | Some("57P01" | "57P02" | "57P03" | "53300") => {
-                    OpenError::Unreachable { url, reason }
-                }
-                _ if error.as_db_error().is_some_and(pooler::may_pass) => {
-                    OpenError::Unreachable { url, reason }
-                }
-                Some(_) => OpenError::Refused { url, reason },
-            },
-        }
-    }
-
-    pub(super) fn reason(&self) -> String {
-        match self {
-            Self::Late(after) => format!("no connection within {after:?}"),
-            Self::Failed(error) => outcome::reason(error),
-            Self::Pooled => {
-                "a connection pooler answers there, and --database-pooler none says that \
-                             there is none: say transaction or session, as it is configured"
-                    .to_owned()
-            }
-            Self::Unfit(what) => format!("the session is not what was asked for: {what}"),
-        }
-    }
-}
-
-/// Whether there is no room for a further connection.
-fn is_full(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
-        || error.as_db_error().is_some_and(pooler::is_full)
-}
 
 /// How to reach the server.
 pub(super) struct Connector {
+    dialer: Arc<Dialer>,
     own: Session,
     shared: Session,
-    tls: Guarded,
     pub(super) pooling: Pooling,
     /// Whether nothing is ever to be written.
     pub(super) read_only: bool,
+    /// For a connection to be made and set up, wherever it is.
     pub(super) timeout: Duration,
     pub(super) renewal: Renewal,
     pub(super) reach: Reach,
+    sessions: Arc<Sessions>,
+    is_watched: AtomicBool,
     tidying: Arc<Tidying>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
 }
 
 /// Work behind statements that nobody waits for any more: cancel requests, rollbacks.
@@ -133,28 +88,39 @@ impl Connector {
             url: config.url.to_string(),
             reason,
         };
-        let tls = tls::client_config(target).map_err(wrong)?;
-        let mut transport = transport(target, config);
-        let negotiate = hand_over(&mut transport).then_some(target.tls);
+        let mut keepalive = target.keepalive;
+        keepalive.idle.get_or_insert(KEPT_ALIVE);
+        let means = Means {
+            tls: MakeRustlsConnect::new(tls::client_config(&target.tls).map_err(wrong)?),
+            mode: target.tls.mode,
+            direct: target.tls.direct,
+            keepalive,
+            // A server that has vanished is noticed within a statement's time, also where nobody
+            // closed the connection.
+            tcp_user_timeout: target
+                .tcp_user_timeout
+                .unwrap_or(config.statement_timeout + Duration::from_secs(5)),
+            limit: config.max_rows_bytes.saturating_add(FRAMING),
+            wanted: target.wanted,
+            read_only: config.read_only,
+        };
+        let limit = target.connect_timeout.unwrap_or(config.connect_timeout);
+        let dialer = Dialer::new(target.hosts.clone(), target.shuffle, means, limit);
         let session = |settings: settings::Settings| Session {
-            config: settings.session(&transport, pooling),
+            config: Arc::new(settings.session(&target.config, pooling)),
             settings,
         };
         Ok(Self {
-            own: session(settings::own(&transport, config)),
-            shared: session(settings::shared(&transport, config)),
-            tls: Guarded {
-                tls: MakeRustlsConnect::new(tls),
-                negotiate,
-                limit: config.max_rows_bytes.saturating_add(FRAMING),
-                naming: Naming::Prefixed,
-                watch: Arc::default(),
-            },
+            dialer: Arc::new(dialer),
+            own: session(settings::own(&target.config, config)),
+            shared: session(settings::shared(&target.config, config)),
             pooling,
             read_only: config.read_only,
-            timeout: config.connect_timeout,
+            timeout: limit + HEAD_START,
             renewal: Renewal::new(),
             reach: Reach::default(),
+            sessions: Arc::default(),
+            is_watched: AtomicBool::new(false),
             tidying: Arc::default(),
         })
     }
@@ -208,84 +174,68 @@ impl Connector {
     /// Opens a connection, driven by a task of this runtime. Its session is not set up yet.
     pub(super) async fn dial(
         &self,
-        config: &tokio_postgres::Config,
+        config: &Arc<tokio_postgres::Config>,
         naming: Naming,
     ) -> Result<(Client, Arc<Watch>), Unreachable> {
-        let watch: Arc<Watch> = Arc::default();
-        let tls = Guarded {
-            naming,
-            watch: Arc::clone(&watch),
-            ..self.tls.clone()
-        };
-        let (client, connection) = config.connect(tls).await.map_err(Unreachable::Failed)?;
-        let open = self.reach.open();
-        tokio::spawn(async move {
+        let dialled = self.dialer.dial(config, naming).await?;
+        let (client, connection) = (dialled.session.client, dialled.session.connection);
+        let entry = self.sessions.enter(
+            message(&client.cancel_token()).await,
+            dialled.endpoint,
+            dialled.session.activity,
+        );
+        let (number, open) = (entry.number(), self.reach.open());
+        let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // Whoever waits for an answer is told as well; this is for the log alone.
                 tracing::debug!("a database connection ended: {}", outcome::reason(&error));
             }
-            drop(open);
+            drop((entry, open));
         });
-        Ok((client, watch))
+        self.sessions.driven(number, task.abort_handle());
+        if self.dialer.has_choice() && !self.is_watched.swap(true, Relaxed) {
+            tokio::spawn(silence::watch(
+                Arc::downgrade(&self.dialer),
+                Arc::clone(&self.sessions),
+                Arc::clone(&self.own.config),
+            ));
+        }
+        Ok((client, dialled.session.watch))
     }
 
-    /// Asks the server to stop what the connection runs. When this returns the server has been told, or cannot be.
+    /// Asks the server to stop what the connection runs. When this returns the server has been
+    /// told, or cannot be.
     pub(super) async fn cancel(&self, token: CancelToken) {
-        match tokio::time::timeout(self.timeout, token.cancel_query(self.tls.clone())).await {
+        let message = message(&token).await;
+        let Some(endpoint) = self.sessions.endpoint(&message) else {
+            // The session has ended, and what it ran with it.
+            return;
+        };
+        if self.dialer.silent().contains_key(&endpoint.address) {
+            return;
+        }
+        let limit = self.dialer.limit.min(CANCEL);
+        match tokio::time::timeout(limit, self.send(&endpoint, &message)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(
-                "a statement could not be cancelled: {}",
-                outcome::reason(&error)
-            ),
-            Err(_) => tracing::debug!(
-                "a statement could not be cancelled within {:?}",
-                self.timeout
-            ),
+            Ok(Err(cause)) => {
+                tracing::debug!("a statement could not be cancelled: {}", cause.reason())
+            }
+            Err(_) => tracing::debug!("a statement could not be cancelled within {limit:?}"),
         }
     }
-}
 
-/// Has the library leave the negotiation of TLS to [`Guarded`], so that it sees every byte. Gives whether that can be: the library does
-/// so only where a host has a name, which a socket in the file system has not.
-fn hand_over(session: &mut tokio_postgres::Config) -> bool {
-    if session.get_hosts().is_empty() {
-        let addresses: Vec<_> = session
-            .get_hostaddrs()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        for address in addresses {
-            session.host(address);
+    async fn send(&self, endpoint: &Endpoint, message: &[u8]) -> Result<(), Cause> {
+        let mut stream = endpoint.open_to_cancel(&self.dialer.means).await?;
+        stream.write_all(message).await.map_err(Cause::Io)?;
+        stream.flush().await.map_err(Cause::Io)?;
+        // The server says nothing, and closes the stream when it has done as it was asked.
+        let mut nothing = [0];
+        match stream.read(&mut nothing).await {
+            // Some end TLS without a word.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(Cause::Io(error)),
         }
     }
-    let named = session
-        .get_hosts()
-        .iter()
-        .all(|host| matches!(host, Host::Tcp(_)));
-    if named {
-        session.ssl_mode(SslMode::Require);
-        session.ssl_negotiation(SslNegotiation::Direct);
-    }
-    named
-}
-
-/// Where the server is and how it is reached, with the host's own limits where the URL sets none.
-fn transport(target: &Postgres, config: &Config) -> tokio_postgres::Config {
-    let mut session = target.config.clone();
-    session.ssl_mode(match target.tls {
-        TlsMode::Disable => SslMode::Disable,
-        TlsMode::Prefer => SslMode::Prefer,
-        TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
-    });
-    if session.get_connect_timeout().is_none() {
-        session.connect_timeout(config.connect_timeout);
-    }
-    // A server that has vanished is noticed within a statement's time, also where nobody closed the connection.
-    if session.get_tcp_user_timeout().is_none() {
-        session.tcp_user_timeout(config.statement_timeout + Duration::from_secs(5));
-    }
-    if session.get_keepalives_idle() == KEPT_ALIVE_BY_DEFAULT {
-        session.keepalives_idle(KEPT_ALIVE);
-    }
-    session
 }

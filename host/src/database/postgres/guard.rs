@@ -1,28 +1,28 @@
-//! What stands between a connection and its server: no message larger than the limit gets into memory.
+//! What stands between a connection and its server: no message larger than the limit gets into
+//! memory.
 //!
-//! The client library reads each message whole before anybody sees it, and one row may have a gigabyte. So the stream below it is
-//! watched, message by message: one that is too large is read past, and an error of the statement takes its place. The connection, and
-//! whoever else uses it, notices nothing.
+//! The client library reads each message whole before anybody sees it, and one row may have a
+//! gigabyte. So the stream below it is watched, message by message: one that is too large is read
+//! past, and an error of the statement takes its place. The connection, and whoever else uses it,
+//! notices nothing.
 //!
-//! The library hands its stream over only where TLS is made. So it is told to leave the negotiation to us, also where there is none.
+//! The library takes any stream, so that TCP, TLS and Unix sockets are all guarded alike.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Ready, ready as at_once};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio_postgres::Socket;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::error::DbError;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::messages::{Followed, Naming, Watch};
-use crate::database::url::TlsMode;
-
-/// Asks for TLS (PostgreSQL, 55.7, SSLRequest): its length, and a number that is no protocol version.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+use super::messages::Followed;
+use super::sessions::Activity;
 
 /// What every message begins with: its kind, and the length of the rest, these four bytes included.
 const HEADER: usize = 5;
@@ -35,95 +35,54 @@ pub(super) fn exceeded(error: &DbError) -> Option<u64> {
     error.message().strip_prefix(TOO_LARGE)?.parse().ok()
 }
 
-/// Makes guarded streams.
-#[derive(Clone)]
-pub(super) struct Guarded {
-    pub(super) tls: MakeRustlsConnect,
-    /// How TLS is negotiated, or none where the library does it and hands over what is to be TLS.
-    pub(super) negotiate: Option<TlsMode>,
-    /// The largest message, in bytes.
-    pub(super) limit: u64,
-    pub(super) naming: Naming,
-    pub(super) watch: Arc<Watch>,
-}
-
-type MakeTls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
-type Tls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-
-pub(super) struct Connect {
-    tls: MakeTls,
-    negotiate: Option<TlsMode>,
-    limit: u64,
-    naming: Naming,
-    watch: Arc<Watch>,
-}
-
-impl MakeTlsConnect<Socket> for Guarded {
-    type Stream = Followed<Stream>;
-    type TlsConnect = Connect;
-    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
-
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Connect, Self::Error> {
-        Ok(Connect {
-            tls: MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls, domain)?,
-            negotiate: self.negotiate,
-            limit: self.limit,
-            naming: self.naming,
-            watch: Arc::clone(&self.watch),
-        })
-    }
-}
-
-impl TlsConnect<Socket> for Connect {
-    type Stream = Followed<Stream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Followed<Stream>>> + Send>>;
-
-    fn connect(self, mut socket: Socket) -> Self::Future {
-        Box::pin(async move {
-            let encrypted = match self.negotiate {
-                None => true,
-                Some(TlsMode::Disable) => false,
-                Some(mode) => {
-                    socket.write_all(&SSL_REQUEST).await?;
-                    let has_it = socket.read_u8().await? == b'S';
-                    if !has_it && mode != TlsMode::Prefer {
-                        return Err(io::Error::other("the server has no TLS"));
-                    }
-                    has_it
-                }
-            };
-            let way = if encrypted {
-                Way::Tls(Box::new(self.tls.connect(socket).await?))
-            } else {
-                Way::Plain(socket)
-            };
-            let stream = Stream {
-                way,
-                guard: Guard::new(self.limit),
-            };
-            Ok(Followed::new(stream, self.naming, self.watch))
-        })
-    }
-}
-
 /// A guarded stream.
 pub(super) struct Stream {
     way: Way,
     guard: Guard,
+    activity: Arc<Activity>,
 }
 
-enum Way {
-    Plain(Socket),
+impl Stream {
+    /// A stream whose largest message has so many bytes.
+    pub(super) fn new(way: Way, limit: u64, activity: Arc<Activity>) -> Self {
+        Self {
+            way,
+            guard: Guard::new(limit),
+            activity,
+        }
+    }
+}
+
+/// What the bytes travel over.
+pub(super) enum Way {
+    Tcp(TcpStream),
+    Unix(UnixStream),
     Tls(Box<Tls>),
 }
+
+/// TLS over TCP.
+pub(super) type Tls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
 impl Way {
     fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
         }
+    }
+}
+
+/// TLS as the library is to see it: it has been made, or is not to be made.
+pub(super) struct Made;
+
+impl TlsConnect<Followed<Stream>> for Made {
+    type Stream = Followed<Stream>;
+    type Error = Infallible;
+    type Future = Ready<Result<Followed<Stream>, Infallible>>;
+
+    fn connect(self, stream: Followed<Stream>) -> Self::Future {
+        at_once(Ok(stream))
     }
 }
 
@@ -146,6 +105,7 @@ impl AsyncRead for Stream {
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
+            this.activity.heard();
             let kept = this.guard.watch(&mut buffer.filled_mut()[before..]);
             buffer.set_filled(before + kept);
             if kept > 0 {
@@ -161,22 +121,26 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.activity.sent();
         match &mut self.way {
-            Way::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Way::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Way::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Way::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.way {
-            Way::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Way::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Way::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Way::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.way {
-            Way::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Way::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Way::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Way::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
@@ -185,7 +149,7 @@ impl AsyncWrite for Stream {
 impl TlsStream for Followed<Stream> {
     fn channel_binding(&self) -> ChannelBinding {
         match &self.inner().way {
-            Way::Plain(_) => ChannelBinding::none(),
+            Way::Tcp(_) | Way::Unix(_) => ChannelBinding::none(),
             Way::Tls(stream) => stream.channel_binding(),
         }
     }
@@ -198,7 +162,8 @@ struct Guard {
     /// What is left of the message at hand, and whether it passes.
     left: u64,
     passes: bool,
-    /// The beginning of a header whose rest has not come. It is held back, since what it begins may not be let through.
+    /// The beginning of a header whose rest has not come. It is held back, since what it begins may
+    /// not be let through.
     header: Vec<u8>,
     /// What comes next, before anything more is read.
     pending: Vec<u8>,
@@ -226,8 +191,8 @@ impl Guard {
         true
     }
 
-    /// Looks through bytes that were read, and gives how many of them, from the first, are let through. What else is to follow is
-    /// pending then.
+    /// Looks through bytes that were read, and gives how many of them, from the first, are let
+    /// through. What else is to follow is pending then.
     fn watch(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         // As long as nothing is taken out the bytes stay where they are, which is nearly always.
@@ -254,7 +219,8 @@ impl Guard {
         kept
     }
 
-    /// As [`watch`](Self::watch), for what cannot stay where it is: a header in two pieces, and whatever is taken out or comes after.
+    /// As [`watch`](Self::watch), for what cannot stay where it is: a header in two pieces, and
+    /// whatever is taken out or comes after.
     fn rest(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {
@@ -301,7 +267,8 @@ impl Guard {
     }
 }
 
-/// An error of the statement at hand (PostgreSQL, 55.7, ErrorResponse): severity, SQLSTATE `program_limit_exceeded`, and the message.
+/// An error of the statement at hand (PostgreSQL, 55.7, ErrorResponse): severity, SQLSTATE
+/// `program_limit_exceeded`, and the message.
 fn error(limit: u64) -> Vec<u8> {
     let fields = format!("SERROR\0VERROR\0C54000\0M{TOO_LARGE}{limit}\0\0");
     let length = u32::try_from(fields.len() + 4).unwrap_or_default();

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) settings: Settings,
-    pub(super) config: tokio_postgres::Config,
+    pub(super) config: Arc<tokio_postgres::Config>,
 }
 
 /// A connection to the server whose session is set up.

@@ -2,7 +2,14 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `connect` | making connections, and cancel requests |
+//! | `connect` | making connections |
+//! | `dial` | which of several servers |
+//! | `endpoint` | one address of one server |
+//! | `cause` | why no connection could be made |
+//! | `certificates` | whether a server's certificate is to be trusted |
+//! | `sessions` | which are open, and where |
+//! | `silence` | servers that fall silent |
+//! | `cancel` | the request that has a statement cancelled |
 //! | `settings` | what every session begins with |
 //! | `tls` | which servers are trusted |
 //! | `guard` | no message larger than the limit gets into memory |
@@ -17,8 +24,13 @@
 //! | `outcome` | errors, as what is known of a statement's outcome |
 
 mod activity;
+mod cancel;
+mod cause;
+mod certificates;
 mod connect;
 mod cursor;
+mod dial;
+mod endpoint;
 mod exclusive;
 mod framed;
 mod groups;
@@ -33,7 +45,9 @@ mod readiness;
 mod renewal;
 mod role;
 mod run;
+mod sessions;
 mod settings;
+mod silence;
 mod singles;
 mod tls;
 mod values;
@@ -56,7 +70,7 @@ pub(crate) use exclusive::Transaction;
 
 use super::backend::{Budget, Isolation, Statement};
 use super::config::Pooler;
-use super::{Config, Error, OpenError, Rows, Value, url};
+use super::{Config, Error, OpenError, Rows, Value, libpq};
 
 /// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
 /// waits for the disk.
@@ -82,7 +96,7 @@ impl fmt::Debug for Database {
 
 impl Database {
     pub(crate) async fn open(
-        target: &url::Postgres,
+        target: &libpq::Postgres,
         config: &Arc<Config>,
     ) -> Result<Self, OpenError> {
         let reach = async |pooling| -> Result<_, OpenError> {

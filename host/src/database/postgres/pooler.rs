@@ -59,10 +59,9 @@ pub(super) fn may_pass(error: &DbError) -> bool {
 pub(super) fn is_noticed(unreachable: &Unreachable) -> bool {
     match unreachable {
         Unreachable::Pooled | Unreachable::Unfit(_) => true,
-        Unreachable::Failed(error) => error
-            .as_db_error()
+        other => other
+            .refusal()
             .is_some_and(|error| says(error, &["unsupported startup parameter"])),
-        Unreachable::Late(_) => false,
     }
 }
 

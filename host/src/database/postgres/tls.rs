@@ -1,162 +1,126 @@
-//! TLS: which servers are trusted, by `sslmode` and `sslrootcert`.
+//! TLS: what it is made with, by `sslmode` and the parameters beside it.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
-use crate::database::url::{Postgres, TlsMode};
+use super::certificates::{Trust, Verifier};
+use crate::database::libpq::{Roots, Tls, TlsMode, Versions};
 
 /// How TLS is made, by what the URL says of it.
-pub(super) fn client_config(target: &Postgres) -> Result<ClientConfig, String> {
+pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-    let verifier: Arc<dyn ServerCertVerifier> = match (target.tls, &target.root_certificates) {
-        (TlsMode::VerifyFull, file) => webpki(file.as_deref(), &provider)?,
-        (_, Some(file)) => Arc::new(AnyName(webpki(Some(file), &provider)?)),
-        (_, None) => Arc::new(Anyone(provider)),
+    let versions: &[_] = match tls.versions {
+        Versions::Both => rustls::ALL_VERSIONS,
+        Versions::Only12 => &[&rustls::version::TLS12],
+        Versions::Only13 => &[&rustls::version::TLS13],
     };
-    Ok(builder
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let trust = match &tls.roots {
+        Roots::Unasked => Trust::Anyone,
+        Roots::Public => Trust::public(),
+        Roots::System => Trust::certificates(system_certificates()?, "that this machine trusts")?,
+        Roots::File(file) => {
+            let certificates = certificates(file)?;
+            Trust::certificates(certificates, &format!("in {}", file.display()))?
+        }
+    };
+    let verifier = Verifier::new(trust, tls.mode == TlsMode::VerifyFull, &provider)?;
+    let builder = builder
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
-}
-
-fn webpki(
-    file: Option<&Path>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(file) => {
-            let unreadable = |error| {
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match &tls.client {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|error| {
                 format!(
-                    "the certificates in {} cannot be read: {error}",
-                    file.display()
+                    "the certificate in {} and the key in {} cannot be used: {error}",
+                    certificate.display(),
+                    key.display()
                 )
-            };
-            for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
-                roots
-                    .add(certificate.map_err(unreadable)?)
-                    .map_err(|error| {
-                        format!(
-                            "a certificate in {} cannot be used: {error}",
-                            file.display()
-                        )
-                    })?;
-            }
-        }
+            })?,
+    };
+    config.enable_sni = tls.sni;
+    if tls.direct {
+        // Without it a server takes nobody who has not asked first (PostgreSQL, 54.2.10).
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| format!("the root certificates cannot be used: {error}"))
+    Ok(config)
 }
 
-/// `sslmode=prefer` and `require` as libpq has them: the connection is encrypted, to whomever.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-/// `sslmode=require` with `sslrootcert`, as libpq has it: to somebody whom the certificates vouch for, under any name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
+/// The certificates in a PEM file, of which there is at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable = |error| {
+        format!(
+            "the certificates in {} cannot be read: {error}",
+            file.display()
         )
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .map_err(unreadable)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    if certificates.is_empty() {
+        return Err(format!("there is no certificate in {}", file.display()));
     }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    Ok(certificates)
 }
 
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self
-            .0
-            .verify_server_cert(certificate, intermediates, name, ocsp, now)
-        {
-            // The name is looked at last, so everything else was in order.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
+/// The key in a PEM file, which nobody but its owner may read: as with libpq, or root's group where
+/// it is root's.
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    use std::os::unix::fs::MetadataExt as _;
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
+    let unreadable = |error: &dyn std::fmt::Display| {
+        format!("the key in {} cannot be read: {error}", file.display())
+    };
+    let metadata = std::fs::metadata(file).map_err(|error| unreadable(&error))?;
+    let others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if metadata.mode() & others != 0 {
+        return Err(unreadable(
+            &"others than its owner may access it: make its mode 0600",
+        ));
     }
+    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(&error))
+}
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
-    }
+/// Where systems keep the certificates they trust, all in one file: Debian, Red Hat, SUSE, Alpine,
+/// the BSDs.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
 
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
+    // OpenSSL's variable, by which libpq finds another file too.
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
+        return certificates(Path::new(&file));
     }
+    BUNDLES
+        .iter()
+        .map(Path::new)
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            "this machine has no certificates to trust: install them (on Debian: apt install \
+            ca-certificates), or name \
+             a file in SSL_CERT_FILE or sslrootcert"
+                .to_owned()
+        })
+        .and_then(certificates)
+}
+
+/// The authorities that browsers trust.
+pub(super) fn public_authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots
 }

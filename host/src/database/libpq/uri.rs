@@ -1,0 +1,137 @@
+//! Connection URIs (PostgreSQL, 34.1.1.2), and where a password that was not percent-encoded would
+//! be taken for something else.
+
+use super::UrlError;
+use super::parameters::{ENCODE, Form, Parameters};
+
+/// Reads what follows `postgres://`.
+///
+/// libpq takes the first `@` before the first `/` for the end of the password, and all after it for
+/// a host. A password with one of these signs would then be taken apart, and its end shown as a
+/// host or a database. So an `@` stands once, after nothing but a user and a password.
+pub(super) fn parse(rest: &str) -> Result<Parameters, UrlError> {
+    if rest.contains(|sign: char| sign.is_whitespace()) {
+        return Err(UrlError::new(format!(
+            "a PostgreSQL URL holds no space: {ENCODE}; a list of name=value pairs is written \
+            without postgres://"
+        )));
+    }
+    let mut said = Parameters::default();
+    let rest = match rest.split_once('@') {
+        None => rest,
+        Some((user, rest)) => {
+            if user.contains(['/', '?', '#']) || rest.contains('@') {
+                return Err(UrlError::new(format!(
+                    "the PostgreSQL URL is ambiguous: an @ stands once, after the user name and \
+                    the password, which hold no /, ? \
+                     or #: {ENCODE}"
+                )));
+            }
+            let (user, password) = user.split_once(':').unwrap_or((user, ""));
+            if !user.is_empty() {
+                said.set("user", decode(user)?);
+            }
+            if !password.is_empty() {
+                said.set("password", decode(password)?);
+            }
+            rest
+        }
+    };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    authority(hosts, &mut said)?;
+    if !database.is_empty() {
+        said.set("dbname", decode(database)?);
+    }
+    for (index, pair) in query.split('&').enumerate() {
+        if pair.is_empty() {
+            continue;
+        }
+        let position = index + 1;
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(UrlError::new(format!(
+                "the PostgreSQL URL's parameter {position} has no value: parameters are written \
+                name=value; where a password \
+                 stands there, {ENCODE}"
+            )));
+        };
+        said.add(&decode(name)?, decode(value)?, position, Form::Url)?;
+    }
+    Ok(said)
+}
+
+/// Hosts with their ports, separated by commas; an IPv6 address is in brackets.
+fn authority(text: &str, said: &mut Parameters) -> Result<(), UrlError> {
+    let (mut hosts, mut ports) = (Vec::new(), Vec::new());
+    for entry in text.split(',') {
+        let (host, port) = match entry.strip_prefix('[') {
+            Some(rest) => {
+                let (address, port) = rest
+                    .split_once(']')
+                    .ok_or_else(|| UrlError::new("an IPv6 address in the URL ends with ]"))?;
+                let port = match port {
+                    "" => "",
+                    port => port.strip_prefix(':').ok_or_else(|| {
+                        UrlError::new("after an IPv6 address in the URL comes : and a port")
+                    })?,
+                };
+                (address, port)
+            }
+            None => entry.split_once(':').unwrap_or((entry, "")),
+        };
+        hosts.push(decode(host)?);
+        ports.push(decode(port)?);
+    }
+    if hosts.iter().any(|host| !host.is_empty()) {
+        said.set("host", hosts.join(","));
+    }
+    if ports.iter().any(|port| !port.is_empty()) {
+        said.set("port", ports.join(","));
+    }
+    Ok(())
+}
+
+/// Takes `%` and two hex digits for the byte they stand for.
+pub(crate) fn decode(text: &str) -> Result<String, UrlError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digit = |at: usize| {
+            let sign = char::from(*tail.get(at)?);
+            u8::try_from(sign.to_digit(16)?).ok()
+        };
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
+            return Err(UrlError::new(format!(
+                "a % in the URL is followed by two hex digits: {ENCODE}"
+            )));
+        };
+        bytes.push(high << 4 | low);
+        rest = tail.get(2..).unwrap_or_default();
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| UrlError::new("what is percent-encoded in the URL is not UTF-8"))?;
+    if text.contains('\0') {
+        return Err(UrlError::new(
+            "the URL holds a %00, which no database can take",
+        ));
+    }
+    Ok(text)
+}
+
+/// Writes a part of a URL so that it is read back as it was.
+pub(super) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
