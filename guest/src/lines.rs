@@ -1,19 +1,19 @@
 //! Users one JSON object per line (`application/x-ndjson`), however many there are.
 //!
-//! They go from the database to the client a helping at a time: nobody on the way holds more than that, and the next is asked for
-//! once the client has taken what came before.
+//! They go from the database to the client a batch at a time, whose size is counted in bytes: nobody on the way holds more than that,
+//! and the next is asked for once the client has taken what came before.
 
 use crate::database::{Cursor, Database};
 use crate::error::Error;
 use crate::http::Response;
-use crate::routes::write_user;
+use crate::routes::{room, write_user};
 use crate::users::{self, Reader, Selection, User};
 
 /// The media type.
 pub const NDJSON: &str = "application/x-ndjson";
 
-/// Users that are fetched at once. So many lines make a write of some kilobytes, beside which its own cost does not show.
-const HELPING: u32 = 256;
+/// Bytes after which lines are handed on, whatever else was fetched with them.
+const CHUNK: usize = 64 << 10;
 
 /// Users to be given line by line. Nothing has been asked of the database yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ impl Lines {
     pub fn open<D: Database>(&self, database: &D) -> Result<Open<D::Cursor>, Response> {
         let failed = |error| Response::from(Error::Failed(error));
         let mut reader = users::read(database, &self.0).map_err(failed)?;
-        let first = reader.read(HELPING).map_err(failed)?;
-        Ok(Open { reader, first })
+        let fetched = reader.read().map_err(failed)?.into_iter();
+        Ok(Open { reader, fetched })
     }
 }
 
@@ -36,7 +36,8 @@ impl Lines {
 #[derive(Debug)]
 pub struct Open<C> {
     reader: Reader<C>,
-    first: Vec<User>,
+    /// Users that were fetched and are not written yet.
+    fetched: std::vec::IntoIter<User>,
 }
 
 impl<C: Cursor> Open<C> {
@@ -56,21 +57,20 @@ impl<C: Cursor> Open<C> {
     /// As the database fails. It is too late for a status by then: the body must be cut off, so that nobody takes what came of the
     /// list for the whole of it.
     pub fn read(&mut self) -> Result<Option<Vec<u8>>, users::Error> {
-        let mut users = std::mem::take(&mut self.first);
-        if users.is_empty() {
-            users = self.reader.read(HELPING)?;
+        if self.fetched.as_slice().is_empty() {
+            self.fetched = self.reader.read()?.into_iter();
         }
-        if users.is_empty() {
+        let fetched = self.fetched.as_slice();
+        if fetched.is_empty() {
             return Ok(None);
         }
-        let text: usize = users
-            .iter()
-            .map(|user| user.name.len() + user.email.len() + 48)
-            .sum();
-        let mut lines = String::with_capacity(text);
-        for user in &users {
-            write_user(user, &mut lines);
+        let mut lines = String::with_capacity(room(fetched, CHUNK));
+        for user in self.fetched.by_ref() {
+            write_user(&user, &mut lines);
             lines.push('\n');
+            if lines.len() >= CHUNK {
+                break;
+            }
         }
         Ok(Some(lines.into_bytes()))
     }
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_fails_later_is_no_end() {
-        let database = Many::new(i64::from(HELPING), true);
+        let database = Many::new(16, true);
         let mut lines = ask("/users/", &database)
             .open(&database)
             .expect("the first are there");
@@ -275,6 +275,6 @@ mod tests {
         while let Some(helping) = lines.read().expect("it does not fail") {
             helpings.push(String::from_utf8_lossy(&helping).lines().count());
         }
-        assert_eq!(helpings, [256, 256, 256, 232]);
+        assert_eq!(helpings, [16, 256, 256, 256, 216]);
     }
 }

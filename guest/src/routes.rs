@@ -262,29 +262,32 @@ fn list(request: &impl Request, database: &impl Database, query: &str) -> Result
         email: wanted.email,
     };
     let found = users::list(database, &page)?;
-    let text: usize = found
-        .users
-        .iter()
-        .map(|user| user.name.len() + user.email.len() + 48)
-        .sum();
-    let mut body = String::with_capacity(text + 2);
+    let mut body = String::with_capacity(room(&found.users, users::PAGE_BYTES) + 2);
     body.push('[');
-    for (i, user) in found.users.iter().enumerate() {
-        if i > 0 {
+    let mut last = None;
+    let mut more = found.more;
+    for user in &found.users {
+        let end = body.len();
+        if last.is_some() {
             body.push(',');
         }
         write_user(user, &mut body);
+        // Escapes can make a text six times as long as it is stored.
+        if body.len() > users::PAGE_BYTES && last.is_some() {
+            body.truncate(end);
+            more = true;
+            break;
+        }
+        last = Some(user.id);
     }
     body.push(']');
     let response = Response::json(200, body.into_bytes()).with("vary", "accept");
-    Ok(Answer::Whole(match found.users.last() {
-        // A page of one address is never followed by another, so the link need not repeat the filter.
-        Some(last) if found.more => response.with(
+    Ok(Answer::Whole(match last {
+        // A page of one address is never followed by another, so the link need not repeat the filter. It names no path: a proxy may
+        // serve this one under another.
+        Some(last) if more => response.with(
             "link",
-            format!(
-                "</users/?limit={}&after={}>; rel=\"next\"",
-                page.limit, last.id
-            ),
+            format!("<?limit={}&after={last}>; rel=\"next\"", page.limit),
         ),
         _ => response,
     }))
@@ -341,9 +344,35 @@ fn both<T>(
 }
 
 fn one(user: &User) -> Response {
-    let mut body = String::with_capacity(user.name.len() + user.email.len() + 48);
+    let mut body = String::with_capacity(json_size(user));
     write_user(user, &mut body);
     Response::json(200, body.into_bytes()).with("etag", etag(user))
+}
+
+/// The room for users' JSON of at most so many bytes, or for that of the first of them.
+pub(crate) fn room(users: &[User], most: usize) -> usize {
+    let first = users.first().map_or(0, json_size);
+    let all: usize = users.iter().map(json_size).sum();
+    all.min(most.max(first))
+}
+
+/// A name from which on its JSON is measured, in bytes.
+const LONG: usize = 16 << 10;
+
+/// The room that a user's JSON takes: exactly or a little less for a long name, whose text would else grow by doubling; for others as
+/// if nothing had to be escaped.
+fn json_size(user: &User) -> usize {
+    let name = if user.name.len() < LONG {
+        user.name.len()
+    } else {
+        let escapes = user.name.bytes().map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        });
+        escapes.sum()
+    };
+    name + user.email.len() + 48
 }
 
 pub(crate) fn write_user(user: &User, out: &mut String) {

@@ -12,6 +12,20 @@ use key::Key;
 /// The most users one page may hold.
 pub const PAGE_LIMIT: u32 = 1000;
 
+/// The most bytes of names and addresses one page may hold; a single user may be larger than that.
+///
+/// A page is held whole, as rows and as JSON, in the memory of one instance.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// The most users that a [`Reader`] fetches at once, beside which the cost of a fetch does not show.
+pub const BATCH_LIMIT: u32 = 256;
+
+/// Bytes of names and addresses that a [`Reader`] aims at with one fetch.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// The users of a reader's first fetch, when nothing is known of their size yet.
+const FIRST_BATCH: u32 = 16;
+
 /// A stored user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -170,7 +184,7 @@ pub fn get(database: &impl Database, id: i64) -> Result<User, Error> {
     known(id, row.into_iter())
 }
 
-/// Gives a page of users.
+/// Gives a page of users, of at most the limit and at most [`PAGE_BYTES`], and of one user at least where there is one.
 ///
 /// # Errors
 /// As the database fails.
@@ -178,11 +192,66 @@ pub fn list(database: &impl Database, page: &Page<'_>) -> Result<UserPage, Error
     let limit = page.limit.min(PAGE_LIMIT);
     // One more than asked for tells whether there is more.
     let (statement, params) = listing(page.after, i64::from(limit) + 1, page.email.as_ref());
-    let mut rows = retry::query(database, statement, &params)?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let users = rows.into_iter().map(user).collect::<Result<_, _>>()?;
+    let rows = match retry::query(database, statement, &params) {
+        Ok(rows) => rows,
+        Err(database::Error::TooLarge(_)) => return list_in_batches(database, page, limit),
+        Err(error) => return Err(error.into()),
+    };
+    let found = rows.len();
+    let mut users = Vec::with_capacity(found.min(limit as usize));
+    let mut bytes = 0;
+    for row in rows.into_iter().take(limit as usize) {
+        let user = user(row)?;
+        bytes += size(&user);
+        if bytes > PAGE_BYTES && !users.is_empty() {
+            break;
+        }
+        users.push(user);
+    }
+    let more = found > users.len();
     Ok(UserPage { users, more })
+}
+
+/// The same for users who are too large to be given in one result.
+fn list_in_batches(
+    database: &impl Database,
+    page: &Page<'_>,
+    limit: u32,
+) -> Result<UserPage, Error> {
+    let selection = Selection {
+        limit: Some(limit + 1),
+        after: page.after,
+        email: page.email.clone(),
+    };
+    let mut reader = read(database, &selection)?;
+    let mut users = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let batch = match reader.fetch() {
+            Ok(batch) => batch,
+            // One that has no room in a result ends this page and fails the next, which nobody else's page is part of.
+            Err(database::Error::TooLarge(_)) if !users.is_empty() => {
+                return Ok(UserPage { users, more: true });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if batch.is_empty() {
+            return Ok(UserPage { users, more: false });
+        }
+        for row in batch {
+            let user = user(row)?;
+            bytes += size(&user);
+            if users.len() >= limit as usize || (bytes > PAGE_BYTES && !users.is_empty()) {
+                return Ok(UserPage { users, more: true });
+            }
+            users.push(user);
+        }
+    }
+}
+
+/// What a user takes of [`PAGE_BYTES`].
+fn size(user: &User) -> usize {
+    user.name.len() + user.email.len()
 }
 
 fn listing<'a>(
@@ -201,9 +270,13 @@ fn listing<'a>(
     (statement, params)
 }
 
-/// Users that are read bit by bit. Dropping it ends the query.
+/// Users that are read batch by batch. Dropping it ends the query.
 #[derive(Debug)]
-pub struct Reader<C>(C);
+pub struct Reader<C> {
+    cursor: C,
+    /// How many to fetch next.
+    at_most: u32,
+}
 
 /// Begins to read users by ascending id, as they are at this moment, however long that takes.
 ///
@@ -215,16 +288,36 @@ pub fn read<D: Database>(
 ) -> Result<Reader<D::Cursor>, Error> {
     let limit = selection.limit.map_or(sql::ALL, i64::from);
     let (statement, params) = listing(selection.after, limit, selection.email.as_ref());
-    Ok(Reader(database.open(statement, &params)?))
+    Ok(Reader {
+        cursor: database.open(statement, &params)?,
+        at_most: FIRST_BATCH,
+    })
 }
 
 impl<C: Cursor> Reader<C> {
-    /// The next users, no more than so many; none at the end.
+    /// The next users, as many as make a batch of some kilobytes; none at the end.
     ///
     /// # Errors
     /// As the database fails. There are no users after that.
-    pub fn read(&mut self, at_most: u32) -> Result<Vec<User>, Error> {
-        self.0.next(at_most)?.into_iter().map(user).collect()
+    pub fn read(&mut self) -> Result<Vec<User>, Error> {
+        self.fetch()?.into_iter().map(user).collect()
+    }
+
+    /// Fetches rows, and learns from their size how many to fetch next.
+    fn fetch(&mut self) -> Result<Rows, database::Error> {
+        let rows = self.cursor.next(self.at_most)?;
+        if !rows.is_empty() {
+            let text = |value: &Value| match value {
+                Value::Text(text) => text.len(),
+                _ => 0,
+            };
+            let bytes: usize = rows.iter().flatten().map(text).sum();
+            let average = (bytes / rows.len()).max(1);
+            self.at_most = u32::try_from(BATCH_BYTES / average)
+                .unwrap_or(BATCH_LIMIT)
+                .clamp(1, BATCH_LIMIT);
+        }
+        Ok(rows)
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::connection::{Body, json};
 use crate::database::{Database, OpenError};
+use crate::descriptors::Trouble;
 use crate::memory::HostMemory;
 use crate::telemetry::{Counters, exposition};
 use crate::watch::Beat;
@@ -31,15 +32,16 @@ pub(crate) struct View {
 
 /// Serves operators for as long as the process lives.
 pub(crate) async fn serve(listener: TcpListener, view: View) {
+    let mut trouble = Trouble::default();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!("an operator's connection could not be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                trouble.wait(&error).await;
                 continue;
             }
         };
+        trouble.is_over();
         let view = view.clone();
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -153,6 +153,18 @@ struct Options {
     /// For a request's body to arrive; a slower one is 408.
     #[arg(long, env = "USHER_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     body_timeout: Duration,
+    /// How long a client may take nothing of its answer before it is cut off.
+    #[arg(long, env = "USHER_WRITE_TIMEOUT", value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    write_timeout: Duration,
+    /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
+    #[arg(
+        long,
+        env = "USHER_TRUSTED_PROXY",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1,::1"
+    )]
+    trusted_proxy: Vec<IpAddr>,
     /// For connections to end after SIGTERM or Ctrl-C.
     #[arg(long, env = "USHER_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
@@ -200,6 +212,8 @@ impl Options {
         config.request_timeout = self.request_timeout;
         config.head_timeout = self.head_timeout;
         config.body_timeout = self.body_timeout;
+        config.write_timeout = self.write_timeout;
+        config.trusted_proxies = self.trusted_proxy.into();
         config.drain_timeout = self.drain_timeout;
         Ok(config)
     }

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::database;
+use crate::forwarded::Proxies;
 use crate::memory::HostMemory;
 use crate::runtime::Source;
 use crate::{connection, instances, runtime};
@@ -56,6 +57,10 @@ pub struct Config {
     pub head_timeout: Duration,
     /// For a request's body to arrive.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
+    /// The proxies whose word counts on the scheme by which clients came.
+    pub trusted_proxies: Proxies,
     /// For connections to end once the server was asked to stop.
     pub drain_timeout: Duration,
 }
@@ -94,6 +99,8 @@ impl Config {
             request_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(1),
+            trusted_proxies: Proxies::default(),
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -112,6 +119,15 @@ impl Config {
         runtime::Capacity {
             instances: u32::try_from(instances).unwrap_or(u32::MAX),
             memory: self.instance_memory,
+        }
+    }
+
+    /// The database with a result that an instance has room for: it holds the rows, and what it makes of them.
+    pub(crate) fn database(&self) -> database::Config {
+        let room = self.instance_memory as u64 / 4;
+        database::Config {
+            max_rows_bytes: self.database.max_rows_bytes.min(room),
+            ..self.database.clone()
         }
     }
 
@@ -136,6 +152,8 @@ impl Config {
             head: self.max_head.max(8 << 10),
             head_timeout: self.head_timeout,
             body_timeout: self.body_timeout,
+            write_timeout: self.write_timeout,
+            proxies: self.trusted_proxies.clone(),
         }
     }
 }

@@ -17,15 +17,17 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::alarm::Alarm;
+use crate::closing::Ending;
+use crate::forwarded::{self, Proxies};
 use crate::instances::{CallError, GuestBody, Instances};
 use crate::telemetry::{self, Counters};
+use crate::transport::Transport;
 use crate::wire::Wire;
 
 /// What a client may ask of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// A request's body, in bytes; a larger one is 413.
     pub body: usize,
@@ -35,6 +37,10 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// From the end of a request's head to the end of its body; a slower one is 408.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of its answer; one that takes something has all of it again.
+    pub write_timeout: Duration,
+    /// Whose word counts on how clients came.
+    pub proxies: Proxies,
 }
 
 /// What every connection of one core shares.
@@ -47,19 +53,28 @@ pub(crate) struct Service {
 
 /// Serves one connection to its end: until the client closes it, breaks the protocol, or `drain` asks for the end and the
 /// request at hand is answered.
-pub(crate) async fn serve<I>(io: I, service: Arc<Service>, drain: Watcher)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let limits = service.limits;
+pub(crate) async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
+    let limits = &service.limits;
+    let is_trusted = limits.proxies.trust(io.peer());
+    let ending = Arc::new(Ending::default());
+    let wire = Wire::new(io, limits.write_timeout, Arc::clone(&ending));
     let connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper takes no notice of its timeouts.
         .timer(Alarm::default())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head)
         .serve_connection(
-            TokioIo::new(Wire::new(io)),
-            service_fn(move |request| service.answer(request).map(Ok::<_, Infallible>)),
+            TokioIo::new(wire),
+            service_fn(move |mut request| {
+                if !is_trusted {
+                    forwarded::strip(request.headers_mut());
+                }
+                let (version, ending) = (request.version(), Arc::clone(&ending));
+                service.answer(request).map(move |response| {
+                    ending.note(version, &response);
+                    Ok::<_, Infallible>(response)
+                })
+            }),
         );
     if let Err(error) = drain.watch(connection).await {
         // Nearly always a client that left, or was never one.

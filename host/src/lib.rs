@@ -10,6 +10,8 @@
 //! | [`cli`], [`config`] | what can be asked of the program, with defaults and units |
 //! | [`server`], `shutdown` | the process's life: start, accept, drain |
 //! | `worker`, [`connection`], `wire`, `alarm` | one core; one client connection, its bytes and its timer, and the answers that are the host's own |
+//! | `transport`, `stall`, `closing`, `descriptors` | what a connection is made of, a client that takes nothing, how it ends, and how many there may be |
+//! | [`forwarded`] | what a trusted proxy says of its clients |
 //! | `watch` | whether the cores turn |
 //! | [`runtime`], `engine`, `bounds`, `compile` | the sandbox: engine, component, what a guest may import |
 //! | [`manifest`], `info` | the statements that a component declares, and how an operator reads them |
@@ -27,6 +29,7 @@ pub mod config;
 pub mod connection;
 pub mod database;
 pub mod exchange;
+pub mod forwarded;
 pub mod instances;
 pub mod manifest;
 pub mod migrate;
@@ -38,13 +41,17 @@ pub mod testing;
 mod admin;
 mod alarm;
 mod bounds;
+mod closing;
 mod compile;
+mod descriptors;
 mod engine;
 mod info;
 mod log;
 mod memory;
 mod processor;
 mod shutdown;
+mod stall;
+mod transport;
 mod watch;
 mod wire;
 mod worker;

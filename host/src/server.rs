@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,10 +15,12 @@ use crate::admin;
 use crate::bindings::migrating::exports::usher::users::migrations::Migration;
 use crate::config::Config;
 use crate::database::{Database, OpenError, Pool};
+use crate::descriptors::{self, Trouble};
 use crate::migrate::{self, MigrateError};
 use crate::runtime::{LoadError, Runtime};
 use crate::shutdown::Signals;
 use crate::telemetry::Counters;
+use crate::transport;
 use crate::watch::{self, Beat};
 use crate::worker::{self, Parts, Worker};
 
@@ -73,6 +76,7 @@ impl std::error::Error for ServeError {}
 /// See [`ServeError`].
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
+    let room = room_for_connections(config);
     // Bound before anything that takes long, so that a taken port is said at once; clients connect only once it listens.
     let socket = bind(config.listen)?;
     let admin = config.admin_listen.map(bind).transpose()?;
@@ -127,7 +131,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        never = accept(&listener, &workers, config.max_connections.get()) => match never {},
+        never = accept(&listener, &workers, room) => match never {},
     };
     // Closing the listener first: a client that comes now is refused, rather than accepted and forgotten.
     drop(listener);
@@ -153,6 +157,29 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     }
     Ok(())
 }
+
+/// How many connections are served at once: what was asked for, or as many as there can be.
+fn room_for_connections(config: &Config) -> usize {
+    let asked = config.max_connections.get();
+    let limit = descriptors::raise();
+    let pool = config
+        .database
+        .pool_size
+        .max(config.workers.saturating_mul(TWO));
+    let room = descriptors::connections(asked, limit, config.workers.get(), pool.get());
+    if let Some(limit) = limit
+        && room < asked
+    {
+        tracing::warn!(
+            "{room} connections are served at once, not the {asked} of --max-connections: the system allows {limit} open files \
+             (ulimit -n), some of which the database needs"
+        );
+    }
+    room
+}
+
+/// A core has at least so many connections to PostgreSQL.
+const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("it is not 0");
 
 /// Brings the schema up to date, and nothing else.
 ///
@@ -230,7 +257,7 @@ async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> 
 }
 
 async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database, ServeError> {
-    let database = Database::open(config.database.clone())
+    let database = Database::open(config.database())
         .await
         .map_err(ServeError::Database)?;
     let database = runtime.database(database).map_err(ServeError::Load)?;
@@ -280,6 +307,9 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
         // A restart need not wait for old connections to be forgotten.
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
+        if let Err(error) = transport::bound_unsent(&socket) {
+            tracing::debug!("what waits to be sent has no bound: {error}");
+        }
         socket.bind(address)?;
         Ok(socket)
     };
@@ -321,22 +351,26 @@ async fn accept(
     workers: &[Worker],
     most: usize,
 ) -> std::convert::Infallible {
+    let mut trouble = Trouble::default();
     loop {
         // Connections over the limit are left in the operating system's queue until others have closed.
         if workers.iter().map(Worker::open).sum::<usize>() >= most {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         }
-        let accepted = match listener.accept().await {
-            Ok((stream, _)) => stream.set_nodelay(true).and_then(|()| stream.into_std()),
-            Err(error) => Err(error),
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                trouble.wait(&error).await;
+                continue;
+            }
         };
-        let mut stream = match accepted {
+        trouble.is_over();
+        let mut stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
             Ok(stream) => stream,
             Err(error) => {
-                // A client that left before it was accepted, or no descriptors left: the next moment may be better.
-                tracing::warn!("a connection could not be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                // A client that has left already.
+                tracing::debug!("an accepted connection is of no use: {error}");
                 continue;
             }
         };

@@ -84,6 +84,7 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, Default)]
 struct Adjust {
     request_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     memory_limit: Option<usize>,
     instance_reuse: Option<NonZeroU32>,
     as_elsewhere: bool,
@@ -123,6 +124,13 @@ impl Builder {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.adjust.request_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a client may take nothing of its answer; as long as a request may take if nothing is said.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.adjust.write_timeout = Some(timeout);
         self
     }
 
@@ -178,6 +186,7 @@ impl Builder {
             .adjust
             .request_timeout
             .unwrap_or(config.request_timeout);
+        config.write_timeout = self.adjust.write_timeout.unwrap_or(config.request_timeout);
         config.instance_memory = self.adjust.memory_limit.unwrap_or(config.instance_memory);
         config.instance_reuse = self.adjust.instance_reuse.unwrap_or(config.instance_reuse);
         let pool = database.pool().map_err(TestError::Database)?;

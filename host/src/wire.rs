@@ -9,10 +9,16 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::closing::{Discard, Ending};
+use crate::stall::Stall;
+use crate::transport::Transport;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -20,13 +26,27 @@ pub(crate) struct Wire<I> {
     io: I,
     /// What stands in for the library's answer, as far as it is not written yet.
     replaced: Bytes,
+    stall: Stall,
+    ending: Arc<Ending>,
+    /// Whether a close would be a reset.
+    resets: bool,
+    /// Whether nothing more is written.
+    is_shut: bool,
+    /// What is left of a request that was answered before it was read.
+    discard: Option<Discard>,
 }
 
 impl<I> Wire<I> {
-    pub(crate) fn new(io: I) -> Self {
+    /// A connection whose client may take nothing for so long while it is written to.
+    pub(crate) fn new(io: I, write_timeout: Duration, ending: Arc<Ending>) -> Self {
         Self {
             io,
             replaced: Bytes::new(),
+            stall: Stall::new(write_timeout),
+            ending,
+            resets: false,
+            is_shut: false,
+            discard: None,
         }
     }
 }
@@ -98,19 +118,46 @@ fn join<'w>(parts: &[IoSlice<'_>], whole: &'w mut [u8]) -> Option<&'w [u8]> {
     whole.get(..end)
 }
 
-impl<I: AsyncWrite + Unpin> Wire<I> {
+impl<I: Transport> Wire<I> {
     fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.replaced.is_empty() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.replaced))? {
+            let written = Pin::new(&mut self.io).poll_write(cx, &self.replaced);
+            match ready!(self.check(cx, written))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.replaced.advance(written),
             }
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Before anything is written: an answer that only the end of the connection ends is not to look complete before that.
+    fn prepare(&mut self) {
+        if self.ending.delimits() && !self.resets {
+            self.reset_on_close(true);
+        }
+    }
+
+    fn reset_on_close(&mut self, resets: bool) {
+        self.resets = resets;
+        self.io.reset_on_close(resets);
+    }
+
+    /// The outcome of a write, where the client takes what it is sent.
+    fn check<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = self.stall.check(cx, written);
+        if let Poll::Ready(Err(_)) = &written {
+            // Nobody takes what is still on its way, and it is not to be kept for whoever does not.
+            self.reset_on_close(true);
+        }
+        written
+    }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
+impl<I: Transport> AsyncRead for Wire<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -120,19 +167,22 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
+impl<I: Transport> AsyncWrite for Wire<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.prepare();
         ready!(self.poll_replaced(cx))?;
         if let Some(replaced) = replacement(bytes) {
             // Taken as written: it is on its way, and `poll_flush` sees it out.
             self.replaced = replaced;
+            self.ending.refused();
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.check(cx, written)
     }
 
     fn poll_write_vectored(
@@ -143,12 +193,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
         match parts {
             [whole] => self.poll_write(cx, whole),
             parts => {
+                self.prepare();
                 ready!(self.poll_replaced(cx))?;
                 let mut whole = [0; SMALL];
-                match join(parts, &mut whole) {
+                let written = match join(parts, &mut whole) {
                     Some(whole) => Pin::new(&mut self.io).poll_write(cx, whole),
                     None => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
-                }
+                };
+                self.check(cx, written)
             }
         }
     }
@@ -164,7 +216,20 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_replaced(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        if !self.is_shut {
+            // What is asked for is an orderly end: all has been written.
+            if self.resets {
+                self.reset_on_close(false);
+            }
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            self.is_shut = true;
+        }
+        if self.ending.leaves_unread() {
+            let this = &mut *self;
+            let discard = this.discard.get_or_insert_with(Discard::new);
+            ready!(discard.poll(&mut this.io, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

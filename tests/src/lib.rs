@@ -9,6 +9,7 @@
 //! | [`cluster`] | that server where none is given: a throw-away cluster, also to be had alone |
 //! | [`pgbouncer`] | a connection pooler before a server |
 //! | [`proxy`] | what stands between the program and its server, and cuts, delays, throttles |
+//! | [`nginx`] | a real proxy before the program |
 //! | [`process`] | the program, started, heard, asked to stop |
 //! | [`http`] | requests and responses byte by byte |
 //! | [`json`] | JSON values, compared with numbers of any size |
@@ -20,6 +21,7 @@ pub mod figures;
 pub mod http;
 pub mod janitor;
 pub mod json;
+pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

@@ -220,6 +220,19 @@ impl Running {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// How many sockets it has open.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[track_caller]
+    pub fn sockets(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        let open = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let targets = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:"));
+        sockets.count()
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

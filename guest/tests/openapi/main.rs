@@ -17,7 +17,7 @@ use usher_guest::routes::{Operation, Route};
 use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::{HttpMethod, PathItem, PathsBuilder};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{OpenApi, OpenApiBuilder};
+use utoipa::openapi::{OpenApi, OpenApiBuilder, Server};
 
 const ABOUT: &str = "Users, each with an address that no other has.\n\n\
     Every error is JSON with a `detail`. Besides what is listed with each operation: an unknown path is answered with 404; a path \
@@ -58,6 +58,8 @@ fn describe() -> OpenApi {
                 ))
                 .build(),
         )
+        // Where the description is, also under a prefix of a proxy.
+        .servers(Some([Server::new(".")]))
         .tags(Some([
             TagBuilder::new()
                 .name("users")

@@ -17,6 +17,11 @@ use utoipa::openapi::{Ref, Required};
 use super::failures::{Failure, Part};
 use super::schemas::{email, integer, reference, string};
 
+const AFTER: &str = "Only users with a greater id.\n\n\
+    Ids are given out before users are stored, so one with a smaller id may appear after one with a greater id has been listed. \
+    Who asks again and again for what is new misses nobody with an `after` that was the greatest id listed a minute ago, \
+    leaving out those seen since: no user is stored later than a request may take (30 seconds by default) after the id is given out.";
+
 const USER: &str = "/users/{user_id}";
 
 /// Describes one operation, or where the method is `HEAD` what of it is left.
@@ -138,7 +143,8 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
             parameter(
                 "limit",
                 ParameterIn::Query,
-                "At most this many users. Not 100 but all where they come line by line.",
+                "At most this many users: fewer where they are large, so that only `Link` tells whether there are more. \
+                 Not 100 but all where they come line by line.",
             )
             .schema(Some(
                 integer()
@@ -148,7 +154,7 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
                     .default(Some(100.into())),
             ))
             .build(),
-            parameter("after", ParameterIn::Query, "Only users with a greater id.")
+            parameter("after", ParameterIn::Query, AFTER)
                 .schema(Some(integer().title(Some("After")).default(Some(0.into()))))
                 .build(),
             parameter(
@@ -312,7 +318,7 @@ fn header(name: &str) -> Header {
         ),
         "Link" => (
             string(),
-            "`<address of the next page>; rel=\"next\"`, where there is one.",
+            "`<address of the next page>; rel=\"next\"`, where there is one. The address is relative to the request's.",
         ),
         "Vary" => (
             string(),

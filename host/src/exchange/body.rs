@@ -109,6 +109,11 @@ impl Pipe {
         matches!(self.lock().end, End::Finished(_))
     }
 
+    /// Whether the guest waits until the connection takes something.
+    pub fn is_full(&self) -> bool {
+        self.lock().unread >= AHEAD
+    }
+
     /// When the connection last took something of it.
     pub fn taken(&self) -> Option<Instant> {
         self.lock().taken

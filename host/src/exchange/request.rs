@@ -8,6 +8,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynPollable, Pollable, pipe::MemoryInput
 use super::View;
 use super::fields::Fields;
 use crate::bindings::http::wasi::http::types::{self, ErrorCode, Scheme};
+use crate::forwarded;
 
 /// A request, its body already received.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct IncomingRequest {
     fields: Option<Fields>,
     /// `Host`, once the fields have been taken.
     host: Option<HeaderValue>,
+    /// The scheme, once the fields have been taken.
+    scheme: Option<Scheme>,
     body: Option<Bytes>,
 }
 
@@ -28,6 +31,7 @@ impl IncomingRequest {
             head,
             fields: None,
             host: None,
+            scheme: None,
             body: Some(body),
         }
     }
@@ -76,9 +80,12 @@ impl types::HostIncomingRequest for View<'_> {
             .map(|target| target.as_str().to_owned()))
     }
 
-    fn scheme(&mut self, _this: Resource<IncomingRequest>) -> wasmtime::Result<Option<Scheme>> {
-        // Whatever a proxy before it speaks, this host speaks HTTP.
-        Ok(Some(Scheme::Http))
+    fn scheme(&mut self, this: Resource<IncomingRequest>) -> wasmtime::Result<Option<Scheme>> {
+        let request = self.table.get(&this)?;
+        let known = request.scheme.clone();
+        Ok(Some(known.unwrap_or_else(|| {
+            forwarded::scheme(&request.head.headers)
+        })))
     }
 
     fn authority(&mut self, this: Resource<IncomingRequest>) -> wasmtime::Result<Option<String>> {
@@ -98,6 +105,7 @@ impl types::HostIncomingRequest for View<'_> {
         } else {
             let map = std::mem::take(&mut request.head.headers);
             request.host = map.get(header::HOST).cloned();
+            request.scheme = Some(forwarded::scheme(&map));
             request.fields.insert(Fields::received(map)).clone()
         };
         Ok(self.table.push(fields)?)

@@ -156,10 +156,15 @@ impl Future for Run {
 }
 
 /// The deadline of a guest whose answer is being read, where that is yet to come. A list of any length is given in any time, as long as
-/// somebody reads it; and who stops reading holds an instance and a connection no longer than who asks for something slow.
+/// somebody reads it. While the guest waits for its reader, its own time does not pass: whoever stops reading is the connection's
+/// concern, which ends the guest with itself.
 fn later((pipe, after): &(Pipe, Duration)) -> Option<Instant> {
+    let now = Instant::now();
+    if pipe.is_full() {
+        return Some(now + *after);
+    }
     let later = pipe.taken()? + *after;
-    (later > Instant::now()).then_some(later)
+    (later > now).then_some(later)
 }
 
 /// A guest that is still at work after its answer has begun, on a task of its own: a client that does not read must not keep it

@@ -15,18 +15,16 @@ fn ids(response: &Response) -> Vec<i64> {
         .collect()
 }
 
-/// Where the next page is, as RFC 8288 writes it.
+/// Where the next page is, as RFC 8288 writes it, resolved against the path of this one.
 #[track_caller]
-fn next(response: &Response) -> Option<String> {
+pub(crate) fn next(response: &Response) -> Option<String> {
     let link = response.header("link")?;
-    let target = link
+    let query = link
         .strip_prefix('<')
-        .and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
-    Some(
-        target
-            .unwrap_or_else(|| panic!("not a link to the next page: {link}"))
-            .to_owned(),
-    )
+        .and_then(|rest| rest.strip_suffix(">; rel=\"next\""))
+        .filter(|target| target.starts_with('?'));
+    let query = query.unwrap_or_else(|| panic!("not a link to the next page: {link}"));
+    Some(format!("/users/{query}"))
 }
 
 /// Stores users `first` to `last`, whose ids are these numbers on a fresh database.

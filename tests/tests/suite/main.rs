@@ -7,6 +7,10 @@
 //! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
 //! | `lines` | everyone line by line, on each database |
 //! | `files` | an SQLite file that is moved, replaced or removed under the program |
+//! | `cut` | an answer that breaks off can be told from one that is complete |
+//! | `slow` | clients that read slowly or not at all, over real TCP |
+//! | `sockets` | what only real connections show |
+//! | `sizes` | users of any size are listed |
 //! | `volume` | lists of any length, and the memory they take |
 //! | `typed` | the same users by typed calls, without HTTP |
 //! | `race` | what many clients do at once |
@@ -43,6 +47,7 @@ mod conformance;
 mod contract;
 mod cost;
 mod crud;
+mod cut;
 mod databases;
 mod declared;
 mod faults;
@@ -67,6 +72,9 @@ mod seed;
 mod service;
 mod session_state;
 mod sessions;
+mod sizes;
+mod slow;
+mod sockets;
 mod startup;
 mod transactions;
 mod typed;

@@ -205,7 +205,7 @@ async fn others_are_served_while_many_wait_for_something_slow() {
 #[tokio::test]
 async fn a_client_that_does_not_read_takes_up_no_room_beyond_its_deadline() {
     let scratch = Scratch::new();
-    // A page larger than the buffers of both ends of a connection, stored by one that has time for it.
+    // A list larger than the buffers of both ends of a connection, stored by one that has time for it.
     let mut running = narrow(&scratch, "sqlite:users.db").spawn();
     let address = running.address();
     let name = "x".repeat((1 << 20) - 100);
@@ -217,17 +217,18 @@ async fn a_client_that_does_not_read_takes_up_no_room_beyond_its_deadline() {
     running.terminate();
     assert_eq!(running.wait().code(), Some(0));
     let mut running = narrow(&scratch, "sqlite:users.db")
-        .args(["--request-timeout", "500ms"])
+        .args(["--request-timeout", "10s", "--write-timeout", "500ms"])
         .spawn();
     let address = running.address();
     let begun = async {
         loop {
             let mut idle = TcpStream::connect(&address).await.expect("a connection");
-            let request = Request::get("/users/").encode(&address);
+            let request = Request::get("/users/").header("accept", "application/x-ndjson");
+            let request = request.encode(&address);
             idle.write_all(&request).await.expect("a request");
             let mut status = [0; 12];
             idle.read_exact(&mut status).await.expect("an answer");
-            // On a busy machine so large a page may not be ready in time.
+            // On a busy machine so large a list may not be begun in time.
             if &status == b"HTTP/1.1 200" {
                 return idle;
             }

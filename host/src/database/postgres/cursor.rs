@@ -24,6 +24,14 @@ use crate::database::{Error, Row, Value, failure};
 /// Rows fetched at once: enough for the round trip not to show.
 const HELPING: u32 = 256;
 
+/// A cursor waits for its reader, which the server must not take for idleness or slowness: each fetch is timed by the host, and a
+/// cursor whose reader stops is dropped by it. Where the host itself vanishes, the server finds out by asking.
+const UNTIMED: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; \
+    SET LOCAL statement_timeout = 0; \
+    SET LOCAL tcp_keepalives_idle = 10; \
+    SET LOCAL tcp_keepalives_interval = 5; \
+    SET LOCAL tcp_keepalives_count = 4";
+
 type Helping = Result<Vec<Row>, Error>;
 
 struct Ask {
@@ -156,6 +164,7 @@ async fn read(
         if let Some(local) = local {
             transaction.batch_execute(&local).await.map_err(failed)?;
         }
+        transaction.batch_execute(UNTIMED).await.map_err(failed)?;
         let portal = transaction
             .bind_raw(&prepared.statement, run::numbered(params))
             .await

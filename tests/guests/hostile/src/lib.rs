@@ -159,6 +159,17 @@ impl Guest for Hostile {
                         .expect("a client that reads");
                 }
             }
+            // Fails after its client has read more than all buffers hold.
+            "/flood-trap" => {
+                let begun = begin(out);
+                for _ in 0..(16 << 20) / 4096 {
+                    begun
+                        .0
+                        .blocking_write_and_flush(&[b'.'; 4096])
+                        .expect("a client that reads");
+                }
+                core::arch::wasm32::unreachable()
+            }
             other => answer(out, 404, other),
         }
     }

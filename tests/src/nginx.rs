@@ -1,0 +1,99 @@
+//! A real proxy before the program under test: nginx with its defaults, but for what a test says of its locations.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::janitor::{Doomed, Scratch};
+use crate::process::PATIENCE;
+
+/// A running nginx, killed when dropped.
+#[derive(Debug)]
+pub struct Nginx {
+    address: String,
+    child: Child,
+    _doomed: Doomed,
+    _scratch: Scratch,
+}
+
+/// Ports that are tried: one that was free may be taken by another test in between.
+const PORTS: usize = 8;
+
+impl Nginx {
+    /// Starts it on a free port of 127.0.0.1, with these lines in its only `server`.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[track_caller]
+    pub fn start(server: &str) -> Self {
+        for _ in 0..PORTS {
+            if let Some(nginx) = Self::try_start(server) {
+                return nginx;
+            }
+        }
+        panic!("nginx does not start: `apt install nginx-light`, and see what it says above");
+    }
+
+    fn try_start(server: &str) -> Option<Self> {
+        let scratch = Scratch::new();
+        let address = free_port();
+        let folder = scratch.path().display();
+        // What it writes goes where the test's files are; all else is as it comes.
+        let config = format!(
+            "worker_processes 1; daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+             events {{}}
+             http {{
+                 access_log off;
+                 client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+                 uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+                 server {{ listen {address}; {server} }}
+             }}"
+        );
+        let file = scratch.path().join("nginx.conf");
+        let mut written = std::fs::File::create(&file).ok()?;
+        written.write_all(config.as_bytes()).ok()?;
+        let mut child = Command::new("nginx")
+            .arg("-p")
+            .arg(scratch.path())
+            .arg("-c")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("cannot start nginx, `apt install nginx-light`: {error}")
+            });
+        let doomed = Doomed::process(child.id());
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            if child.try_wait().is_ok_and(|ended| ended.is_some()) || Instant::now() > deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Some(Self {
+            address: address.to_string(),
+            child,
+            _doomed: doomed,
+            _scratch: scratch,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it is bound")
+}
