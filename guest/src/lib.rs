@@ -16,6 +16,7 @@
 //! | [`error`] | the answer to whatever goes wrong |
 //! | [`migrations`] | the schema's history, and bringing a database up to date |
 //! | [`adoption`] | taking over a table of users that another program has made |
+//! | [`manifest`] | the same as a section of the component, for its host to read |
 //! | [`statements`] | every statement there is, for whoever declares them to a host |
 //! | [`http`], [`database`] | the outside world, as far as the above needs it |
 //! | `component` | the component's boundary, compiled for WebAssembly only: all else also runs, and is tested, natively |
@@ -111,6 +112,7 @@ pub mod documents;
 pub mod error;
 pub mod http;
 pub mod lines;
+pub mod manifest;
 pub mod migrations;
 mod percent;
 pub mod retry;

@@ -50,12 +50,12 @@ macro_rules! step {
     };
 }
 
-const POSTGRES: &[Step] = &[
+pub(crate) const POSTGRES: &[Step] = &[
     // The earlier text altered whatever table there was, which adoption does now, having looked at it.
     step!("postgres", "0001_users", &["2957aa57ca36e788"]),
     step!("postgres", "0002_versions", &[]),
 ];
-const SQLITE: &[Step] = &[
+pub(crate) const SQLITE: &[Step] = &[
     step!("sqlite", "0001_users", &["721e23a125a14965"]),
     step!("sqlite", "0002_versions", &[]),
 ];

@@ -88,7 +88,7 @@ struct Adjust {
     memory_limit: Option<usize>,
     instance_reuse: Option<NonZeroU32>,
     as_elsewhere: bool,
-    statements: Statements,
+    statements: Option<Statements>,
 }
 
 impl Builder {
@@ -106,7 +106,7 @@ impl Builder {
         self
     }
 
-    /// Another component than the embedded one.
+    /// Another component than the embedded one. If it declares no statements, see [`any_statements`](Self::any_statements).
     #[must_use]
     pub fn component(mut self, source: Source) -> Self {
         self.source = source;
@@ -152,7 +152,7 @@ impl Builder {
     /// already open has its own setting.
     #[must_use]
     pub fn any_statements(mut self) -> Self {
-        self.adjust.statements = Statements::Any;
+        self.adjust.statements = Some(Statements::Any);
         self
     }
 
@@ -175,7 +175,7 @@ impl Builder {
                 let mut config = database::Config::new(self.url.parse().map_err(TestError::Url)?);
                 // Where many tests run at once, nothing is to be learned from a server that takes its time.
                 config.connect_timeout = Duration::from_mins(1);
-                config.statements = self.adjust.statements;
+                config.statements = self.adjust.statements.unwrap_or_default();
                 Database::open(config).await.map_err(TestError::Database)?
             }
         };

@@ -67,12 +67,22 @@ impl Usher {
         self
     }
 
+    /// Components of tests make up their statements; the embedded one declares its own.
+    fn prepare(&mut self) {
+        let arguments: Vec<_> = self.0.get_args().collect();
+        let has = |name: &str| arguments.iter().any(|argument| *argument == name);
+        if has("--component") && !has("--database-statements") {
+            self.0.env("USHER_DATABASE_STATEMENTS", "any");
+        }
+    }
+
     /// Starts it.
     ///
     /// # Panics
     /// Where it cannot be started.
     #[track_caller]
     pub fn spawn(mut self) -> Running {
+        self.prepare();
         let mut child = self.0.spawn().unwrap_or_else(|error| {
             panic!("cannot start {}: {error}", self.0.get_program().display())
         });

@@ -50,9 +50,9 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Statements {
     /// Those that the component itself lists, and no others.
+    #[default]
     Declared,
     /// Any that policy lets through, also such as are made at run time.
-    #[default]
     Any,
 }
 
@@ -134,7 +134,7 @@ pub struct Options {
         long,
         env = "USHER_DATABASE_STATEMENTS",
         value_name = "WHICH",
-        default_value = "any"
+        default_value = "declared"
     )]
     pub database_statements: Statements,
     /// A PostgreSQL function that statements may call beyond the harmless ones; may be given more than once.

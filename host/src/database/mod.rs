@@ -81,8 +81,10 @@ impl Database {
 
     /// A test's own answers in place of a database.
     pub fn scripted(script: scripted::Script) -> Self {
-        let config = Arc::new(Config::new(Url::memory()));
-        Self::new(config, Backend::Scripted(script))
+        let mut config = Config::new(Url::memory());
+        // What is said is for the script to know.
+        config.statements = Statements::Any;
+        Self::new(Arc::new(config), Backend::Scripted(script))
     }
 
     fn new(config: Arc<Config>, backend: Backend) -> Self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use usher::database::{Config, Database};
+use usher::database::{Config, Database, Statements};
 use usher_tests::janitor::Scratch;
 use usher_tests::pgbouncer::{PgBouncer, Pooling};
 use usher_tests::postgres;
@@ -78,6 +78,8 @@ impl Fresh {
         let mut config = Config::new(self.url.parse().expect("a database URL"));
         // Where many tests run at once, nothing is to be learned from a server that takes its time.
         config.connect_timeout = Duration::from_mins(1);
+        // Components of tests make up their statements.
+        config.statements = Statements::Any;
         adjust(&mut config);
         Database::open(config).await.expect("a database that opens")
     }

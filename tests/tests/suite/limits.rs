@@ -88,6 +88,7 @@ async fn a_request_beyond_its_deadline_is_a_gateway_timeout() {
     let app = TestApp::builder()
         .database(format!("sqlite:{}", scratch.file("users.db")))
         .component(Source::Bytes(hostile))
+        .any_statements()
         .no_migrate()
         .request_timeout(Duration::from_millis(200))
         .start()
