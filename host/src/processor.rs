@@ -30,6 +30,9 @@ const FREE: Duration = Duration::from_millis(50);
 /// In each of these, all busy guests of a core together get one slice beside other requests.
 const PERIOD: Duration = Duration::from_millis(64);
 
+/// A guest that has been busy for so long may have to make room for others. Before that it may just be about to end.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// A core on which nobody else has run for so long is the busy guests' alone.
 const ALONE: Duration = Duration::from_millis(100);
 
@@ -116,6 +119,8 @@ pub(crate) struct Processor {
 /// A guest that has used its free time.
 #[derive(Debug, Default)]
 struct Busy {
+    /// Since when it is.
+    since: u64,
     used: AtomicU64,
     is_evicted: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -198,7 +203,10 @@ impl Processor {
 }
 
 fn register() -> Arc<Busy> {
-    let busy = Arc::new(Busy::default());
+    let busy = Arc::new(Busy {
+        since: NOW.load(Relaxed),
+        ..Busy::default()
+    });
     CORE.with(|core| {
         let mut all = core.busy.borrow_mut();
         all.retain(|busy| busy.strong_count() > 0);
@@ -207,7 +215,7 @@ fn register() -> Arc<Busy> {
     busy
 }
 
-/// Ends the busy guest of this core that has used most, if there is one and none is about to end.
+/// Ends the busy guest of this core that has used most, if there is one that has been busy for [`GRACE`] and none is about to end.
 pub(crate) fn evict() {
     let most = CORE.with(|core| {
         let all = core.busy.borrow();
@@ -216,8 +224,10 @@ pub(crate) fn evict() {
         if running.iter().any(|busy| busy.is_evicted.load(Relaxed)) {
             return None;
         }
+        let now = NOW.load(Relaxed);
+        let may_go = |busy: &Arc<Busy>| now.saturating_sub(busy.since) >= micros(GRACE);
         let used = |busy: &Arc<Busy>| busy.used.load(Relaxed);
-        running.into_iter().max_by_key(used)
+        running.into_iter().filter(may_go).max_by_key(used)
     });
     if let Some(busy) = most {
         busy.is_evicted.store(true, Relaxed);
