@@ -180,18 +180,12 @@ impl Exclusives {
                 .await;
             statement.took(began.elapsed());
             let failure = match answer {
-                Ok(answer) => {
-                    connection.give_back();
-                    return Ok(answer);
-                }
+                // Dropped rather than given back: what it may have left in the session is undone first.
+                Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             let demoted = connection.demoted;
-            let renewed = if failure.answered {
-                connection.give_back()
-            } else {
-                false
-            };
+            let renewed = failure.answered && demoted && connection.give_back();
             if !(again && demoted && renewed) {
                 return Err(failure.error);
             }
