@@ -610,7 +610,7 @@ async fn table_in_another_schema_of_the_search_path_is_not_taken_for_granted() {
 }
 
 #[tokio::test]
-async fn rows_hidden_by_row_level_security_are_said_and_not_served() {
+async fn superuser_is_told_nothing_of_row_level_security_that_hides_nothing_from_it() {
     let case = Case::new(
         Kind::Postgres,
         "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE); \
