@@ -278,6 +278,9 @@ async fn target_session_attrs_choose_among_servers_as_in_libpq() {
             client.batch_execute(change).await.expect("a superuser may");
         }
     }
+    // The setting has to be in force before the server is stopped to become a standby.
+    standby.stop(Stop::Fast);
+    standby.restart();
     standby.stop(Stop::Fast);
     standby.restart_as_standby();
     let (_kept, silent) = silent();
