@@ -258,7 +258,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }) => plan(*options),
         Some(Command::Component { output, info }) => {
             telemetry::log_to_stderr(tracing::Level::INFO);
-            match component(output, info) {
+            match component(
+                output,
+                info.map(|file| file.map_or(Source::Embedded, Source::File)),
+            ) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!("{error}");
@@ -269,7 +272,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn component(output: Option<PathBuf>, info: Option<Option<PathBuf>>) -> Result<(), String> {
+fn component(output: Option<PathBuf>, info: Option<Source>) -> Result<(), String> {
     if let Some(output) = output {
         std::fs::write(&output, USERS_WASM).map_err(|error| {
             format!(
@@ -278,8 +281,7 @@ fn component(output: Option<PathBuf>, info: Option<Option<PathBuf>>) -> Result<(
             )
         })?;
     }
-    if let Some(file) = info {
-        let source = file.map_or(Source::Embedded, Source::File);
+    if let Some(source) = info {
         let text = info::describe(&source).map_err(|error| error.to_string())?;
         let mut stdout = std::io::stdout().lock();
         // A reader that has seen enough, such as `head`, is no error.

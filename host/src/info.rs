@@ -24,8 +24,8 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
     };
     bounds::check(bytes)
         .map_err(|beyond| LoadError::NotAComponent(source.clone(), beyond.to_string()))?;
-    let (imports, exports) = names(bytes)
-        .map_err(|error| LoadError::NotAComponent(source.clone(), error.to_string()))?;
+    let (imports, exports) =
+        names(bytes).map_err(|error| LoadError::NotAComponent(source.clone(), error))?;
     let manifest =
         Manifest::read(bytes).map_err(|error| LoadError::Manifest(source.clone(), error))?;
 

@@ -114,19 +114,22 @@ impl std::error::Error for MigrateError {}
 pub(crate) async fn migrate(
     runtime: &Runtime,
     pool: &Pool,
-    limits: StoreLimits,
+    limits: &StoreLimits,
 ) -> Result<Vec<migrations::Migration>, MigrateError> {
     let pre = runtime.instance_pre();
     if pre.component().get_export_index(None, EXPORT).is_none() {
         return Ok(Vec::new());
     }
-    let pre = MigratingPre::new(pre.clone()).map_err(fault)?;
+    let pre = MigratingPre::new(pre.clone()).map_err(|error| fault(&error))?;
     let (session, migration) = pool.migrating();
     let mut store = runtime.store(session, limits);
-    let component = pre.instantiate_async(&mut store).await.map_err(fault)?;
+    let component = pre
+        .instantiate_async(&mut store)
+        .await
+        .map_err(|error| fault(&error))?;
     let call = component.usher_users_migrations().call_apply(&mut store);
     let (applied, blockers) = progress::watch(call, pool, &migration).await;
-    match applied.map_err(fault)? {
+    match applied.map_err(|error| fault(&error))? {
         Err(migrations::Error::Unavailable(why)) if migration.is_lock_refused() => {
             Err(MigrateError::Locked { why, blockers })
         }
@@ -142,7 +145,7 @@ pub(crate) async fn migrate(
 pub(crate) async fn plan(
     runtime: &Runtime,
     pool: &Pool,
-    limits: StoreLimits,
+    limits: &StoreLimits,
 ) -> Result<Option<Vec<Finding>>, MigrateError> {
     let pre = runtime.instance_pre();
     if pre
@@ -152,23 +155,29 @@ pub(crate) async fn plan(
     {
         return Ok(None);
     }
-    let pre = PlanningPre::new(pre.clone()).map_err(fault)?;
+    let pre = PlanningPre::new(pre.clone()).map_err(|error| fault(&error))?;
     let (session, migration) = pool.migrating();
     let mut store = runtime.store(session, limits);
-    let component = pre.instantiate_async(&mut store).await.map_err(fault)?;
+    let component = pre
+        .instantiate_async(&mut store)
+        .await
+        .map_err(|error| fault(&error))?;
     let call = component.usher_users_migration_plan().call_plan(&mut store);
     let (planned, _) = progress::watch(call, pool, &migration).await;
     planned
-        .map_err(fault)?
+        .map_err(|error| fault(&error))?
         .map(Some)
         .map_err(MigrateError::NoPlan)
 }
 
-fn fault(error: wasmtime::Error) -> MigrateError {
-    MigrateError::Component(one_line(&error))
+fn fault(error: &wasmtime::Error) -> MigrateError {
+    MigrateError::Component(one_line(error))
 }
 
 /// A plan as lines for people. Gives whether it can be carried out.
+///
+/// # Errors
+/// Where `out` cannot be written to.
 pub fn describe(findings: &[Finding], out: &mut impl fmt::Write) -> Result<bool, fmt::Error> {
     for finding in findings {
         let kind = match finding.kind {
@@ -208,7 +217,10 @@ pub fn obstacles(findings: &[Finding]) -> usize {
         .count()
 }
 
-/// Says what was found, one line each. Gives whether it can be carried out.
+/// Says what was found, one line each.
+///
+/// # Errors
+/// Where something stands in the way.
 pub fn log(findings: &[Finding]) -> Result<(), MigrateError> {
     for finding in findings {
         let Finding {

@@ -223,8 +223,8 @@ impl Runtime {
     }
 
     /// A store for one instance within these limits, its database calls going through `session`.
-    pub(crate) fn store(&self, session: Session, limits: StoreLimits) -> Store<State> {
-        let state = State::new(session, &limits);
+    pub(crate) fn store(&self, session: Session, limits: &StoreLimits) -> Store<State> {
+        let state = State::new(session, limits);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.growth);
         // What a guest hands over in one call, and what it hands back: that is copied before anybody can look at it.

@@ -205,7 +205,7 @@ pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, Serv
     })
     .await?;
     let pool = database.pool().map_err(ServeError::Database)?;
-    migrate::plan(&runtime, &pool, config.instances().store())
+    migrate::plan(&runtime, &pool, &config.instances().store())
         .await
         .map_err(ServeError::Migrate)
 }
@@ -288,13 +288,13 @@ async fn bring_up_to_date(
     runtime: &Runtime,
     pool: &Pool,
 ) -> Result<Vec<Migration>, MigrateError> {
-    match migrate::plan(runtime, pool, config.instances().store()).await {
+    match migrate::plan(runtime, pool, &config.instances().store()).await {
         Ok(findings) => migrate::log(&findings.unwrap_or_default())?,
         // Why it cannot be told is what the migrations say as well, with what to do about it.
         Err(MigrateError::NoPlan(why)) => tracing::debug!("no plan: {why}"),
         Err(error) => return Err(error),
     }
-    migrate::migrate(runtime, pool, config.instances().store()).await
+    migrate::migrate(runtime, pool, &config.instances().store()).await
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {

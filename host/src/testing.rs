@@ -191,7 +191,7 @@ impl Builder {
         config.instance_reuse = self.adjust.instance_reuse.unwrap_or(config.instance_reuse);
         let pool = database.pool().map_err(TestError::Database)?;
         if self.migrate {
-            migrate::migrate(&runtime, &pool, config.instances().store())
+            migrate::migrate(&runtime, &pool, &config.instances().store())
                 .await
                 .map_err(TestError::Migrate)?;
         }
@@ -336,7 +336,7 @@ impl TestApp {
     /// # Errors
     /// Where the component does not export `usher:users/users`, or cannot be instantiated.
     pub async fn typed(&self) -> wasmtime::Result<(Store<State>, Typed)> {
-        let mut store = self.runtime.store(self.pool.session(), self.limits.clone());
+        let mut store = self.runtime.store(self.pool.session(), &self.limits);
         let pre = TypedPre::new(self.runtime.instance_pre().clone())?;
         let typed = pre.instantiate_async(&mut store).await?;
         Ok((store, typed))

@@ -168,7 +168,7 @@ struct Settings(PathBuf);
 
 impl Settings {
     fn write(text: &str, uid: u32, gid: u32) -> Self {
-        let directory = (0u32..)
+        let directory = (0..u32::MAX)
             .map(|attempt| {
                 let process = std::process::id();
                 std::env::temp_dir().join(format!("usher-pgbouncer.{process}.{attempt}"))

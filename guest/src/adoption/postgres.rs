@@ -15,6 +15,10 @@ struct Surroundings {
 }
 
 /// The table itself.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row of the catalogue, as it was asked for"
+)]
 struct Table {
     schema: String,
     name: String,
@@ -30,6 +34,10 @@ struct Table {
 }
 
 /// One of its columns.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row of the catalogue, as it was asked for"
+)]
 struct Column {
     name: String,
     kind: String,
@@ -724,11 +732,11 @@ fn ids(
     if !table.may_be_used {
         return Ok(());
     }
-    let (least, greatest) = match first(database, sql::IDS)? {
+    let (smallest, greatest) = match first(database, sql::IDS)? {
         Some(mut row) => (row.perhaps_number()?, row.perhaps_number()?),
         None => (None, None),
     };
-    if least.is_some_and(|least| least < 1) {
+    if smallest.is_some_and(|id| id < 1) {
         let below = count(database, sql::IDS_BELOW_ONE)?;
         let message = format!(
             "ids begin at 1, and {} below it would be in no list",
@@ -862,9 +870,9 @@ fn others(
         plan.advice(&whose, message, None);
     }
     for mut row in ask(database, sql::TRIGGERS)? {
-        let (name, is_own, is_on, may_rewrite) =
+        let (name, is_own, enabled, may_rewrite) =
             (row.text()?, row.flag()?, row.flag()?, row.flag()?);
-        if is_own || !is_on {
+        if is_own || !enabled {
             continue;
         }
         let message = if may_rewrite {
@@ -889,8 +897,8 @@ fn versioned(
 ) -> Result<(), Error> {
     let mut is_there = false;
     for mut row in ask(database, sql::TRIGGERS)? {
-        let (_, is_own, is_on) = (row.text()?, row.flag()?, row.flag()?);
-        is_there |= is_own && is_on;
+        let (_, is_own, enabled) = (row.text()?, row.flag()?, row.flag()?);
+        is_there |= is_own && enabled;
     }
     if is_there {
         return Ok(());

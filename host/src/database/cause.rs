@@ -191,12 +191,13 @@ fn has_words_of(statement: &str, quoted: &str) -> bool {
 fn unnumbered(text: &str) -> String {
     let words = text.split_inclusive(|found| !is_word(found));
     words
-        .map(
-            |word| match word.starts_with(|first: char| first.is_ascii_digit()) {
-                true => format!("?{}", word.trim_start_matches(is_word)),
-                false => word.to_owned(),
-            },
-        )
+        .map(|word| {
+            if word.starts_with(|first: char| first.is_ascii_digit()) {
+                format!("?{}", word.trim_start_matches(is_word))
+            } else {
+                word.to_owned()
+            }
+        })
         .collect()
 }
 
@@ -308,8 +309,8 @@ mod tests {
         let ok: Result<u8, Error> = last.note(None, Ok(1));
         assert_eq!(ok.ok(), Some(1));
         assert!(last.take().is_none());
-        let lost: Result<(), Error> = last.note(None, Err(Error::InDoubt));
-        assert!(lost.is_err());
+        let doubt: Result<(), Error> = last.note(None, Err(Error::InDoubt));
+        assert!(doubt.is_err());
         assert!(
             last.take()
                 .is_some_and(|cause| cause.to_string().contains("unknown"))

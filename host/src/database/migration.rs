@@ -28,13 +28,15 @@ impl Migration {
         Some(Watched(this))
     }
 
-    /// Notes what came of it.
+    /// Notes what came of it. The statement runs no more from here on.
     pub(super) fn note(watched: Option<Watched>, error: Option<&Error>) {
-        if let (Some(Watched(this)), Some(Error::Refused(refusal))) = (&watched, error)
+        let Some(watched) = watched else { return };
+        if let (Watched(this), Some(Error::Refused(refusal))) = (&watched, error)
             && refusal.code == "55P03"
         {
             this.lock_refused.store(true, Relaxed);
         }
+        drop(watched);
     }
 
     /// The statement that is running, and since when.

@@ -312,9 +312,9 @@ impl Instances {
                 "it answered with {bytes} bytes in one piece, more than {most} (--max-response)"
             )));
         }
-        let held = self.limits.host_memory.hold(bytes);
-        let held = held.map_err(|over| CallError::Memory(over.to_string()))?;
-        let body = Bytes::from_owner(Held(body, held));
+        let charge = self.limits.host_memory.hold(bytes);
+        let charge = charge.map_err(|over| CallError::Memory(over.to_string()))?;
+        let body = Bytes::from_owner(Held(body, charge));
         Ok(Response::from_parts(head, GuestBody::Whole(Some(body))))
     }
 
@@ -482,7 +482,9 @@ impl Instances {
     }
 
     async fn make(&self) -> Result<Box<Instance>, CallError> {
-        let mut store = self.runtime.store(self.pool.session(), self.limits.store());
+        let mut store = self
+            .runtime
+            .store(self.pool.session(), &self.limits.store());
         store.data_mut().processor.begin(self.limits.cpu_time);
         let failed = |error: wasmtime::Error| CallError::Host(excerpt(one_line(&error)));
         let instance = self

@@ -26,6 +26,8 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
             // What comes late has cases of its own, in the program; here a busy machine is to be no reason.
             config.statement_timeout = PATIENCE;
             config.pool_wait = PATIENCE;
+            // Policy lets this one through, so that the database is who says that it is not there.
+            config.allowed.functions = vec!["no_such_function".to_owned()];
         })
         .await;
     let builder = TestApp::builder()

@@ -461,7 +461,7 @@ async fn odd_heads_are_put_right_or_refused() {
                 VALUES[pick(VALUES.len())]
             ));
         }
-        let digits: String = fields.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hexadecimal(fields);
         let way = ["/head", "/whole/head"][pick(2)];
         let length = ["", "0", "5", "6"][pick(4)];
         let status = STATUSES[pick(STATUSES.len())];
@@ -499,11 +499,7 @@ async fn odd_heads_are_put_right_or_refused() {
 
 #[tokio::test]
 async fn length_with_a_sign_and_length_of_a_204_are_not_sent() {
-    let digits = |text: &str| {
-        text.bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
+    let digits = |text: &str| hexadecimal(text);
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
@@ -604,4 +600,13 @@ fn component_of_too_much_is_refused_at_once() {
             began.elapsed()
         );
     }
+}
+
+/// A text's bytes in hexadecimal digits.
+fn hexadecimal(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }

@@ -34,7 +34,7 @@ async fn read(address: &str, version: &str, path: &str) -> io::Result<usize> {
 }
 
 async fn finish(mut stream: TcpStream, version: &str) -> io::Result<usize> {
-    let count = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
+    let count = |bytes: &[u8]| bytes.split(|&byte| byte == b'\n').count() - 1;
     if version == "1.1" {
         let mut found = 0;
         let mut reader = Reader::new(stream);

@@ -76,7 +76,7 @@ async fn read_slowly(address: &str, rate: usize, buffer: Option<u32>) -> std::io
         (&mut stream).take(now).read_to_end(&mut read).await?;
     }
     let mut found = 0;
-    let count = |chunk: &[u8]| found += chunk.iter().filter(|&&byte| byte == b'\n').count();
+    let count = |chunk: &[u8]| found += chunk.split(|&byte| byte == b'\n').count() - 1;
     let rest = std::io::Cursor::new(read).chain(stream);
     Reader::new(rest).streamed(count).await?;
     Ok(found)

@@ -75,7 +75,7 @@ async fn answer_given_before_the_request_is_read_arrives() {
         .expect("a beginning");
     stream.readable().await.expect("an answer");
     stream
-        .write_all(&[b' '; 100_000])
+        .write_all(&vec![b' '; 100_000])
         .await
         .expect("it is taken");
     let late = Reader::new(stream).response("POST").await;
@@ -305,7 +305,7 @@ async fn no_descriptors_left_is_said_once_without_a_busy_loop_and_passes() {
     running.line("connections cannot be accepted for now");
     let before = running.processor_time();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let took = running.processor_time() - before;
+    let took = running.processor_time().saturating_sub(before);
     assert!(
         took < Duration::from_millis(200),
         "{took:?} of processor time"

@@ -444,7 +444,7 @@ fn hosts(said: &mut Parameters) -> Result<Vec<Host>, UrlError> {
     }
     let mut hosts = Vec::with_capacity(count);
     for index in 0..count {
-        let named = names.get(index).filter(|name| !name.is_empty());
+        let given = names.get(index).filter(|name| !name.is_empty());
         let address = addresses
             .get(index)
             .filter(|address| !address.is_empty())
@@ -459,8 +459,8 @@ fn hosts(said: &mut Parameters) -> Result<Vec<Host>, UrlError> {
             [port] => *port,
             ports => ports.get(index).copied().unwrap_or(PORT),
         };
-        let (place, port) = match named {
-            Some(named) => place(named, port, index + 1)?,
+        let (place, port) = match given {
+            Some(given) => place(given, port, index + 1)?,
             None if address.is_some() => (Place::Name(String::new()), port),
             None => (default_place(port), port),
         };

@@ -218,7 +218,7 @@ impl Connector {
         match tokio::time::timeout(limit, self.send(&endpoint, &message)).await {
             Ok(Ok(())) => {}
             Ok(Err(cause)) => {
-                tracing::debug!("a statement could not be cancelled: {}", cause.reason())
+                tracing::debug!("a statement could not be cancelled: {}", cause.reason());
             }
             Err(_) => tracing::debug!("a statement could not be cancelled within {limit:?}"),
         }

@@ -178,17 +178,20 @@ impl Endpoint {
     /// Whether the server says anything at all, be it no.
     pub(super) async fn answers(&self) -> io::Result<()> {
         let mut answer = [0];
-        match &self.address {
+        let bytes = match &self.address {
             Address::Tcp(address) => {
                 let mut stream = TcpStream::connect(address).await?;
                 stream.write_all(&SSL_REQUEST).await?;
-                stream.read(&mut answer).await?;
+                stream.read(&mut answer).await?
             }
             Address::Unix(file) => {
                 let mut stream = UnixStream::connect(file).await?;
                 stream.write_all(&SSL_REQUEST).await?;
-                stream.read(&mut answer).await?;
+                stream.read(&mut answer).await?
             }
+        };
+        if bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
     }

@@ -254,6 +254,10 @@ impl Exclusives {
 
 /// A connection taken out of the pool. Unless it is given back it is made clean when dropped, or closed.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is known of the session, each by itself"
+)]
 pub(super) struct Connection {
     object: Option<Object<Dial>>,
     shared: Arc<Shared>,

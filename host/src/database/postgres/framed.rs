@@ -24,13 +24,13 @@ pub(super) async fn run<W: Want>(
     };
     // Boxed, since it is not to make the statement of a direct connection larger.
     Box::pin(async move {
-        let (begun, answer, ended) = join3(
+        let (opened, answer, ended) = join3(
             control(link, begin, writes),
             W::run(link, prepared, params, writes, budget),
             control(link, "COMMIT", writes),
         )
         .await;
-        outcome_of(begun, answer, ended, writes)
+        outcome_of(opened, answer, ended, writes)
     })
     .await
 }
@@ -43,13 +43,13 @@ pub(super) async fn prepare(
     let Some(begin) = &link.words().alone else {
         return link.prepare(text).await;
     };
-    let (begun, prepared, _) = join3(
+    let (opened, prepared, _) = join3(
         link.batch_execute(begin),
         link.prepare(text),
         link.batch_execute("ROLLBACK"),
     )
     .await;
-    match (begun, prepared) {
+    match (opened, prepared) {
         // Without a transaction the statement was looked at nevertheless.
         (Err(error), Err(_)) => Err(error),
         (_, prepared) => prepared,

@@ -523,17 +523,17 @@ impl Connection {
         }
         let mut before = None;
         for ((_, when), statement) in done.iter().skip(1).zip(&statements) {
-            let began = before
+            let since = before
                 .replace(*when)
                 .or_else(|| done.first().map(|(_, when)| *when));
-            if let Some(took) = began.and_then(|began| when.checked_duration_since(began)) {
+            if let Some(took) = since.and_then(|since| when.checked_duration_since(since)) {
                 statement.took(took);
             }
         }
         let runs: Vec<_> = done.into_iter().map(|(run, _)| run).collect();
         match runs.split_first() {
-            Some((begin, rest)) => {
-                let outcome = Outcome::of(*begin, rest);
+            Some((opening, members)) => {
+                let outcome = Outcome::of(*opening, members);
                 if outcome == Outcome::Nothing {
                     // A plan that the schema has overtaken is among what is refused.
                     for statement in &statements {

@@ -359,6 +359,9 @@ mod tests {
     use super::*;
     use crate::database::Url;
 
+    /// Makes one fact another than what was asked for.
+    type Spoil = fn(&mut Facts);
+
     #[test]
     fn a_session_that_is_not_what_was_asked_for_is_told_by_its_setting() {
         let mut config = Config::new(Url::memory());
@@ -374,7 +377,6 @@ mod tests {
             ..Facts::default()
         };
         assert_eq!(settings.verify(&facts, Pooling::Direct), Ok(()));
-        type Spoil = fn(&mut Facts);
         for (name, spoil) in [
             (
                 "statement_timeout",
@@ -382,11 +384,11 @@ mod tests {
             ),
             ("lock_timeout", |facts| facts.lock_timeout = "0".into()),
             ("idle_in_transaction", |facts| {
-                facts.idle_timeout = "0".into()
+                facts.idle_timeout = "0".into();
             }),
             ("standard_conforming", |facts| facts.strings = "off".into()),
             ("client_encoding", |facts| {
-                facts.encoding = "SQL_ASCII".into()
+                facts.encoding = "SQL_ASCII".into();
             }),
             ("read_only", |facts| facts.default_read_only = "off".into()),
         ] {

@@ -416,20 +416,24 @@ impl Conn {
         answer
     }
 
-    /// Prepares a statement and binds its parameters.
+    /// Prepares a statement, limits its values by its size, and binds its parameters. Gives also whether
+    /// it is small enough to be remembered.
+    ///
+    /// The size is taken first: SQLite counts the parameters that are bound as part of it.
     pub(super) fn prepare(
         &self,
-        text: &str,
+        statement: &Statement,
         params: &[Value],
-    ) -> Result<CachedStatement<'_>, Failure> {
-        let mut prepared = self.sqlite.prepare_cached(text)?;
+    ) -> Result<(CachedStatement<'_>, bool), Failure> {
+        let mut prepared = self.sqlite.prepare_cached(&statement.text)?;
         if prepared.is_explain() == EXPLAIN {
             prepared.discard();
             let why = "EXPLAIN shows addresses of the host's memory: use EXPLAIN QUERY PLAN";
             return Err(failure::denied(why).into());
         }
+        let is_small = self.limit_work(statement, &prepared)?;
         values::bind(&mut prepared, params)?;
-        Ok(prepared)
+        Ok((prepared, is_small))
     }
 
     /// Limits the values that the statements which follow may make: on a core's own thread to what is quick.
@@ -452,7 +456,7 @@ impl Conn {
     }
 
     /// Limits the values of a statement by its size: see [`WORK`]. Gives whether it is small enough to be remembered.
-    pub(super) fn limit_work(
+    fn limit_work(
         &self,
         statement: &Statement,
         prepared: &CachedStatement<'_>,
@@ -474,10 +478,9 @@ impl Conn {
     }
 
     fn run(&self, statement: &Statement, params: &[Value], want: Want) -> Result<Answer, Failure> {
-        let mut prepared = self.prepare(&statement.text, params)?;
+        let (mut prepared, is_small) = self.prepare(statement, params)?;
         // Left to itself SQLite commits what a statement has changed also where its rows are not read to the end, and may report
         // an interruption after it has committed. Whoever is told of an error is to know that nothing happened.
-        let is_small = self.limit_work(statement, &prepared)?;
         let whole = self.sqlite.is_autocommit() && !prepared.readonly();
         let answer = if whole {
             self.begin()?;

@@ -163,11 +163,9 @@ fn serve(
     ready: oneshot::Sender<Result<Arc<[String]>, Error>>,
     asked: mpsc::Receiver<Ask>,
 ) {
-    let begun = conn.limit_values(false).and_then(|()| {
-        let prepared = conn.prepare(&statement.text, params)?;
-        let is_small = conn.limit_work(statement, &prepared)?;
-        Ok((prepared, is_small))
-    });
+    let begun = conn
+        .limit_values(false)
+        .and_then(|()| conn.prepare(statement, params));
     match begun {
         Ok((mut prepared, is_small)) => {
             step(conn, &mut prepared, meter, ready, asked);

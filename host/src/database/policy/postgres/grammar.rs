@@ -207,12 +207,12 @@ impl Memory {
     }
 
     /// The bytes up to the next zero, unless there are more than so many.
-    fn text<'s>(
+    fn text(
         self,
-        store: &'s Store<StoreLimits>,
+        store: &Store<StoreLimits>,
         at: i32,
         limit: usize,
-    ) -> wasmtime::Result<Option<&'s [u8]>> {
+    ) -> wasmtime::Result<Option<&[u8]>> {
         let rest = self.0.data(store).get(usize::try_from(at)?..);
         let rest = rest.ok_or_else(|| wasmtime::format_err!("a pointer out of the memory"))?;
         let rest = rest.get(..limit).unwrap_or(rest);

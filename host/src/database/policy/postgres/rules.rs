@@ -58,6 +58,10 @@ enum Place {
     Elsewhere,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what was found on the way, each by itself"
+)]
 struct Walk<'a> {
     caller: Caller,
     allowed: &'a Allowed,
@@ -127,11 +131,9 @@ impl<'a> Walk<'a> {
     fn node(&mut self, kind: &str, fields: At<'_>, place: Place) -> Result<(), Error> {
         let list = |key| fields.get(key).into_iter().flat_map(At::children);
         match kind {
-            "SelectStmt" => {
-                if list("lockingClause").next().is_some() {
-                    self.writes = true;
-                    self.locks = true;
-                }
+            "SelectStmt" if list("lockingClause").next().is_some() => {
+                self.writes = true;
+                self.locks = true;
             }
             "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.writes = true,
             "RangeVar" => self.relation(fields, place)?,
@@ -167,12 +169,7 @@ impl<'a> Walk<'a> {
                 let inner = query.map(|(kind, _)| kind).unwrap_or_default();
                 if !matches!(
                     inner,
-                    "SelectStmt"
-                        | "InsertStmt"
-                        | "UpdateStmt"
-                        | "DeleteStmt"
-                        | "MergeStmt"
-                        | "CreateTableAsStmt"
+                    "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt"
                 ) {
                     return Err(failure::denied("EXPLAIN takes a query or a change of rows"));
                 }

@@ -74,7 +74,6 @@ fn changes_of_rows_are_changes() {
             "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d",
             "SELECT * FROM t FOR NO KEY UPDATE OF t SKIP LOCKED",
             "EXPLAIN ANALYZE INSERT INTO t VALUES (1)",
-            "EXPLAIN (\"analyze\") CREATE TABLE x AS SELECT 1",
             "TRUNCATE t RESTART IDENTITY CASCADE",
         ],
     );
@@ -347,6 +346,9 @@ fn what_reaches_out_of_the_schema_is_denied() {
         Err("denied"),
         &[
             "EXPLAIN ANALYZE EXECUTE s0",
+            // PostgreSQL makes the table, also in a transaction for reading.
+            "EXPLAIN (\"analyze\") CREATE TABLE x AS SELECT 1",
+            "EXPLAIN CREATE TABLE x AS SELECT 1",
             "EXPLAIN EXECUTE s0(1)",
             "CREATE TABLE x AS EXECUTE s0",
             "EXPLAIN (SETTINGS) SELECT 1",

@@ -34,7 +34,7 @@ struct Parser<'p, 'b> {
     found: Vec<&'b str>,
 }
 
-impl<'b> Parser<'_, 'b> {
+impl Parser<'_, '_> {
     fn function(&mut self) -> Option<()> {
         self.keyword("begin")?;
         if self.peeks("if") {
