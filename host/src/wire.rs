@@ -143,11 +143,11 @@ impl<I: Transport> Wire<I> {
     }
 
     /// The outcome of a write, where the client takes what it is sent.
-    fn check<T>(
+    fn check(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let written = self.stall.check(cx, written);
         if let Poll::Ready(Err(_)) = &written {
             // Nobody takes what is still on its way, and it is not to be kept for whoever does not.

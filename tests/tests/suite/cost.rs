@@ -461,7 +461,7 @@ async fn odd_heads_are_put_right_or_refused() {
                 VALUES[pick(VALUES.len())]
             ));
         }
-        let digits = hexadecimal(fields);
+        let digits = hexadecimal(&fields);
         let way = ["/head", "/whole/head"][pick(2)];
         let length = ["", "0", "5", "6"][pick(4)];
         let status = STATUSES[pick(STATUSES.len())];
@@ -499,7 +499,7 @@ async fn odd_heads_are_put_right_or_refused() {
 
 #[tokio::test]
 async fn length_with_a_sign_and_length_of_a_204_are_not_sent() {
-    let digits = |text: &str| hexadecimal(text);
+    let digits = hexadecimal;
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();

@@ -90,11 +90,11 @@ async fn list_read_slowly_over_tcp_is_complete() {
             kind,
             &[
                 "--request-timeout",
-                "3s",
+                "10s",
                 "--idle-transaction-timeout",
                 "2s",
                 "--statement-timeout",
-                "3s",
+                "10s",
                 "--write-timeout",
                 "20s",
             ],
