@@ -1,11 +1,12 @@
-//! What a database of one's own costs.
+//! What a database of one's own costs, in a build that is not optimised: half of it is the look at
+//! the database before it is migrated.
 
 use std::time::{Duration, Instant};
 
 use usher::testing::TestApp;
 
 #[tokio::test]
-async fn a_memory_database_per_test_costs_less_than_five_milliseconds() {
+async fn a_memory_database_per_test_costs_less_than_ten_milliseconds() {
     // The first one starts the engine, which all others of the process share.
     drop(TestApp::start("memory:").await.expect("it starts"));
     let mut took = Vec::new();
@@ -18,7 +19,7 @@ async fn a_memory_database_per_test_costs_less_than_five_milliseconds() {
     // Other tests run beside this one, and what they take is no part of the cost: so the quickest counts.
     let least = took.iter().min().expect("fifty of them");
     assert!(
-        *least < Duration::from_millis(5),
+        *least < Duration::from_millis(10),
         "the quickest of 50 took {least:?}"
     );
 }

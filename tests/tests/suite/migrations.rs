@@ -181,11 +181,19 @@ async fn an_edited_past_migration_is_told() {
             _ => ("-- AUTOINCREMENT keeps", "-- Autoincrement keeps"),
         };
         let mut bytes = usher::runtime::USERS_WASM.to_vec();
-        let at = bytes
+        // It stands in the component's data, and in the list of the statements it will run.
+        let places: Vec<_> = bytes
             .windows(before.len())
-            .position(|window| window == before.as_bytes())
-            .expect("the migration is in the component as it is written");
-        bytes[at..at + after.len()].copy_from_slice(after.as_bytes());
+            .enumerate()
+            .filter_map(|(at, window)| (window == before.as_bytes()).then_some(at))
+            .collect();
+        assert!(
+            !places.is_empty(),
+            "the migration is in the component as it is written"
+        );
+        for at in places {
+            bytes[at..at + after.len()].copy_from_slice(after.as_bytes());
+        }
         std::fs::write(scratch.path().join("edited.wasm"), bytes).expect("a file");
         for command in ["serve", "migrate"] {
             let ended = usher(&scratch)
