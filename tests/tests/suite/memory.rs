@@ -1,5 +1,4 @@
-//! What a database of one's own costs, in a build that is not optimised: half of it is the look at
-//! the database before it is migrated.
+//! What a database of one's own costs in a build that is not optimised.
 
 use std::time::{Duration, Instant};
 
