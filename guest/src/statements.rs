@@ -1,7 +1,7 @@
 //! Every statement that this component ever runs, as constants: nothing is put together at run time.
 //!
 //! [`all`] lists them for whoever declares them to a host, which may then refuse everything else. A statement is added by writing it
-//! into one of the tables that [`statements!`] makes, or into a migration's file.
+//! into one of the tables that `statements!` makes, or into a migration's file.
 
 use crate::database::Dialect;
 use crate::{adoption, migrations, sql};
