@@ -18,6 +18,7 @@
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
 //! | `declared` | a component runs the statements that it declares, and no others |
 //! | `attacks` | a hostile component on PostgreSQL, and what is left of it |
+//! | `beside` | a hostile component with a usual load beside it, on the whole program |
 //! | `options` | what the command line grants a component, and what operators see of it |
 //! | `scripted` | the service over a test's own answers, faults and delays |
 //! | `guarantees` | every test that `docs/database.md` and `docs/security.md` name is there |
@@ -42,6 +43,7 @@
 mod abandoned;
 mod adoption;
 mod attacks;
+mod beside;
 mod component;
 mod conformance;
 mod contract;

@@ -13,6 +13,7 @@ use usher_tests::cluster::Cluster;
 use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
+use usher_tests::pgbouncer::{PgBouncer, Pooling};
 use usher_tests::process::{PATIENCE, Running, Usher};
 use usher_tests::proxy::Proxy;
 
@@ -36,6 +37,7 @@ pub(super) struct Bench {
     pub(super) proxy: Proxy,
     pub(super) running: Running,
     pub(super) address: String,
+    pooler: Option<Arc<Mutex<PgBouncer>>>,
     _scratch: Scratch,
 }
 
@@ -90,12 +92,37 @@ impl Bench {
 
     /// The server, with these options, on this cluster behind a proxy.
     pub(super) async fn on(cluster: Arc<Cluster>, options: &[&str]) -> Self {
+        let url = clerk(&cluster);
+        Self::by(cluster, &url, None, options).await
+    }
+
+    /// The server on a cluster of its own, behind a proxy, behind a pooler that returns to its
+    /// server as soon as it is back.
+    pub(super) async fn pooled(pooling: Pooling) -> Self {
+        let cluster = cluster().await;
+        let url = clerk(&cluster);
+        let pooler =
+            blocking(move || PgBouncer::start(&url, pooling, &["server_login_retry = 0.2"])).await;
+        let url = pooler.url();
+        let pooler = Some(Arc::new(Mutex::new(pooler)));
+        Self::by(cluster, &url, pooler, &[]).await
+    }
+
+    /// The server, with these options, on the database of this URL behind a proxy.
+    async fn by(
+        cluster: Arc<Cluster>,
+        url: &str,
+        pooler: Option<Arc<Mutex<PgBouncer>>>,
+        options: &[&str],
+    ) -> Self {
         let scratch = Scratch::new();
-        let server = SocketAddr::from(([127, 0, 0, 1], cluster.port()));
+        let config: tokio_postgres::Config = url.parse().expect("a URL");
+        let port = config.get_ports().first().copied().expect("a port");
+        let server = SocketAddr::from(([127, 0, 0, 1], port));
         let proxy = Proxy::start(server).await.expect("a port");
         let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
             .current_dir(scratch.path())
-            .env("DATABASE_URL", &proxy.url(&clerk(&cluster)))
+            .env("DATABASE_URL", &proxy.url(url))
             .args(["--listen", "127.0.0.1:0"])
             .args(options.iter().copied())
             .spawn();
@@ -109,8 +136,15 @@ impl Bench {
             proxy,
             running,
             address,
+            pooler,
             _scratch: scratch,
         }
+    }
+
+    /// Does something to the pooler that blocks.
+    pub(super) async fn order_pooler(&self, order: impl FnOnce(&mut PgBouncer) + Send + 'static) {
+        let pooler = Arc::clone(self.pooler.as_ref().expect("a server behind a pooler"));
+        blocking(move || order(&mut pooler.lock().unwrap_or_else(PoisonError::into_inner))).await;
     }
 
     /// As the superuser, past the proxy.

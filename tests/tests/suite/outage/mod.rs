@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `restart` | a database that is away at the start, or goes and comes back |
 //! | `crash` | PostgreSQL killed under load |
+//! | `pooled` | PostgreSQL, or the pooler before it, killed under load |
 //! | `cut` | connections cut in mid-statement and in mid-commit, stalled, slow |
 //! | `refusal` | a database that is there and refuses: replica, rights, password, connections, disk |
 //! | `demotion` | a server that is well and takes no more writes |
@@ -17,5 +18,6 @@ mod crash;
 mod cut;
 mod demotion;
 mod ledger;
+mod pooled;
 mod refusal;
 mod restart;
