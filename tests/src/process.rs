@@ -311,6 +311,10 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.join();
+        if std::thread::panicking() {
+            self.heard.extend(self.said.try_iter());
+            eprintln!("the program said:\n{}", self.heard.join("\n"));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every recorded case of the HTTP contract, each on a database of its own, over the server code of production without a socket.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -200,11 +200,13 @@ async fn exchange(app: &TestApp, request: &Request) -> Result<Response, String> 
         .map_err(|error| format!("no answer: {error}"))
 }
 
-/// Migrated databases, made quickly: on PostgreSQL as copies of one that was migrated.
+/// Migrated, empty databases, made quickly: on PostgreSQL as copies of one that was migrated, which
+/// are emptied and used again.
 struct Source {
     kind: Kind,
     as_elsewhere: bool,
     template: Option<postgres::Database>,
+    emptied: Mutex<Vec<postgres::Database>>,
 }
 
 impl Source {
@@ -221,22 +223,42 @@ impl Source {
             kind,
             as_elsewhere,
             template,
+            emptied: Mutex::default(),
         }
+    }
+
+    fn emptied(&self) -> MutexGuard<'_, Vec<postgres::Database>> {
+        self.emptied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn app(&self) -> (TestApp, Option<Fresh>, Option<postgres::Database>) {
         let (url, fresh, copy) = if let Some(template) = &self.template {
-            let copy = template.copy().await;
+            let emptied = self.emptied().pop();
+            let copy = match emptied {
+                Some(copy) => copy,
+                None => template.copy().await,
+            };
             (copy.url().to_owned(), None, Some(copy))
         } else {
             let fresh = self.kind.fresh().await;
             (fresh.url.clone(), Some(fresh), None)
         };
         let mut app = TestApp::builder().database(url);
+        if copy.is_some() {
+            app = app.no_migrate();
+        }
         if self.as_elsewhere {
             app = app.as_elsewhere();
         }
         (app.start().await.expect("it starts"), fresh, copy)
+    }
+
+    /// Takes a copy back.
+    async fn reuse(&self, copy: postgres::Database) {
+        let client = copy.connect().await;
+        let empty = "TRUNCATE users RESTART IDENTITY";
+        client.batch_execute(empty).await.expect("it is emptied");
+        self.emptied().push(copy);
     }
 }
 
@@ -266,13 +288,17 @@ async fn holds(kind: Kind, as_elsewhere: bool) {
                 .map(|why| format!("{}/{}: {why}", case.group, case.name));
             drop(app);
             if let Some(copy) = copy {
-                copy.remove().await;
+                source.reuse(copy).await;
             }
             failed
         });
     }
     while let Some(done) = running.join_next().await {
         failed.extend(done.expect("it does not panic"));
+    }
+    let copies = std::mem::take(&mut *source.emptied());
+    for copy in copies {
+        copy.remove().await;
     }
     assert_eq!(count, 748, "recorded cases");
     assert!(
