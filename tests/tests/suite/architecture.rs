@@ -120,7 +120,28 @@ impl Sources {
                 }
             }
         }
-        Self { building, files }
+        let mut sources = Self { building, files };
+        sources.leave_tests_out();
+        sources
+    }
+
+    fn leave_tests_out(&mut self) {
+        let mut of_tests = Vec::new();
+        for (file, text) in &self.files {
+            let folder = file.strip_suffix("/mod").unwrap_or(file);
+            let names = imports::test_modules(text).into_iter();
+            of_tests.extend(names.map(|name| match folder {
+                "lib" => name,
+                _ => format!("{folder}/{name}"),
+            }));
+        }
+        self.files.retain(|file, _| {
+            let is_in = |module: &String| {
+                let rest = file.strip_prefix(module.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            !of_tests.iter().any(is_in)
+        });
     }
 
     fn shown(&self, file: &str) -> String {

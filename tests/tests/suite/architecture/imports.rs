@@ -221,6 +221,21 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     found
 }
 
+/// The modules that are compiled for tests alone and have a file of their own.
+pub(crate) fn test_modules(text: &str) -> Vec<String> {
+    let cleaned = without_text(text);
+    let tokens = tokens(&cleaned);
+    let windows = tokens
+        .windows(8)
+        .map(|window| window.iter().map(|token| token.1));
+    let words = windows.map(Iterator::collect::<Vec<_>>);
+    let named = words.filter(|words| words[..6] == ["cfg", "(", "test", ")", "]", "mod"]);
+    named
+        .filter(|words| words[7] == ";")
+        .map(|words| words[6].to_owned())
+        .collect()
+}
+
 /// Leaves out what is compiled for tests alone.
 fn without_tests<'t>(tokens: &[Token<'t>]) -> Vec<Token<'t>> {
     let (mut kept, mut at) = (Vec::new(), 0);
@@ -353,4 +368,6 @@ fn every_form_of_import_becomes_an_arrow() {
         .map(|arrow| format!("{}:{}", arrow.to, arrow.line));
     let expected = "a/b:1 m/x:1 up:2 a:2 m/y:3 z:3 m/w:4 :4 a/b/d:4";
     assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
+    let text = "#[cfg(test)]\nmod of_tests; mod x; #[cfg(test)] mod inline {}";
+    assert_eq!(test_modules(text), ["of_tests"]);
 }
