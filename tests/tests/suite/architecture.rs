@@ -3,6 +3,8 @@
 //! The sources are read as text. An arrow is a `use` or a path in code that names another file of
 //! the crate; a name that `mod.rs` re-exports is an arrow to `mod.rs`. Tests are left out.
 
+#[path = "architecture/buildings.rs"]
+mod buildings;
 #[path = "architecture/imports.rs"]
 mod imports;
 
@@ -10,59 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use buildings::{BUILDINGS, Building};
 use imports::Arrow;
-
-/// A crate and the order that its files keep. A file belongs to the longest floor that its path
-/// begins with, and imports only from its own floor and those below it.
-struct Building {
-    folder: &'static str,
-    name: &'static str,
-    /// Highest first. The reading table of `lib.rs` has this order or its reverse. None: the crate
-    /// has no floors.
-    floors: &'static [&'static str],
-    /// The one circle that may be there.
-    circle: &'static [&'static str],
-}
-
-const BUILDINGS: [Building; 3] = [
-    Building {
-        folder: "guest/src",
-        name: "usher_guest",
-        floors: &["lib", "component", "api", "users", "compat", "database"],
-        circle: &[],
-    },
-    Building {
-        folder: "host/src",
-        name: "usher",
-        floors: &[
-            "main",
-            "lib",
-            "cli",
-            "testing",
-            "server",
-            "sandbox",
-            "wasi_http",
-            "database/mod",
-            "database/wit",
-            "database/gate",
-            "database/backend",
-            "database/scripted",
-            "database/sqlite",
-            "database/postgres",
-            "database/policy",
-            "database",
-            "memory",
-            "telemetry",
-        ],
-        circle: &[],
-    },
-    Building {
-        folder: "testing/src",
-        name: "usher_testing",
-        floors: &[],
-        circle: &[],
-    },
-];
 
 const MAX_LINES: usize = 800;
 
