@@ -130,36 +130,35 @@ impl Sources {
             .collect()
     }
 
-    /// A shortest circle through each file that lies on one and on none of those before.
+    /// One shortest circle of each group of files that import each other.
     fn circles(&self) -> Vec<String> {
-        let (graph, mut told, mut circles) = (self.graph(), BTreeSet::new(), Vec::new());
-        for &start in graph.keys() {
-            let mut came: BTreeMap<&str, (&str, &Arrow)> = BTreeMap::new();
-            let mut queue = VecDeque::from([start]);
-            while let Some(file) = queue.pop_front() {
-                for arrow in &graph[file] {
-                    if !came.contains_key(arrow.to.as_str()) {
-                        came.insert(&arrow.to, (file, arrow));
-                        queue.push_back(&arrow.to);
-                    }
-                }
+        let graph = self.graph();
+        let searches: BTreeMap<&str, Came<'_>> = graph
+            .keys()
+            .map(|&start| (start, search(&graph, start)))
+            .collect();
+        let mut circles: Vec<_> = searches
+            .iter()
+            .filter_map(|(start, came)| back(came, start))
+            .collect();
+        circles.sort_by_key(Vec::len);
+        let (mut told, mut shown) = (BTreeSet::new(), Vec::new());
+        for circle in circles {
+            let start = circle[0].0;
+            if told.contains(start) {
+                continue;
             }
-            let (mut circle, mut at) = (VecDeque::new(), start);
-            while let Some((from, arrow)) = came.get(at).filter(|_| !told.contains(start)) {
-                circle.push_front((*from, *arrow));
-                at = from;
-                if at == start {
-                    told.extend(circle.iter().map(|(file, _)| *file));
-                    let steps = circle.iter().map(|(from, arrow)| self.step(from, arrow));
-                    circles.push(format!(
-                        "circle:\n  {}",
-                        steps.collect::<Vec<_>>().join("\n  ")
-                    ));
-                    break;
-                }
-            }
+            let group = searches[start]
+                .keys()
+                .filter(|file| searches[*file].contains_key(start));
+            told.extend(group.copied());
+            let steps = circle.iter().map(|(from, arrow)| self.step(from, arrow));
+            shown.push(format!(
+                "circle:\n  {}",
+                steps.collect::<Vec<_>>().join("\n  ")
+            ));
         }
-        circles
+        shown
     }
 
     fn step(&self, from: &str, arrow: &Arrow) -> String {
@@ -247,4 +246,30 @@ impl Sources {
         long.map(|(file, lines)| format!("{} has {lines} lines", self.shown(file)))
             .collect()
     }
+}
+
+/// How a search came to each file: from which one, by which arrow.
+type Came<'g> = BTreeMap<&'g str, (&'g str, &'g Arrow)>;
+
+fn search<'g>(graph: &'g BTreeMap<&'g str, Vec<Arrow>>, start: &'g str) -> Came<'g> {
+    let (mut came, mut queue) = (Came::new(), VecDeque::from([start]));
+    while let Some(file) = queue.pop_front() {
+        for arrow in &graph[file] {
+            came.entry(&arrow.to).or_insert_with(|| {
+                queue.push_back(&arrow.to);
+                (file, arrow)
+            });
+        }
+    }
+    came
+}
+
+/// The way from a file back to itself, if a search from there found one.
+fn back<'g>(came: &Came<'g>, start: &str) -> Option<Vec<(&'g str, &'g Arrow)>> {
+    let mut way = vec![*came.get(start)?];
+    while way[way.len() - 1].0 != start {
+        way.push(came[way[way.len() - 1].0]);
+    }
+    way.reverse();
+    Some(way)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders with documents.
-const FOLDERS: [&str; 3] = [".", "docs", "examples/jco"];
+const FOLDERS: [&str; 4] = [".", "docs", "wit", "examples/jco"];
 
 #[test]
 fn document_links_and_paths_lead_somewhere() {
