@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fetches PostgreSQL's parser (libpg_query) as WebAssembly from npm, with its licence, and writes its
-# checksums to CHECKSUMS. To change the version: edit it below, run this script, look up the names of
-# imports and exports in the package's wasm/libpg-query.js, update them in
+# Fetches PostgreSQL's parser (libpg_query) as WebAssembly from npm, with its licence, and writes
+# its checksums to CHECKSUMS. To change the version: edit it below, run this script, look up the
+# names of imports and exports in the package's wasm/libpg-query.js, update them in
 # src/database/policy/postgres/grammar.rs, and run the tests of the host.
 set -eu
 libpg_query=18.1.5
