@@ -77,7 +77,7 @@ impl Request for WithTarget<'_> {
 
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let value = match name {
-            // Usually the right content type.
+            // Mostly what it has to be.
             "content-type" => self.asked.content_type.or(Some(JSON.as_bytes())),
             "if-match" => self.asked.if_match,
             "if-none-match" => self.asked.if_none_match,
