@@ -1,6 +1,6 @@
 """The service that Usher replaces: FastAPI, async SQLAlchemy, PostgreSQL.
 
-As it was, in one file, without the statement log (`echo=True`), which would cost more than all the rest.
+Unchanged, in one file, but without the statement log (`echo=True`), which would dominate its cost.
 
     pip install fastapi uvicorn uvloop httptools "sqlalchemy[asyncio]" asyncpg email-validator
 """

@@ -1,4 +1,4 @@
-//! What Usher costs beside the same service written natively, and the tools to find out.
+//! Measures Usher against the same service written natively.
 //!
 //! | program | what it is |
 //! |---|---|
@@ -14,5 +14,5 @@ pub mod compare;
 pub mod load;
 pub mod native;
 
-/// What ends a program, in words for whoever started it.
+/// An error that ends a program, in words for the person who started it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,4 +1,5 @@
-// Replays the recorded cases of the HTTP contract, each on an empty database, against a component under `jco serve`.
+// Replays the recorded cases of the HTTP contract, each on an empty database, against a component
+// under `jco serve`.
 //
 // usage: node check.mjs COMPONENT.wasm        (`run` beside it installs what it needs first, and calls it)
 
@@ -147,14 +148,15 @@ async function serve(component, folder) {
       ...['database', 'streaming'].flatMap((name) => ['--jco-map', `usher:database/${name}=${here('database.mjs')}`]),
       ...['--jco-import', here('fresh.mjs')],
     ],
-    // What serves is a child of this child, and outlives it. As a group of their own they can be ended together.
+    // The server is a grandchild of this process and outlives its parent. In a process group of
+    // their own both can be ended together.
     { detached: true, stdio: 'pipe' },
   );
   const stop = () => {
     try {
       process.kill(-server.pid, 'SIGKILL');
     } catch {
-      // Nobody of the group is left.
+      // The group has already ended.
     }
   };
   process.once('exit', stop);

@@ -1,8 +1,10 @@
-// `usher:database` (see wit/database.wit), both of its interfaces, over sql.js: SQLite in memory, which is as synchronous as they are.
+// `usher:database` (see wit/database.wit), both interfaces, over sql.js: SQLite in memory, which is
+// synchronous like them.
 //
-// There is one connection and nothing waits for it, since one call into a component ends before the next begins: whoever asks while a
-// transaction or a cursor has it is told to come back. What is thrown here without being an Error is the interface's `error`; an Error
-// is a mistake of this file and traps the component.
+// There is one connection, and no call waits for it, because each call into the component ends
+// before the next begins: a call while a transaction or a cursor holds the connection is
+// `overloaded`. A thrown object that is not an Error is the interface's `error`; an Error is a bug
+// in this file and traps the component.
 
 import initSqlJs from 'sql.js';
 
@@ -25,7 +27,7 @@ export function load(bytes) {
   [connection, holder] = [open(bytes), undefined];
 }
 
-// What would outlive a statement or a transaction.
+// Statements whose effect outlives them or their transaction.
 const SESSION = /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:analyze|attach|begin|commit|detach|end|pragma|reindex|release|rollback|savepoint|vacuum)\b/i;
 
 const REFUSALS = [
@@ -42,7 +44,7 @@ const REFUSALS = [
 function refused({ message }) {
   const [, kind, code] = REFUSALS.find(([start]) => message.startsWith(start));
   const [, table, columns] = /failed: (\w+)\.(\w+(?:, \w+\.\w+)*)$/.exec(message) ?? [];
-  // SQLite names the columns; the service knows the constraint by the name that PostgreSQL would give it.
+  // SQLite names the columns; the service expects the name that PostgreSQL gives the constraint.
   const constraint = kind === 'unique-violation' && table && `${table}_${columns.replaceAll(/, \w+\./g, '_')}_key`;
   const column = kind === 'not-null-violation' && columns;
   return { tag: 'refused', val: { kind, code, message, constraint: constraint || undefined, column: column || undefined } };
@@ -58,7 +60,8 @@ function lower({ tag, val }) {
       if (val.includes('\0')) throw { tag: 'invalid', val: 'a text has U+0000 in it' };
       return val;
     case 'integer':
-      // sql.js binds a BigInt as text. A column's affinity makes an integer of it again, but why ask for that where a number will do?
+      // sql.js binds a BigInt as text, which a column's affinity converts back. A number avoids
+      // that.
       return BigInt.asIntN(32, val) === val ? Number(val) : val;
     case 'boolean':
     case 'real':
@@ -79,7 +82,7 @@ function lift(value) {
 function prepare(statement, params, within) {
   if (holder !== within) throw { tag: 'overloaded' };
   if (SESSION.test(statement)) throw { tag: 'denied', val: 'it would change the state of the session' };
-  // None of the service's statements quotes a dollar.
+  // No statement of the service has a quoted dollar sign.
   const wanted = Math.max(0, ...Array.from(statement.matchAll(/\$(\d+)/g), ([, number]) => Number(number)));
   if (params.length !== wanted) throw { tag: 'invalid', val: `${params.length} parameters for ${wanted}` };
   const values = Object.fromEntries(params.map((param, index) => [`$${index + 1}`, lower(param)]));

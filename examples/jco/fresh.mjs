@@ -1,5 +1,6 @@
-// For `jco serve --jco-import`, by the check: migrates, then puts back the empty database whenever a byte comes in by the standard
-// input, which the server has from the check, and says so by the standard output.
+// For `jco serve --jco-import`, used by the check: migrates, then restores the empty database for
+// each byte on standard input, which the server inherits from the check, and confirms it on
+// standard output.
 
 import './migrate.mjs';
 import { load, save } from './database.mjs';
@@ -9,5 +10,5 @@ process.stdin.on('data', () => {
   load(empty);
   process.stdout.write('.');
 });
-// Whoever asked is gone, and nobody else knows of this process.
+// The check has ended, and no other process uses this one.
 process.stdin.on('end', () => process.exit());

@@ -1,7 +1,8 @@
-// A byte order mark at the beginning of a string is part of it, for whatever makes its decoder after this is loaded.
+// Makes every later TextDecoder keep a byte order mark at the beginning of a string.
 //
-// The canonical ABI makes no exception of it, but what jco 1.35 generates takes strings out of a component by a TextDecoder that
-// drops it, as sql.js 1.16 does where it reads a text that is not short. `create_name/name_bom_inside` fails without this.
+// The canonical ABI keeps it. The code that jco 1.35 generates lifts strings with a TextDecoder
+// that drops it, and so does sql.js 1.16 for longer texts. The recorded case
+// `create_name/name_bom_inside` fails without this.
 
 globalThis.TextDecoder = class extends TextDecoder {
   constructor(label, options) {

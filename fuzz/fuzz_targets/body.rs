@@ -1,4 +1,5 @@
-//! The body of POST, PUT and PATCH: nothing panics; what serde_json reads as a user is that user; every fault is JSON.
+//! The body of POST, PUT and PATCH: nothing panics, a body that serde_json parses as a user gives
+//! that user, and every fault is JSON.
 
 #![no_main]
 
@@ -40,7 +41,8 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn check(error: &Error) {
     if let Error::Faults(faults) = error {
-        // Not as a `Value`: what is quoted may be nested deeper, and have larger numbers, than that can.
+        // Not as a `Value`: the quoted input may be nested more deeply and have larger numbers than
+        // a `Value` supports.
         let json: Result<IgnoredAny, _> = serde_json::from_str(&faults_to_json(faults));
         json.expect("faults are JSON");
         assert!(!faults.is_empty());

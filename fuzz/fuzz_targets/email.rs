@@ -1,5 +1,5 @@
-//! Addresses: nothing panics; the normal form of an accepted one is accepted as it is, is no longer than an address may be,
-//! and is the same with white space around it.
+//! Addresses: nothing panics. The normalised form of an accepted address is accepted unchanged, is
+//! within the length limit, and is the same with white space around the input.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     assert!(normal.len() <= 254, "{normal} is too long");
     assert!(!normal.contains(['\r', '\n', '\0', ' ']), "{normal:?}");
     let padded = Email::parse(format!(" {text}\t"));
-    // At the limit of 2048 characters there is no room for more.
+    // An input of 2048 characters has no room for white space.
     if text.chars().count() <= 2046 {
         assert_eq!(padded.as_ref().map(Email::as_str), Ok(normal));
     }

@@ -1,4 +1,4 @@
-//! Ids: nothing panics; every integer that Rust reads is the same here, and is the same however it is padded.
+//! Ids: nothing panics. Every integer that Rust parses gives the same value here, with any padding.
 
 #![no_main]
 

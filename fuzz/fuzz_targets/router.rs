@@ -1,5 +1,5 @@
-//! Whole requests, over a database with one user: nothing panics, nothing is a 5xx, an error is JSON, every header can be
-//! sent, and HEAD is answered as GET is.
+//! Whole requests, over a database with one user: nothing panics, no response is 5xx, an error is
+//! JSON, every header can be sent, and HEAD gives the headers of GET.
 
 #![no_main]
 
@@ -18,7 +18,7 @@ use usher_guest::{ROUTES, handle, sql};
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Asked<'a> {
     method: Name,
-    /// A place in the route table, to begin with; beyond it the rest is the whole target.
+    /// An index into the route table to start from; beyond its end, the rest is the whole target.
     route: u8,
     target: &'a str,
     content_type: Option<&'a [u8]>,
@@ -101,7 +101,7 @@ impl Request for WithTarget<'_> {
     }
 }
 
-/// A database with Ann in it, who has the id 1 and the version 1.
+/// A database with one user, Ann, with id 1 and version 1.
 struct Ann;
 
 const EMAIL: &str = "ann@example.com";

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Fetches PostgreSQL's parser (libpg_query) as WebAssembly from npm and leaves it here with its licence, and in CHECKSUMS what
-# it must be. To take another version change it below, run this, look up the names of imports and exports in the package's
-# wasm/libpg-query.js, correct them in src/database/policy/postgres/grammar.rs, and run the tests of the host.
+# Fetches PostgreSQL's parser (libpg_query) as WebAssembly from npm, with its licence, and writes
+# its checksums to CHECKSUMS. To change the version: edit it below, run this script, look up the
+# names of imports and exports in the package's wasm/libpg-query.js, update them in
+# src/database/policy/postgres/grammar.rs, and run the tests of the host.
 set -eu
 libpg_query=18.1.5
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""The documentation pages in a real browser.
+"""Tests the documentation pages in a browser.
 
-usage: pages.py PROGRAM [--component FILE] [--screenshots FOLDER]        (`run` beside it fetches what it needs, and calls it)
+usage: pages.py PROGRAM [--component FILE] [--screenshots FOLDER]
+       (`run` beside it installs what it needs and calls it)
 
-Serves PROGRAM over an empty database and opens /docs and /redoc in headless Chromium: the pages show the
-operations, "Try it out" creates a user and is refused the second time, ReDoc's search finds; the console has no error,
-nothing breaks the pages' policy, and no request goes anywhere but to this service.
+Runs PROGRAM on an empty database and opens /docs and /redoc in headless Chromium. The pages show the
+operations, "Try it out" creates a user and gets 409 the second time, and ReDoc's search finds an
+operation. The console has no error, nothing violates the pages' content security policy, and every
+request goes to this service.
 
-Needs playwright from PyPI and Debian's chromium (or CHROMIUM=/path/to/it); no browser is downloaded.
+Needs playwright from PyPI and Debian's chromium (or CHROMIUM=/path/to/it); downloads no browser.
 """
 import argparse
 import os
@@ -43,7 +45,7 @@ class Watched:
     """A page, and everything it did that it should not have."""
 
     def __init__(self, browser, base, path, refusals=()):
-        """Opens the page. `refusals` are the statuses from 400 up that it is to be answered with, in their order."""
+        """Opens the page. `refusals` are the expected statuses from 400 up, in order."""
         self.base, self.faults, self.requests = base, [], []
         self.refusals, self.expected = [], list(refusals)
         self.page = browser.new_page(viewport={"width": 1280, "height": 1400})
@@ -57,7 +59,7 @@ class Watched:
         assert answer.status == 200, f"{path}: {answer.status}"
 
     def heard(self, message):
-        # The browser itself reports every answer from 400 up as an error; whether it was expected is seen to elsewhere.
+        # The browser reports each response from 400 up as an error; `refusals` covers those.
         is_refusal = message.text.startswith("Failed to load resource: the server responded with a status of")
         if message.type in ("error", "warning") and not is_refusal:
             self.faults.append(f"console: {message.text}")

@@ -1,4 +1,4 @@
-"""The embedded parser beside another build of the same grammar: the same trees, and the same refusals."""
+"""Compares the embedded parser with another build of the same grammar: same trees, same errors."""
 
 import argparse
 import json
@@ -99,7 +99,7 @@ def judge(text):
 
 
 def plain(tree):
-    """A tree without what depends on how it is written down: the minor version, and a place that the parser never sets."""
+    """A tree without the minor version and a location that the parser never sets."""
     if isinstance(tree, dict):
         return {key: plain(value) for key, value in tree.items() if key not in ("version", "arg_location")}
     if isinstance(tree, list):
@@ -122,7 +122,7 @@ def repository():
 
 
 def files(paths):
-    """Statements of files, taken apart at semicolons that end lines; psql's own commands are left out."""
+    """Statements of files, split at semicolons that end lines, without psql's own commands."""
     for path in paths:
         text = pathlib.Path(path).read_text(errors="replace")
         yield from (part for part in re.split(r";[ \t]*\n", text) if part.strip())
@@ -137,7 +137,7 @@ OPERATOR(pg_catalog.+) COLLATE "C" AT TIME ZONE EXTRACT(year INTERVAL '1' day SI
 
 
 def generated(count):
-    """Statements of this repository's tests with a piece or a few exchanged, and pieces in a row."""
+    """Statements of this repository's tests with some pieces replaced, and sequences of pieces."""
     chance = random.Random(5)
     whole = [text for text in repository() if judge(text) not in (None, {}) and " " in text]
     for _ in range(count):

@@ -7,9 +7,10 @@
 //! cargo run --profile bench-native -p usher-benches --bin compare -- --scenarios get,post --rounds 9 --seconds 10
 //! ```
 //!
-//! PostgreSQL is started for the occasion from the programs of an installed one, or given as `--postgres URL`; then a database
-//! is made there, and dropped in the end. FastAPI takes part where `--python` (or `python3`) has what
-//! `benches/peers/fastapi_users.py` needs, and any other server by its command line:
+//! A temporary PostgreSQL server is started from installed programs. With `--postgres URL` a
+//! database is created on that server instead, and dropped at the end. FastAPI takes part if
+//! `--python` (or `python3`) has what `benches/peers/fastapi_users.py` needs, and any other server
+//! by its command line:
 //!
 //! ```text
 //! … --bin compare -- --other 'wasmtime serve=wasmtime serve --addr {address} users-in-memory.wasm'
@@ -45,10 +46,10 @@ struct Options {
     /// Clients at once, each on a connection of its own.
     #[arg(long, value_name = "N", default_value = "32")]
     connections: usize,
-    /// Users in the database, where they are read.
+    /// Users in the database, in scenarios that read.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..))]
     users: u64,
-    /// A PostgreSQL server to make a database on [default: one is started].
+    /// A PostgreSQL server to create a database on [default: a temporary one is started].
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
     /// Usher's program [default: the release build beside this one].
@@ -60,7 +61,8 @@ struct Options {
     /// A Python with FastAPI, uvicorn, uvloop, SQLAlchemy, asyncpg and email-validator.
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
-    /// Another server; {address} stands for where it shall listen, {database} for PostgreSQL's URL, without which it keeps users in memory.
+    /// Another server. {address} is replaced by its listen address, {database} by PostgreSQL's URL;
+    /// without {database} it keeps users in memory.
     #[arg(long, value_name = "NAME=COMMAND")]
     other: Vec<Other>,
 }
@@ -135,7 +137,7 @@ fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Finds what was not named.
+/// Finds the programs that the options do not name.
 fn programs(
     usher: Option<PathBuf>,
     native: Option<PathBuf>,

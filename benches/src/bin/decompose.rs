@@ -33,7 +33,8 @@ struct Options {
     /// Usher's program [default: the release build beside this one].
     #[arg(long, value_name = "FILE")]
     usher: Option<PathBuf>,
-    /// The component that gives a fixed answer [default: where `benches/peers/components/build target/peers` writes it].
+    /// The component that sends a fixed response [default: where `benches/peers/components/build
+    /// target/peers` writes it].
     #[arg(long, value_name = "FILE")]
     hello: Option<PathBuf>,
 }

@@ -1,4 +1,5 @@
-//! Prints what a request costs as users, clients and hosts grow in number: see [`usher_benches::compare::growth`].
+//! Prints the cost of a request as users, clients and hosts grow in number: see
+//! [`usher_benches::compare::growth`].
 //!
 //! ```text
 //! cargo build --release -p usher
@@ -44,8 +45,8 @@ struct Options {
     /// Usher's program [default: the release build beside this one].
     #[arg(long, value_name = "FILE")]
     usher: Option<PathBuf>,
-    /// The cores that servers are kept on, as taskset(1) is told them. Run under taskset on the others, this program, which loads
-    /// them, and PostgreSQL leave those alone.
+    /// The cores for the servers, in taskset(1)'s notation. Run this program under taskset on the
+    /// other cores, so that the load and PostgreSQL stay off these.
     #[arg(long, value_name = "CORES")]
     servers_on: Option<String>,
     /// Where to draw the figures, as SVG.

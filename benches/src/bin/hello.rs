@@ -1,4 +1,4 @@
-//! The HTTP library alone, with the same answer to everything: see [`usher_benches::native`].
+//! The HTTP library alone, with the same response to everything: see [`usher_benches::native`].
 
 use std::process::ExitCode;
 

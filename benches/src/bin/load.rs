@@ -1,4 +1,4 @@
-//! Loads an HTTP/1.1 server and says what it could do: see [`usher_benches::load`].
+//! Loads an HTTP/1.1 server and prints its throughput and latency: see [`usher_benches::load`].
 //!
 //! ```text
 //! cargo run --profile bench-native -p usher-benches --bin load -- http://127.0.0.1:8000/users/1 --connections 64
@@ -13,7 +13,7 @@ use clap::Parser;
 use usher_benches::Error;
 use usher_benches::load::{self, Load, Requests, Until};
 
-/// Loads an HTTP/1.1 server in a closed loop and says how much it did and how long it took.
+/// Loads an HTTP/1.1 server in a closed loop and prints its throughput and latency.
 #[derive(Debug, Parser)]
 struct Options {
     /// What to GET, as http://HOST:PORT/PATH.
@@ -27,7 +27,7 @@ struct Options {
     /// Connections, each with one request under way.
     #[arg(long, value_name = "N", default_value = "32")]
     connections: usize,
-    /// How long to go on.
+    /// How long to send requests.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -35,10 +35,10 @@ struct Options {
         conflicts_with = "requests"
     )]
     seconds: f64,
-    /// How many requests to send in place of a time.
+    /// How many requests to send, instead of a time.
     #[arg(long, value_name = "N")]
     requests: Option<u64>,
-    /// The status that answers should have.
+    /// The expected status of responses.
     #[arg(long, value_name = "STATUS", default_value = "200")]
     expect: u16,
 }
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all answers were as expected.
+/// Whether all responses were as expected.
 #[expect(clippy::print_stdout, reason = "the result")]
 fn run(options: &Options) -> Result<bool, Error> {
     let (address, path) = target(&options.url)?;

@@ -1,4 +1,5 @@
-//! The user service as a native program at its best, with an allocator as fast as Usher's: see [`usher_benches::native`].
+//! The user service as a native program at its best, with Usher's allocator: see
+//! [`usher_benches::native`].
 //!
 //! ```text
 //! cargo run --profile bench-native -p usher-benches --bin native-best -- --database postgres://…

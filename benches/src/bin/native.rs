@@ -1,4 +1,5 @@
-//! The user service as a native program, as such programs are written, to measure Usher against: see [`usher_benches::native`].
+//! The user service as an idiomatic native program, to measure Usher against:
+//! see [`usher_benches::native`].
 //!
 //! ```text
 //! cargo run --profile bench-native -p usher-benches --bin native -- --database postgres://…

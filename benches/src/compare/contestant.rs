@@ -1,4 +1,4 @@
-//! Who takes part: Usher, the native servers, and what else is there.
+//! The servers that are compared: Usher, the native ones, and others.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ pub enum Contestant {
     Usher,
     /// Usher with an instance for every request.
     UsherFresh,
-    /// The service that Usher replaces: FastAPI on uvicorn, one worker.
+    /// The FastAPI service on uvicorn, one worker.
     FastApi,
-    /// Another one, by its command line.
+    /// Another server, by its command line.
     Other(Other),
 }
 
@@ -32,10 +32,10 @@ pub struct Other {
     command: Vec<String>,
 }
 
-/// In a command line stands for where the server shall listen.
+/// Replaced by the listen address in a command line.
 const ADDRESS: &str = "{address}";
 
-/// In a command line stands for the database's URL.
+/// Replaced by the database's URL in a command line.
 const DATABASE: &str = "{database}";
 
 impl FromStr for Other {
@@ -61,25 +61,25 @@ impl FromStr for Other {
 pub struct Programs {
     /// Usher's.
     pub usher: Option<PathBuf>,
-    /// The native server's; beside it lies the one at its best.
+    /// The native server's; the one at its best is beside it.
     pub native: PathBuf,
     /// A Python that has FastAPI, uvicorn, SQLAlchemy and asyncpg.
     pub python: Option<PathBuf>,
     /// Further servers.
     pub others: Vec<Other>,
-    /// The cores that servers are kept on, as taskset(1) is told them; where there are none, they run on all.
+    /// The cores for the servers, in taskset(1)'s notation; without it they use all cores.
     pub cores: Option<String>,
 }
 
-/// The original service, as a module for uvicorn.
+/// The FastAPI service, as a module for uvicorn.
 const FASTAPI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 
-/// What the original service imports.
+/// What the FastAPI service imports.
 const FASTAPI_MODULES: &str =
     "import asyncpg, email_validator, fastapi, greenlet, sqlalchemy, uvicorn, uvloop";
 
 impl Programs {
-    /// Whether a Python has what the original service needs.
+    /// Whether a Python has what the FastAPI service needs.
     pub fn has_fastapi(python: &Path) -> bool {
         Command::new(python)
             .args(["-c", FASTAPI_MODULES])
@@ -102,14 +102,14 @@ impl Contestant {
         }
     }
 
-    /// Whether it can be had, and keeps users in such a database.
+    /// Whether the server is available and supports this database.
     pub fn takes_part(&self, programs: &Programs, database: &str) -> bool {
         let memory = database == "memory:";
         match self {
             Self::Idiomatic | Self::Best => true,
             Self::Usher | Self::UsherFresh => programs.usher.is_some(),
             Self::FastApi => programs.python.is_some() && !memory,
-            // One that is given no URL can only keep users in its memory.
+            // A server without a URL can only keep users in memory.
             Self::Other(other) => {
                 other
                     .command
@@ -185,14 +185,14 @@ impl Contestant {
             command = on(cores, &command);
         }
         if !matches!(self, Self::FastApi) {
-            // Not as an argument, which everybody on the machine can read.
+            // Not as an argument, which every user of the machine can read.
             command.env("DATABASE_URL", database);
         }
         Server::start(command, ready).map_err(|error| format!("{}: {error}", self.name()).into())
     }
 }
 
-/// The same command, kept on some cores.
+/// The same command, restricted to some cores.
 fn on(cores: &str, command: &Command) -> Command {
     let mut kept = Command::new("taskset");
     kept.args(["--cpu-list", cores])

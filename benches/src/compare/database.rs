@@ -1,4 +1,5 @@
-//! The PostgreSQL database that the servers share: all see the same rows, and none pays for another's.
+//! The PostgreSQL database that the servers share: all of them see the same rows, and none pays for
+//! rows that another added.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -12,30 +13,30 @@ use super::scenario::{SLOW_SECONDS, SLOW_USER};
 use crate::Error;
 use crate::native::POSTGRES_SCHEMA;
 
-/// Of the databases this program has made.
+/// Prefix of the databases that this program creates.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A database of its own on a PostgreSQL server; dropped with this.
 #[derive(Debug)]
 pub struct Database {
     runtime: Runtime,
-    /// Connected to the database the server was given by.
+    /// Connected to the database in the URL that was given.
     server: Client,
     /// Connected to the database under measurement.
     client: Client,
     name: String,
-    /// What to hand to servers.
+    /// The URL for the servers.
     pub url: String,
     cluster: Option<Cluster>,
-    /// Whether there is a user whom to read takes long.
+    /// Whether there is a user that takes long to read.
     slow: Cell<bool>,
 }
 
 impl Database {
-    /// Makes one on the server with this URL, or on a throw-away server.
+    /// Creates one on the server with this URL, or on a temporary server.
     ///
     /// # Errors
-    /// If there is no such server, or no right to make databases on it.
+    /// If there is no such server, or the role may not create databases on it.
     pub fn make(url: Option<&str>) -> Result<Self, Error> {
         let (cluster, url) = if let Some(url) = url {
             (None, url.to_owned())
@@ -78,7 +79,7 @@ impl Database {
         Ok(row.try_get(0)?)
     }
 
-    /// Leaves users 1 to `users` in the table, and the table as if it had never held others.
+    /// Leaves users 1 to `users` in a table that is otherwise as good as new.
     ///
     /// # Errors
     /// If the database refuses.
@@ -99,7 +100,8 @@ impl Database {
         Ok(())
     }
 
-    /// Makes reading one more user take long, or ends that. Whoever reads the table then reads a view of it.
+    /// Adds a user that takes long to read, or removes it. With it, servers read a view of the
+    /// table.
     ///
     /// # Errors
     /// If the database refuses.
@@ -125,7 +127,7 @@ impl Database {
         Ok(())
     }
 
-    /// Whether commits of connections made from now on wait for the disk.
+    /// Sets whether commits wait for the disk, for connections made from now on.
     ///
     /// # Errors
     /// If the database refuses.
@@ -140,7 +142,7 @@ impl Database {
             .block_on(self.client.batch_execute(&statement))?)
     }
 
-    /// Processor time the server took, where it is this program's own.
+    /// Processor time of the server, if this program started it.
     ///
     /// # Errors
     /// If it has ended.
@@ -163,7 +165,7 @@ impl Drop for Database {
 
 async fn connect(config: &Config) -> Result<Client, Error> {
     let (client, connection) = config.connect(NoTls).await?;
-    // Whatever ends it, the next statement tells.
+    // The next statement reports whatever ended it.
     tokio::spawn(async { drop(connection.await) });
     Ok(client)
 }

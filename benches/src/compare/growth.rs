@@ -1,9 +1,11 @@
-//! What a request costs as users, clients and hosts grow in number: the same GET of one user, at points along three axes.
+//! The cost of a request as users, clients and hosts grow in number: the same GET of one user, at
+//! points along three axes.
 //!
-//! All points are ready before the first is measured, and each has its turn in every round, so that a machine which others use too
-//! does so to all of them alike. What is reported is the median of the rounds, and beside it the median of the ratios to the
-//! axis's first point within a round. Along the first two axes the native server at its best has its turn at each point too: what it
-//! takes more of there is not the sandbox's.
+//! All points are prepared before the first is measured, and each has a turn in every round, so
+//! that other work on the machine affects all of them alike. The result is the median of the
+//! rounds, and the median of the ratios to the axis's first point within a round. Along the first
+//! two axes the native server at its best has a turn at each point too: its growth is not the
+//! sandbox's.
 
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
@@ -76,14 +78,14 @@ pub struct Point {
     hosts: usize,
     connections: usize,
     turns: Vec<Cost>,
-    /// Of the native server at its best. None along the axis of hosts.
+    /// Turns of the native server at its best; none along the axis of hosts.
     native: Vec<Cost>,
 }
 
 /// What a turn gave, or the medians of many.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Answers per second.
+    /// Responses per second.
     pub rate: f64,
     /// The hosts' processor time for each, in microseconds.
     pub cpu: f64,
@@ -112,7 +114,8 @@ impl Point {
         (!self.native.is_empty()).then(|| medians(ratios(&self.native, &other.native)))
     }
 
-    /// The medians of the ratios to the native server at this point, turn by turn, where that had turns.
+    /// The medians of the ratios to the native server at this point, turn by turn, where that had
+    /// turns.
     pub fn to_native(&self) -> Option<Cost> {
         (!self.native.is_empty()).then(|| medians(ratios(&self.turns, &self.native)))
     }
@@ -148,7 +151,7 @@ struct Place {
 /// Measures all points.
 ///
 /// # Errors
-/// If PostgreSQL or a host cannot be started, or another answer than 200 is given.
+/// If PostgreSQL or a host cannot be started, or a response is not 200.
 pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error> {
     let cluster = Cluster::start()?;
     let mut points = points(settings);
@@ -278,7 +281,8 @@ fn points(settings: &Settings) -> Vec<Point> {
     rows.chain(connections).chain(hosts).collect()
 }
 
-/// Loads hosts at the same time, the connections shared among them. Gives the number of answers, and how many there were a second.
+/// Loads several hosts at the same time, with the connections shared among them. Returns the number
+/// of responses and their rate per second.
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
 fn load(
     servers: &[Server],

@@ -1,6 +1,6 @@
-//! The machine, in a line, since no figure means anything without it.
+//! One line that describes the machine, without which no figure means anything.
 
-/// What matters of the machine this runs on, as far as it tells.
+/// The processor, memory and system of this machine, as far as they can be read.
 pub fn description() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str, separator: char| {
@@ -26,14 +26,14 @@ pub fn description() -> String {
     parts.join(", ")
 }
 
-/// How many threads wanted to run on average over the last minute, and whether that is too many for figures to be steady.
+/// The load average of the last minute, and whether it is too high for steady figures.
 pub fn others_load() -> Option<(f64, bool)> {
     let text = std::fs::read_to_string("/proc/loadavg").ok()?;
     let load = text.split_whitespace().next()?.parse().ok()?;
     Some((load, load > QUIET))
 }
 
-/// The load average up to which a machine counts as having nothing else to do.
+/// The load average up to which a machine counts as idle.
 const QUIET: f64 = 0.5;
 
 #[cfg(test)]

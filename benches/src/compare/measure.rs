@@ -1,4 +1,4 @@
-//! The rounds: every server in turn, again and again.
+//! The rounds: in each, every server has a turn.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,10 +13,10 @@ use super::server::Server;
 use crate::Error;
 use crate::load::{self, Load, Outcome, Requests, Until};
 
-/// How often a server's memory is looked at while it is loaded.
+/// The interval at which a loaded server's memory is read.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// How much of everything.
+/// Numbers of rounds, clients and users, and times.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How often each server has its turn.
@@ -31,18 +31,18 @@ pub struct Settings {
     pub users: u64,
 }
 
-/// What one turn of a server gave.
+/// The result of one turn of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
-    /// Answers per second.
+    /// Responses per second.
     pub rate: f64,
-    /// The server's processor time for each, in microseconds.
+    /// The server's processor time per response, in microseconds.
     pub cpu: f64,
     /// The kernel's part of it, in microseconds.
     pub system: f64,
-    /// How often its threads went to sleep for each answer.
+    /// How often its threads went to sleep per response.
     pub sleeps: f64,
-    /// PostgreSQL's processor time for each, in microseconds, where it is known.
+    /// PostgreSQL's processor time per response, in microseconds, if known.
     pub postgres: Option<f64>,
     /// The latency of the median request, in milliseconds.
     pub p50: f64,
@@ -66,7 +66,7 @@ pub struct Series {
 /// Runs all rounds of a scenario.
 ///
 /// # Errors
-/// If a server cannot be started, or gives another answer than 200.
+/// If a server cannot be started, or a response is not 200.
 pub fn run(
     scenario: Scenario,
     programs: &Programs,
@@ -104,7 +104,7 @@ pub fn run(
         ));
     }
     if let Some(database) = postgres {
-        // Only now: at its start a server may want to see to the table.
+        // Only now, because a server may change the table at its start.
         database.slow_user(scenario == Scenario::GetBesideSlow)?;
     }
     for round in 1..=settings.rounds {
@@ -125,7 +125,7 @@ pub fn run(
             );
             series.rounds.push(measured);
         }
-        // Nobody always comes first.
+        // The order changes, so that no server is always first.
         running.rotate_left(1);
     }
     let mut all: Vec<Series> = running.into_iter().map(|(_, series)| series).collect();
@@ -157,7 +157,7 @@ fn turn(
         let glances = scope.spawn(|| {
             let mut most = 0;
             while !done.load(Relaxed) {
-                // A server that has ended is noticed by its clients.
+                // Clients notice a server that has ended.
                 most = server.resident().unwrap_or_default().max(most);
                 std::thread::sleep(GLANCE);
             }
@@ -204,7 +204,7 @@ fn turn(
     })
 }
 
-/// Loads a server, which has to answer everything with 200.
+/// Loads a server, whose responses must all be 200.
 fn load(
     address: SocketAddr,
     connections: usize,

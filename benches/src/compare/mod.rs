@@ -1,8 +1,9 @@
-//! Whole servers, compared: each is started as its users start it, they are loaded in turns, and what is reported of each is
-//! the median of the rounds and the median of its ratios to the native servers within a round, since a machine that others
-//! use too changes from one minute to the next.
+//! Compares whole servers. Each is started as its users start it, and they are loaded in turns. The
+//! result is the median of the rounds, and the median of the ratios to the native servers within a
+//! round, because a shared machine changes from one minute to the next.
 //!
-//! Processor time is that of the server's process, user and system, threads that have ended included.
+//! Processor time is that of the server's process, user and system, including threads that have
+//! ended.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -39,8 +40,8 @@ use crate::Error;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C and SIGTERM make [`check`] fail in place of ending the program, so that servers and databases are
-/// removed.
+/// From now on Ctrl-C and SIGTERM make [`check`] fail instead of ending the program, so that
+/// servers and databases are removed.
 ///
 /// # Errors
 /// If the operating system refuses.
@@ -67,10 +68,10 @@ pub fn catch_signals() -> Result<(), Error> {
     Ok(())
 }
 
-/// Goes on unless the program was told to end.
+/// Returns an error if the program was told to end.
 ///
 /// # Errors
-/// If it was.
+/// If Ctrl-C or SIGTERM was received.
 pub fn check() -> Result<(), Error> {
     if INTERRUPTED.load(Relaxed) {
         Err("interrupted".into())

@@ -1,4 +1,5 @@
-//! The tables, in Markdown with columns aligned, so that they read well both as printed and in a note.
+//! The tables, in Markdown with columns aligned, so that they read well both as printed and in a
+//! note.
 
 use super::contestant::Contestant;
 use super::growth::{Axis, Point};
@@ -27,8 +28,9 @@ const HEAD: [&str; 17] = [
     "p99 ÷ idiomatic (best)",
 ];
 
-/// The one table of all scenarios. Each figure is the median of the rounds, each ratio that of the ratios within a round,
-/// ± half the distance between the least and the most. Sleeps are those of the server for each request.
+/// The one table of all scenarios. Each figure is the median of the rounds, each ratio that of the
+/// ratios within a round, ± half the distance between the least and the most. Sleeps are those of
+/// the server for each request.
 pub fn table(results: &[(Scenario, Vec<Series>)]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
     for (scenario, all) in results {
@@ -96,7 +98,8 @@ pub fn starts(all: &[Starts]) -> String {
     markdown(&lines, 2)
 }
 
-/// The table of growth. Each point's ratios are to the first of its axis, turn by turn, and to the native server at the same point.
+/// The table of growth. Each point's ratios are to the first of its axis, turn by turn, and to the
+/// native server at the same point.
 pub fn growth(points: &[Point]) -> String {
     let head = [
         "along",
@@ -139,7 +142,8 @@ pub fn growth(points: &[Point]) -> String {
     markdown(&lines, 1)
 }
 
-/// The table of steps: the median of each, and of what it takes more than the one before within a round.
+/// The table of steps: the median of each, and of what it takes more than the one before within a
+/// round.
 pub fn steps(all: &[Turns]) -> String {
     let head = ["step", "CPU µs", "±", "more than before", "of the whole"];
     let mut lines = vec![head.map(str::to_owned).to_vec()];
@@ -299,7 +303,8 @@ mod tests {
                 rounds: rates.map(round).to_vec(),
             }
         };
-        // The machine was slower in the second and third round, and Usher always twice as fast as the other.
+        // The machine was slower in the second and third round, and Usher always twice as fast as
+        // the other.
         let results = [
             series(Contestant::Idiomatic, [100.0, 10.0, 20.0]),
             series(Contestant::Usher, [200.0, 20.0, 40.0]),

@@ -14,7 +14,8 @@ pub enum Scenario {
     GetFresh,
     /// The same over 64 connections, for the slowest answers.
     Get64,
-    /// GET of one user, PostgreSQL, while one more client asks for what takes PostgreSQL a tenth of a second.
+    /// GET of one user, PostgreSQL, while one more client asks for what takes PostgreSQL a tenth of
+    /// a second.
     GetBesideSlow,
     /// GET of one user, in memory.
     GetMemory,
@@ -104,7 +105,8 @@ impl Scenario {
         })
     }
 
-    /// What is sent to a server that has these users. Of a great many users some are asked for, spread over all of them.
+    /// What is sent to a server that has these users. Of a great many users some are asked for,
+    /// spread over all of them.
     pub fn requests(self, address: SocketAddr, users: u64) -> Requests {
         /// How many different users are asked for at most.
         const DIFFERENT: u64 = 10_000;

@@ -1,4 +1,4 @@
-//! What a request costs step by step, each of which adds one thing to the one before.
+//! The cost of a request step by step; each step adds one thing to the one before.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,15 +13,15 @@ use crate::load::{self, Load, Requests, Until};
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The HTTP library, with the same answer to everything.
+    /// The HTTP library, with the same response to everything.
     Http,
-    /// A component that gives the same answer to everything.
+    /// A component that sends the same response to everything.
     Call,
-    /// The service, asked for a user whom no database could hold, so that it need not ask one.
+    /// The service, with an id out of range, so that it runs no statement.
     Guest,
-    /// The service, asked for a user in memory.
+    /// The service, with a user in memory.
     Memory,
-    /// The service, asked for a user in PostgreSQL.
+    /// The service, with a user in PostgreSQL.
     Postgres,
 }
 
@@ -51,7 +51,7 @@ impl Step {
     }
 }
 
-/// What it takes.
+/// How to measure.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How often each step has its turn.
@@ -66,20 +66,21 @@ pub struct Settings {
     pub usher: PathBuf,
     /// The program that is the HTTP library alone.
     pub http: PathBuf,
-    /// The component that gives a fixed answer.
+    /// The component that sends a fixed response.
     pub hello: PathBuf,
 }
 
 /// How many users there are.
 const USERS: u64 = 1000;
 
-/// A step and the processor time it took of the server for one request, in microseconds, turn by turn.
+/// A step and the processor time it took of the server for one request, in microseconds, turn by
+/// turn.
 pub type Turns = (Step, Vec<f64>);
 
-/// Measures every step in turn, again and again.
+/// Measures every step in turn, in each round.
 ///
 /// # Errors
-/// If a server cannot be started, or gives other answers than it should.
+/// If a server cannot be started, or a response is not the expected one.
 pub fn run(settings: &Settings) -> Result<Vec<Turns>, Error> {
     let database = Database::make(None)?;
     database.fill(USERS)?;
@@ -133,12 +134,12 @@ fn start(step: Step, settings: &Settings, database: &Database) -> Result<Server,
     } else {
         "memory:"
     };
-    // Not as an argument, which everybody on the machine can read.
+    // Not as an argument, which every user of the machine can read.
     command.env("DATABASE_URL", url);
     Server::start(command, Ready::Said).map_err(|error| format!("{}: {error}", step.title()).into())
 }
 
-/// Loads a server, and gives what a request cost it, in microseconds of processor time.
+/// Loads a server and returns its processor time per request, in microseconds.
 fn once(
     server: &Server,
     status: u16,

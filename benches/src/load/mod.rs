@@ -1,8 +1,9 @@
-//! Loads an HTTP/1.1 server: so many connections, each of which sends a request, waits for the whole answer, and sends the
-//! next (a closed loop). It spends one thread and two system calls on a request, to leave the machine to the server.
+//! Loads an HTTP/1.1 server in a closed loop: each connection sends a request, waits for the whole
+//! response, and sends the next. It uses one thread and two system calls per request, to leave the
+//! machine to the server.
 //!
-//! A closed loop measures what a server can do, and how long its answers take while it does that much; it says nothing of
-//! requests that come faster than they are answered.
+//! A closed loop measures a server's throughput and its latency at that throughput. It says nothing
+//! about requests that arrive faster than they are served.
 
 mod requests;
 mod response;
@@ -26,7 +27,7 @@ use crate::Error;
 pub struct Load {
     /// Where the server is.
     pub address: SocketAddr,
-    /// How many connections, each with one request under way.
+    /// How many connections, each with one request in flight.
     pub connections: usize,
     /// When to stop.
     pub until: Until,
@@ -37,30 +38,30 @@ pub struct Load {
 /// When to stop.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After this time; requests under way are still waited for, and counted.
+    /// After this time; requests in flight are completed and counted.
     Elapsed(Duration),
     /// After this many requests.
     Sent(u64),
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Outcome {
-    /// From the first request to the last answer.
+    /// From the first request to the last response.
     pub elapsed: Duration,
-    /// How many answers there were, by status.
+    /// How many responses there were, by status.
     pub answers: BTreeMap<u16, u64>,
-    /// From sending a request to having its answer, in nanoseconds.
+    /// From sending a request to receiving its response, in nanoseconds.
     latency: Histogram<u64>,
 }
 
 impl Outcome {
-    /// All answers.
+    /// All responses.
     pub fn requests(&self) -> u64 {
         self.latency.len()
     }
 
-    /// Answers per second.
+    /// Responses per second.
     #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 requests")]
     pub fn rate(&self) -> f64 {
         self.requests() as f64 / self.elapsed.as_secs_f64()
@@ -79,17 +80,17 @@ struct Tally {
     latency: Histogram<u64>,
 }
 
-/// Latencies are told apart to three digits between these, in nanoseconds.
+/// Latencies are recorded to three digits between these, in nanoseconds.
 const LATENCIES: (u64, u64) = (1_000, 100_000_000_000);
 
-/// Most answers fit, and are read with one system call.
+/// Most responses fit and are read with one system call.
 const BUFFER: usize = 16 * 1024;
 
 /// Loads a server, on the thread that calls this.
 ///
 /// # Errors
-/// If a connection cannot be made, breaks, or gives something that is not HTTP: a figure made of less than all requests
-/// would mean nothing.
+/// If a connection fails or a response is not HTTP: a figure without all requests would mean
+/// nothing.
 pub fn run(load: &Load) -> Result<Outcome, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -181,7 +182,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
     Ok(stream)
 }
 
-/// Reads one whole answer.
+/// Reads one whole response.
 async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<Head, Error> {
     let mut head = None;
     loop {

@@ -1,14 +1,14 @@
-//! What is sent.
+//! The requests of a load.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How many digits a number takes that makes a new user unlike all others.
+/// Digits of the number that makes a new user unique.
 const DIGITS: usize = 16;
 
-/// An endless row of requests.
+/// An endless sequence of requests.
 #[derive(Clone, Debug)]
 pub struct Requests(Kind);
 
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Requests {
-    /// `GET` of these paths, in turns; the one of `/` where there are none.
+    /// `GET` of these paths, in turns; of `/` if there are none.
     pub fn get(address: SocketAddr, paths: impl IntoIterator<Item = String>) -> Self {
         let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         let mut requests: Vec<_> = paths
@@ -39,7 +39,7 @@ impl Requests {
         Self(Kind::Fixed(requests.into()))
     }
 
-    /// `POST /users/` of users that no run before had.
+    /// `POST /users/` of users that no earlier run created.
     pub fn new_users(address: SocketAddr) -> Self {
         let number = "0".repeat(DIGITS);
         let body = format!(r#"{{"name":"User {number}","email":"user.{number}@example.com"}}"#);
@@ -49,7 +49,8 @@ impl Requests {
         );
         let email = template.len() - number.len() - "@example.com\"}".len();
         let name = template.len() - length + r#"{"name":"User "#.len();
-        // Microseconds have 16 digits from 2001 to 2286, and no run makes more than one user in each.
+        // Microseconds since 1970 have 16 digits from 2001 to 2286, and no run creates more than
+        // one user in each.
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -62,7 +63,8 @@ impl Requests {
         })
     }
 
-    /// The request to send now, the `sequence`-th of its run. `buffer` is the connection's, and for no other use.
+    /// The next request, the `sequence`-th of its run. `buffer` belongs to the connection and is
+    /// used for nothing else.
     pub(super) fn nth<'a>(&'a self, sequence: u64, buffer: &'a mut Vec<u8>) -> &'a [u8] {
         match &self.0 {
             Kind::Fixed(requests) => {

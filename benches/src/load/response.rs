@@ -1,10 +1,10 @@
-//! As much of HTTP/1.1 as it takes to know where an answer ends (RFC 9112, 6.3).
+//! The part of HTTP/1.1 that says where a response ends (RFC 9112, 6.3).
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// The server closes the connection after this answer.
+    /// The server closes the connection after this response.
     pub(super) close: bool,
     body: Body,
     /// Where the body begins.
@@ -18,7 +18,7 @@ enum Body {
 }
 
 impl Head {
-    /// Reads the head of an answer, once it is there.
+    /// Parses the head of a response once all of it has arrived.
     pub(super) fn parse(answer: &[u8]) -> Result<Option<Self>, String> {
         let Some(length) = find(answer, b"\r\n\r\n") else {
             return Ok(None);
@@ -63,7 +63,7 @@ impl Head {
         }))
     }
 
-    /// Where the answer ends, once all of it is there.
+    /// Where the response ends, once all of it has arrived.
     pub(super) fn end(&self, answer: &[u8]) -> Result<Option<usize>, String> {
         let end = match self.body {
             Body::Length(length) => self.length + length,
@@ -80,7 +80,8 @@ impl Head {
                         .and_then(|line| line.split(';').next())
                         .and_then(|size| usize::from_str_radix(size.trim(), 16).ok())
                         .ok_or("a chunk of unknown length")?;
-                    // The size and its line end, the chunk and its line end; or, at last, no chunk and no trailers.
+                    // The size and its line end, the chunk and its line end; or, at last, no chunk
+                    // and no trailers.
                     at += line + 2 + size + 2;
                     if size == 0 {
                         break at;

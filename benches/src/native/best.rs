@@ -1,5 +1,5 @@
-//! A thread per core with a runtime, a listener and database connections of its own: the kernel deals out connections, and
-//! nothing a request touches is shared with another core.
+//! A thread per core with its own runtime, listener and database connections. The kernel
+//! distributes connections, and cores share nothing that a request touches.
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -40,7 +40,7 @@ pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Er
             Place::Memory(memory) => routes::router(memory.clone()),
         };
         let listener = runtime.block_on(async { bind(listen) })?;
-        // Where any port would do, the other cores take the one that the first was given.
+        // With port 0, the other cores use the port that the first one got.
         listen = listener.local_addr()?;
         cores.push((runtime, listener, app));
     }
@@ -100,6 +100,6 @@ async fn connection(stream: TcpStream, app: Router) {
     let served = http1::Builder::new()
         .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    // A client that leaves in the middle is no news.
+    // A client that disconnects is not worth a log line.
     drop(served.await);
 }

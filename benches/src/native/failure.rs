@@ -1,4 +1,4 @@
-//! The answer to whatever goes wrong: `{"detail": …}`, in the words of Usher.
+//! Error responses: `{"detail": …}`, with Usher's texts.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 use usher_guest::sql::EMAIL_KEY;
 use usher_guest::validation::{Fault, faults_to_json};
 
-/// Why a request gets no answer of its operation.
+/// Why a request fails.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// No route has this path.
@@ -20,13 +20,13 @@ pub(super) enum Failure {
     EmailTaken,
     /// The body is over the limit.
     BodyTooLarge,
-    /// The body did not arrive whole, or is no text.
+    /// The body did not arrive whole, or is not text.
     UnreadableBody,
     /// These parts of the request are wrong.
     Invalid(Vec<Fault>),
     /// There is no database connection.
     Unavailable,
-    /// The database refused. The text is for the operator.
+    /// The database returned an error. The text is for the operator.
     Internal(String),
 }
 

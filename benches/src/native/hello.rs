@@ -1,4 +1,5 @@
-//! The HTTP library alone: the same answer to every request, by a runtime and a listener per core.
+//! The HTTP library alone: the same response to every request, with a runtime and a listener per
+//! core.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use super::announce;
 use super::best::{bind, new_runtime};
 use crate::Error;
 
-/// What a user looks like.
+/// A user as JSON.
 const USER: &[u8] = br#"{"id":1,"name":"User 1","email":"user.1@example.com"}"#;
 
 /// Serves until the process is ended.
@@ -59,7 +60,7 @@ async fn connection(stream: TcpStream) {
     let served = http1::Builder::new()
         .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    // A client that leaves in the middle is no news.
+    // A client that disconnects is not worth a log line.
     drop(served.await);
 }
 

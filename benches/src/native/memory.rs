@@ -1,5 +1,5 @@
-//! SQLite in memory: one database for the process, a connection for each thread. A statement runs where it is asked for, since
-//! it takes less time than handing it to another thread would.
+//! SQLite in memory: one database for the process, a connection for each thread. A statement runs
+//! on the thread of its request, because it takes less time than handing it to another thread.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -85,7 +85,7 @@ impl Store for Memory {
         Ok(run(|connection| {
             let user = |row: &rusqlite::Row<'_>| User::try_from(row);
             match &page.email {
-                // By name, since SQLite counts such parameters in the order in which they appear.
+                // By name, because SQLite numbers such parameters in the order of their appearance.
                 Some(email) => connection
                     .prepare_cached(sql::LIST_BY_EMAIL)?
                     .query_map(

@@ -1,9 +1,11 @@
-//! The user service as a native axum program: what Usher is measured against, so it is made to be fast and does the same
-//! work: the same routes, validation, statements and answers, prepared statements, and as many connections.
+//! The user service as a native axum program, which Usher is measured against. So it is made to be
+//! fast and does the same work: the same routes, validation, prepared statements and responses, and
+//! as many connections.
 //!
-//! Left out is only what no figure is taken of: PUT, PATCH, DELETE and the documentation pages. Of the recorded cases of the
-//! contract it passes all but those of these pages and a few odd paths, which axum's router reads in its own way, and two of
-//! numbers and surrogates, which `serde_json` does.
+//! It leaves out what is not measured: PUT, PATCH, DELETE and the documentation pages. It passes
+//! the recorded cases of the contract except those of these pages, a few odd paths that axum's
+//! router parses differently, and two with numbers and surrogates that `serde_json` parses
+//! differently.
 //!
 //! | module | what it decides |
 //! |---|---|
@@ -40,11 +42,11 @@ pub(crate) use store::POSTGRES_SCHEMA;
 /// How the service is built.
 #[derive(Clone, Copy, Debug)]
 pub enum Style {
-    /// As the manuals of axum, tokio and deadpool show it.
+    /// As the documentation of axum, tokio and deadpool shows it.
     Idiomatic,
-    /// As fast as these libraries go: nothing crosses cores, and statements are pipelined.
+    /// As fast as these libraries allow: cores share nothing, and statements are pipelined.
     Best,
-    /// No service: the same answer to every request, which needs no database.
+    /// No service: the same response to every request, without a database.
     Hello,
 }
 
@@ -74,7 +76,7 @@ impl FromStr for Database {
     }
 }
 
-/// What may be asked of a native server.
+/// The command line of a native server.
 #[derive(Debug, Parser)]
 struct Options {
     /// postgres://… or memory:.
@@ -85,7 +87,7 @@ struct Options {
     listen: SocketAddr,
 }
 
-/// A native server's whole program: serves until the process is ended, or says why it cannot.
+/// A native server's whole program: serves until the process is ended, or prints why it cannot.
 pub fn run(style: Style) -> ExitCode {
     let Options { database, listen } = Options::parse();
     let served = match style {
@@ -102,10 +104,10 @@ pub fn run(style: Style) -> ExitCode {
     }
 }
 
-/// How many connections to PostgreSQL the service has in all.
+/// Connections to PostgreSQL, of all cores together.
 const CONNECTIONS: usize = 16;
 
-/// What whoever started the program waits for.
+/// Prints the line that the starting program waits for.
 fn announce(address: SocketAddr) {
     eprintln!("listening on http://{address}");
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL through a pool of connections, each request with one of its own.
+//! PostgreSQL over a pool; each request has a connection to itself.
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio_postgres::{Config, NoTls};

@@ -1,5 +1,5 @@
-//! What clients may send. What is usual is read in one pass by serde; only what is not is looked at closely, to say what is
-//! wrong with it.
+//! Validation of requests. Valid bodies are parsed by serde in one pass; only others are examined,
+//! to say what is wrong.
 
 use std::borrow::Cow;
 
@@ -148,7 +148,7 @@ fn is_json(content_type: &[u8]) -> bool {
                 .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case(b"+json")))
 }
 
-/// The id in the path, or `None` where it is an integer that no user could have.
+/// The id in the path, or `None` if it is an integer out of range.
 #[derive(Debug)]
 pub(super) struct UserId(pub(super) Option<i64>);
 
@@ -170,8 +170,8 @@ impl<S: Send + Sync> FromRequestParts<S> for UserId {
     }
 }
 
-/// An integer as pydantic takes it: white space around it, a sign, single underscores between digits, `.0…`. One of many
-/// digits comes out as the most there is.
+/// An integer as pydantic accepts it: white space around it, a sign, single underscores between
+/// digits, `.0…`. One with too many digits saturates.
 fn integer(text: &str) -> Option<i128> {
     let text = text.trim();
     let (negative, text) = match text.strip_prefix('-') {

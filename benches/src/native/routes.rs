@@ -1,4 +1,4 @@
-//! Which request gets which answer.
+//! Routes and their responses.
 
 use axum::extract::State;
 use axum::http::header::{ETAG, HOST, IF_NONE_MATCH, LINK, LOCATION};
@@ -71,7 +71,7 @@ fn etag(user: &User) -> String {
     format!("\"{}\"", user.version)
 }
 
-/// To the path that has or lacks the slash at the end.
+/// Redirects to the path with, or without, the slash at the end.
 async fn redirect(uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path().strip_suffix('/') {
         Some(path) => path.to_owned(),

@@ -1,8 +1,9 @@
-//! PostgreSQL through connections that many requests share: a statement is sent without waiting for the answers to those
-//! before it, so that one write and one read serve a batch.
+//! PostgreSQL over connections that many requests share: a statement is sent without waiting for
+//! the results of earlier ones, so that one write and one read serve a batch.
 //!
-//! One connection is best for reads. Not for writes: each waits for the disk before the next one on its connection begins,
-//! whereas PostgreSQL lets those on different connections wait together.
+//! One connection is best for reads. For writes it is not: each commit waits for the disk before
+//! the next statement on its connection begins, and PostgreSQL flushes commits of different
+//! connections together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -34,11 +35,11 @@ struct Reader {
 struct Writer {
     client: Client,
     create: Statement,
-    /// How many statements are under way on it.
+    /// How many statements are in flight on it.
     busy: AtomicUsize,
 }
 
-/// A statement that is under way.
+/// A statement in flight.
 struct Busy<'a>(&'a AtomicUsize);
 
 impl<'a> Busy<'a> {
@@ -55,7 +56,7 @@ impl Drop for Busy<'_> {
 }
 
 impl Shared {
-    /// Makes so many connections, one of them for reads, and serves them on the runtime this is called on.
+    /// Opens so many connections, one of them for reads, and drives them on the current runtime.
     pub(super) async fn open(config: &Config, connections: usize) -> Result<Self, Error> {
         let client = connect(config).await?;
         let reader = Reader {
@@ -78,7 +79,7 @@ impl Shared {
     }
 }
 
-/// Makes the table where there is none.
+/// Creates the table if it does not exist.
 pub(super) async fn make_table(config: &Config) -> Result<(), Error> {
     Ok(connect(config)
         .await?

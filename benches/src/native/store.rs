@@ -1,4 +1,4 @@
-//! What the service asks of a database. The statements are Usher's own.
+//! What the service needs of a database. The statements are Usher's.
 
 use std::future::Future;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::request::{NewUser, Page};
 
-/// The table, as Usher makes it on PostgreSQL; changes nothing where it is there already.
+/// The table, as Usher creates it on PostgreSQL, if it does not exist.
 pub(crate) const POSTGRES_SCHEMA: &str =
     include_str!("../../../guest/migrations/postgres/0001_users.sql");
 
-/// The table, as Usher makes it on SQLite.
+/// The table, as Usher creates it on SQLite.
 pub(super) const SQLITE_SCHEMA: &str =
     include_str!("../../../guest/migrations/sqlite/0001_users.sql");
 
@@ -21,7 +21,7 @@ pub(super) struct User {
     pub(super) id: i64,
     pub(super) name: String,
     pub(super) email: String,
-    /// Goes up by one with every change.
+    /// Incremented by every change.
     #[serde(skip)]
     pub(super) version: i64,
 }
@@ -39,7 +39,7 @@ impl TryFrom<tokio_postgres::Row> for User {
     }
 }
 
-/// A row of who has this id, which is not in it.
+/// A row of the user with this id, which the row does not contain.
 impl TryFrom<(i64, tokio_postgres::Row)> for User {
     type Error = tokio_postgres::Error;
 
@@ -80,14 +80,14 @@ impl TryFrom<&rusqlite::Row<'_>> for User {
     }
 }
 
-/// A place that keeps users.
+/// A database that keeps users.
 pub(super) trait Store: Clone + Send + Sync + 'static {
     /// Stores a new user.
     fn create(&self, user: &NewUser) -> impl Future<Output = Result<User, Failure>> + Send;
 
-    /// Gives one user.
+    /// Returns one user.
     fn get(&self, id: i64) -> impl Future<Output = Result<User, Failure>> + Send;
 
-    /// Gives the users of a page and, where there is one, the user after it.
+    /// Returns the users of a page and, if there is one, the user after it.
     fn list(&self, page: &Page) -> impl Future<Output = Result<Vec<User>, Failure>> + Send;
 }

@@ -1,8 +1,9 @@
-//! As little as a database can be, as a component: composed with the service it makes one that any host of `wasi:http` can serve,
-//! such as `wasmtime serve`.
+//! A minimal database as a component. Composed with the service it gives a component that every
+//! `wasi:http` host can serve, such as `wasmtime serve`.
 //!
-//! It begins with a million users, each made up from its id when asked for, so that a host that gives every request a fresh instance
-//! finds users too. It knows the service's own statements for creating and reading, and says of all others that it does not.
+//! It starts with a million users, each computed from its id, so that a host with a new instance
+//! for each request finds users too. It supports the service's statements for creating and reading;
+//! all others are errors.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,10 +31,10 @@ use bindings::exports::usher::database::database::{
 use bindings::exports::usher::database::streaming::{Guest as Streaming, GuestCursor};
 use bindings::usher::database::types::{Error, Refusal, RefusalKind, Row, Rows, Value};
 
-/// How many users there are at the beginning.
+/// Users at the start.
 const USERS: i64 = 1_000_000;
 
-/// Name and address of users who were added, by id.
+/// Name and address of added users, by id.
 type Added = BTreeMap<i64, (String, String)>;
 
 thread_local! {
@@ -126,7 +127,7 @@ impl Database for Computed {
     }
 }
 
-/// There are none: nothing that this database does takes more than one statement.
+/// Not supported: this database runs single statements only.
 enum NoTransaction {}
 
 impl GuestTransaction for NoTransaction {
@@ -151,7 +152,7 @@ impl GuestTransaction for NoTransaction {
     }
 }
 
-/// There are none either.
+/// Not supported either.
 enum NoCursor {}
 
 impl Streaming for Computed {

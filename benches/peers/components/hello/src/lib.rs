@@ -1,5 +1,5 @@
-//! What a request costs that is answered by a component which does nothing: the same answer as the service gives for one user, and
-//! neither routes nor database.
+//! A component without routes or database that sends the service's response for one user: what
+//! calling a component costs by itself.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -52,7 +52,7 @@ impl incoming_handler::Guest for Hello {
         let body = response.body();
         ResponseOutparam::set(out, Ok(response));
         if let Ok(body) = body {
-            // Whoever has stopped to listen wants no answer.
+            // The client has disconnected, so the response is not needed.
             if let Ok(stream) = body.write() {
                 drop(stream.blocking_write_and_flush(BODY.as_bytes()));
             }
