@@ -1,4 +1,4 @@
-// `usher:database` (see wit/database.wit), both of its interfaces, over sql.js: SQLite in memory, which is as synchronous as they are.
+// `usher:database` (see wit/deps/usher-database.wit), both of its interfaces, over sql.js: SQLite in memory, which is as synchronous as they are.
 //
 // There is one connection and nothing waits for it, since one call into a component ends before the next begins: whoever asks while a
 // transaction or a cursor has it is told to come back. What is thrown here without being an Error is the interface's `error`; an Error

@@ -1,9 +1,9 @@
-//! The operations: who calls one, with what, and what comes of it.
+//! The operations: parameters, bodies and responses.
 
-use usher_guest::documents::Document;
-use usher_guest::http::{JSON, Method};
-use usher_guest::lines::NDJSON;
-use usher_guest::routes::Operation;
+use usher_guest::api::documents::Document;
+use usher_guest::api::http::{JSON, Method};
+use usher_guest::api::ndjson::NDJSON;
+use usher_guest::api::routes::Operation;
 use usher_guest::users::PAGE_LIMIT;
 use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
@@ -24,7 +24,7 @@ const AFTER: &str = "Only users with a greater id.\n\n\
 
 const USER: &str = "/users/{user_id}";
 
-/// Describes one operation, or where the method is `HEAD` what of it is left.
+/// Describes one operation. For `HEAD` it leaves out the bodies.
 pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path::Operation {
     let About {
         function,
@@ -69,7 +69,7 @@ pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path
     described.build()
 }
 
-/// As FastAPI makes it from a function's name.
+/// The id that FastAPI derives from a function's name.
 fn operation_id(method: Method, path: &str, function: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let path: String = path.chars().map(word).collect();
@@ -77,7 +77,7 @@ fn operation_id(method: Method, path: &str, function: &str) -> String {
 }
 
 struct About {
-    /// The first two are those of the old service, the others named in their manner.
+    /// The first two are FastAPI's, the others follow their form.
     function: &'static str,
     tag: &'static str,
     summary: &'static str,
@@ -218,7 +218,7 @@ fn body(operation: Operation) -> Option<&'static str> {
     }
 }
 
-/// Whether what is read has an entity tag.
+/// Whether the response has an entity tag for `If-None-Match`.
 fn has_tag(operation: Operation) -> bool {
     matches!(operation, Operation::GetUser | Operation::Read(_))
 }
@@ -267,7 +267,7 @@ fn success(operation: Operation, head: bool) -> (u16, Response) {
         _ => answer,
     };
     let answer = if operation == Operation::ListUsers && !head {
-        answer.content(NDJSON, Content::new(Some(lines())))
+        answer.content(NDJSON, Content::new(Some(ndjson())))
     } else {
         answer
     };
@@ -279,8 +279,8 @@ fn success(operation: Operation, head: bool) -> (u16, Response) {
     (status, answer.build())
 }
 
-/// OpenAPI 3.1 has no words for what the lines of a text are.
-fn lines() -> ObjectBuilder {
+/// OpenAPI 3.1 cannot describe the lines of a text.
+fn ndjson() -> ObjectBuilder {
     string().description(Some("A `UserResponse` in JSON on each line."))
 }
 
@@ -338,7 +338,7 @@ fn header(name: &str) -> Header {
         .build()
 }
 
-/// What can be done with a new user.
+/// Links from a new user to its operations.
 fn with_links(response: ResponseBuilder) -> ResponseBuilder {
     [
         ("GetUser", Method::Get, Operation::GetUser),

@@ -1,14 +1,14 @@
-//! What is sent and received.
+//! The schemas of requests and responses.
 
 use serde_json::json;
-use usher_guest::validation::Problem;
+use usher_guest::compat::faults::Problem;
 use utoipa::openapi::schema::{
     AnyOfBuilder, ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat,
     SchemaType, Type,
 };
 use utoipa::openapi::{Ref, Schema};
 
-/// The schemas, named as the old service named them where it had them.
+/// The schemas, by the names that FastAPI gave those it had.
 pub(crate) fn components() -> ComponentsBuilder {
     ComponentsBuilder::new()
         .schema("UserCreate", user_create())
@@ -39,12 +39,12 @@ fn name() -> ObjectBuilder {
         .examples(["John Doe"])
 }
 
-/// Names that no mail reaches, nor any below them.
+/// Special-use domains, which mail cannot reach.
 const SPECIAL_USE: [&str; 6] = ["arpa", "invalid", "local", "localhost", "onion", "test"];
 
-/// An address, as it is taken.
+/// An address in a request.
 pub(crate) fn email() -> ObjectBuilder {
-    // Patterns know no case-insensitive matching: `test` is `[tT][eE][sS][tT]`.
+    // Patterns cannot ignore case: `test` becomes `[tT][eE][sS][tT]`.
     let in_any_case = |c: char| format!("[{c}{}]", c.to_ascii_uppercase());
     let refused = SPECIAL_USE.map(|name| name.chars().map(in_any_case).collect::<String>());
     string()
