@@ -57,16 +57,16 @@ fn weight(parameter: &[u8]) -> Option<u16> {
     let [b'q' | b'Q', b'=', value @ ..] = parameter else {
         return None;
     };
-    let (whole, fraction) = match value {
-        [whole] => (whole, &[][..]),
-        [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
+    let (integer, fraction) = match value {
+        [integer] => (integer, &[][..]),
+        [integer, b'.', fraction @ ..] if fraction.len() <= 3 => (integer, fraction),
         _ => return Some(0),
     };
-    if !matches!(whole, b'0' | b'1') || !fraction.iter().all(u8::is_ascii_digit) {
+    if !matches!(integer, b'0' | b'1') || !fraction.iter().all(u8::is_ascii_digit) {
         return Some(0);
     }
     let digits = fraction.iter().chain(b"000").take(3);
-    let thousandths = digits.fold(u16::from(whole - b'0'), |sum, digit| {
+    let thousandths = digits.fold(u16::from(integer - b'0'), |sum, digit| {
         sum * 10 + u16::from(digit - b'0')
     });
     Some(if thousandths <= 1000 { thousandths } else { 0 })

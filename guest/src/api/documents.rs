@@ -190,8 +190,8 @@ pub(crate) fn read(document: Document, request: &impl Request) -> Result<Respons
             body: content.bytes.into(),
         }
     };
-    // Only files that change with a version of Swagger UI or ReDoc are cached for a day. The rest is
-    // small and revalidated.
+    // Files that change only with a version of Swagger UI or ReDoc are cached for a day. The rest
+    // is small and revalidated.
     let cache = if content.is_gzip {
         "public, max-age=86400"
     } else {

@@ -91,7 +91,10 @@ macro_rules! request_headers {
             #[must_use]
             pub const fn required_text(self) -> Option<&'static str> {
                 match self {
-                    $(Self::$variant => { let text: &[&str] = &[$($text)?]; text.first().copied() })+
+                    $(Self::$variant => {
+                        let text: &[&str] = &[$($text)?];
+                        text.first().copied()
+                    })+
                 }
             }
         }

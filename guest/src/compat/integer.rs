@@ -63,11 +63,11 @@ pub fn parse(text: &str) -> Option<Integer> {
     let digits = match text.iter().position(|&byte| byte == b'.') {
         None => text,
         Some(point) => {
-            let (whole, fraction) = text.split_at(point);
+            let (integer, fraction) = text.split_at(point);
             if fraction.len() < 2 || !fraction.iter().skip(1).all(|&byte| byte == b'0') {
                 return None;
             }
-            whole
+            integer
         }
     };
     let mut value = Some(0_i64);

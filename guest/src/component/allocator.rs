@@ -123,8 +123,9 @@ unsafe impl GlobalAlloc for Region {
     }
 }
 
-/// Allocates memory for the host's arguments (Component Model, Canonical ABI). The host calls it for
-/// each string and each list, so it uses the region directly. The blocks are freed like any other.
+/// Allocates memory for the host's arguments (Component Model, Canonical ABI). The host calls it
+/// for each string and each list, so it uses the region directly. The blocks are freed like any
+/// other.
 #[unsafe(export_name = "cabi_realloc")]
 unsafe extern "C" fn cabi_realloc(
     old: *mut u8,
@@ -132,8 +133,8 @@ unsafe extern "C" fn cabi_realloc(
     align: usize,
     size: usize,
 ) -> *mut u8 {
-    // SAFETY: the host passes alignments of the canonical ABI, which are powers of two up to 8, sizes
-    // within the address space, and blocks that this function returned, with their size and
+    // SAFETY: the host passes alignments of the canonical ABI, which are powers of two up to 8,
+    // sizes within the address space, and blocks that this function returned, with their size and
     // alignment.
     let block = unsafe {
         if old_size == 0 {

@@ -1,5 +1,5 @@
-//! `wasi:http/incoming-handler`: every part of a request is fetched when it is needed, and a response
-//! may be streamed.
+//! `wasi:http/incoming-handler`: each part of a request is fetched when it is needed, and a
+//! response may be streamed.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

@@ -53,7 +53,8 @@ pub mod postgres {
         KEY = "SELECT i.indnkeyatts = 1 AND COALESCE(a.attname = 'id', false), \
             i.indnkeyatts = 1 AND (COALESCE(a.attname = 'email', false) \
             OR i.indkey[0] = 0 AND pg_get_indexdef(i.indexrelid, 1, true) ~ '\\memail\\M' \
-            AND NOT EXISTS (SELECT 1 FROM pg_attribute AS o WHERE o.attrelid = i.indrelid AND o.attnum > 0 \
+            AND NOT EXISTS (SELECT 1 FROM pg_attribute AS o WHERE o.attrelid = i.indrelid AND \
+            o.attnum > 0 \
             AND NOT o.attisdropped AND o.attname <> 'email' \
             AND pg_get_indexdef(i.indexrelid, 1, true) ~ ('\\m' || o.attname || '\\M'))) \
             FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid \

@@ -273,14 +273,17 @@ fn fits(description: &Json, schema: &Json, value: &Json) -> bool {
     };
     let members = || value.as_object().into_iter().flatten();
     let items = || value.as_array().into_iter().flatten();
+    let is_described = |(name, value): (&String, &Json)| {
+        let schema = schema["properties"].get(name);
+        schema.is_some_and(|schema| fits(description, schema, value))
+    };
+    let item = &schema["items"];
     is_of_type
         && list("required").all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()))
         && (schema["enum"].is_null() || list("enum").any(|known| known == value))
-        && (schema["anyOf"].is_null() || list("anyOf").any(|schema| fits(description, schema, value)))
-        && (schema["items"].is_null() || items().all(|item| fits(description, &schema["items"], item)))
+        && (schema["anyOf"].is_null()
+            || list("anyOf").any(|schema| fits(description, schema, value)))
+        && (item.is_null() || items().all(|value| fits(description, item, value)))
         // Stricter than JSON Schema: every member of a response must be described.
-        && (schema["properties"].is_null()
-            || members().all(|(name, value)| {
-                schema["properties"].get(name).is_some_and(|schema| fits(description, schema, value))
-            }))
+        && (schema["properties"].is_null() || members().all(is_described))
 }

@@ -80,7 +80,8 @@ impl Failure {
             Self::RequestTimeout => ("RequestTimeout", "The body took too long to arrive"),
             Self::EmailTaken => (
                 "EmailTaken",
-                "Another user has this address; or, as `detail` then says, a constraint of the database's own forbids the change",
+                "Another user has this address; or, as `detail` then says, a constraint of the \
+                    database's own forbids the change",
             ),
             Self::Referenced => (
                 "Referenced",
@@ -103,7 +104,8 @@ impl Failure {
             ),
             Self::UnavailableOrInDoubt => (
                 "UnavailableOrInDoubt",
-                "The service is busy or has no database and nothing happened; or, as `detail` then says, the database was lost \
+                "The service is busy or has no database and nothing happened; or, as `detail` \
+                    then says, the database was lost \
                  and whether the change took effect is unknown",
             ),
             Self::Timeout => ("Timeout", "The service took too long. Nothing happened"),

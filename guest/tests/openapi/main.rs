@@ -21,10 +21,13 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{OpenApi, OpenApiBuilder, Server};
 
 const ABOUT: &str = "Users, each with an address that no other has.\n\n\
-    Every error is JSON with a `detail`. Besides what is listed with each operation: an unknown path is answered with 404; a path \
-    that differs from a known one only by the slash at its end with 307 to that one; a known path with a method it does not have \
+    Every error is JSON with a `detail`. Besides what is listed with each operation: an unknown \
+    path is answered with 404; a path \
+    that differs from a known one only by the slash at its end with 307 to that one; a known path \
+    with a method it does not have \
     with 405, and in `Allow` the methods it has. \
-    Changes are lost to nobody who sends the `ETag` of what was read as `If-Match` of what is written.";
+    Changes are lost to nobody who sends the `ETag` of what was read as `If-Match` of what is \
+    written.";
 
 fn describe() -> OpenApi {
     // Parts of pages are not an interface.
@@ -107,6 +110,7 @@ fn openapi_file_equals_generated_description() {
         std::fs::read_to_string(&path).expect("openapi.json lies at the top of the repository");
     assert!(
         file == generated,
-        "openapi.json differs from the generated description: run `USHER_WRITE_OPENAPI=1 cargo test -p usher-guest --test openapi`"
+        "openapi.json differs from the generated description: run `USHER_WRITE_OPENAPI=1 cargo \
+            test -p usher-guest --test openapi`"
     );
 }

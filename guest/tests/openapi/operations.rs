@@ -18,9 +18,12 @@ use super::failures::{Failure, Part};
 use super::schemas::{email, integer, reference, string};
 
 const AFTER: &str = "Only users with a greater id.\n\n\
-    Ids are given out before users are stored, so one with a smaller id may appear after one with a greater id has been listed. \
-    Who asks again and again for what is new misses nobody with an `after` that was the greatest id listed a minute ago, \
-    leaving out those seen since: no user is stored later than a request may take (30 seconds by default) after the id is given out.";
+    Ids are given out before users are stored, so one with a smaller id may appear after one with \
+    a greater id has been listed. \
+    Who asks again and again for what is new misses nobody with an `after` that was the greatest \
+    id listed a minute ago, \
+    leaving out those seen since: no user is stored later than a request may take (30 seconds by \
+    default) after the id is given out.";
 
 const USER: &str = "/users/{user_id}";
 
@@ -115,11 +118,15 @@ fn about(operation: Operation) -> About {
             "list_users_route",
             "List users",
             Some(
-                "A page of users by ascending id. Where there are more, `Link` says where. Of a parameter that is given more \
+                "A page of users by ascending id. Where there are more, `Link` says where. Of a \
+                    parameter that is given more \
                  than once the last one counts; others are ignored.\n\n\
-                 Where `Accept` weighs `application/x-ndjson` above `application/json`, it is not a page but every user, as they \
-                 are at that moment, one JSON object per line: without `limit` as many as there are. They are sent as they are \
-                 read. Where that fails after the first line the connection is closed within the body, whose last chunk is \
+                 Where `Accept` weighs `application/x-ndjson` above `application/json`, it is not \
+                 a page but every user, as they \
+                 are at that moment, one JSON object per line: without `limit` as many as there \
+                 are. They are sent as they are \
+                 read. Where that fails after the first line the connection is closed within the \
+                 body, whose last chunk is \
                  missing then.",
             ),
         ),
@@ -143,7 +150,8 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
             parameter(
                 "limit",
                 ParameterIn::Query,
-                "At most this many users: fewer where they are large, so that only `Link` tells whether there are more. \
+                "At most this many users: fewer where they are large, so that only `Link` tells \
+                    whether there are more. \
                  Not 100 but all where they come line by line.",
             )
             .schema(Some(
@@ -318,7 +326,8 @@ fn header(name: &str) -> Header {
         ),
         "Link" => (
             string(),
-            "`<address of the next page>; rel=\"next\"`, where there is one. The address is relative to the request's.",
+            "`<address of the next page>; rel=\"next\"`, where there is one. The address is \
+                relative to the request's.",
         ),
         "Vary" => (
             string(),

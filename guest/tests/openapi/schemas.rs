@@ -53,7 +53,8 @@ pub(crate) fn email() -> ObjectBuilder {
         .pattern(Some(format!(r"^(?!.*\.({})\s*>?\s*$)", refused.join("|"))))
         .max_length(Some(2048))
         .description(Some(
-            "An address, also with a domain or local part beyond ASCII, also as `Name <address>`; not one under a special-use \
+            "An address, also with a domain or local part beyond ASCII, also as `Name <address>`; \
+                not one under a special-use \
              name such as `test` or `local`. It is stored normalised.",
         ))
         .examples(["john@example.com"])
@@ -169,12 +170,19 @@ fn validation_error() -> ObjectBuilder {
             ArrayBuilder::new()
                 .title(Some("Location"))
                 .description(Some(
-                    "Where: `body`, `path` or `query`, and the name of the field or parameter, or the character of the body.",
+                    "Where: `body`, `path` or `query`, and the name of the field or parameter, or \
+                        the character of the body.",
                 ))
                 .items(part)
                 .min_items(Some(1)),
         )
-        .property("msg", string().title(Some("Message")).description(Some("What is wrong, for people.")))
+        .property(
+            "msg",
+            string().title(Some("Message")).description(Some(
+                "What is wrong, for \
+            people.",
+            )),
+        )
         .property(
             "input",
             ObjectBuilder::new()

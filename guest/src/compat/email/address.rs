@@ -106,7 +106,8 @@ fn bracketed<'a>(name: &str, right: &'a str) -> Result<&'a str, Reason> {
     unicode::check_safe(&name, true)?;
     if !right.contains('>') {
         return Err(Reason::new(
-            "An open angle bracket at the start of the email address has to be followed by a close angle bracket at the end.",
+            "An open angle bracket at the start of the email address has to be followed by a \
+                close angle bracket at the end.",
         ));
     }
     right
@@ -139,7 +140,8 @@ fn split_at_unquoted<'a>(text: &'a str, special: &[char]) -> Result<(&'a str, &'
         }
     }
     Err(Reason::new(if text.contains('\u{FF20}') {
-        "The email address has the \"full-width\" at-sign (@) character instead of a regular at-sign."
+        "The email address has the \"full-width\" at-sign (@) character instead of a regular \
+            at-sign."
     } else if text.contains('\u{FE6B}') {
         "The email address has the \"small commercial at\" character instead of a regular at-sign."
     } else {

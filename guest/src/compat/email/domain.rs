@@ -50,7 +50,8 @@ pub(super) fn normalise(original: &str) -> Result<Domain, Reason> {
     };
     if domain.split('.').any(is_reserved) {
         return Err(Reason::new(
-            "An email address cannot have two letters followed by two dashes immediately after the @-sign or after a period, except Punycode.",
+            "An email address cannot have two letters followed by two dashes immediately after \
+                the @-sign or after a period, except Punycode.",
         ));
     }
     let ascii = if domain.is_ascii() {
@@ -146,7 +147,8 @@ fn check_ascii(ascii: &str, original: &str) -> Result<(), Reason> {
     }
     if SPECIAL_USE.contains(&top) {
         return Err(Reason::new(
-            "The part after the @-sign is a special-use or reserved name that cannot be used with email.",
+            "The part after the @-sign is a special-use or reserved name that cannot be used with \
+                email.",
         ));
     }
     Ok(())

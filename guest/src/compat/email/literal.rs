@@ -13,7 +13,8 @@ pub(super) fn check(literal: &str) -> Result<(), Reason> {
     {
         return ipv4(literal).map_err(|why| {
             Reason::new(format!(
-                "The address in brackets after the @-sign is not valid: It is not an IPv4 address ({why}) or is missing an \
+                "The address in brackets after the @-sign is not valid: It is not an IPv4 address \
+                    ({why}) or is missing an \
                  address literal tag."
             ))
         });
@@ -29,7 +30,8 @@ pub(super) fn check(literal: &str) -> Result<(), Reason> {
     }
     if !literal.contains(':') {
         return Err(Reason::new(
-            "The part after the @-sign in brackets is not an IPv4 address and has no address literal tag.",
+            "The part after the @-sign in brackets is not an IPv4 address and has no address \
+                literal tag.",
         ));
     }
     let mut bad: Vec<String> = literal

@@ -47,7 +47,12 @@ fn plain_addresses() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, max_global_rejects: 65536, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2048,
+        max_global_rejects: 65536,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn normal_form_of_accepted_address_parses_to_itself(text in addresses()) {
@@ -73,7 +78,8 @@ proptest! {
     fn arbitrary_text_parses_without_panic(text in any::<String>(), at in any::<String>()) {
         let text = format!("{text}@{at}.com");
         if let Ok(email) = Email::parse(text.as_str()) {
-            prop_assert_eq!(Email::parse(email.as_str()).map(Email::into_owned), Ok(email.clone().into_owned()));
+            let again = Email::parse(email.as_str()).map(Email::into_owned);
+            prop_assert_eq!(again, Ok(email.clone().into_owned()));
         }
     }
 }

@@ -195,12 +195,12 @@ impl<'a> Reader<'a> {
     fn number(&mut self) -> Result<Option<Value<'a>>, Error> {
         let start = self.at;
         let mut end = start + usize::from(self.peek() == Some(b'-'));
-        let whole = match self.text.get(end) {
+        let integer = match self.text.get(end) {
             Some(b'0') => 1,
             Some(b'1'..=b'9') => self.digits(end),
             _ => return Ok(None),
         };
-        end += whole;
+        end += integer;
         let mut float = false;
         if self.text.get(end) == Some(&b'.') {
             let digits = self.digits(end + 1);
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
                 float = true;
             }
         }
-        if !float && whole > DIGITS_LIMIT {
+        if !float && integer > DIGITS_LIMIT {
             return Err(Error::Unreadable);
         }
         self.at = end;

@@ -40,7 +40,8 @@ pub(super) fn keys(
                 &subject,
                 format!("{missing} users have no id, and {shared} ids belong to several"),
                 format!(
-                    "give each user an id of its own; SELECT id, count(*) FROM {} GROUP BY id HAVING count(*) > 1;",
+                    "give each user an id of its own; SELECT id, count(*) FROM {} GROUP BY id \
+                        HAVING count(*) > 1;",
                     table.name
                 ),
             );
@@ -56,7 +57,8 @@ pub(super) fn keys(
         } else {
             plan.change(
                 &subject,
-                "make it the primary key; nobody can read or write the table while its index is built",
+                "make it the primary key; nobody can read or write the table while its index is \
+                    built",
                 sql::ADD_PRIMARY_KEY,
             );
         }
@@ -72,9 +74,13 @@ pub(super) fn keys(
             };
             plan.obstacle(
                 &subject,
-                format!("{shared} {plural} those of several users, and no key says that each has only one"),
                 format!(
-                    "leave one user for each: SELECT email, array_agg(id) FROM {} GROUP BY email HAVING count(*) > 1;",
+                    "{shared} {plural} those of several users, and no key says that each has \
+                    only one"
+                ),
+                format!(
+                    "leave one user for each: SELECT email, array_agg(id) FROM {} GROUP BY email \
+                        HAVING count(*) > 1;",
                     table.name
                 ),
             );

@@ -21,7 +21,10 @@ pub(super) fn others(
         if is_instead {
             plan.obstacle(
                 &table.name,
-                format!("{message} into something else, so they would not do what the service says they did"),
+                format!(
+                    "{message} into something else, so they would not do what the service \
+                    says they did"
+                ),
                 format!("DROP RULE {rule} ON {};", table.name),
             );
         } else if !state.adopted {
@@ -35,7 +38,8 @@ pub(super) fn others(
         let (kind, whose, name, definition) = (row.text()?, row.text()?, row.text()?, row.text()?);
         let message = match kind.as_str() {
             "f" => format!(
-                "{definition} ({name}): unless it says otherwise, who is referred to cannot be deleted, which is answered with 409"
+                "{definition} ({name}): unless it says otherwise, who is referred to cannot be \
+                    deleted, which is answered with 409"
             ),
             "x" => format!("{definition} ({name}): what it excludes is answered with 409"),
             _ => format!("{definition} ({name}): what does not hold is answered with 422"),
@@ -50,7 +54,8 @@ pub(super) fn others(
         }
         let message = if may_rewrite {
             format!(
-                "the trigger {name} may change what is stored, and an answer shows what it made of it"
+                "the trigger {name} may change what is stored, and an answer shows what it made \
+                    of it"
             )
         } else {
             format!("the trigger {name} runs for the service's statements as well")
@@ -81,9 +86,13 @@ pub(super) fn version_trigger(
         let schema = environment.schema.as_deref().unwrap_or("…");
         plan.obstacle(
             &table.name,
-            format!("permission denied for the role {role} to give it the trigger that raises versions for other writers (42501)"),
             format!(
-                "run `usher migrate` once as {owner}; or GRANT CREATE ON SCHEMA {schema} TO {role}; GRANT TRIGGER ON {} TO {role};",
+                "permission denied for the role {role} to give it the trigger that raises \
+                versions for other writers (42501)"
+            ),
+            format!(
+                "run `usher migrate` once as {owner}; or GRANT CREATE ON SCHEMA {schema} TO \
+                    {role}; GRANT TRIGGER ON {} TO {role};",
                 table.name
             ),
         );
@@ -96,7 +105,8 @@ pub(super) fn version_trigger(
         plan.add(
             FindingKind::Change,
             &table.name,
-            "raise versions for other writers by the trigger usher_next_version, which is gone or off",
+            "raise versions for other writers by the trigger usher_next_version, which is gone or \
+                off",
             None,
         );
     }
@@ -114,13 +124,20 @@ pub(super) fn addresses(
         plan.advice(
             &format!("{}.email", table.name),
             format!(
-                "{} an address that the service would have stored otherwise, such as one with capitals after the @: \
+                "{} an address that the service would have stored otherwise, such as one with \
+                    capitals after the @: \
                  it is shown as it is, and is not found by its normal form",
-                if unusual == 1 { "1 user has".into() } else { format!("{unusual} users have") }
+                if unusual == 1 {
+                    "1 user has".into()
+                } else {
+                    format!("{unusual} users have")
+                }
             ),
             Some(format!(
-                "UPDATE {} SET email = split_part(email, '@', 1) || '@' || lower(split_part(email, '@', 2)) \
-                 WHERE email LIKE '%@%' AND split_part(email, '@', 2) <> lower(split_part(email, '@', 2));",
+                "UPDATE {} SET email = split_part(email, '@', 1) || '@' || \
+                    lower(split_part(email, '@', 2)) \
+                 WHERE email LIKE '%@%' AND split_part(email, '@', 2) <> lower(split_part(email, \
+                 '@', 2));",
                 table.name
             )),
         );

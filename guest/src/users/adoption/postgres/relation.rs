@@ -17,9 +17,11 @@ pub(super) fn elsewhere(
         let other = row.text()?;
         plan.advice(
             &other,
-            "it is called users and is not the one that the search path leads to, so it is left alone",
+            "it is called users and is not the one that the search path leads to, so it is left \
+                alone",
             Some(format!(
-                "if it is meant, set search_path to its schema: ALTER ROLE {} SET search_path = …, or options=-csearch_path%3D… in the URL",
+                "if it is meant, set search_path to its schema: ALTER ROLE {} SET search_path = \
+                    …, or options=-csearch_path%3D… in the URL",
                 environment.role
             )),
         );
@@ -30,10 +32,12 @@ pub(super) fn elsewhere(
         plan.obstacle(
             &table.name,
             format!(
-                "the search path leads to it, but begins with the schema {schema}, where new tables are made: it is not clear whether it is meant"
+                "the search path leads to it, but begins with the schema {schema}, where new \
+                    tables are made: it is not clear whether it is meant"
             ),
             format!(
-                "set search_path so that it begins with {} to take this table over, or leaves that schema out to begin with a new one",
+                "set search_path so that it begins with {} to take this table over, or leaves \
+                    that schema out to begin with a new one",
                 table.schema
             ),
         );
@@ -48,7 +52,8 @@ pub(super) fn missing(environment: &Environment, state: State, plan: &mut Plan) 
         plan.obstacle(
             "users",
             "the table is gone, although usher_migrations says that it was created",
-            "restore the table, or drop usher_migrations to begin anew; if it is in another schema, correct search_path",
+            "restore the table, or drop usher_migrations to begin anew; if it is in another \
+                schema, correct search_path",
         );
         return;
     }
@@ -64,7 +69,10 @@ pub(super) fn missing(environment: &Environment, state: State, plan: &mut Plan) 
         plan.obstacle(
             schema,
             format!("permission denied for the role {role} to create tables in it (42501)"),
-            format!("GRANT CREATE ON SCHEMA {schema} TO {role}; or run `usher migrate` as a role that may"),
+            format!(
+                "GRANT CREATE ON SCHEMA {schema} TO {role}; or run `usher migrate` as a role \
+                that may"
+            ),
         );
     }
     functions(environment, plan);
@@ -76,7 +84,8 @@ pub(super) fn functions(environment: &Environment, plan: &mut Plan) {
         plan.obstacle(
             "plpgsql",
             format!(
-                "the role {} may not write functions in it, and the trigger that raises versions is one",
+                "the role {} may not write functions in it, and the trigger that raises versions \
+                    is one",
                 environment.role
             ),
             format!(
@@ -98,7 +107,8 @@ pub(super) fn is_usable(
     let what = match table.kind.as_str() {
         "r" => None,
         "p" => Some(
-            "a partitioned table, whose addresses can be unique only together with the partition's key",
+            "a partitioned table, whose addresses can be unique only together with the \
+                partition's key",
         ),
         "v" => Some("a view"),
         "m" => Some("a materialized view"),
@@ -111,7 +121,10 @@ pub(super) fn is_usable(
         plan.obstacle(
             name,
             format!("it is {what}, and the service keeps users in a table"),
-            format!("rename it (ALTER … {name} RENAME TO …), or set search_path to a schema that has a table users, or none"),
+            format!(
+                "rename it (ALTER … {name} RENAME TO …), or set search_path to a schema that \
+                has a table users, or none"
+            ),
         );
         return false;
     }
@@ -141,7 +154,8 @@ pub(super) fn is_usable(
         plan.obstacle(
             name,
             format!(
-                "row-level security hides users from the role {}, which could then neither list nor change them",
+                "row-level security hides users from the role {}, which could then neither list \
+                    nor change them",
                 environment.role
             ),
             format!(
@@ -171,7 +185,8 @@ pub(super) fn is_usable(
                 environment.role
             ),
             format!(
-                "run `usher migrate` as {}, then GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {};",
+                "run `usher migrate` as {}, then GRANT SELECT, INSERT, UPDATE, DELETE ON {name} \
+                    TO {};",
                 table.owner, environment.role
             ),
         );

@@ -5,7 +5,8 @@ use crate::database::statements;
 statements! {
     /// The database's encoding, the schema in which tables are created, the role, and whether it
     /// may create tables there and functions in PL/pgSQL.
-    DATABASE = "SELECT pg_encoding_to_char(d.encoding)::text, current_schema()::text, current_user::text, \
+    DATABASE = "SELECT pg_encoding_to_char(d.encoding)::text, current_schema()::text, \
+        current_user::text, \
         COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false), \
         EXISTS (SELECT 1 FROM pg_language AS l \
             WHERE l.lanname = 'plpgsql' AND has_language_privilege(l.oid, 'USAGE')) \
@@ -36,9 +37,11 @@ statements! {
     /// whether it has a validated NOT NULL, whether its domain has one, default, identity,
     /// generation expression, collation, whether that is deterministic, and whether it is the
     /// type's default.
-    COLUMNS = "SELECT a.attname::text, format_type(a.atttypid, NULL), format_type(a.atttypid, a.atttypmod), \
+    COLUMNS = "SELECT a.attname::text, format_type(a.atttypid, NULL), format_type(a.atttypid, \
+        a.atttypmod), \
         a.atttypmod >= 0, \
-        a.attnotnull AND NOT EXISTS (SELECT 1 FROM pg_constraint AS n WHERE n.conrelid = a.attrelid \
+        a.attnotnull AND NOT EXISTS (SELECT 1 FROM pg_constraint AS n WHERE n.conrelid = \
+        a.attrelid \
             AND n.contype = 'n' AND NOT n.convalidated AND a.attnum = ANY (n.conkey)), \
         t.typnotnull, COALESCE(pg_get_expr(d.adbin, d.adrelid), t.typdefault), \
         a.attidentity::text, a.attgenerated::text, l.collname::text, \
@@ -46,18 +49,23 @@ statements! {
         FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid \
         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
         LEFT JOIN pg_collation AS l ON l.oid = a.attcollation \
-        WHERE a.attrelid = to_regclass('users') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+        WHERE a.attrelid = to_regclass('users') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY \
+        a.attnum";
 
     /// Objects that prevent a change of a column's type: views, rules, policies, triggers,
     /// functions, generated columns, publications.
     DEPENDANTS = "SELECT a.attname::text, pg_describe_object(d.classid, d.objid, d.objsubid) \
-        FROM pg_depend AS d JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
-        WHERE d.refclassid = to_regclass('pg_catalog.pg_class')::oid AND d.refobjid = to_regclass('users')::oid \
+        FROM pg_depend AS d JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = \
+        d.refobjsubid \
+        WHERE d.refclassid = to_regclass('pg_catalog.pg_class')::oid AND d.refobjid = \
+        to_regclass('users')::oid \
         AND a.attname IN ('id', 'name', 'email', 'version') \
-        AND (d.classid IN (to_regclass('pg_catalog.pg_rewrite')::oid, to_regclass('pg_catalog.pg_policy')::oid, \
+        AND (d.classid IN (to_regclass('pg_catalog.pg_rewrite')::oid, \
+        to_regclass('pg_catalog.pg_policy')::oid, \
             to_regclass('pg_catalog.pg_trigger')::oid, to_regclass('pg_catalog.pg_proc')::oid, \
             to_regclass('pg_catalog.pg_publication_rel')::oid) \
-        OR d.classid = to_regclass('pg_catalog.pg_attrdef')::oid AND NOT EXISTS (SELECT 1 FROM pg_attrdef AS f \
+        OR d.classid = to_regclass('pg_catalog.pg_attrdef')::oid AND NOT EXISTS (SELECT 1 FROM \
+        pg_attrdef AS f \
             WHERE f.oid = d.objid AND f.adnum = d.refobjsubid)) \
         GROUP BY 1, 2 ORDER BY 1, 2";
 
@@ -68,7 +76,8 @@ statements! {
             AND i.indnkeyatts = 1 AND NOT EXISTS (SELECT 1 FROM pg_collation AS l \
             WHERE l.oid = i.indcollation[0] AND NOT l.collisdeterministic), i.indisvalid \
         FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid \
-        LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND i.indnkeyatts = 1 \
+        LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND \
+        i.indnkeyatts = 1 \
         WHERE i.indrelid = to_regclass('users') AND i.indisunique ORDER BY 1";
 
     /// Whether the name of the new key is free.
@@ -77,34 +86,43 @@ statements! {
     /// The sequence that generates ids: quoted name, type, last value, increment and maximum,
     /// whether it cycles, whether it is `users_id_seq`, whether this role owns it, may set it and
     /// may use it, and whether it belongs to an identity column.
-    SEQUENCE = "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), format_type(s.seqtypid, NULL), \
+    SEQUENCE = "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), \
+        format_type(s.seqtypid, NULL), \
         v.last_value, s.seqincrement, s.seqmax, s.seqcycle, \
         c.oid IS NOT DISTINCT FROM to_regclass('users_id_seq')::oid, \
         pg_has_role(c.relowner, 'USAGE'), has_sequence_privilege(c.oid, 'UPDATE'), \
-        has_sequence_privilege(c.oid, 'USAGE') OR has_sequence_privilege(c.oid, 'UPDATE'), a.attidentity <> '' \
+        has_sequence_privilege(c.oid, 'USAGE') OR has_sequence_privilege(c.oid, 'UPDATE'), \
+        a.attidentity <> '' \
         FROM pg_attribute AS a \
-        JOIN pg_depend AS d ON d.classid = to_regclass('pg_catalog.pg_class')::oid AND d.refobjid = a.attrelid \
+        JOIN pg_depend AS d ON d.classid = to_regclass('pg_catalog.pg_class')::oid AND d.refobjid \
+        = a.attrelid \
             AND d.refobjsubid = a.attnum AND d.deptype = 'i' \
             OR d.classid = to_regclass('pg_catalog.pg_attrdef')::oid \
-            AND d.objid = (SELECT f.oid FROM pg_attrdef AS f WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum) \
-        JOIN pg_sequence AS s ON s.seqrelid = CASE WHEN d.deptype = 'i' THEN d.objid ELSE d.refobjid END \
+            AND d.objid = (SELECT f.oid FROM pg_attrdef AS f WHERE f.adrelid = a.attrelid AND \
+            f.adnum = a.attnum) \
+        JOIN pg_sequence AS s ON s.seqrelid = CASE WHEN d.deptype = 'i' THEN d.objid ELSE \
+        d.refobjid END \
         JOIN pg_class AS c ON c.oid = s.seqrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
         LEFT JOIN pg_sequences AS v ON v.schemaname = n.nspname AND v.sequencename = c.relname \
         WHERE a.attrelid = to_regclass('users') AND a.attname = 'id' LIMIT 1";
 
     /// CHECK and exclusion constraints of the table, and foreign keys that reference it: kind,
     /// table, name, definition.
-    CONSTRAINTS = "SELECT k.contype::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname), \
+    CONSTRAINTS = "SELECT k.contype::text, quote_ident(n.nspname) || '.' || \
+        quote_ident(c.relname), \
         quote_ident(k.conname), pg_get_constraintdef(k.oid) \
-        FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+        FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n \
+        ON n.oid = c.relnamespace \
         WHERE k.conrelid = to_regclass('users') AND k.contype IN ('c', 'x') \
-        OR k.confrelid = to_regclass('users') AND k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, 2, 3";
+        OR k.confrelid = to_regclass('users') AND k.contype = 'f' AND k.conparentid = 0 ORDER BY \
+        1, 2, 3";
 
     /// Triggers: name, whether it is the service's own, whether it is enabled, and whether it runs
     /// before each row.
     TRIGGERS = "SELECT quote_ident(t.tgname), t.tgname = 'usher_next_version', t.tgenabled <> 'D', \
         t.tgtype & 2 <> 0 AND t.tgtype & 1 <> 0 \
-        FROM pg_trigger AS t WHERE t.tgrelid = to_regclass('users') AND NOT t.tgisinternal ORDER BY 1";
+        FROM pg_trigger AS t WHERE t.tgrelid = to_regclass('users') AND NOT t.tgisinternal ORDER \
+        BY 1";
 
     /// Rules: name, and whether it is an INSTEAD rule.
     RULES = "SELECT quote_ident(r.rulename), r.is_instead FROM pg_rewrite AS r \
@@ -129,10 +147,12 @@ statements! {
     NO_VERSION = "SELECT count(*) FROM users WHERE version IS NULL";
 
     /// The number of ids that several users share.
-    SHARED_IDS = "SELECT count(*) FROM (SELECT 1 FROM users GROUP BY id HAVING count(*) > 1) AS shared";
+    SHARED_IDS = "SELECT count(*) FROM (SELECT 1 FROM users GROUP BY id HAVING count(*) > 1) AS \
+        shared";
 
     /// The number of addresses that several users share.
-    SHARED_EMAILS = "SELECT count(*) FROM (SELECT 1 FROM users GROUP BY email HAVING count(*) > 1) AS shared";
+    SHARED_EMAILS = "SELECT count(*) FROM (SELECT 1 FROM users GROUP BY email HAVING count(*) > \
+        1) AS shared";
 
     /// The number of addresses that are not normalised, as far as a pattern can tell.
     UNUSUAL_EMAILS = "SELECT count(*) FROM users WHERE email !~ '^[^@[:space:]]+@[^@[:space:]]+$' \
@@ -186,13 +206,17 @@ statements! {
     /// Advances the sequence to the greatest id, never back.
     ADVANCE_SEQUENCE = "SELECT setval(s.seqrelid, m.id) \
         FROM pg_attribute AS a \
-        JOIN pg_depend AS d ON d.classid = to_regclass('pg_catalog.pg_class')::oid AND d.refobjid = a.attrelid \
+        JOIN pg_depend AS d ON d.classid = to_regclass('pg_catalog.pg_class')::oid AND d.refobjid \
+        = a.attrelid \
             AND d.refobjsubid = a.attnum AND d.deptype = 'i' \
             OR d.classid = to_regclass('pg_catalog.pg_attrdef')::oid \
-            AND d.objid = (SELECT f.oid FROM pg_attrdef AS f WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum) \
-        JOIN pg_sequence AS s ON s.seqrelid = CASE WHEN d.deptype = 'i' THEN d.objid ELSE d.refobjid END \
+            AND d.objid = (SELECT f.oid FROM pg_attrdef AS f WHERE f.adrelid = a.attrelid AND \
+            f.adnum = a.attnum) \
+        JOIN pg_sequence AS s ON s.seqrelid = CASE WHEN d.deptype = 'i' THEN d.objid ELSE \
+        d.refobjid END \
         JOIN pg_class AS c ON c.oid = s.seqrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
         JOIN pg_sequences AS v ON v.schemaname = n.nspname AND v.sequencename = c.relname \
         CROSS JOIN (SELECT max(id)::bigint AS id FROM users) AS m \
-        WHERE a.attrelid = to_regclass('users') AND a.attname = 'id' AND m.id > COALESCE(v.last_value, 0)";
+        WHERE a.attrelid = to_regclass('users') AND a.attname = 'id' AND m.id > \
+        COALESCE(v.last_value, 0)";
 }

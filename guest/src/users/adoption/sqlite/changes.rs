@@ -77,7 +77,8 @@ pub(super) fn rebuild(
     plan.change(
         "users",
         format!(
-            "make the table anew as the service has it, with {}: strict types, one key on the address, ids that are never given twice, versions",
+            "make the table anew as the service has it, with {}: strict types, one key on the \
+                address, ids that are never given twice, versions",
             users(rows)
         ),
         sql::REBUILD_CREATE,
@@ -113,7 +114,10 @@ pub(super) fn keep(
         plan.obstacle(
             "users.id",
             "it is no INTEGER PRIMARY KEY, so a new user would have no id",
-            format!("make the table anew with id INTEGER PRIMARY KEY AUTOINCREMENT, keeping {reasons} (SQLite, ALTER TABLE, 7)"),
+            format!(
+                "make the table anew with id INTEGER PRIMARY KEY AUTOINCREMENT, keeping \
+                {reasons} (SQLite, ALTER TABLE, 7)"
+            ),
         );
     }
     match version {
@@ -148,8 +152,15 @@ pub(super) fn keep(
     if !state.adopted && !table.sql.contains("autoincrement") {
         plan.advice(
             "users.id",
-            format!("the table is kept as it is for the sake of {reasons}; without AUTOINCREMENT the id of the last user, once deleted, is given again"),
-            Some("make the table anew with id INTEGER PRIMARY KEY AUTOINCREMENT (SQLite, ALTER TABLE, 7)".into()),
+            format!(
+                "the table is kept as it is for the sake of {reasons}; without AUTOINCREMENT \
+                the id of the last user, once deleted, is given again"
+            ),
+            Some(
+                "make the table anew with id INTEGER PRIMARY KEY AUTOINCREMENT (SQLite, ALTER \
+                TABLE, 7)"
+                    .into(),
+            ),
         );
     }
     Ok(())

@@ -39,7 +39,8 @@ pub(super) fn own_column(column: &Column, table: &Table, plan: &mut Plan) {
         plan.obstacle(
             &subject,
             "the table is WITHOUT ROWID, so a new user would have no id",
-            "make the table anew with id INTEGER PRIMARY KEY AUTOINCREMENT (SQLite, ALTER TABLE, 7)",
+            "make the table anew with id INTEGER PRIMARY KEY AUTOINCREMENT (SQLite, ALTER TABLE, \
+                7)",
         );
     }
 }
@@ -115,7 +116,8 @@ pub(super) fn rows(
         plan.obstacle(
             "users.id",
             "some ids belong to several users",
-            "give each user an id of its own: SELECT id, count(*) FROM users GROUP BY id HAVING count(*) > 1;",
+            "give each user an id of its own: SELECT id, count(*) FROM users GROUP BY id HAVING \
+                count(*) > 1;",
         );
     }
     if !state.advised {
@@ -126,11 +128,20 @@ pub(super) fn rows(
         plan.advice(
             "users.email",
             format!(
-                "{} an address that the service would have stored otherwise, such as one with capitals after the @: \
+                "{} an address that the service would have stored otherwise, such as one with \
+                    capitals after the @: \
                  it is shown as it is, and is not found by its normal form",
-                if unusual == 1 { "1 user has".into() } else { format!("{unusual} users have") }
+                if unusual == 1 {
+                    "1 user has".into()
+                } else {
+                    format!("{unusual} users have")
+                }
             ),
-            Some("UPDATE users SET email = substr(email, 1, instr(email, '@')) || lower(substr(email, instr(email, '@') + 1));".into()),
+            Some(
+                "UPDATE users SET email = substr(email, 1, instr(email, '@')) || \
+                lower(substr(email, instr(email, '@') + 1));"
+                    .into(),
+            ),
         );
     }
     Ok(())

@@ -27,7 +27,8 @@ pub(super) fn inspect(database: &impl Statements, state: State) -> Result<Plan, 
                 plan.obstacle(
                     "users",
                     format!("it has no column {missing}, so it may be another program's"),
-                    "add the column and fill it, or give the table another name: ALTER TABLE users RENAME TO …;",
+                    "add the column and fill it, or give the table another name: ALTER TABLE \
+                        users RENAME TO …;",
                 );
             }
         }
@@ -44,7 +45,8 @@ pub(super) fn inspect(database: &impl Statements, state: State) -> Result<Plan, 
             plan.obstacle(
                 &format!("users.{}", column.name),
                 "it must have a value and has no default, so no user could be created",
-                "make the table anew without NOT NULL there, or with a default (SQLite, ALTER TABLE, 7)",
+                "make the table anew without NOT NULL there, or with a default (SQLite, ALTER \
+                    TABLE, 7)",
             );
         }
     }
@@ -77,8 +79,12 @@ pub(super) fn inspect(database: &impl Statements, state: State) -> Result<Plan, 
         };
         plan.obstacle(
             "users.email",
-            format!("{shared} {plural} those of several users, and no key says that each has only one"),
-            "leave one user for each: SELECT email, group_concat(id) FROM users GROUP BY email HAVING count(*) > 1;",
+            format!(
+                "{shared} {plural} those of several users, and no key says that each has only \
+                one"
+            ),
+            "leave one user for each: SELECT email, group_concat(id) FROM users GROUP BY email \
+                HAVING count(*) > 1;",
         );
     }
     let reasons = changes::reasons_to_keep(database, &table, &columns, &keys)?;
