@@ -11,9 +11,9 @@
 //! | [`database`] | the database capability as a trait; every statement is a constant |
 //! | [`compat`] | what must behave exactly like Python: JSON, integers, email addresses, faults |
 //! | [`compat::faults`] | one fault of a request, and the body of a 422 |
-//! | [`compat::json`] | reading and writing JSON as CPython does |
+//! | `compat::json` | reading and writing JSON as CPython does |
 //! | [`compat::integer`] | integers as pydantic reads them |
-//! | [`compat::percent`] | percent-encoding as `urllib.parse` has it |
+//! | `compat::percent` | percent-encoding as `urllib.parse` has it |
 //! | [`compat::email`] | email addresses as email-validator accepts and normalises them |
 //! | [`users`] | the domain, without HTTP |
 //! | [`users::operations`] | create, get, list, replace, change and delete |

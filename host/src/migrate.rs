@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::bindings::migrating::MigratingPre;
 use crate::bindings::migrating::exports::usher::service::migrations;
 use crate::bindings::planning::PlanningPre;
-pub use crate::bindings::planning::exports::usher::service::migration_plan::{Finding, FindingKind};
+pub use crate::bindings::planning::exports::usher::service::migration_plan::{
+    Finding, FindingKind,
+};
 use crate::database::Pool;
 use crate::runtime::{Runtime, StoreLimits, one_line};
 
@@ -162,7 +164,9 @@ pub(crate) async fn plan(
         .instantiate_async(&mut store)
         .await
         .map_err(|error| fault(&error))?;
-    let call = component.usher_service_migration_plan().call_plan(&mut store);
+    let call = component
+        .usher_service_migration_plan()
+        .call_plan(&mut store);
     let (planned, _) = progress::watch(call, pool, &migration).await;
     planned
         .map_err(|error| fault(&error))?

@@ -2,7 +2,7 @@
 //! call these functions; neither is known here.
 //!
 //! An operation is one statement wherever one suffices, so that it is atomic without a
-//! transaction. Its failures are [`Error`]; [`refusal`] maps what the database reports to them.
+//! transaction. Its failures are [`Error`]; `refusal` maps what the database reports to them.
 
 pub mod adoption;
 mod error;

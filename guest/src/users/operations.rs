@@ -1,4 +1,4 @@
-//! The operations on one user. [`listing`](super::listing) has those on many.
+//! The operations on one user. `listing` has those on many.
 
 use super::error::Error;
 use super::key::{self, Key};

@@ -1,9 +1,9 @@
 //! Email addresses, accepted, refused and normalised as by pydantic's `EmailStr`, that is, by
 //! email-validator 2.4 without DNS lookups.
 //!
-//! Nearly every address is plain ASCII and takes the fast path in [`plain`]: one pass over the
+//! Nearly every address is plain ASCII and takes the fast path in `plain`: one pass over the
 //! bytes, and no allocation unless something must be lower-cased. It accepts only what the full
-//! rules in [`address`] accept, with the same result. Every other text goes through the full rules,
+//! rules in `address` accept, with the same result. Every other text goes through the full rules,
 //! which also choose the error text.
 
 mod address;

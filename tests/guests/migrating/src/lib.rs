@@ -92,7 +92,9 @@ fn lower_finding(finding: Finding) -> planned::Finding {
     }
 }
 
-fn lower_migration(migrations::Migration { version, name }: migrations::Migration) -> exported::Migration {
+fn lower_migration(
+    migrations::Migration { version, name }: migrations::Migration,
+) -> exported::Migration {
     exported::Migration { version, name }
 }
 
