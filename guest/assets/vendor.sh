@@ -21,7 +21,8 @@ fetch swagger-ui-dist "$swagger_ui"
 fetch redoc "$redoc"
 
 cd "$work/swagger-ui-dist"
-cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt oauth2-redirect.html oauth2-redirect.js "$here/swagger-ui"
+cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt oauth2-redirect.html oauth2-redirect.js \
+    "$here/swagger-ui"
 cp swagger-ui.css swagger-ui-bundle.js oauth2-redirect.html oauth2-redirect.js "$work"
 
 cd "$work/redoc"
