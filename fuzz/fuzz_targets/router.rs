@@ -58,10 +58,7 @@ impl Asked<'_> {
         };
         let headers = [
             // Mostly what it has to be.
-            (
-                "content-type",
-                self.content_type.or(Some(JSON.as_bytes())),
-            ),
+            ("content-type", self.content_type.or(Some(JSON.as_bytes()))),
             ("if-match", self.if_match),
             ("if-none-match", self.if_none_match),
             ("accept", self.accept),
@@ -172,7 +169,7 @@ impl Transaction for Ann {
 }
 
 fuzz_target!(|asked: Asked<'_>| {
-    let answer = answer(&asked);
+    let answer = respond(&asked);
     assert!(answer.status < 500, "{}", answer.status);
     if answer.status >= 400 {
         assert_eq!(answer.content_type, Some(JSON));
@@ -192,12 +189,12 @@ fuzz_target!(|asked: Asked<'_>| {
             method: Name::Head,
             ..asked
         };
-        let head = answer(&head);
+        let head = respond(&head);
         assert_eq!((head.status, head.headers), (answer.status, answer.headers));
     }
 });
 
-fn answer(asked: &Asked<'_>) -> Response {
+fn respond(asked: &Asked<'_>) -> Response {
     let answer = handle(&asked.request(), &Ann).into_response(&Ann);
     answer.expect("this database does not fail")
 }
