@@ -6,8 +6,10 @@
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use usher_guest::validation::body::{Body, Error};
-use usher_guest::validation::{Email, Name, faults_to_json};
+use usher_guest::api::body::{Body, Error};
+use usher_guest::compat::email::Email;
+use usher_guest::compat::faults::faults_to_json;
+use usher_guest::users::Name;
 
 fuzz_target!(|bytes: &[u8]| {
     let body = match Body::new(bytes, Some(b"application/json")) {

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use usher_guest::validation::Email;
+use usher_guest::compat::email::Email;
 
 fuzz_target!(|text: &str| {
     let Ok(email) = Email::parse(text) else {

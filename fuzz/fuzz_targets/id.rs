@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use usher_guest::validation::id::{Integer, parse};
+use usher_guest::compat::integer::{Integer, parse};
 
 fuzz_target!(|text: &str| {
     let id = parse(text);

@@ -8,12 +8,13 @@ use std::borrow::Cow;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
+use usher_guest::api::http::{JSON, Method, Response};
+use usher_guest::api::{BufferedRequest, ROUTES, handle};
 use usher_guest::database::{
     Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
     Value,
 };
-use usher_guest::http::{BodyError, JSON, Method, Request, Response};
-use usher_guest::{ROUTES, handle, sql};
+use usher_guest::users::sql;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Asked<'a> {
@@ -42,25 +43,11 @@ enum Name {
 }
 
 impl Asked<'_> {
-    fn with_target(&self) -> WithTarget<'_> {
+    fn request(&self) -> BufferedRequest {
         let route = ROUTES.get(usize::from(self.route)).map_or("", |route| {
             route.1.strip_suffix("{user_id}").unwrap_or(route.1)
         });
-        WithTarget {
-            asked: *self,
-            target: format!("{route}{}", self.target),
-        }
-    }
-}
-
-struct WithTarget<'a> {
-    asked: Asked<'a>,
-    target: String,
-}
-
-impl Request for WithTarget<'_> {
-    fn method(&self) -> Method {
-        match self.asked.method {
+        let method = match self.method {
             Name::Get => Method::Get,
             Name::Head => Method::Head,
             Name::Post => Method::Post,
@@ -68,36 +55,24 @@ impl Request for WithTarget<'_> {
             Name::Patch => Method::Patch,
             Name::Delete => Method::Delete,
             Name::Other => Method::Other,
-        }
-    }
-
-    fn target(&self) -> &str {
-        &self.target
-    }
-
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        let value = match name {
-            // Mostly what it has to be.
-            "content-type" => self.asked.content_type.or(Some(JSON.as_bytes())),
-            "if-match" => self.asked.if_match,
-            "if-none-match" => self.asked.if_none_match,
-            "accept" => self.asked.accept,
-            "accept-encoding" => self.asked.accept_encoding,
-            _ => None,
         };
-        value.map(<[u8]>::to_vec)
-    }
-
-    fn scheme(&self) -> &'static str {
-        "http"
-    }
-
-    fn authority(&self) -> Option<String> {
-        self.asked.authority.map(str::to_owned)
-    }
-
-    fn body(&self) -> Result<Cow<'_, [u8]>, BodyError> {
-        Ok(self.asked.body.into())
+        let headers = [
+            // Mostly what it has to be.
+            ("content-type", self.content_type.or(Some(JSON.as_bytes()))),
+            ("if-match", self.if_match),
+            ("if-none-match", self.if_none_match),
+            ("accept", self.accept),
+            ("accept-encoding", self.accept_encoding),
+        ];
+        let request = BufferedRequest {
+            authority: self.authority.map(str::to_owned),
+            body: self.body.to_vec(),
+            ..BufferedRequest::new(method, format!("{route}{}", self.target))
+        };
+        headers
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .fold(request, |request, (name, value)| request.with(name, value))
     }
 }
 
@@ -194,7 +169,7 @@ impl Transaction for Ann {
 }
 
 fuzz_target!(|asked: Asked<'_>| {
-    let answer = answer(&asked);
+    let answer = respond(&asked);
     assert!(answer.status < 500, "{}", answer.status);
     if answer.status >= 400 {
         assert_eq!(answer.content_type, Some(JSON));
@@ -214,13 +189,13 @@ fuzz_target!(|asked: Asked<'_>| {
             method: Name::Head,
             ..asked
         };
-        let head = answer(&head);
+        let head = respond(&head);
         assert_eq!((head.status, head.headers), (answer.status, answer.headers));
     }
 });
 
-fn answer(asked: &Asked<'_>) -> Response {
-    let answer = handle(&asked.with_target(), &Ann).whole(&Ann);
+fn respond(asked: &Asked<'_>) -> Response {
+    let answer = handle(&asked.request(), &Ann).into_response(&Ann);
     answer.expect("this database does not fail")
 }
 

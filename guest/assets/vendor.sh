@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fetches Swagger UI and ReDoc from npm and leaves what the documentation pages need of them here, compressed, with their
-# licences, and in CHECKSUMS what must come out when they are unpacked. To take another version change it below, run this
-# (it needs npm and zopfli), and run the tests of the guest.
+# Fetches Swagger UI and ReDoc from npm, and stores the files that the documentation pages need
+# here, compressed, with their licences and the checksums of their contents. To update, change a
+# version below, run this script (it needs npm and zopfli), and run the tests of the guest.
 set -eu
 swagger_ui=5.35.0
 redoc=2.5.4
@@ -21,13 +21,14 @@ fetch swagger-ui-dist "$swagger_ui"
 fetch redoc "$redoc"
 
 cd "$work/swagger-ui-dist"
-cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt oauth2-redirect.html oauth2-redirect.js "$here/swagger-ui"
+cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt oauth2-redirect.html oauth2-redirect.js \
+    "$here/swagger-ui"
 cp swagger-ui.css swagger-ui-bundle.js oauth2-redirect.html oauth2-redirect.js "$work"
 
 cd "$work/redoc"
 cp LICENSE bundles/redoc.standalone.js.LICENSE.txt "$here/redoc"
-# The one change to what was fetched: ReDoc would load its maker's logo from its maker's server. An image that is none is
-# taken out of the page by ReDoc itself.
+# The only change: ReDoc would load a logo from its maker's server. It removes an invalid image from
+# the page by itself.
 logo='"https://cdn.redoc.ly/redoc/logo-mini.svg"'
 grep -q "$logo" bundles/redoc.standalone.js
 sed "s|$logo|\"data:,\"|" bundles/redoc.standalone.js > "$work/redoc.standalone.js"

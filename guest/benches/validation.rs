@@ -1,18 +1,19 @@
-//! What reading an address and a body costs alone, natively: `cargo bench -p usher-guest --bench validation`.
+//! The cost of parsing an address and a body, natively:
+//! `cargo bench -p usher-guest --bench validation`.
 //!
-//! A plain ASCII address is to take less than 2 µs.
+//! A plain ASCII address must take less than 2 µs.
 
 use std::fmt;
 
 use divan::{Bencher, black_box, counter::BytesCount};
-use usher_guest::validation::Email;
-use usher_guest::validation::body::Body;
+use usher_guest::api::body::Body;
+use usher_guest::compat::email::Email;
 
 fn main() {
     divan::main();
 }
 
-/// An input and what to call it in the report.
+/// An input, and its name in the report.
 struct Input(&'static str, &'static str);
 
 impl fmt::Display for Input {
@@ -35,7 +36,7 @@ fn email(bencher: Bencher<'_, '_>, Input(_, text): &Input) {
     bencher.bench(|| Email::parse(black_box(*text)).is_ok());
 }
 
-/// As long as an address that is looked at can be, and with work at every character.
+/// Texts of the greatest length that is parsed, with work for every character.
 const HOSTILE: &[&str] = &["a", "\u{301}", "\"", "é.", "@[", "한", "x\u{5d0}.", "<"];
 
 #[divan::bench(args = HOSTILE)]

@@ -1,9 +1,22 @@
-//! The database capability, as a trait: what the component imports, and what a test can stand in for.
+//! The database capability as a trait: the component imports it, and tests substitute it.
 //!
-//! The types mirror `wit/database.wit`, where each is documented in full; parameters are borrowed, since the strings of a
-//! request need not be copied to be stored.
+//! The types mirror `wit/deps/usher-database.wit`, which documents each in full. Parameters are
+//! borrowed, so that the strings of a request are stored without a copy.
 
-/// One SQL value given to a statement.
+/// Makes a constant of each statement text, and `STATEMENTS`, which lists them by name.
+///
+/// No statement is assembled at run time: the component can declare all of them to its host.
+macro_rules! statements {
+    ($($(#[$about:meta])* $name:ident = $text:expr;)+) => {
+        $($(#[$about])* pub const $name: &str = $text;)+
+
+        /// All statements of this module, by name.
+        pub const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+pub(crate) use statements;
+
+/// A parameter of a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Param<'a> {
     /// NULL.
@@ -37,31 +50,31 @@ pub enum Value {
     Integer(i64),
     /// Text.
     Text(String),
-    /// A value of a kind that no statement of this service asks for.
+    /// A value of a type that no statement of this service selects.
     Other,
 }
 
-/// The rows of a result, in the order in which the database gave them.
+/// The rows of a result, in the order in which the database returned them.
 pub type Rows = Vec<Vec<Value>>;
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// No connection: nothing happened.
+    /// No connection. The statement had no effect.
     Unavailable(String),
-    /// No connection came free in time: nothing happened.
+    /// No connection came free in time. The statement had no effect.
     Overloaded,
-    /// The deadline passed and the statement was cancelled: it has no effect.
+    /// The statement was cancelled at its deadline and had no effect.
     Timeout,
-    /// The connection was lost after a write was sent: the outcome is unknown.
+    /// The connection was lost after a write was sent. The outcome is unknown.
     InDoubt,
     /// The host's policy refuses this statement.
     Denied(String),
     /// Wrong parameters, or more than one statement.
     Invalid(String),
-    /// The result is over the host's limit, in bytes.
+    /// The result is larger than the host's limit, which is given in bytes.
     TooLarge(u64),
-    /// The database itself said no.
+    /// The database returned an error.
     Refused(Refusal),
 }
 
@@ -90,31 +103,31 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the database said when it refused.
+/// An error that the database returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The kind, for the service to act on.
+    /// What kind of error it is.
     pub kind: RefusalKind,
     /// The SQLSTATE.
     pub code: String,
-    /// The message, in the database's words.
+    /// The database's message.
     pub message: String,
-    /// The violated constraint, where the database names one.
+    /// The violated constraint, if the database names one.
     pub constraint: Option<String>,
 }
 
-/// The refusals that this service acts on.
+/// The kinds of error that this service handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// A row with this key exists.
+    /// A unique constraint is violated.
     UniqueViolation,
-    /// It lost against a concurrent transaction. It took no effect, and another try may pass.
+    /// The transaction conflicted with a concurrent one. It had no effect and can be retried.
     SerializationFailure,
     /// Any other.
     Other,
 }
 
-/// The SQL that the database speaks.
+/// The SQL dialect of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// PostgreSQL.
@@ -123,18 +136,18 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// Something that runs one statement at a time.
+/// Runs one statement at a time.
 pub trait Statements {
-    /// Runs one statement and gives its rows.
+    /// Runs one statement and returns its rows.
     ///
     /// # Errors
-    /// As [`Error`] says.
+    /// See [`Error`].
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error>;
 
-    /// Runs one statement and gives the number of rows it affected.
+    /// Runs one statement and returns the number of rows it affected.
     ///
     /// # Errors
-    /// As [`Error`] says.
+    /// See [`Error`].
     fn execute(&self, statement: &str, params: &[Param<'_>]) -> Result<u64, Error>;
 }
 
@@ -142,39 +155,42 @@ pub trait Statements {
 pub trait Database: Statements {
     /// A transaction, rolled back when dropped without [`Transaction::commit`].
     type Transaction: Transaction;
-    /// A result that is read bit by bit. Dropping it ends the query.
+    /// A result that is read in batches. Dropping it ends the query.
     type Cursor: Cursor;
 
-    /// Which SQL to write where the dialects differ.
+    /// The dialect, for statements that differ between databases.
     fn dialect(&self) -> Dialect;
 
-    /// Begins a transaction that may write, each of whose statements sees what was committed when it began.
+    /// Begins a read-write transaction at isolation level read committed.
     ///
     /// # Errors
-    /// As [`Error`] says.
+    /// See [`Error`].
     fn begin(&self) -> Result<Self::Transaction, Error>;
 
-    /// Runs one statement, whose rows are what the database held when it began, however long they take to read.
+    /// Runs one statement. All rows come from the snapshot in which it began, however long
+    /// reading them takes.
     ///
     /// # Errors
-    /// As [`Error`] says.
+    /// See [`Error`].
     fn open(&self, statement: &str, params: &[Param<'_>]) -> Result<Self::Cursor, Error>;
 }
 
-/// A result that is read bit by bit.
+/// A result that is read in batches.
 pub trait Cursor {
-    /// The next rows, no more than so many, and as many as the host's limit for one result has room for. None means the end.
+    /// Returns the next rows: at most this many, and no more than the host's result limit holds.
+    /// No rows means the end.
     ///
     /// # Errors
-    /// As [`Error`] says. There are no rows after one.
+    /// See [`Error`]. No rows follow after an error.
     fn next(&mut self, at_most: u32) -> Result<Rows, Error>;
 }
 
 /// A transaction.
 pub trait Transaction: Statements {
-    /// Makes its effects last.
+    /// Commits.
     ///
     /// # Errors
-    /// After [`Error::InDoubt`] it is unknown whether the transaction took effect; after any other error it did not.
+    /// After [`Error::InDoubt`] it is unknown whether the transaction took effect; after any
+    /// other error it did not.
     fn commit(self) -> Result<(), Error>;
 }

@@ -1,52 +1,18 @@
-//! The description and the pages that show it, as clients get them.
+//! The OpenAPI description and the pages that show it, as clients receive them.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
-use usher_guest::ROUTES;
+use usher_guest::api::http::{Method, Response};
+use usher_guest::api::routes::{Operation, Route};
+use usher_guest::api::{BufferedRequest, ROUTES};
 use usher_guest::database::{
     Cursor, Database, Dialect, Error, Param, Rows, Statements, Transaction,
 };
-use usher_guest::http::{BodyError, Method, Request, Response};
-use usher_guest::routes::{Operation, Route};
 
-/// A request without a body.
-struct Asked<'a> {
-    method: Method,
-    target: &'a str,
-    headers: &'a [(&'a str, &'a str)],
-}
-
-impl Request for Asked<'_> {
-    fn method(&self) -> Method {
-        self.method
-    }
-
-    fn target(&self) -> &str {
-        self.target
-    }
-
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        let (_, value) = self.headers.iter().find(|(header, _)| *header == name)?;
-        Some(value.as_bytes().to_vec())
-    }
-
-    fn scheme(&self) -> &'static str {
-        "http"
-    }
-
-    fn authority(&self) -> Option<String> {
-        Some("users.example".into())
-    }
-
-    fn body(&self) -> Result<std::borrow::Cow<'_, [u8]>, BodyError> {
-        Ok(Vec::new().into())
-    }
-}
-
-/// No database: a document needs none.
+/// A database that always fails: a document needs none.
 struct Absent;
 
 impl Statements for Absent {
@@ -89,16 +55,16 @@ impl Transaction for Absent {
 }
 
 fn ask(method: Method, target: &str, headers: &[(&str, &str)]) -> Response {
-    usher_guest::handle(
-        &Asked {
-            method,
-            target,
-            headers,
-        },
-        &Absent,
-    )
-    .whole(&Absent)
-    .expect("a document is whole")
+    let mut request = BufferedRequest {
+        authority: Some("users.example".into()),
+        ..BufferedRequest::new(method, target)
+    };
+    for &(name, value) in headers {
+        request = request.with(name, value);
+    }
+    usher_guest::api::handle(&request, &Absent)
+        .into_response(&Absent)
+        .expect("a document needs no database")
 }
 
 fn get(target: &str) -> Response {
@@ -123,8 +89,8 @@ fn documents() -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// What a client sees once it has unpacked it.
-fn unpacked(response: &Response) -> Vec<u8> {
+/// The decompressed body.
+fn decompressed(response: &Response) -> Vec<u8> {
     match header(response, "content-encoding") {
         None => response.body.to_vec(),
         Some("gzip") => {
@@ -139,11 +105,11 @@ fn unpacked(response: &Response) -> Vec<u8> {
 }
 
 fn text(target: &str) -> String {
-    String::from_utf8(unpacked(&get(target))).expect("documents are UTF-8")
+    String::from_utf8(decompressed(&get(target))).expect("documents are UTF-8")
 }
 
 #[test]
-fn every_document_is_given_with_its_type_tag_and_cache_rule() {
+fn get_document_returns_type_etag_and_cache_control() {
     for path in documents() {
         let response = get(path);
         assert_eq!(response.status, 200, "{path}");
@@ -170,7 +136,7 @@ fn every_document_is_given_with_its_type_tag_and_cache_rule() {
 }
 
 #[test]
-fn tags_tell_documents_apart() {
+fn documents_have_distinct_etags() {
     let tags: BTreeMap<String, &str> = documents()
         .map(|path| {
             (
@@ -183,7 +149,7 @@ fn tags_tell_documents_apart() {
 }
 
 #[test]
-fn a_client_that_has_a_document_is_not_given_it_again() {
+fn get_document_with_current_etag_returns_304() {
     for path in documents() {
         let tag = header(&get(path), "etag")
             .expect("a document has a tag")
@@ -214,7 +180,7 @@ fn a_client_that_has_a_document_is_not_given_it_again() {
 }
 
 #[test]
-fn head_is_answered_like_get() {
+fn head_of_document_returns_same_head_as_get() {
     for path in documents() {
         assert_eq!(
             ask(Method::Head, path, &[]),
@@ -225,7 +191,7 @@ fn head_is_answered_like_get() {
 }
 
 #[test]
-fn other_methods_are_refused_with_those_there_are() {
+fn other_method_on_document_returns_405_with_allow() {
     for path in documents() {
         for method in [
             Method::Post,
@@ -245,7 +211,7 @@ fn other_methods_are_refused_with_those_there_are() {
 }
 
 #[test]
-fn a_slash_too_many_is_sent_to_the_document() {
+fn document_path_with_final_slash_redirects() {
     for path in documents() {
         let response = get(&format!("{path}/?a=b"));
         let location = format!("http://users.example{path}?a=b");
@@ -258,7 +224,7 @@ fn a_slash_too_many_is_sent_to_the_document() {
 }
 
 #[test]
-fn other_paths_near_the_documents_are_nothing() {
+fn similar_paths_return_404() {
     for path in [
         "/",
         "/Docs",
@@ -278,7 +244,7 @@ fn other_paths_near_the_documents_are_nothing() {
 }
 
 #[test]
-fn documents_are_found_however_their_path_is_written() {
+fn percent_encoded_document_path_is_found() {
     for path in [
         "/docs?x=1",
         "/docs%0A",
@@ -291,7 +257,7 @@ fn documents_are_found_however_their_path_is_written() {
 }
 
 #[test]
-fn a_compressed_document_is_refused_only_where_the_client_refuses_gzip() {
+fn compressed_document_returns_406_only_if_gzip_is_not_accepted() {
     let packed = "/docs/swagger-ui-bundle.js";
     assert_eq!(ask(Method::Get, packed, &[]).status, 200);
     for accepted in [
@@ -336,7 +302,7 @@ fn a_compressed_document_is_refused_only_where_the_client_refuses_gzip() {
 }
 
 #[test]
-fn what_was_vendored_is_what_the_checksums_say() {
+fn vendored_files_match_checksums() {
     let checksums = include_str!("../assets/CHECKSUMS");
     let mut left: BTreeMap<&str, &str> = checksums
         .lines()
@@ -351,20 +317,17 @@ fn what_was_vendored_is_what_the_checksums_say() {
         };
         if let Some(hash) = left.remove(file) {
             assert_eq!(
-                format!("{:x}", Sha256::digest(unpacked(&get(path)))),
+                format!("{:x}", Sha256::digest(decompressed(&get(path)))),
                 hash,
                 "{path}"
             );
         }
     }
-    assert!(
-        left.is_empty(),
-        "these are checked in and served nowhere: {left:?}"
-    );
+    assert!(left.is_empty(), "checked in but not served: {left:?}");
 }
 
 #[test]
-fn a_page_refers_only_to_what_is_served() {
+fn page_refers_only_to_served_paths() {
     for page in ["/docs", "/docs/oauth2-redirect", "/redoc"] {
         let html = text(page);
         let mut references = 0;
@@ -374,9 +337,9 @@ fn a_page_refers_only_to_what_is_served() {
                 if reference == "data:," {
                     continue;
                 }
-                // One with a slash in front would lead out of a prefix under which a proxy serves the page.
+                // A leading slash would escape the prefix under which a proxy serves the page.
                 assert!(!reference.starts_with('/'), "{page}: {reference}");
-                // As a browser resolves it against the page's own path.
+                // As a browser resolves it against the page's path.
                 let (folder, _) = page.rsplit_once('/').expect("a path");
                 let target = format!("{folder}/{reference}");
                 assert_eq!(get(&target).status, 200, "{page}: {reference}");
@@ -388,7 +351,7 @@ fn a_page_refers_only_to_what_is_served() {
 }
 
 #[test]
-fn a_page_may_load_from_nowhere_else_and_run_no_script_of_its_own() {
+fn page_policy_forbids_inline_scripts_and_other_origins() {
     for page in ["/docs", "/docs/oauth2-redirect", "/redoc"] {
         let response = get(page);
         let policy = header(&response, "content-security-policy").expect("a page has a policy");
@@ -415,7 +378,7 @@ fn a_page_may_load_from_nowhere_else_and_run_no_script_of_its_own() {
 }
 
 #[test]
-fn the_style_of_the_redoc_page_is_the_one_its_policy_names() {
+fn redoc_policy_names_hash_of_page_style() {
     let html = text("/redoc");
     let (_, style) = html.split_once("<style>").expect("the page has a style");
     let (style, _) = style.split_once("</style>").expect("the style ends");
@@ -443,6 +406,6 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn redoc_does_not_load_its_makers_logo() {
+fn redoc_does_not_load_logo_from_cdn() {
     assert!(!text("/redoc/redoc.standalone.js").contains("cdn.redoc.ly"));
 }

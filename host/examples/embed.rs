@@ -22,9 +22,9 @@ mod bindings {
         inline: "
             package usher:example;
             world embedding {
-                import usher:database/database@0.1.0;
-                export usher:users/users@0.1.0;
-                export usher:users/migrations@0.1.0;
+                import usher:database/database@0.2.0;
+                export usher:users/users@0.2.0;
+                export usher:service/migrations@0.2.0;
             }
         ",
         world: "usher:example/embedding",
@@ -182,7 +182,7 @@ fn tour() -> wasmtime::Result<Vec<String>> {
     let service = Embedding::instantiate(&mut store, &component, &linker)?;
 
     let mut said = Vec::new();
-    let applied = service.usher_users_migrations().call_apply(&mut store)?;
+    let applied = service.usher_service_migrations().call_apply(&mut store)?;
     said.push(format!(
         "{} migration applied",
         applied.map_or(0, |applied| applied.len())

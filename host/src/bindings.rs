@@ -13,8 +13,8 @@ wasmtime::component::bindgen!({
     inline: "
         package usher:host;
         world serving {
-            import usher:database/database@0.1.0;
-            import usher:database/streaming@0.1.0;
+            import usher:database/database@0.2.0;
+            import usher:database/streaming@0.2.0;
             export wasi:http/incoming-handler@0.2.12;
         }
     ",
@@ -41,7 +41,7 @@ pub mod database {
     mod generated {
         wasmtime::component::bindgen!({
             path: "../wit",
-            inline: "package usher:host; world database { import usher:database/types@0.1.0; }",
+            inline: "package usher:host; world database { import usher:database/types@0.2.0; }",
             world: "usher:host/database",
             imports: { default: async | trappable },
             require_store_data_send: true,
@@ -49,7 +49,8 @@ pub mod database {
     }
 
     pub use generated::usher::database::types::{
-        Error, Host, HostWithStore, Refusal, RefusalKind, Row, Value, add_to_linker,
+        Error, Host, HostWithStore, Isolation, Refusal, RefusalKind, Row, SqlDialect, Value,
+        add_to_linker,
     };
 
     /// A whole result. The columns' names are the same whenever a statement runs, so they are shared rather than copied, which is why
@@ -96,7 +97,7 @@ pub mod http {
 pub mod whole {
     wasmtime::component::bindgen!({
         path: "../wit",
-        inline: "package usher:host; world whole { export usher:service/whole-handler@0.1.0; }",
+        inline: "package usher:host; world whole { export usher:service/buffered-handler@0.2.0; }",
         world: "usher:host/whole",
         exports: { default: async },
         require_store_data_send: true,
@@ -108,7 +109,7 @@ pub mod whole {
 pub mod migrating {
     wasmtime::component::bindgen!({
         path: "../wit",
-        inline: "package usher:host; world migrating { export usher:users/migrations@0.1.0; }",
+        inline: "package usher:host; world migrating { export usher:service/migrations@0.2.0; }",
         world: "usher:host/migrating",
         exports: { default: async },
         require_store_data_send: true,
@@ -119,7 +120,7 @@ pub mod migrating {
 pub mod planning {
     wasmtime::component::bindgen!({
         path: "../wit",
-        inline: "package usher:host; world planning { export usher:users/migration-plan@0.1.0; }",
+        inline: "package usher:host; world planning { export usher:service/migration-plan@0.2.0; }",
         world: "usher:host/planning",
         exports: { default: async },
         require_store_data_send: true,
@@ -130,7 +131,7 @@ pub mod planning {
 pub mod typed {
     wasmtime::component::bindgen!({
         path: "../wit",
-        inline: "package usher:host; world typed { export usher:users/users@0.1.0; }",
+        inline: "package usher:host; world typed { export usher:users/users@0.2.0; }",
         world: "usher:host/typed",
         exports: { default: async },
         require_store_data_send: true,

@@ -48,6 +48,11 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     headers.remove(FORWARDED);
 }
 
+/// Whether [`scheme`] reads a field of this name.
+pub(crate) fn names_scheme(name: &HeaderName) -> bool {
+    *name == PROTO || *name == FORWARDED
+}
+
 /// The scheme by which a client came, as the last proxy has it. This host itself speaks HTTP.
 pub(crate) fn scheme(headers: &HeaderMap) -> Scheme {
     let said = match headers.get_all(PROTO).iter().next_back() {

@@ -6,14 +6,16 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bindings::migrating::MigratingPre;
-use crate::bindings::migrating::exports::usher::users::migrations;
+use crate::bindings::migrating::exports::usher::service::migrations;
 use crate::bindings::planning::PlanningPre;
-pub use crate::bindings::planning::exports::usher::users::migration_plan::{Finding, FindingKind};
+pub use crate::bindings::planning::exports::usher::service::migration_plan::{
+    Finding, FindingKind,
+};
 use crate::database::Pool;
 use crate::runtime::{Runtime, StoreLimits, one_line};
 
-const EXPORT: &str = "usher:users/migrations@0.1.0";
-const PLAN_EXPORT: &str = "usher:users/migration-plan@0.1.0";
+const EXPORT: &str = "usher:service/migrations@0.2.0";
+const PLAN_EXPORT: &str = "usher:service/migration-plan@0.2.0";
 
 /// Why the schema is not up to date.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ pub(crate) async fn migrate(
         .instantiate_async(&mut store)
         .await
         .map_err(|error| fault(&error))?;
-    let call = component.usher_users_migrations().call_apply(&mut store);
+    let call = component.usher_service_migrations().call_apply(&mut store);
     let (applied, blockers) = progress::watch(call, pool, &migration).await;
     match applied.map_err(|error| fault(&error))? {
         Err(migrations::Error::Unavailable(why)) if migration.is_lock_refused() => {
@@ -162,7 +164,9 @@ pub(crate) async fn plan(
         .instantiate_async(&mut store)
         .await
         .map_err(|error| fault(&error))?;
-    let call = component.usher_users_migration_plan().call_plan(&mut store);
+    let call = component
+        .usher_service_migration_plan()
+        .call_plan(&mut store);
     let (planned, _) = progress::watch(call, pool, &migration).await;
     planned
         .map_err(|error| fault(&error))?

@@ -176,7 +176,7 @@ impl Runtime {
             .instantiate_pre(&component)
             .map_err(fits)?;
         let offers_whole = component
-            .get_export_index(None, "usher:service/whole-handler@0.1.0")
+            .get_export_index(None, "usher:service/buffered-handler@0.2.0")
             .is_some();
         let whole = offers_whole
             .then(|| WholeIndices::new(&pre).map_err(fits))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::admin;
-use crate::bindings::migrating::exports::usher::users::migrations::Migration;
+use crate::bindings::migrating::exports::usher::service::migrations::Migration;
 use crate::config::Config;
 use crate::database::{Database, OpenError, Pool};
 use crate::descriptors::{self, Trouble};

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use tokio_postgres::error::SqlState;
-use usher_guest::sql::EMAIL_KEY;
-use usher_guest::validation::{Fault, faults_to_json};
+use usher_guest::compat::faults::{Fault, faults_to_json};
+use usher_guest::users::sql::EMAIL_KEY;
 
 /// Why a request fails.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, named_params, params};
-use usher_guest::sql;
+use usher_guest::users::sql;
 
 use super::failure::Failure;
 use super::request::{NewUser, Page};

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio_postgres::{Config, NoTls};
-use usher_guest::sql;
+use usher_guest::users::sql;
 
 use super::CONNECTIONS;
 use super::failure::Failure;

@@ -10,7 +10,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::Value;
-use usher_guest::validation::{Email, Fault, Location, Name, Problem};
+use usher_guest::compat::email::Email;
+use usher_guest::compat::faults::{Fault, Location, Problem};
+use usher_guest::users::Name;
 
 use super::failure::Failure;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio_postgres::{Client, Config, NoTls, Statement};
-use usher_guest::sql;
+use usher_guest::users::sql;
 
 use super::failure::Failure;
 use super::request::{NewUser, Page};

@@ -1,13 +1,13 @@
-//! The imported database as the service's own trait.
+//! Implements the service's database trait by the import `usher:database`.
 
-use super::bindings::usher::database::database::{self as import, Isolation, SqlDialect};
-use super::bindings::usher::database::{streaming, types};
+use super::bindings::usher::database::types::{self, Isolation, SqlDialect};
+use super::bindings::usher::database::{database as import, streaming};
 use crate::database::{
     Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
     Value,
 };
 
-/// The database behind the component's import.
+/// The database behind the import.
 pub(super) struct Import;
 
 impl Statements for Import {

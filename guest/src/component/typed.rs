@@ -1,14 +1,15 @@
-//! The service without HTTP, and its schema.
+//! The typed exports: `usher:users/users`, `usher:service/migrations` and `migration-plan`.
 
 use super::Component;
-use super::bindings::exports::usher::users::{
-    migration_plan as planning, migrations as migrating, users as typed,
+use super::bindings::exports::usher::service::{
+    migration_plan as planning, migrations as migrating,
 };
+use super::bindings::exports::usher::users::users as typed;
 use super::database::Import;
-use crate::adoption::{Finding, FindingKind};
-use crate::migrations::{self, Migration};
-use crate::users::{self, Changes, NewUser, PAGE_LIMIT, Page, User};
-use crate::validation::{Email, Name};
+use crate::compat::email::Email;
+use crate::users::adoption::{Finding, FindingKind};
+use crate::users::migrations::{self, Migration};
+use crate::users::{self, Changes, Name, NewUser, PAGE_LIMIT, Page, User};
 
 impl typed::Guest for Component {
     fn create(user: typed::NewUser) -> Result<typed::User, typed::Error> {
@@ -85,7 +86,7 @@ fn parse<'a>(name: &'a str, email: &'a str) -> Result<NewUser<'a>, typed::Error>
     Ok(NewUser { name, email })
 }
 
-/// Both, or all that is wrong with them.
+/// Both values, or the faults of both.
 fn both<N, E>(
     name: Result<N, impl std::fmt::Display>,
     email: Result<E, impl std::fmt::Display>,

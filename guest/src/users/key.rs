@@ -1,26 +1,26 @@
-//! Which key it is that another row has: decided by what is unique, not by what the key is called.
+//! Which unique key a write violated, decided by the key's columns and not by its name.
 
+use super::sql;
 use crate::database::{Database, Dialect, Error, Param, RefusalKind, Value};
-use crate::sql;
 
-/// A key of the table `users`.
+/// A unique key of the table `users`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
-    /// The id alone.
+    /// A key on the id alone.
     Id,
-    /// The address alone, as it is or by an expression such as `lower(email)`.
+    /// A key on the address alone, or on an expression of it such as `lower(email)`.
     Email,
-    /// Anything else.
+    /// Any other key.
     Other,
 }
 
-/// The key that was violated, or `None` where the error is another. Only for a name that is not the service's own is the catalogue
-/// asked.
+/// The key that was violated, or `None` for any other error. The catalogue is queried only if the
+/// constraint's name is not the one that this service gives.
 pub(super) fn violated(database: &impl Database, error: &Error) -> Option<Key> {
     let Error::Refused(refusal) = error else {
         return None;
     };
-    // An exclusion constraint on the address says the same as a key.
+    // 23P01: an exclusion constraint on the address has the same meaning as a key.
     if refusal.kind != RefusalKind::UniqueViolation && refusal.code != "23P01" {
         return None;
     }
@@ -36,7 +36,7 @@ pub(super) fn violated(database: &impl Database, error: &Error) -> Option<Key> {
 }
 
 fn by_catalogue(database: &impl Database, name: &str) -> Key {
-    // Where it cannot be asked now, it is a conflict all the same.
+    // If the catalogue cannot be read, the error is still a conflict.
     let rows = database
         .query(sql::postgres::KEY, &[Param::Text(name)])
         .unwrap_or_default();
@@ -47,7 +47,8 @@ fn by_catalogue(database: &impl Database, name: &str) -> Key {
     }
 }
 
-/// SQLite says `UNIQUE constraint failed: users.email`, or `… failed: index 'NAME'` where the key is an expression.
+/// SQLite reports `UNIQUE constraint failed: users.email`, or `… failed: index 'NAME'` for a key
+/// on an expression.
 fn by_message(database: &impl Database, name: &str, message: &str) -> Key {
     let columns = message.rsplit(": ").next().unwrap_or_default();
     if columns.eq_ignore_ascii_case("users.email") {
@@ -60,13 +61,13 @@ fn by_message(database: &impl Database, name: &str, message: &str) -> Key {
         .query(sql::sqlite::INDEX, &[Param::Text(name)])
         .unwrap_or_default();
     match rows.first().map(Vec::as_slice) {
-        Some([Value::Text(definition)]) if is_of_email(definition) => Key::Email,
+        Some([Value::Text(definition)]) if is_on_email(definition) => Key::Email,
         _ => Key::Other,
     }
 }
 
-/// Whether the one key of an index, as it was written, has no other column in it than the address.
-fn is_of_email(definition: &str) -> bool {
+/// Whether the definition of an index names the address and no other column.
+fn is_on_email(definition: &str) -> bool {
     let definition = definition.to_ascii_lowercase();
     let Some((_, keys)) = definition.split_once('(') else {
         return false;
@@ -81,10 +82,10 @@ fn is_of_email(definition: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_of_email;
+    use super::is_on_email;
 
     #[test]
-    fn index_of_an_expression_is_of_email_where_it_names_nothing_else() {
+    fn index_on_expression_naming_only_email_is_on_email() {
         for (definition, expected) in [
             ("CREATE UNIQUE INDEX u ON users (lower(email))", true),
             (
@@ -98,7 +99,7 @@ mod tests {
             ),
             ("", false),
         ] {
-            assert_eq!(is_of_email(definition), expected, "{definition}");
+            assert_eq!(is_on_email(definition), expected, "{definition}");
         }
     }
 }

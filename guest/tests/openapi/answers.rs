@@ -1,63 +1,25 @@
-//! The description is held against the service: it is asked everything there is to ask, over databases that do everything
-//! there is to do, and every status, header and body it answers with has to be described; and every status that is described
-//! has to come, but for those that are not the component's to give.
+//! Tests the description against the service. Every operation is called with every kind of request,
+//! over databases with every outcome: each status, header and body of a response must be described,
+//! and each described status must occur, except those that only the host sends.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
+use usher_guest::api::http::{Method, Response};
+use usher_guest::api::routes::Route;
+use usher_guest::api::{self, BufferedRequest, ROUTES};
 use usher_guest::database::{
     Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
     Value,
 };
-use usher_guest::http::{BODY_LIMIT, BodyError, Method, Request, Response};
-use usher_guest::routes::Route;
-use usher_guest::{ROUTES, sql};
+use usher_guest::users::sql;
 
 use super::{describe, is_part_of_a_page};
 
-/// What whoever receives a request may answer in the component's place.
-const NOT_THE_COMPONENTS: [u16; 7] = [400, 408, 414, 431, 500, 503, 504];
+/// The statuses that the host sends in place of the component.
+const SENT_BY_HOST: [u16; 8] = [400, 408, 413, 414, 431, 500, 503, 504];
 
-#[derive(Clone)]
-struct Asked<'a> {
-    method: Method,
-    target: String,
-    headers: Vec<(&'a str, &'a str)>,
-    body: Vec<u8>,
-}
-
-impl Request for Asked<'_> {
-    fn method(&self) -> Method {
-        self.method
-    }
-
-    fn target(&self) -> &str {
-        &self.target
-    }
-
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        let (_, value) = self.headers.iter().find(|(header, _)| *header == name)?;
-        Some(value.as_bytes().to_vec())
-    }
-
-    fn scheme(&self) -> &'static str {
-        "http"
-    }
-
-    fn authority(&self) -> Option<String> {
-        Some("users.example".into())
-    }
-
-    fn body(&self) -> Result<std::borrow::Cow<'_, [u8]>, BodyError> {
-        if self.body.len() > BODY_LIMIT {
-            Err(BodyError::TooLarge)
-        } else {
-            Ok(self.body.as_slice().into())
-        }
-    }
-}
-
-/// A database that gives the same answer to every statement it could give it to.
+/// A database with the same outcome for every statement that can have it.
 struct Always(Result<Rows, Error>);
 
 impl Statements for Always {
@@ -66,9 +28,9 @@ impl Statements for Always {
             Ok(rows) if rows.is_empty() && statement == sql::VERSION => {
                 Ok(vec![vec![Value::Integer(3)]])
             }
-            // Only what stores an address can meet another, and only what deletes a user can meet a reference to it.
+            // Only a write of an address violates its key, and only DELETE a foreign key.
             Err(Error::Refused(refusal)) if !is_refused(refusal, statement) => Ok(Vec::new()),
-            // Who asks for one user knows the id.
+            // GET does not select the id.
             Ok(rows) if statement == sql::GET => {
                 let known = |row: &Vec<Value>| row.iter().skip(1).cloned().collect();
                 Ok(rows.iter().map(known).collect())
@@ -161,12 +123,12 @@ fn databases() -> Vec<Always> {
     databases
 }
 
-fn requests(method: Method, path: &str) -> Vec<Asked<'static>> {
-    let valid = Asked {
-        method,
-        target: path.replace("{user_id}", "1"),
-        headers: vec![("content-type", "application/json")],
+fn requests(method: Method, path: &str) -> Vec<BufferedRequest> {
+    let valid = BufferedRequest {
+        authority: Some("users.example".into()),
         body: br#"{"name":"Ann","email":"ann@example.com"}"#.to_vec(),
+        ..BufferedRequest::new(method, path.replace("{user_id}", "1"))
+            .with("content-type", "application/json")
     };
     let targets = [
         path.replace("{user_id}", "one"),
@@ -189,34 +151,22 @@ fn requests(method: Method, path: &str) -> Vec<Asked<'static>> {
         ("if-none-match", "\"3\""),
         ("if-none-match", "*"),
     ];
-    let mut requests = vec![
-        valid.clone(),
-        Asked {
-            body: vec![b' '; BODY_LIMIT + 1],
-            ..valid.clone()
-        },
-    ];
-    requests.extend(targets.into_iter().map(|target| Asked {
+    let mut requests = vec![valid.clone()];
+    requests.extend(targets.into_iter().map(|target| BufferedRequest {
         target,
         ..valid.clone()
     }));
-    requests.extend(bodies.into_iter().map(|body| Asked {
+    requests.extend(bodies.into_iter().map(|body| BufferedRequest {
         body: body.to_vec(),
         ..valid.clone()
     }));
-    requests.extend(headers.into_iter().map(|header| {
-        let mut headers = valid.headers.clone();
-        headers.push(header);
-        Asked {
-            headers,
-            ..valid.clone()
-        }
-    }));
+    let with = |(name, value): (&str, &str)| valid.clone().with(name, value);
+    requests.extend(headers.into_iter().map(with));
     requests
 }
 
 #[test]
-fn every_answer_is_described_and_every_described_one_is_given() {
+fn responses_and_description_agree() {
     let description = serde_json::to_value(describe()).expect("a description is JSON");
     for &Route(method, path, operation) in &ROUTES {
         if is_part_of_a_page(operation) {
@@ -229,8 +179,8 @@ fn every_answer_is_described_and_every_described_one_is_given() {
             let mut seen = BTreeSet::new();
             for request in requests(method, path) {
                 for database in databases() {
-                    let answer = usher_guest::handle(&request, &database)
-                        .whole(&database)
+                    let answer = api::handle(&request, &database)
+                        .into_response(&database)
                         .expect("this database fails at once or never");
                     let place =
                         format!("{} {} -> {}", method.name(), request.target, answer.status);
@@ -245,7 +195,7 @@ fn every_answer_is_described_and_every_described_one_is_given() {
                 .collect();
             let missing: Vec<_> = described
                 .iter()
-                .filter(|status| !seen.contains(status) && !NOT_THE_COMPONENTS.contains(status))
+                .filter(|status| !seen.contains(status) && !SENT_BY_HOST.contains(status))
                 .collect();
             assert!(
                 missing.is_empty(),
@@ -309,7 +259,7 @@ fn resolve<'d>(description: &'d Json, part: &'d Json) -> &'d Json {
     }
 }
 
-/// Whether a value is as a schema says, as far as the schemas of this description say anything of what is answered.
+/// Whether a value matches a schema, as far as this description uses JSON Schema for responses.
 fn fits(description: &Json, schema: &Json, value: &Json) -> bool {
     let schema = resolve(description, schema);
     let list = |key: &str| schema[key].as_array().into_iter().flatten();
@@ -323,14 +273,17 @@ fn fits(description: &Json, schema: &Json, value: &Json) -> bool {
     };
     let members = || value.as_object().into_iter().flatten();
     let items = || value.as_array().into_iter().flatten();
+    let is_described = |(name, value): (&String, &Json)| {
+        let schema = schema["properties"].get(name);
+        schema.is_some_and(|schema| fits(description, schema, value))
+    };
+    let item = &schema["items"];
     is_of_type
         && list("required").all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()))
         && (schema["enum"].is_null() || list("enum").any(|known| known == value))
-        && (schema["anyOf"].is_null() || list("anyOf").any(|schema| fits(description, schema, value)))
-        && (schema["items"].is_null() || items().all(|item| fits(description, &schema["items"], item)))
-        // Stricter than JSON Schema: what is answered has no member that is not described.
-        && (schema["properties"].is_null()
-            || members().all(|(name, value)| {
-                schema["properties"].get(name).is_some_and(|schema| fits(description, schema, value))
-            }))
+        && (schema["anyOf"].is_null()
+            || list("anyOf").any(|schema| fits(description, schema, value)))
+        && (item.is_null() || items().all(|value| fits(description, item, value)))
+        // Stricter than JSON Schema: every member of a response must be described.
+        && (schema["properties"].is_null() || members().all(is_described))
 }

@@ -1,9 +1,9 @@
-//! What goes wrong: statuses, headers and bodies are those that the service really answers with.
+//! The failures. Their statuses, headers and bodies are the service's own responses.
 
-use usher_guest::error::Error;
-use usher_guest::http::Response;
+use usher_guest::api::error::Error;
+use usher_guest::api::http::Response;
+use usher_guest::compat::faults::{Fault, Location, Problem};
 use usher_guest::users;
-use usher_guest::validation::{Fault, Location, Problem};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -12,7 +12,7 @@ use utoipa::openapi::schema::ComponentsBuilder;
 
 use super::schemas::{integer, reference, string};
 
-/// A status that several operations answer with, and why.
+/// A failure that several operations share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     BadRequest,
@@ -29,12 +29,12 @@ pub(crate) enum Failure {
     Unavailable,
     UnavailableOrInDoubt,
     Timeout,
-    // Not of any operation.
+    // These belong to no operation.
     NoRoute,
     MethodNotAllowed,
 }
 
-/// What of a request may be invalid.
+/// The part of a request that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Body,
@@ -42,6 +42,9 @@ pub(crate) enum Part {
     PathAndBody,
     Query,
 }
+
+/// The body of the host's 413.
+const BODY_TOO_LARGE: &str = r#"{"detail":"Request body too large"}"#;
 
 const ALL: [Failure; 19] = [
     Failure::BadRequest,
@@ -66,7 +69,7 @@ const ALL: [Failure; 19] = [
 ];
 
 impl Failure {
-    /// The name among the components, and what it means.
+    /// The name among the components, and the description.
     pub(crate) fn about(self) -> (&'static str, &'static str) {
         match self {
             Self::BadRequest => (
@@ -77,7 +80,8 @@ impl Failure {
             Self::RequestTimeout => ("RequestTimeout", "The body took too long to arrive"),
             Self::EmailTaken => (
                 "EmailTaken",
-                "Another user has this address; or, as `detail` then says, a constraint of the database's own forbids the change",
+                "Another user has this address; or, as `detail` then says, a constraint of the \
+                    database's own forbids the change",
             ),
             Self::Referenced => (
                 "Referenced",
@@ -100,7 +104,8 @@ impl Failure {
             ),
             Self::UnavailableOrInDoubt => (
                 "UnavailableOrInDoubt",
-                "The service is busy or has no database and nothing happened; or, as `detail` then says, the database was lost \
+                "The service is busy or has no database and nothing happened; or, as `detail` \
+                    then says, the database was lost \
                  and whether the change took effect is unknown",
             ),
             Self::Timeout => ("Timeout", "The service took too long. Nothing happened"),
@@ -112,7 +117,7 @@ impl Failure {
     /// The status.
     pub(crate) fn status(self) -> u16 {
         match self {
-            // Of these the component hears nothing: whoever receives the request answers.
+            // The host sends these without calling the component.
             Self::RequestTimeout => 408,
             Self::TargetTooLong => 414,
             Self::HeadersTooLarge => 431,
@@ -125,7 +130,7 @@ impl Failure {
         }
     }
 
-    /// What the service answers with.
+    /// The responses.
     fn answers(self) -> Vec<Response> {
         let errors = match self {
             Self::BadRequest => vec![Error::UnreadableBody],
@@ -139,7 +144,10 @@ impl Failure {
                 users::Error::Conflict.into(),
             ],
             Self::Stale => vec![users::Error::Stale.into()],
-            Self::BodyTooLarge => vec![Error::BodyTooLarge],
+            // The host limits bodies. `tests/` compares its response with this one.
+            Self::BodyTooLarge => {
+                return vec![Response::json(413, BODY_TOO_LARGE.as_bytes())];
+            }
             Self::Invalid(part) => vec![Error::Invalid(part.faults())],
             Self::Internal => vec![users::Error::Internal(String::new()).into()],
             Self::Unavailable => vec![users::Error::Unavailable.into()],

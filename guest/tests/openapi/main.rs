@@ -1,7 +1,8 @@
-//! `openapi.json` describes what is served: it is generated here, from the route table and the service's own answers, and
-//! has to be equal to the file that the component carries.
+//! Generates the OpenAPI description from the route table and the service's own responses, and
+//! compares it with `openapi.json`, which the component includes.
 //!
-//! After a change run `USHER_WRITE_OPENAPI=1 cargo test -p usher-guest --test openapi`, and read what changed.
+//! After a change run `USHER_WRITE_OPENAPI=1 cargo test -p usher-guest --test openapi`, and review
+//! the difference.
 
 mod answers;
 mod failures;
@@ -10,23 +11,26 @@ mod schemas;
 
 use std::path::Path;
 
-use usher_guest::ROUTES;
-use usher_guest::documents::Document;
-use usher_guest::http::Method;
-use usher_guest::routes::{Operation, Route};
+use usher_guest::api::ROUTES;
+use usher_guest::api::documents::Document;
+use usher_guest::api::http::Method;
+use usher_guest::api::routes::{Operation, Route};
 use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::{HttpMethod, PathItem, PathsBuilder};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{OpenApi, OpenApiBuilder, Server};
 
 const ABOUT: &str = "Users, each with an address that no other has.\n\n\
-    Every error is JSON with a `detail`. Besides what is listed with each operation: an unknown path is answered with 404; a path \
-    that differs from a known one only by the slash at its end with 307 to that one; a known path with a method it does not have \
+    Every error is JSON with a `detail`. Besides what is listed with each operation: an unknown \
+    path is answered with 404; a path \
+    that differs from a known one only by the slash at its end with 307 to that one; a known path \
+    with a method it does not have \
     with 405, and in `Allow` the methods it has. \
-    Changes are lost to nobody who sends the `ETag` of what was read as `If-Match` of what is written.";
+    Changes are lost to nobody who sends the `ETag` of what was read as `If-Match` of what is \
+    written.";
 
 fn describe() -> OpenApi {
-    // Parts of pages are no interface.
+    // Parts of pages are not an interface.
     let described = ROUTES
         .iter()
         .filter(|Route(_, _, operation)| !is_part_of_a_page(*operation));
@@ -58,7 +62,7 @@ fn describe() -> OpenApi {
                 ))
                 .build(),
         )
-        // Where the description is, also under a prefix of a proxy.
+        // Relative to the description, so that it works under a proxy's prefix.
         .servers(Some([Server::new(".")]))
         .tags(Some([
             TagBuilder::new()
@@ -96,7 +100,7 @@ fn http_method(method: Method) -> HttpMethod {
 }
 
 #[test]
-fn the_file_is_what_the_routes_and_answers_say() {
+fn openapi_file_equals_generated_description() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi.json");
     let generated = describe().to_pretty_json().expect("a description is JSON") + "\n";
     if std::env::var_os("USHER_WRITE_OPENAPI").is_some() {
@@ -106,6 +110,7 @@ fn the_file_is_what_the_routes_and_answers_say() {
         std::fs::read_to_string(&path).expect("openapi.json lies at the top of the repository");
     assert!(
         file == generated,
-        "openapi.json is not what is served: run `USHER_WRITE_OPENAPI=1 cargo test -p usher-guest --test openapi`"
+        "openapi.json differs from the generated description: run `USHER_WRITE_OPENAPI=1 cargo \
+            test -p usher-guest --test openapi`"
     );
 }

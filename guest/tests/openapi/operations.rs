@@ -1,9 +1,9 @@
-//! The operations: who calls one, with what, and what comes of it.
+//! The operations: parameters, bodies and responses.
 
-use usher_guest::documents::Document;
-use usher_guest::http::{JSON, Method};
-use usher_guest::lines::NDJSON;
-use usher_guest::routes::Operation;
+use usher_guest::api::documents::Document;
+use usher_guest::api::http::{JSON, Method};
+use usher_guest::api::ndjson::NDJSON;
+use usher_guest::api::routes::Operation;
 use usher_guest::users::PAGE_LIMIT;
 use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
@@ -18,13 +18,16 @@ use super::failures::{Failure, Part};
 use super::schemas::{email, integer, reference, string};
 
 const AFTER: &str = "Only users with a greater id.\n\n\
-    Ids are given out before users are stored, so one with a smaller id may appear after one with a greater id has been listed. \
-    Who asks again and again for what is new misses nobody with an `after` that was the greatest id listed a minute ago, \
-    leaving out those seen since: no user is stored later than a request may take (30 seconds by default) after the id is given out.";
+    Ids are given out before users are stored, so one with a smaller id may appear after one with \
+    a greater id has been listed. \
+    Who asks again and again for what is new misses nobody with an `after` that was the greatest \
+    id listed a minute ago, \
+    leaving out those seen since: no user is stored later than a request may take (30 seconds by \
+    default) after the id is given out.";
 
 const USER: &str = "/users/{user_id}";
 
-/// Describes one operation, or where the method is `HEAD` what of it is left.
+/// Describes one operation. For `HEAD` it leaves out the bodies.
 pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path::Operation {
     let About {
         function,
@@ -69,7 +72,7 @@ pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path
     described.build()
 }
 
-/// As FastAPI makes it from a function's name.
+/// The id that FastAPI derives from a function's name.
 fn operation_id(method: Method, path: &str, function: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let path: String = path.chars().map(word).collect();
@@ -77,7 +80,7 @@ fn operation_id(method: Method, path: &str, function: &str) -> String {
 }
 
 struct About {
-    /// The first two are those of the old service, the others named in their manner.
+    /// The first two are FastAPI's, the others follow their form.
     function: &'static str,
     tag: &'static str,
     summary: &'static str,
@@ -115,11 +118,15 @@ fn about(operation: Operation) -> About {
             "list_users_route",
             "List users",
             Some(
-                "A page of users by ascending id. Where there are more, `Link` says where. Of a parameter that is given more \
+                "A page of users by ascending id. Where there are more, `Link` says where. Of a \
+                    parameter that is given more \
                  than once the last one counts; others are ignored.\n\n\
-                 Where `Accept` weighs `application/x-ndjson` above `application/json`, it is not a page but every user, as they \
-                 are at that moment, one JSON object per line: without `limit` as many as there are. They are sent as they are \
-                 read. Where that fails after the first line the connection is closed within the body, whose last chunk is \
+                 Where `Accept` weighs `application/x-ndjson` above `application/json`, it is not \
+                 a page but every user, as they \
+                 are at that moment, one JSON object per line: without `limit` as many as there \
+                 are. They are sent as they are \
+                 read. Where that fails after the first line the connection is closed within the \
+                 body, whose last chunk is \
                  missing then.",
             ),
         ),
@@ -143,7 +150,8 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
             parameter(
                 "limit",
                 ParameterIn::Query,
-                "At most this many users: fewer where they are large, so that only `Link` tells whether there are more. \
+                "At most this many users: fewer where they are large, so that only `Link` tells \
+                    whether there are more. \
                  Not 100 but all where they come line by line.",
             )
             .schema(Some(
@@ -218,7 +226,7 @@ fn body(operation: Operation) -> Option<&'static str> {
     }
 }
 
-/// Whether what is read has an entity tag.
+/// Whether the response has an entity tag for `If-None-Match`.
 fn has_tag(operation: Operation) -> bool {
     matches!(operation, Operation::GetUser | Operation::Read(_))
 }
@@ -267,7 +275,7 @@ fn success(operation: Operation, head: bool) -> (u16, Response) {
         _ => answer,
     };
     let answer = if operation == Operation::ListUsers && !head {
-        answer.content(NDJSON, Content::new(Some(lines())))
+        answer.content(NDJSON, Content::new(Some(ndjson())))
     } else {
         answer
     };
@@ -279,8 +287,8 @@ fn success(operation: Operation, head: bool) -> (u16, Response) {
     (status, answer.build())
 }
 
-/// OpenAPI 3.1 has no words for what the lines of a text are.
-fn lines() -> ObjectBuilder {
+/// OpenAPI 3.1 cannot describe the lines of a text.
+fn ndjson() -> ObjectBuilder {
     string().description(Some("A `UserResponse` in JSON on each line."))
 }
 
@@ -318,7 +326,8 @@ fn header(name: &str) -> Header {
         ),
         "Link" => (
             string(),
-            "`<address of the next page>; rel=\"next\"`, where there is one. The address is relative to the request's.",
+            "`<address of the next page>; rel=\"next\"`, where there is one. The address is \
+                relative to the request's.",
         ),
         "Vary" => (
             string(),
@@ -338,7 +347,7 @@ fn header(name: &str) -> Header {
         .build()
 }
 
-/// What can be done with a new user.
+/// Links from a new user to its operations.
 fn with_links(response: ResponseBuilder) -> ResponseBuilder {
     [
         ("GetUser", Method::Get, Operation::GetUser),

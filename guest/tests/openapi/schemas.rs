@@ -1,14 +1,14 @@
-//! What is sent and received.
+//! The schemas of requests and responses.
 
 use serde_json::json;
-use usher_guest::validation::Problem;
+use usher_guest::compat::faults::Problem;
 use utoipa::openapi::schema::{
     AnyOfBuilder, ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat,
     SchemaType, Type,
 };
 use utoipa::openapi::{Ref, Schema};
 
-/// The schemas, named as the old service named them where it had them.
+/// The schemas, by the names that FastAPI gave those it had.
 pub(crate) fn components() -> ComponentsBuilder {
     ComponentsBuilder::new()
         .schema("UserCreate", user_create())
@@ -39,12 +39,12 @@ fn name() -> ObjectBuilder {
         .examples(["John Doe"])
 }
 
-/// Names that no mail reaches, nor any below them.
+/// Special-use domains, which mail cannot reach.
 const SPECIAL_USE: [&str; 6] = ["arpa", "invalid", "local", "localhost", "onion", "test"];
 
-/// An address, as it is taken.
+/// An address in a request.
 pub(crate) fn email() -> ObjectBuilder {
-    // Patterns know no case-insensitive matching: `test` is `[tT][eE][sS][tT]`.
+    // Patterns cannot ignore case: `test` becomes `[tT][eE][sS][tT]`.
     let in_any_case = |c: char| format!("[{c}{}]", c.to_ascii_uppercase());
     let refused = SPECIAL_USE.map(|name| name.chars().map(in_any_case).collect::<String>());
     string()
@@ -53,7 +53,8 @@ pub(crate) fn email() -> ObjectBuilder {
         .pattern(Some(format!(r"^(?!.*\.({})\s*>?\s*$)", refused.join("|"))))
         .max_length(Some(2048))
         .description(Some(
-            "An address, also with a domain or local part beyond ASCII, also as `Name <address>`; not one under a special-use \
+            "An address, also with a domain or local part beyond ASCII, also as `Name <address>`; \
+                not one under a special-use \
              name such as `test` or `local`. It is stored normalised.",
         ))
         .examples(["john@example.com"])
@@ -169,12 +170,19 @@ fn validation_error() -> ObjectBuilder {
             ArrayBuilder::new()
                 .title(Some("Location"))
                 .description(Some(
-                    "Where: `body`, `path` or `query`, and the name of the field or parameter, or the character of the body.",
+                    "Where: `body`, `path` or `query`, and the name of the field or parameter, or \
+                        the character of the body.",
                 ))
                 .items(part)
                 .min_items(Some(1)),
         )
-        .property("msg", string().title(Some("Message")).description(Some("What is wrong, for people.")))
+        .property(
+            "msg",
+            string().title(Some("Message")).description(Some(
+                "What is wrong, for \
+            people.",
+            )),
+        )
         .property(
             "input",
             ObjectBuilder::new()

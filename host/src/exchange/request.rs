@@ -1,7 +1,7 @@
 //! The request that came in.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, header, request};
+use http::{HeaderValue, Method, Uri, header, request};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynInputStream, DynPollable, Pollable, pipe::MemoryInputPipe};
 
@@ -34,6 +34,14 @@ impl IncomingRequest {
             scheme: None,
             body: Some(body),
         }
+    }
+}
+
+/// The authority of a request: that of its URI, or its `Host`.
+pub(crate) fn authority<'a>(uri: &'a Uri, host: Option<&'a HeaderValue>) -> Option<&'a str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => host?.to_str().ok(),
     }
 }
 
@@ -90,12 +98,9 @@ impl types::HostIncomingRequest for View<'_> {
 
     fn authority(&mut self, this: Resource<IncomingRequest>) -> wasmtime::Result<Option<String>> {
         let request = self.table.get(&this)?;
-        if let Some(authority) = request.head.uri.authority() {
-            return Ok(Some(authority.as_str().to_owned()));
-        }
         let host = request.host.as_ref();
         let host = host.or_else(|| request.head.headers.get(header::HOST));
-        Ok(host.and_then(|host| Some(host.to_str().ok()?.to_owned())))
+        Ok(authority(&request.head.uri, host).map(str::to_owned))
     }
 
     fn headers(&mut self, this: Resource<IncomingRequest>) -> wasmtime::Result<Resource<Fields>> {

@@ -1,15 +1,17 @@
-//! A request and its response in one call, with a component that offers `usher:service/whole-handler`.
+//! A request and its response in one call, with a component that offers `usher:service/buffered-handler`.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_TYPE, ETAG, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use wasmtime::Store;
 
 use super::fields::{self, Given};
 use super::head;
-use crate::bindings::http::wasi::http::types::HeaderError;
+use super::request::authority;
+use crate::bindings::http::wasi::http::types::{HeaderError, Scheme};
 use crate::bindings::whole::Whole;
-use crate::bindings::whole::exports::usher::service::whole_handler as wit;
+use crate::bindings::whole::exports::usher::service::buffered_handler as wit;
+use crate::forwarded;
 use crate::instances::State;
 
 /// A header field that a component looks at.
@@ -48,8 +50,8 @@ pub(crate) async fn wanted(
     store: &mut Store<State>,
 ) -> wasmtime::Result<Vec<Wanted>> {
     let fields = whole
-        .usher_service_whole_handler()
-        .call_fields(store)
+        .usher_service_buffered_handler()
+        .call_header_fields(store)
         .await?;
     let wanted = fields.into_iter().filter_map(|field| {
         let name = HeaderName::try_from(field.name.as_str()).ok()?;
@@ -73,13 +75,24 @@ pub(crate) async fn handle(
     wanted: &[Wanted],
 ) -> wasmtime::Result<Option<Response<Bytes>>> {
     let (headers, body, mut fields) = (request.headers(), request.body(), Vec::new());
+    // Found in the one pass over the headers: lookups would cost more.
+    let (mut host, mut is_forwarded) = (None, false);
     for (name, value) in headers {
+        if *name == HOST {
+            host = Some(value);
+        }
+        is_forwarded |= forwarded::names_scheme(name);
         if wanted.iter().any(|wanted| wanted.fits(name, headers)) {
             fields.push((name.as_str(), value.as_bytes()));
         }
     }
     let asked = wit::Request {
         method: method(request.method()),
+        scheme: match is_forwarded.then(|| forwarded::scheme(headers)) {
+            Some(Scheme::Https) => wit::Scheme::Https,
+            _ => wit::Scheme::Http,
+        },
+        authority: authority(request.uri(), host),
         target: request
             .uri()
             .path_and_query()
@@ -88,7 +101,7 @@ pub(crate) async fn handle(
         body: (!body.is_empty()).then_some(body),
     };
     let answer = whole
-        .usher_service_whole_handler()
+        .usher_service_buffered_handler()
         .call_handle(store, asked)
         .await?;
     let Some(answer) = answer else {

@@ -42,9 +42,9 @@ fn the_component_imports_a_database_and_http_and_nothing_else() {
     assert_eq!(
         imports,
         [
-            "usher:database/database@0.1.0",
-            "usher:database/streaming@0.1.0",
-            "usher:database/types@0.1.0",
+            "usher:database/database@0.2.0",
+            "usher:database/streaming@0.2.0",
+            "usher:database/types@0.2.0",
             "wasi:http/types@0.2.12",
             "wasi:io/error@0.2.12",
             "wasi:io/streams@0.2.12",
@@ -53,10 +53,10 @@ fn the_component_imports_a_database_and_http_and_nothing_else() {
     assert_eq!(
         exports,
         [
-            "usher:service/whole-handler@0.1.0",
-            "usher:users/migration-plan@0.1.0",
-            "usher:users/migrations@0.1.0",
-            "usher:users/users@0.1.0",
+            "usher:service/buffered-handler@0.2.0",
+            "usher:service/migration-plan@0.2.0",
+            "usher:service/migrations@0.2.0",
+            "usher:users/users@0.2.0",
             "wasi:http/incoming-handler@0.2.12"
         ]
     );

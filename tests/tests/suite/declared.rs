@@ -214,7 +214,7 @@ fn component_info_tells_imports_exports_and_statements() {
     assert_eq!(told.0, Some(0));
     for part in [
         "imports\n",
-        "  usher:database/database@0.1.0\n",
+        "  usher:database/database@0.2.0\n",
         "exports\n  wasi:http/incoming-handler@0.2.12\n",
         "statements that answer requests: 2\n",
         "  GET\n    SELECT name\n    FROM users WHERE id = $1\n",
@@ -226,7 +226,7 @@ fn component_info_tells_imports_exports_and_statements() {
     let told = info(Some("sql.wasm"));
     assert!(told.1.contains("statements: not declared"), "{}", told.1);
     let told = info(None);
-    assert!(told.1.contains("usher:users/users@0.1.0"), "{}", told.1);
+    assert!(told.1.contains("usher:users/users@0.2.0"), "{}", told.1);
     assert_eq!(info(Some("nowhere.wasm")).0, Some(2));
     std::fs::write(scratch.file("text.wasm"), "no component").expect("a file");
     assert_eq!(info(Some("text.wasm")).0, Some(2));

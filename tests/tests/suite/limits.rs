@@ -24,6 +24,14 @@ fn is_json(response: &Response, status: u16) {
     assert!(response.json().get("detail").is_some());
 }
 
+/// The body of a 413, as the component's description has it.
+fn described_413() -> serde_json::Value {
+    let description: serde_json::Value =
+        serde_json::from_str(include_str!("../../../openapi.json")).expect("a description");
+    let example = "/components/responses/BodyTooLarge/content/application~1json/examples/1/value";
+    description.pointer(example).expect("an example").clone()
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     let app = TestApp::start("memory:").await.expect("it starts");
@@ -31,7 +39,9 @@ async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     let announced = Request::new("POST", "/users/")
         .header("content-type", "application/json")
         .header("content-length", "1048577");
-    is_json(&ask(&app, &announced).await, 413);
+    let refused = ask(&app, &announced).await;
+    is_json(&refused, 413);
+    assert_eq!(refused.json(), described_413());
     let chunked = Request::new("POST", "/users/")
         .header("content-type", "application/json")
         .header("transfer-encoding", "chunked")

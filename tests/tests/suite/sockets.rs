@@ -183,6 +183,41 @@ async fn redirect_has_the_scheme_that_a_trusted_proxy_says() {
     }
 }
 
+#[tokio::test]
+async fn buffered_request_has_scheme_and_authority_of_the_client() {
+    const GREEDY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greedy.wasm"));
+    let scratch = Scratch::new();
+    std::fs::write(scratch.file("greedy.wasm"), GREEDY).expect("a file");
+    let mut running = program(&scratch)
+        .args(["--component", "greedy.wasm", "--no-migrate"])
+        .args(["--database-statements", "any"])
+        .spawn();
+    let address = running.address();
+    for (name, value, origin) in [
+        ("accept", "*/*", "http://api.example.com"),
+        ("x-forwarded-proto", "https", "https://api.example.com"),
+        ("forwarded", "proto=https", "https://api.example.com"),
+    ] {
+        let request = Request::get("/whole/origin").header("host", "api.example.com");
+        let answer = ask(&address, &request.header(name, value)).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, origin));
+    }
+}
+
+#[tokio::test]
+async fn max_body_above_one_mebibyte_accepts_larger_bodies() {
+    let scratch = Scratch::new();
+    let mut running = program(&scratch).args(["--max-body", "4MiB"]).spawn();
+    let address = running.address();
+    let mut body = vec![b' '; 2 << 20];
+    body.extend_from_slice(br#"{"name":"Ann","email":"ann@example.org"}"#);
+    let request = Request::new("POST", "/users/").header("content-type", "application/json");
+    assert_eq!(ask(&address, &request.body(body)).await.status, 200);
+    let request = Request::new("POST", "/users/").header("content-type", "application/json");
+    let larger = request.body(vec![b' '; (4 << 20) + 1]);
+    assert_eq!(ask(&address, &larger).await.status, 413);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_found_under_a_prefix_that_a_proxy_strips() {
     let scratch = Scratch::new();

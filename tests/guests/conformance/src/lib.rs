@@ -10,8 +10,8 @@ mod bindings {
         inline: "
             package usher:conformance;
             world conformance {
-                import usher:database/database@0.1.0;
-                import usher:database/streaming@0.1.0;
+                import usher:database/database@0.2.0;
+                import usher:database/streaming@0.2.0;
                 export wasi:http/incoming-handler@0.2.12;
             }
         ",

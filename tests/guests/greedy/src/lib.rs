@@ -1,7 +1,7 @@
 //! A component that has its host hold as much as it can be made to, takes as much processor time as it is let, and answers with
 //! heads that no server should send. Its request's path says what of all this it does.
 //!
-//! A path that begins with `/whole/` is answered in one call, by `usher:service/whole-handler`, and any other by
+//! A path that begins with `/whole/` is answered in one call, by `usher:service/buffered-handler`, and any other by
 //! `wasi:http/incoming-handler`. A size in a path is a number of bytes, a count is a number of calls.
 
 mod bindings {
@@ -10,12 +10,12 @@ mod bindings {
         inline: "
             package usher:greedy;
             world greedy {
-                import usher:database/database@0.1.0;
-                import usher:database/streaming@0.1.0;
+                import usher:database/database@0.2.0;
+                import usher:database/streaming@0.2.0;
                 import wasi:clocks/monotonic-clock@0.2.12;
                 import wasi:random/random@0.2.12;
                 export wasi:http/incoming-handler@0.2.12;
-                export usher:service/whole-handler@0.1.0;
+                export usher:service/buffered-handler@0.2.0;
             }
         ",
         world: "usher:greedy/greedy",
@@ -27,7 +27,7 @@ mod bindings {
 
 use std::hint::spin_loop;
 
-use bindings::exports::usher::service::whole_handler as whole;
+use bindings::exports::usher::service::buffered_handler as whole;
 use bindings::exports::wasi::http::incoming_handler::Guest;
 use bindings::usher::database::database::query;
 use bindings::usher::database::types::Value;
@@ -315,7 +315,7 @@ impl Guest for Greedy {
 }
 
 impl whole::Guest for Greedy {
-    fn fields() -> Vec<whole::Field> {
+    fn header_fields() -> Vec<whole::HeaderField> {
         Vec::new()
     }
 
@@ -350,6 +350,16 @@ impl whole::Guest for Greedy {
                     .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()));
                 let status = u16::try_from(path.number(1)).unwrap_or_default();
                 response(status, fields.collect(), vec![b'b'; path.number(2)])
+            }
+            // What the request says of how the client reached the server.
+            "origin" => {
+                let scheme = match request.scheme {
+                    whole::Scheme::Http => "http",
+                    whole::Scheme::Https => "https",
+                };
+                let authority = request.authority.unwrap_or_default();
+                let origin = format!("{scheme}://{authority}");
+                response(200, Vec::new(), origin.into_bytes())
             }
             "spin" => spin(),
             _ => response(200, Vec::new(), b"ok".to_vec()),

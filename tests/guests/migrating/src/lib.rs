@@ -1,5 +1,5 @@
-//! The service one migration later: its own as they are, and a third one that fails half-way unless there is a table
-//! `permitted`. They are applied by the service's own code. Every request is answered with 204.
+//! The service one migration later: its own migrations, and a third one that fails unless there is a
+//! table `permitted`. The service's own code applies them. Every request is answered with 204.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -7,11 +7,11 @@ mod bindings {
         inline: "
             package usher:migrating;
             world migrating {
-                import usher:database/database@0.1.0;
-                import usher:database/streaming@0.1.0;
+                import usher:database/database@0.2.0;
+                import usher:database/streaming@0.2.0;
                 export wasi:http/incoming-handler@0.2.12;
-                export usher:users/migrations@0.1.0;
-                export usher:users/migration-plan@0.1.0;
+                export usher:service/migrations@0.2.0;
+                export usher:service/migration-plan@0.2.0;
             }
         ",
         world: "usher:migrating/migrating",
@@ -22,37 +22,24 @@ mod bindings {
 }
 
 #[allow(dead_code, reason = "the service uses all of it")]
-#[path = "../../../../guest/src/adoption/mod.rs"]
-mod adoption;
-#[allow(dead_code, reason = "the service uses all of it")]
 #[path = "../../../../guest/src/database.rs"]
 mod database;
 #[path = "../../../../guest/src/component/database.rs"]
 mod import;
-#[allow(dead_code, reason = "the service uses all of it")]
-#[path = "../../../../guest/src/migrations.rs"]
-mod migrations;
-#[allow(dead_code, reason = "the service uses all of it")]
-#[path = "../../../../guest/src/retry.rs"]
-mod retry;
-#[allow(dead_code, reason = "the service uses all of it")]
-#[path = "../../../../guest/src/sql.rs"]
-mod sql;
-#[allow(dead_code, reason = "the service uses all of it")]
-#[path = "../../../../guest/src/statements.rs"]
-mod statements;
+mod users;
 
-use adoption::{Finding, FindingKind};
-use bindings::exports::usher::users::migration_plan as planned;
-use bindings::exports::usher::users::migrations as exported;
+use bindings::exports::usher::service::migration_plan as planned;
+use bindings::exports::usher::service::migrations as exported;
 use bindings::exports::wasi::http::incoming_handler;
 use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 use database::Database as _;
-use migrations::Step;
+use users::adoption::{Finding, FindingKind};
+use users::migrations;
+use users::steps::{self, Step};
 
 struct Migrating;
 
-/// Its first statement passes, its second one only where a test has made the table.
+/// Its first statement succeeds, its second one only if a test has created the table.
 const THIRD: Step = Step {
     name: "0003_half",
     sql: "CREATE TABLE half (id bigint);\nINSERT INTO half SELECT id FROM permitted;\n",
@@ -60,7 +47,7 @@ const THIRD: Step = Step {
 };
 
 fn steps() -> Vec<Step> {
-    let mut steps = migrations::steps(import::Import.dialect()).to_vec();
+    let mut steps = steps::steps(import::Import.dialect()).to_vec();
     steps.push(THIRD);
     steps
 }
@@ -68,15 +55,15 @@ fn steps() -> Vec<Step> {
 impl exported::Guest for Migrating {
     fn apply() -> Result<Vec<exported::Migration>, exported::Error> {
         match migrations::apply_steps(&import::Import, &steps()) {
-            Ok(applied) => Ok(applied.into_iter().map(told).collect()),
+            Ok(applied) => Ok(applied.into_iter().map(lower_migration).collect()),
             Err(migrations::Error::Failed(migration, why)) => {
-                Err(exported::Error::Failed((told(migration), why)))
+                Err(exported::Error::Failed((lower_migration(migration), why)))
             }
             Err(migrations::Error::Changed(migration)) => {
-                Err(exported::Error::Changed(told(migration)))
+                Err(exported::Error::Changed(lower_migration(migration)))
             }
             Err(migrations::Error::Unknown(migration)) => {
-                Err(exported::Error::Unknown(told(migration)))
+                Err(exported::Error::Unknown(lower_migration(migration)))
             }
             Err(migrations::Error::Unavailable(why)) => Err(exported::Error::Unavailable(why)),
         }
@@ -87,11 +74,11 @@ impl planned::Guest for Migrating {
     fn plan() -> Result<Vec<planned::Finding>, String> {
         let findings = migrations::plan_steps(&import::Import, &steps());
         let findings = findings.map_err(|error| error.to_string())?;
-        Ok(findings.into_iter().map(found).collect())
+        Ok(findings.into_iter().map(lower_finding).collect())
     }
 }
 
-fn found(finding: Finding) -> planned::Finding {
+fn lower_finding(finding: Finding) -> planned::Finding {
     planned::Finding {
         kind: match finding.kind {
             FindingKind::Migration => planned::FindingKind::Migration,
@@ -105,7 +92,9 @@ fn found(finding: Finding) -> planned::Finding {
     }
 }
 
-fn told(migrations::Migration { version, name }: migrations::Migration) -> exported::Migration {
+fn lower_migration(
+    migrations::Migration { version, name }: migrations::Migration,
+) -> exported::Migration {
     exported::Migration { version, name }
 }
 

@@ -14,8 +14,8 @@ mod bindings {
         inline: "
             package usher:peers;
             world computed {
-                export usher:database/database@0.1.0;
-                export usher:database/streaming@0.1.0;
+                export usher:database/database@0.2.0;
+                export usher:database/streaming@0.2.0;
             }
         ",
         world: "usher:peers/computed",

@@ -8,7 +8,7 @@ mod bindings {
             package usher:peers;
             world hello {
                 export wasi:http/incoming-handler@0.2.12;
-                export usher:service/whole-handler@0.1.0;
+                export usher:service/buffered-handler@0.2.0;
             }
         ",
         world: "usher:peers/hello",
@@ -18,7 +18,7 @@ mod bindings {
     export!(Hello);
 }
 
-use bindings::exports::usher::service::whole_handler;
+use bindings::exports::usher::service::buffered_handler;
 use bindings::exports::wasi::http::incoming_handler;
 use bindings::wasi::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
@@ -29,15 +29,15 @@ const BODY: &str = r#"{"id":1,"name":"User 1","email":"user.1@example.com"}"#;
 
 struct Hello;
 
-impl whole_handler::Guest for Hello {
-    fn fields() -> Vec<whole_handler::Field> {
+impl buffered_handler::Guest for Hello {
+    fn header_fields() -> Vec<buffered_handler::HeaderField> {
         Vec::new()
     }
 
-    fn handle(_: whole_handler::Request) -> Option<whole_handler::Response> {
-        Some(whole_handler::Response {
+    fn handle(_: buffered_handler::Request) -> Option<buffered_handler::Response> {
+        Some(buffered_handler::Response {
             status: 200,
-            content_type: Some(whole_handler::Content::Json),
+            content_type: Some(buffered_handler::Content::Json),
             etag: Some("\"1\"".into()),
             fields: Vec::new(),
             body: BODY.into(),

@@ -1,0 +1,74 @@
+//! A user as a client sees it: JSON, and an entity tag.
+
+use super::http::Response;
+use crate::compat::json::write_escaped;
+use crate::users::User;
+
+/// Names of at least this many bytes are scanned for escapes to compute the size of their JSON.
+const LONG_NAME: usize = 16 << 10;
+
+/// The response with one user.
+pub(crate) fn user_response(user: &User) -> Response {
+    let mut body = String::with_capacity(json_size(user));
+    write_user(user, &mut body);
+    Response::json(200, body.into_bytes()).with("etag", etag(user))
+}
+
+/// The capacity for the JSON of users up to a limit of bytes, or of the first user if it is larger.
+pub(crate) fn json_capacity(users: &[User], limit: usize) -> usize {
+    let first = users.first().map_or(0, json_size);
+    let all: usize = users.iter().map(json_size).sum();
+    all.min(limit.max(first))
+}
+
+/// The size of a user's JSON: for a long name exact or slightly less, since its buffer would
+/// otherwise grow by doubling; for any other as if nothing had to be escaped.
+fn json_size(user: &User) -> usize {
+    let name = if user.name.len() < LONG_NAME {
+        user.name.len()
+    } else {
+        let escapes = user.name.bytes().map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        });
+        escapes.sum()
+    };
+    name + user.email.len() + 48
+}
+
+/// Writes a user as JSON.
+pub(crate) fn write_user(user: &User, out: &mut String) {
+    out.push_str("{\"id\":");
+    push_integer(user.id, out);
+    out.push_str(",\"name\":\"");
+    write_escaped(&user.name, out);
+    out.push_str("\",\"email\":\"");
+    write_escaped(&user.email, out);
+    out.push_str("\"}");
+}
+
+/// Writes an integer. `format!` would cost as much as the rest of a user.
+fn push_integer(value: i64, out: &mut String) {
+    if value < 0 {
+        out.push('-');
+    }
+    push_digits(value.unsigned_abs(), out);
+}
+
+/// Writes the leading digits first. The recursion is at most twenty deep, and nearly always less.
+fn push_digits(number: u64, out: &mut String) {
+    if number >= 10 {
+        push_digits(number / 10, out);
+    }
+    out.push(char::from(b'0' + (number % 10) as u8));
+}
+
+/// The entity tag of a user: its version, which every change increments.
+pub(crate) fn etag(user: &User) -> String {
+    let mut tag = String::with_capacity(8);
+    tag.push('"');
+    push_integer(user.version, &mut tag);
+    tag.push('"');
+    tag
+}

@@ -1,0 +1,210 @@
+//! The route table, dispatch, redirects and 405.
+
+use std::borrow::Cow;
+
+use super::answer::Answer;
+use super::documents::{self, Document};
+use super::error::Error;
+use super::http::Method::{self, Delete, Get, Head, Patch, Post, Put};
+use super::http::{Request, Response};
+use super::users;
+use crate::compat::percent;
+use crate::database::Database;
+
+/// All routes. `GET` includes `HEAD`. Of two routes that match a request the first one is taken.
+pub static ROUTES: [Route; 15] = [
+    Route(Post, "/users/", Operation::CreateUser),
+    Route(Get, "/users/{user_id}", Operation::GetUser),
+    Route(Put, "/users/{user_id}", Operation::ReplaceUser),
+    Route(Patch, "/users/{user_id}", Operation::ChangeUser),
+    Route(Delete, "/users/{user_id}", Operation::DeleteUser),
+    Route(Get, "/users/", Operation::ListUsers),
+    Route(Get, "/openapi.json", Operation::Read(Document::OpenApi)),
+    Route(Get, "/docs", Operation::Read(Document::SwaggerUi)),
+    Route(
+        Get,
+        "/docs/swagger-ui.css",
+        Operation::Read(Document::SwaggerUiStyle),
+    ),
+    Route(
+        Get,
+        "/docs/swagger-ui-bundle.js",
+        Operation::Read(Document::SwaggerUiScript),
+    ),
+    Route(
+        Get,
+        "/docs/init.js",
+        Operation::Read(Document::SwaggerUiStart),
+    ),
+    Route(
+        Get,
+        "/docs/oauth2-redirect",
+        Operation::Read(Document::OAuth2Redirect),
+    ),
+    Route(
+        Get,
+        "/docs/oauth2-redirect.js",
+        Operation::Read(Document::OAuth2RedirectScript),
+    ),
+    Route(Get, "/redoc", Operation::Read(Document::ReDoc)),
+    Route(
+        Get,
+        "/redoc/redoc.standalone.js",
+        Operation::Read(Document::ReDocScript),
+    ),
+];
+
+/// A route: a method, a path in which `{user_id}` stands for one segment, and an operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Route(pub Method, pub &'static str, pub Operation);
+
+/// The operation of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Stores a new user.
+    CreateUser,
+    /// Returns one user.
+    GetUser,
+    /// Replaces name and email of one user.
+    ReplaceUser,
+    /// Changes name or email of one user.
+    ChangeUser,
+    /// Deletes one user.
+    DeleteUser,
+    /// Returns a page of users, or all of them as NDJSON.
+    ListUsers,
+    /// Returns a document.
+    Read(Document),
+}
+
+/// Answers a request.
+pub fn handle(request: &impl Request, database: &impl Database) -> Answer {
+    respond(request, database).unwrap_or_else(|error| Answer::Buffered(error.into()))
+}
+
+fn respond(request: &impl Request, database: &impl Database) -> Result<Answer, Error> {
+    let (raw_path, query) = match request.target().split_once('?') {
+        Some((path, query)) => (path, query),
+        None => (request.target(), ""),
+    };
+    let path = percent::decode(raw_path);
+    match find(request.method(), &path) {
+        Found::Route(Operation::Read(Document::SwaggerUi), _) if path.ends_with('\n') => {
+            documents::read(Document::FastApiDocs, request).map(Answer::from)
+        }
+        Found::Route(operation, user_id) => run(operation, request, database, user_id, query),
+        Found::OtherMethods => Err(Error::MethodNotAllowed(allowed_methods(&path))),
+        Found::Nothing => redirect(request, &path, query)
+            .map(Answer::from)
+            .ok_or(Error::NoRoute),
+    }
+}
+
+fn run(
+    operation: Operation,
+    request: &impl Request,
+    database: &impl Database,
+    user_id: &str,
+    query: &str,
+) -> Result<Answer, Error> {
+    let response = match operation {
+        Operation::GetUser => users::get(request, database, user_id),
+        Operation::CreateUser => users::create(request, database),
+        Operation::ReplaceUser => users::replace(request, database, user_id),
+        Operation::ChangeUser => users::change(request, database, user_id),
+        Operation::DeleteUser => users::delete(request, database, user_id),
+        Operation::ListUsers => return users::list(request, database, query),
+        Operation::Read(document) => documents::read(document, request),
+    };
+    response.map(Answer::Buffered)
+}
+
+enum Found<'p> {
+    /// This route, with the text in place of `{user_id}`.
+    Route(Operation, &'p str),
+    /// Routes with this path, but none with this method.
+    OtherMethods,
+    Nothing,
+}
+
+fn find(method: Method, path: &str) -> Found<'_> {
+    let served_as = if method == Head { Get } else { method };
+    let mut found = Found::Nothing;
+    for Route(method, template, operation) in &ROUTES {
+        if let Some(user_id) = match_path(template, path) {
+            if *method == served_as {
+                return Found::Route(*operation, user_id);
+            }
+            found = Found::OtherMethods;
+        }
+    }
+    found
+}
+
+/// Returns the text in place of `{user_id}` if a path matches a template.
+fn match_path<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    match template.strip_suffix("{user_id}") {
+        Some(prefix) => path
+            .strip_prefix(prefix)
+            .filter(|id| !id.is_empty() && !id.contains('/')),
+        // FastAPI matches paths with a regular expression, whose `$` also matches before a final
+        // line feed.
+        None => match path.strip_prefix(template) {
+            Some("" | "\n") => Some(""),
+            _ => None,
+        },
+    }
+}
+
+fn allowed_methods(path: &str) -> String {
+    let mut allow = String::new();
+    for Route(method, template, _) in &ROUTES {
+        if match_path(template, path).is_some() {
+            if !allow.is_empty() {
+                allow.push_str(", ");
+            }
+            allow.push_str(method.name());
+            if *method == Get {
+                allow.push_str(", HEAD");
+            }
+        }
+    }
+    allow
+}
+
+/// Redirects to the path with or without the final slash, if that path has a route.
+fn redirect(request: &impl Request, path: &str, query: &str) -> Option<Response> {
+    if path == "/" {
+        return None;
+    }
+    let path: Cow<'_, str> = match path.trim_end_matches('/') {
+        trimmed if trimmed.len() == path.len() => Cow::Owned(format!("{path}/")),
+        trimmed => Cow::Borrowed(trimmed),
+    };
+    if !ROUTES
+        .iter()
+        .any(|Route(_, template, _)| match_path(template, &path).is_some())
+    {
+        return None;
+    }
+    let mut url = String::new();
+    if let Some(authority) = request.authority() {
+        url.push_str(request.scheme().name());
+        url.push_str("://");
+        url.push_str(&authority);
+    }
+    // Decoded, these three would end the path.
+    url.push_str(
+        &path
+            .replace('?', "%3F")
+            .replace('#', "%23")
+            .replace('\\', "%5C"),
+    );
+    if !query.is_empty() {
+        url.push('?');
+        url.push_str(query);
+    }
+    let mut location = String::with_capacity(url.len());
+    percent::encode_url(&url, &mut location);
+    Some(Response::empty(307).with("location", location))
+}

@@ -1,0 +1,168 @@
+//! One handler per operation.
+
+use super::answer::Answer;
+use super::body::{self, Body};
+use super::error::Error;
+use super::http::{JSON, Request, RequestHeader, Response};
+use super::ndjson::{NDJSON, NdjsonList};
+use super::representation::{etag, json_capacity, user_response, write_user};
+use super::{accept, conditional, query};
+use crate::compat::faults::{Fault, Location, Problem};
+use crate::compat::integer::{self, Integer};
+use crate::compat::json::write_string;
+use crate::database::Database;
+use crate::users::{self, Page};
+
+/// The number of users on a page, if the query has no `limit`.
+const DEFAULT_LIMIT: u32 = 100;
+
+pub(crate) fn get(
+    request: &impl Request,
+    database: &impl Database,
+    user_id: &str,
+) -> Result<Response, Error> {
+    let user = users::get(database, id(path_id(user_id)?)?)?;
+    Ok(if conditional::is_unchanged(request, &user) {
+        Response::empty(304).with("etag", etag(&user))
+    } else {
+        user_response(&user)
+    })
+}
+
+pub(crate) fn create(request: &impl Request, database: &impl Database) -> Result<Response, Error> {
+    with_body(request, |body| {
+        Ok(user_response(&users::create(database, &body.new_user()?)?))
+    })
+}
+
+pub(crate) fn replace(
+    request: &impl Request,
+    database: &impl Database,
+    user_id: &str,
+) -> Result<Response, Error> {
+    // Faults of the path come before those of the body, and both before the database.
+    let user_id = path_id(user_id);
+    with_body(request, |body| {
+        let (user_id, user) = both(user_id, body.new_user())?;
+        let expected = conditional::expected_versions(request);
+        let user = users::replace(database, id(user_id)?, &user, &expected)?;
+        Ok(user_response(&user))
+    })
+}
+
+pub(crate) fn change(
+    request: &impl Request,
+    database: &impl Database,
+    user_id: &str,
+) -> Result<Response, Error> {
+    let user_id = path_id(user_id);
+    with_body(request, |body| {
+        let (user_id, changes) = both(user_id, body.changes())?;
+        let expected = conditional::expected_versions(request);
+        let user = users::change(database, id(user_id)?, &changes, &expected)?;
+        Ok(user_response(&user))
+    })
+}
+
+pub(crate) fn delete(
+    request: &impl Request,
+    database: &impl Database,
+    user_id: &str,
+) -> Result<Response, Error> {
+    let expected = conditional::expected_versions(request);
+    users::delete(database, id(path_id(user_id)?)?, &expected)?;
+    Ok(Response::empty(204))
+}
+
+pub(crate) fn list(
+    request: &impl Request,
+    database: &impl Database,
+    query: &str,
+) -> Result<Answer, Error> {
+    let selection = query::selection(query).map_err(Error::Invalid)?;
+    let prefers_ndjson = request
+        .header(RequestHeader::AcceptNdjson)
+        .is_some_and(|header| accept::prefers(&header, NDJSON, JSON));
+    if prefers_ndjson {
+        return Ok(Answer::Ndjson(NdjsonList::new(selection)));
+    }
+    let page = Page {
+        limit: selection.limit.unwrap_or(DEFAULT_LIMIT),
+        after: selection.after,
+        email: selection.email,
+    };
+    let found = users::list(database, &page)?;
+    let mut body = String::with_capacity(json_capacity(&found.users, users::PAGE_BYTES) + 2);
+    body.push('[');
+    let mut last = None;
+    let mut more = found.more;
+    for user in &found.users {
+        let end = body.len();
+        if last.is_some() {
+            body.push(',');
+        }
+        write_user(user, &mut body);
+        // Escapes can make a text six times as long as it is stored.
+        if body.len() > users::PAGE_BYTES && last.is_some() {
+            body.truncate(end);
+            more = true;
+            break;
+        }
+        last = Some(user.id);
+    }
+    body.push(']');
+    let response = Response::json(200, body.into_bytes()).with("vary", "accept");
+    Ok(Answer::Buffered(match last {
+        // A page filtered by address has no next page, so the link omits the filter. It also omits
+        // the path, since a proxy may serve this one under another.
+        Some(last) if more => response.with(
+            "link",
+            format!("<?limit={}&after={last}>; rel=\"next\"", page.limit),
+        ),
+        _ => response,
+    }))
+}
+
+fn with_body(
+    request: &impl Request,
+    respond: impl FnOnce(&Body<'_>) -> Result<Response, Error>,
+) -> Result<Response, Error> {
+    let bytes = request.body()?;
+    let content_type = request.header(RequestHeader::ContentType);
+    respond(&Body::new(&bytes, content_type.as_deref())?)
+}
+
+fn path_id(text: &str) -> Result<Integer, Fault> {
+    integer::parse(text).ok_or_else(|| {
+        let mut input = String::new();
+        write_string(text, &mut input);
+        Fault {
+            location: Location::Path("user_id"),
+            problem: Problem::NotInteger,
+            input,
+        }
+    })
+}
+
+/// An id that a user may have. No database can hold a larger integer, so no user has it.
+fn id(integer: Integer) -> Result<i64, users::Error> {
+    match integer {
+        Integer::Fits(id) => Ok(id),
+        Integer::Below | Integer::Above => Err(users::Error::NotFound),
+    }
+}
+
+/// The id and what the body holds, or the faults of both.
+fn both<T>(
+    id: Result<Integer, Fault>,
+    body: Result<T, body::Error>,
+) -> Result<(Integer, T), Error> {
+    match (id, body.map_err(Error::from)) {
+        (Ok(id), Ok(body)) => Ok((id, body)),
+        (Err(fault), Err(Error::Invalid(faults))) => Err(Error::Invalid(
+            std::iter::once(fault).chain(faults).collect(),
+        )),
+        (Err(fault), Ok(_)) => Err(fault.into()),
+        (_, Err(error)) => Err(error),
+    }
+}

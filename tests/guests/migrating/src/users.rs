@@ -1,0 +1,12 @@
+//! The part of the service's domain that migrates its schema, as the service has it.
+
+#![allow(dead_code, reason = "the service uses all of it")]
+
+#[path = "../../../../guest/src/users/adoption/mod.rs"]
+pub mod adoption;
+#[path = "../../../../guest/src/users/migrations/mod.rs"]
+pub mod migrations;
+#[path = "../../../../guest/src/users/retry.rs"]
+pub mod retry;
+#[path = "../../../../guest/src/users/steps.rs"]
+pub mod steps;
