@@ -10,12 +10,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::Config;
 use crate::database::{self, Url};
-use crate::info;
-use crate::migrate;
-use crate::runtime::{Source, USERS_WASM};
-use crate::server::{self, ServeError};
+use crate::sandbox::{Source, USERS_WASM, info, migrate};
+use crate::server::{self, Config, ServeError};
 use crate::telemetry;
 
 /// Where users are kept if nothing is said: a file in the working directory.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Url;
-use super::policy::Allowed;
+use super::url::Url;
 
 /// A database and its limits.
 #[derive(Clone, Debug)]
@@ -54,6 +53,19 @@ pub enum Statements {
     Declared,
     /// Any that policy lets through, also such as are made at run time.
     Any,
+}
+
+/// What an operator allows beyond the lists.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed {
+    /// Functions by name, with their schema where a statement says it.
+    pub functions: Vec<String>,
+}
+
+impl Allowed {
+    pub(super) fn has(&self, function: &str) -> bool {
+        self.functions.iter().any(|allowed| allowed == function)
+    }
 }
 
 impl Config {
