@@ -14,6 +14,7 @@
 //! | [`wasi_http`] | `wasi:http`: the request and the response as the guest sees them |
 //! | [`database`] | the capability: one gate before PostgreSQL, SQLite, or a back end of an embedder's own |
 //! | `memory` | what the host holds for requests, charged by the three above |
+//! | `options` | how settings are written; each module declares its own |
 //! | [`telemetry`] | log lines, their limits, and counters |
 //!
 //! Tests are made with the crate `usher-testing`, which embeds the component by this crate's public items.
@@ -26,5 +27,6 @@ pub mod telemetry;
 pub mod wasi_http;
 
 mod memory;
+mod options;
 
 pub use server::Config;

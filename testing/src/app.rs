@@ -183,14 +183,12 @@ impl Builder {
         };
         let database = runtime.database(database).map_err(TestError::Load)?;
         let mut config = Config::new(database.config().clone());
-        config.set_workers(std::num::NonZeroUsize::MIN);
-        config.request_timeout = self
-            .adjust
-            .request_timeout
-            .unwrap_or(config.request_timeout);
-        config.write_timeout = self.adjust.write_timeout.unwrap_or(config.request_timeout);
-        config.instance_memory = self.adjust.memory_limit.unwrap_or(config.instance_memory);
-        config.instance_reuse = self.adjust.instance_reuse.unwrap_or(config.instance_reuse);
+        config.workers = Some(std::num::NonZeroUsize::MIN);
+        let (adjust, sandbox) = (&self.adjust, &mut config.sandbox);
+        sandbox.request_timeout = adjust.request_timeout.unwrap_or(sandbox.request_timeout);
+        sandbox.instance_memory = adjust.memory_limit.unwrap_or(sandbox.instance_memory);
+        sandbox.instance_reuse = adjust.instance_reuse.unwrap_or(sandbox.instance_reuse);
+        config.connections.write_timeout = adjust.write_timeout.unwrap_or(sandbox.request_timeout);
         let pool = database.pool().map_err(TestError::Database)?;
         if self.migrate {
             migrate::migrate(&runtime, &pool, &config.instances().store())
@@ -208,7 +206,7 @@ impl Builder {
         );
         let service = Arc::new(Service {
             instances,
-            limits: config.connections(),
+            limits: config.connections.clone(),
             counters,
         });
         Ok(TestApp {

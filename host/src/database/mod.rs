@@ -46,7 +46,7 @@ mod pool;
 mod postgres;
 mod sqlite;
 
-pub use config::{Config, Options, Statements};
+pub use config::{Config, Statements};
 pub use declared::Unfit;
 pub use error::{OpenError, UrlError};
 pub use gate::{Cursor, Session, Transaction};

@@ -8,7 +8,7 @@
 //! | [`bindings`] | what a component exports, as Rust |
 //! | [`engine`], `processor` | the engine's settings; the clock that interrupts a guest, and the time it has used |
 //! | [`bounds`], `compile` | what a component may make of its host before it serves |
-//! | [`source`], [`error`] | where a component comes from, and what can go wrong with it |
+//! | [`source`], [`config`], [`error`] | where a component comes from, what it may take of its host, what can go wrong |
 //! | `growth`, [`state`] | the linear memory of an instance, and what the host keeps for it |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
 //! | `info` | what it asks for, for its operator to read |
@@ -23,6 +23,7 @@ pub mod body;
 pub mod bounds;
 pub mod call;
 pub mod component;
+pub mod config;
 pub mod engine;
 pub mod error;
 pub mod migrate;
@@ -39,6 +40,7 @@ mod report;
 
 pub use body::GuestBody;
 pub use component::{Capacity, Runtime, start_engine};
+pub use config::Config;
 pub use error::{CallError, LoadError};
 pub use pool::Instances;
 pub use source::{Source, USERS_WASM};

@@ -8,7 +8,6 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,6 +20,7 @@ use super::bindings::Serving;
 use super::body::GuestBody;
 use super::call::{Deadline, Guest, Run};
 use super::component::Runtime;
+use super::config::Config;
 use super::error::{CallError, one_line};
 use super::state::{State, StoreLimits};
 use super::{processor, report};
@@ -36,24 +36,11 @@ use crate::wasi_http::{buffered, head};
 /// How instances are used.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
-    pub reuse: u32,
-    /// Linear memory of an instance, in bytes.
-    pub memory: usize,
-    /// What the host may hold for one request, in bytes, and what for all.
-    pub(crate) request_memory: usize,
+    config: Config,
+    /// What the host may hold for all requests; clones share it.
     pub(crate) host_memory: HostMemory,
-    /// A response that is handed over in one piece, in bytes.
-    pub max_response: usize,
-    /// The processor time of one request.
-    pub cpu_time: Duration,
-    /// How long a guest may go on after its answer is complete.
-    pub after_answer: Duration,
     /// Requests in flight on one core. Further ones wait for their turn, for half of their deadline at most.
-    pub in_flight: usize,
-    /// From the request's arrival to its answer; and of an answer that is streamed, from each time the connection takes something of
-    /// it to the next.
-    pub deadline: Duration,
+    in_flight: usize,
     /// Whether a component that takes requests whole gets them so, or through `wasi:http/incoming-handler` as in other hosts.
     pub whole: bool,
 }
@@ -62,9 +49,21 @@ impl Limits {
     /// What one instance may take of the host.
     pub fn store(&self) -> StoreLimits {
         StoreLimits {
-            memory: self.memory,
-            request_memory: self.request_memory,
+            memory: self.config.instance_memory,
+            request_memory: self.config.request_memory,
             host_memory: self.host_memory.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// These limits, with so many requests in flight on one core.
+    pub fn limits(&self, in_flight: usize) -> Limits {
+        Limits {
+            config: self.clone(),
+            host_memory: HostMemory::new(self.host_memory),
+            in_flight,
+            whole: true,
         }
     }
 }
@@ -156,11 +155,11 @@ impl Instances {
         request: &mut Request<Bytes>,
     ) -> Result<Response<GuestBody>, CallError> {
         let arrival = Instant::now();
-        let mut deadline = Deadline::new(arrival + self.limits.deadline);
+        let mut deadline = Deadline::new(arrival + self.limits.config.request_timeout);
         let turn = match self.turns.at_once(arrival) {
             Some(turn) => turn,
             None => {
-                let latest = arrival + self.limits.deadline / 2;
+                let latest = arrival + self.limits.config.request_timeout / 2;
                 self.turns.wait(latest).await.ok_or(CallError::Busy)?
             }
         };
@@ -181,7 +180,7 @@ impl Instances {
     #[cold]
     fn large(&self, answer: Response<Bytes>) -> Result<Response<GuestBody>, CallError> {
         let (head, body) = answer.into_parts();
-        let (bytes, most) = (body.len(), self.limits.max_response);
+        let (bytes, most) = (body.len(), self.limits.config.max_response);
         if bytes > most {
             return Err(CallError::Guest(format!(
                 "it answered with {bytes} bytes in one piece, more than {most} (--max-response)"
@@ -211,7 +210,10 @@ impl Instances {
         let mut instance = self.take().await?;
         let store = &mut instance.store;
         store.set_epoch_deadline(processor::TICKS);
-        store.data_mut().processor.begin(self.limits.cpu_time);
+        store
+            .data_mut()
+            .processor
+            .begin(self.limits.config.cpu_time);
         store.data_mut().session.set_deadline(deadline.into_std());
         if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
             let answer = buffered::handle(handler, &mut *store, request, wanted).await;
@@ -265,7 +267,7 @@ impl Instances {
             Source::Whole(bytes) => {
                 agree(Some(bytes.len()))?;
                 if !returned {
-                    run.ends_after(self.limits.after_answer);
+                    run.ends_after(self.limits.config.after_answer);
                     self.linger(run);
                 }
                 GuestBody::Whole(Some(bytes))
@@ -277,7 +279,11 @@ impl Instances {
                 }
                 None => {
                     agree(None)?;
-                    run.is_read(pipe.clone(), self.limits.deadline, self.limits.after_answer);
+                    run.is_read(
+                        pipe.clone(),
+                        self.limits.config.request_timeout,
+                        self.limits.config.after_answer,
+                    );
                     GuestBody::Streaming {
                         pipe,
                         guest: (!returned).then(|| Guest::start(run)),
@@ -360,7 +366,10 @@ impl Instances {
         let mut store = self
             .runtime
             .store(self.pool.session(), &self.limits.store());
-        store.data_mut().processor.begin(self.limits.cpu_time);
+        store
+            .data_mut()
+            .processor
+            .begin(self.limits.config.cpu_time);
         let failed = |error: wasmtime::Error| CallError::Host(excerpt(one_line(&error)));
         let instance = self
             .runtime
@@ -404,10 +413,13 @@ impl Instances {
         let clean = state.session.reset() && state.table.is_empty() && !state.growth.is_large();
         // What a client has not read yet is none of the next request's.
         if state.memory.used() > 0 {
-            state.memory = self.limits.host_memory.request(self.limits.request_memory);
+            state.memory = self
+                .limits
+                .host_memory
+                .request(self.limits.config.request_memory);
             state.session.set_memory(state.memory.clone());
         }
-        if clean && instance.served < self.limits.reuse {
+        if clean && instance.served < self.limits.config.instance_reuse.get() {
             self.idle().push(instance);
         }
     }

@@ -1,67 +1,68 @@
-//! Everything that can be set, with its default and its unit.
+//! How to serve: the server's own settings, and those of each module that it is made of.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use clap::Args;
+use humantime::parse_duration;
+
 use super::connection;
-use crate::database;
-use crate::memory::HostMemory;
-use crate::sandbox::{Capacity, Source, pool};
-use crate::wasi_http::forwarded::Proxies;
+use crate::options::defaults;
+use crate::sandbox::{Capacity, pool};
+use crate::{database, sandbox};
 
 /// How to serve. Made by the command line ([`crate::cli`]) or by an embedding program.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
+#[group(id = "server-options")]
 pub struct Config {
-    /// Where HTTP clients are served.
+    /// Where to serve HTTP clients; port 0 takes a free one.
+    #[arg(
+        long,
+        env = "USHER_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8000"
+    )]
     pub listen: SocketAddr,
-    /// Where operators are: `/live`, `/ready`, `/metrics`. Nowhere if `None`.
+    /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
+    #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
-    /// The database, and what may be asked of it.
-    pub database: database::Config,
-    /// How long to wait at start for a database that does not answer yet.
+    /// How long to wait at start for a database that does not answer.
+    #[arg(long, env = "USHER_DATABASE_WAIT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub database_wait: Duration,
-    /// What to serve.
-    pub component: Source,
-    /// Whether to bring the schema up to date at start.
-    pub migrate: bool,
-    /// How long bringing the schema up to date may take; zero for as long as it takes.
+    /// The database, and what may be asked of it.
+    #[command(flatten)]
+    pub database: database::Config,
+    /// Leave the schema as it is at start.
+    #[arg(long, env = "USHER_NO_MIGRATE")]
+    pub no_migrate: bool,
+    /// For bringing the schema up to date, waiting for locks included; 0s for as long as it takes.
+    #[arg(long, env = "USHER_MIGRATION_TIMEOUT", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub migration_timeout: Duration,
-    /// Requests an instance serves before it is replaced.
-    pub instance_reuse: NonZeroU32,
-    /// Linear memory of an instance, in bytes.
-    pub instance_memory: usize,
-    /// What the host may hold for one request beside that, in bytes.
-    pub request_memory: usize,
-    /// What the host may hold for all requests together, in bytes.
-    pub host_memory: usize,
-    /// A response that is handed over in one piece, in bytes.
-    pub max_response: usize,
-    /// The processor time of one request.
-    pub cpu_time: Duration,
-    /// How long the component may go on after its answer is complete.
-    pub after_answer: Duration,
-    /// Cores to serve on, each with a runtime, instances and database connections of its own.
-    pub workers: NonZeroUsize,
-    /// Requests in flight on all cores together.
-    pub max_requests: NonZeroUsize,
-    /// Client connections on all cores together. Further ones wait in the operating system's queue.
+    /// What to serve, and what it may take.
+    #[command(flatten)]
+    pub sandbox: sandbox::Config,
+    /// Cores to serve on [default: all].
+    // Each with a runtime, instances and database connections of its own.
+    #[arg(long, env = "USHER_WORKERS", value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Requests in flight at once; further ones wait [default: 64 for each worker].
+    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N")]
+    pub max_requests: Option<NonZeroUsize>,
+    /// Client connections at once; further ones wait.
+    // On all cores together, in the operating system's queue.
+    #[arg(
+        long,
+        env = "USHER_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value = "10000"
+    )]
     pub max_connections: NonZeroUsize,
-    /// A request's body, in bytes.
-    pub max_body: usize,
-    /// A request's line and headers, in bytes; at least 8 KiB.
-    pub max_head: usize,
-    /// From a request's arrival to the component's return.
-    pub request_timeout: Duration,
-    /// For a request's head to arrive, and for a connection to be idle between two requests.
-    pub head_timeout: Duration,
-    /// For a request's body to arrive.
-    pub body_timeout: Duration,
-    /// How long a client may take nothing of its answer.
-    pub write_timeout: Duration,
-    /// The proxies whose word counts on the scheme by which clients came.
-    pub trusted_proxies: Proxies,
-    /// For connections to end once the server was asked to stop.
+    /// What a client may ask of a connection.
+    #[command(flatten)]
+    pub connections: connection::Limits,
+    /// For connections to end after SIGTERM or Ctrl-C.
+    #[arg(long, env = "USHER_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
 }
 
@@ -71,91 +72,48 @@ const REQUESTS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
 impl Config {
     /// The defaults, with this database.
     pub fn new(database: database::Config) -> Self {
-        let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let database = database::Config {
-            pools: workers,
-            ..database
-        };
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
-            admin_listen: None,
             database,
-            database_wait: Duration::from_secs(30),
-            component: Source::Embedded,
-            migrate: true,
-            migration_timeout: Duration::ZERO,
-            instance_reuse: NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN),
-            instance_memory: 64 << 20,
-            request_memory: 32 << 20,
-            host_memory: 512 << 20,
-            max_response: 16 << 20,
-            cpu_time: Duration::from_secs(10),
-            after_answer: Duration::from_secs(2),
-            workers,
-            max_requests: workers.saturating_mul(REQUESTS),
-            max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
-            max_body: 1 << 20,
-            max_head: 64 << 10,
-            request_timeout: Duration::from_secs(30),
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_mins(1),
-            trusted_proxies: Proxies::default(),
-            drain_timeout: Duration::from_secs(30),
+            ..defaults()
         }
     }
 
-    /// Serves on so many cores, with as many requests in flight as is usual for them.
-    pub fn set_workers(&mut self, workers: NonZeroUsize) {
-        self.workers = workers;
-        self.database.pools = workers;
-        self.max_requests = workers.saturating_mul(REQUESTS);
+    /// Cores to serve on.
+    pub fn workers(&self) -> NonZeroUsize {
+        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(all)
+    }
+
+    /// Requests in flight on all cores together.
+    fn max_requests(&self) -> NonZeroUsize {
+        let usual = || self.workers().saturating_mul(REQUESTS);
+        self.max_requests.unwrap_or_else(usual)
     }
 
     /// What the engine must be able to hold.
     pub fn capacity(&self) -> Capacity {
         // Every core rounds its share up, and the migrations take one more.
-        let instances = self.max_requests.get() + self.workers.get() + 1;
+        let instances = self.max_requests().get() + self.workers().get() + 1;
         Capacity {
             instances: u32::try_from(instances).unwrap_or(u32::MAX),
-            memory: self.instance_memory,
+            memory: self.sandbox.instance_memory,
         }
     }
 
-    /// The database with a result that an instance has room for: it holds the rows, and what it makes of them.
+    /// The database with a pool for each core, and a result that an instance has room for: it holds the rows, and what it makes
+    /// of them.
     pub(crate) fn database(&self) -> database::Config {
-        let room = self.instance_memory as u64 / 4;
+        let room = self.sandbox.instance_memory as u64 / 4;
         database::Config {
+            pools: self.workers(),
             max_rows_bytes: self.database.max_rows_bytes.min(room),
             ..self.database.clone()
         }
     }
 
-    /// How instances are used.
+    /// How instances are used on each core.
     pub fn instances(&self) -> pool::Limits {
-        pool::Limits {
-            reuse: self.instance_reuse.get(),
-            memory: self.instance_memory,
-            request_memory: self.request_memory,
-            host_memory: HostMemory::new(self.host_memory),
-            max_response: self.max_response,
-            cpu_time: self.cpu_time,
-            after_answer: self.after_answer,
-            in_flight: self.max_requests.get().div_ceil(self.workers.get()),
-            deadline: self.request_timeout,
-            whole: true,
-        }
-    }
-
-    /// What a client may ask of a connection.
-    pub fn connections(&self) -> connection::Limits {
-        connection::Limits {
-            body: self.max_body,
-            head: self.max_head.max(8 << 10),
-            head_timeout: self.head_timeout,
-            body_timeout: self.body_timeout,
-            write_timeout: self.write_timeout,
-            proxies: self.trusted_proxies.clone(),
-        }
+        let in_flight = self.max_requests().get().div_ceil(self.workers().get());
+        self.sandbox.limits(in_flight)
     }
 }

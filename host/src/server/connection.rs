@@ -2,15 +2,18 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap::Args;
 use futures_util::FutureExt as _;
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use humantime::parse_duration;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
@@ -21,26 +24,50 @@ use super::error_body::Refusal;
 use super::head_timer::HeadTimer;
 use super::lingering_close::Ending;
 use super::transport::Transport;
+use crate::options::size;
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
-use crate::wasi_http::forwarded::{self, Proxies};
+use crate::wasi_http::forwarded;
 
 /// What a client may ask of a connection.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
+#[group(id = "connection-options")]
 pub struct Limits {
-    /// A request's body, in bytes; a larger one is 413.
-    pub body: usize,
-    /// A request's line and headers together, in bytes; larger ones are 431.
-    pub head: usize,
-    /// From the first byte of a request's head, or the end of the request before it, to its last.
+    /// A request's body; a larger one is 413.
+    #[arg(long, env = "USHER_MAX_BODY", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub max_body: usize,
+    /// A request's line and headers together; larger ones are 431.
+    // At least what the library reads them into.
+    #[arg(long, env = "USHER_MAX_HEAD", value_name = "SIZE", default_value = "64KiB", value_parser = size)]
+    pub max_head: usize,
+    /// For a request's head to arrive, and for a connection to be idle.
+    // From the first byte of the head, or the end of the request before it, to its last.
+    #[arg(long, env = "USHER_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub head_timeout: Duration,
-    /// From the end of a request's head to the end of its body; a slower one is 408.
+    /// For a request's body to arrive; a slower one is 408.
+    #[arg(long, env = "USHER_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub body_timeout: Duration,
-    /// How long a client may take nothing of its answer; one that takes something has all of it again.
+    /// How long a client may take nothing of its answer before it is cut off.
+    // One that takes something has all of it again.
+    #[arg(long, env = "USHER_WRITE_TIMEOUT", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     pub write_timeout: Duration,
-    /// Whose word counts on how clients came.
-    pub proxies: Proxies,
+    /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
+    #[arg(
+        long = "trusted-proxy",
+        env = "USHER_TRUSTED_PROXY",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1,::1"
+    )]
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Limits {
+    /// The library's buffer takes no less.
+    fn head(&self) -> usize {
+        self.max_head.max(8 << 10)
+    }
 }
 
 /// What every connection of one core shares.
@@ -58,14 +85,14 @@ pub struct Service {
 /// request at hand is answered.
 pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
     let limits = &service.limits;
-    let is_trusted = limits.proxies.trust(io.peer());
+    let is_trusted = forwarded::trusts(&limits.trusted_proxies, io.peer());
     let ending = Arc::new(Ending::default());
     let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&ending));
     let connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper takes no notice of its timeouts.
         .timer(HeadTimer::default())
         .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head)
+        .max_buf_size(limits.head())
         .serve_connection(
             TokioIo::new(stream),
             service_fn(move |mut request| {
@@ -119,7 +146,7 @@ impl Service {
             .headers()
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-        if fields.sum::<usize>() > self.limits.head {
+        if fields.sum::<usize>() > self.limits.head() {
             return Err(Refusal::LargeHead);
         }
         if request.body().is_end_stream() {
@@ -134,7 +161,7 @@ impl Service {
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.body))
+        let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
             .await
             .map_err(|_| Refusal::SlowBody)??;
         self.call(&mut Request::from_parts(head, body)).await

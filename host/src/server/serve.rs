@@ -40,10 +40,10 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         runtime,
         database: database.clone(),
         instances: config.instances(),
-        connections: config.connections(),
+        connections: config.connections.clone(),
         drain: config.drain_timeout,
     };
-    let workers = (0..config.workers.get())
+    let workers = (0..config.workers().get())
         .map(|index| Worker::start(index, parts.clone()))
         .collect::<io::Result<Vec<_>>>()
         .map_err(ServeError::System)?;
@@ -111,8 +111,8 @@ fn room_for_connections(config: &Config) -> usize {
     let pool = config
         .database
         .pool_size
-        .max(config.workers.saturating_mul(TWO));
-    let room = descriptors::connections(asked, limit, config.workers.get(), pool.get());
+        .max(config.workers().saturating_mul(TWO));
+    let room = descriptors::connections(asked, limit, config.workers().get(), pool.get());
     if let Some(limit) = limit
         && room < asked
     {

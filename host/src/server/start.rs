@@ -16,7 +16,7 @@ use crate::sandbox::migrate::{self, MigrateError, Migration};
 /// See [`ServeError`].
 pub async fn migrate(config: &Config) -> Result<(), ServeError> {
     start(&Config {
-        migrate: true,
+        no_no_migrate: true,
         ..config.clone()
     })
     .await
@@ -29,7 +29,7 @@ pub async fn migrate(config: &Config) -> Result<(), ServeError> {
 /// See [`ServeError`].
 pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, ServeError> {
     let (runtime, database) = start(&Config {
-        migrate: false,
+        no_migrate: true,
         ..config.clone()
     })
     .await?;
@@ -42,8 +42,10 @@ pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, Serv
 /// What stands before the first connection: the component and a database that is reached and up to date.
 pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
     // Compiling takes long, and must not keep a signal from being heard.
-    let (component, capacity) = (config.component.clone(), config.capacity());
-    let loaded = tokio::task::spawn_blocking(move || Runtime::new(&component, capacity)).await;
+    let (component, capacity) = (config.sandbox.component.clone(), config.capacity());
+    let loaded =
+        tokio::task::spawn_blocking(move || Runtime::new(&component.unwrap_or_default(), capacity))
+            .await;
     let loaded = loaded.map_err(|panic| ServeError::System(io::Error::other(panic)))?;
     let runtime = Arc::new(loaded.map_err(ServeError::Load)?);
     let began = Instant::now();
@@ -90,7 +92,7 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
         .await
         .map_err(ServeError::Database)?;
     let database = runtime.database(database).map_err(ServeError::Load)?;
-    if config.migrate {
+    if !config.no_migrate {
         let pool = database.pool().map_err(ServeError::Database)?;
         let limit = config.migration_timeout;
         let applied = if limit.is_zero() {

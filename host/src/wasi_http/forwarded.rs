@@ -3,8 +3,7 @@
 //! `X-Forwarded-Proto` and `Forwarded` (RFC 7239) are a client's own words unless a proxy has set them. So they count where the
 //! connection comes from a proxy that is trusted, by default from this machine; else they are taken off before anybody sees them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
@@ -13,33 +12,10 @@ use super::bindings::wasi::http::types::Scheme;
 
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The proxies that are trusted.
-#[derive(Clone, Debug)]
-pub struct Proxies(Arc<[IpAddr]>);
-
-impl Default for Proxies {
-    /// This machine.
-    fn default() -> Self {
-        let local = [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ];
-        Self(Arc::new(local))
-    }
-}
-
-impl From<Vec<IpAddr>> for Proxies {
-    fn from(addresses: Vec<IpAddr>) -> Self {
-        Self(addresses.into())
-    }
-}
-
-impl Proxies {
-    /// Whether this one is trusted. Who connects from within the program is.
-    pub(crate) fn trust(&self, peer: Option<IpAddr>) -> bool {
-        // An IPv4 client of an IPv6 listener comes as a mapped address.
-        peer.is_none_or(|peer| self.0.contains(&peer.to_canonical()))
-    }
+/// Whether one of these proxies is at the other end. Who connects from within the program is trusted.
+pub(crate) fn trusts(proxies: &[IpAddr], peer: Option<IpAddr>) -> bool {
+    // An IPv4 client of an IPv6 listener comes as a mapped address.
+    peer.is_none_or(|peer| proxies.contains(&peer.to_canonical()))
 }
 
 /// Takes off what only a trusted proxy may say.
@@ -130,23 +106,23 @@ mod tests {
     #[test]
     fn proxies_of_this_machine_are_trusted_unless_others_are_named() {
         let address = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
-        let local = Proxies::default();
+        let local = ["127.0.0.1", "::1"].map(|text| text.parse().expect("an address"));
         for trusted in [
             None,
             address("127.0.0.1"),
             address("::1"),
             address("::ffff:127.0.0.1"),
         ] {
-            assert!(local.trust(trusted), "{trusted:?}");
+            assert!(trusts(&local, trusted), "{trusted:?}");
         }
         for other in [
             address("192.0.2.1"),
             address("127.0.0.2"),
             address("0.0.0.0"),
         ] {
-            assert!(!local.trust(other), "{other:?}");
+            assert!(!trusts(&local, other), "{other:?}");
         }
-        let named = Proxies::from(vec!["192.0.2.1".parse().expect("an address")]);
-        assert!(named.trust(address("192.0.2.1")) && !named.trust(address("127.0.0.1")));
+        let named = ["192.0.2.1".parse().expect("an address")];
+        assert!(trusts(&named, address("192.0.2.1")) && !trusts(&named, address("127.0.0.1")));
     }
 }

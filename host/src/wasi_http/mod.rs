@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`bindings`] | the interface, as Rust |
 //! | [`view`] | where an instance keeps its exchanges |
-//! | `head`, [`forwarded`] | what a response may say, and what a trusted proxy says of a request |
+//! | `head`, `forwarded` | what a response may say, and what a trusted proxy says of a request |
 //! | [`fields`] | header fields, of both |
 //! | [`request`] | the request that came in |
 //! | [`body`], [`response`] | the response on its way out |
@@ -20,7 +20,7 @@ pub mod bindings;
 pub mod body;
 pub(crate) mod buffered;
 pub mod fields;
-pub mod forwarded;
+pub(crate) mod forwarded;
 pub(crate) mod head;
 pub mod linker;
 pub mod outgoing;

@@ -105,7 +105,7 @@ impl Database {
         // Lanes are opened only when they are needed; transactions need few connections, but always one.
         let shared = share * 3 / 4;
         let groups = (shared / 3).min(GROUPS);
-        let (connector, lifetime) = (&self.connector, self.config.max_lifetime);
+        let (connector, lifetime) = (&self.connector, self.config.connection_lifetime);
         let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
         let exclusives = Exclusives::new(connector, share - shared, &self.config)?;
         self.cores.add(&lanes);

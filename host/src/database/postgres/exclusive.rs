@@ -101,7 +101,7 @@ impl Exclusives {
         let shared = Shared {
             connector: Arc::clone(connector),
             wait: config.pool_wait,
-            lifetime: config.max_lifetime,
+            lifetime: config.connection_lifetime,
             failed: Mutex::new(None),
             runtime: Handle::current(),
         };
