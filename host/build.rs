@@ -3,13 +3,20 @@
 #[path = "build/nested.rs"]
 mod nested;
 // The engine's settings decide what compiled code looks like, so the very same ones serve here and at run time.
-#[path = "src/engine.rs"]
+#[path = "src/sandbox/engine.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
     reason = "the build script compiles, it does not run"
 )]
 mod engine;
+#[path = "src/database/policy/postgres/engine.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the build script compiles, it does not run"
+)]
+mod parser_engine;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -42,7 +49,8 @@ fn build() -> Result<(), String> {
     }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build/nested.rs");
-    println!("cargo::rerun-if-changed=src/engine.rs");
+    println!("cargo::rerun-if-changed=src/sandbox/engine.rs");
+    println!("cargo::rerun-if-changed=src/database/policy/postgres/engine.rs");
 
     let wasm = nested::component(workspace, "usher-guest", &out.join("guest"))?;
     let component = out.join("users.wasm");
@@ -68,7 +76,7 @@ fn parser(host: &Path, out: &Path, target: Option<&str>) -> Result<(), String> {
     let read =
         |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let bytes = read(&source)?;
-    let engine = engine::parser_compiler(target).map_err(|error| format!("{error:#}"))?;
+    let engine = parser_engine::compiler(target).map_err(|error| format!("{error:#}"))?;
     // Two engines that agree on this take each other's code.
     let mut hasher = DefaultHasher::new();
     (&bytes, target).hash(&mut hasher);

@@ -167,7 +167,7 @@ impl HostTransaction for Database {
 /// Creates, reads, changes, lists and deletes users, and says what came of it.
 fn tour() -> wasmtime::Result<Vec<String>> {
     let engine = Engine::new(Config::new().concurrency_support(false))?;
-    let component = Component::new(&engine, usher::runtime::USERS_WASM)?;
+    let component = Component::new(&engine, usher::sandbox::USERS_WASM)?;
     let mut linker = Linker::new(&engine);
     bindings::usher::database::types::add_to_linker::<_, HasSelf<Database>>(
         &mut linker,

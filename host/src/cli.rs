@@ -2,20 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::Config;
-use crate::database::{self, Url};
-use crate::info;
-use crate::migrate;
-use crate::runtime::{Source, USERS_WASM};
-use crate::server::{self, ServeError};
+use crate::database::Url;
+use crate::sandbox::{Source, USERS_WASM, info, migrate};
+use crate::server::{self, Config, ServeError};
 use crate::telemetry;
 
 /// Where users are kept if nothing is said: a file in the working directory.
@@ -68,106 +62,19 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct Options {
-    /// Where to serve HTTP clients; port 0 takes a free one.
-    #[arg(
-        long,
-        env = "USHER_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8000"
-    )]
-    listen: SocketAddr,
-    /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
-    #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
-    admin_listen: Option<SocketAddr>,
     /// postgres://…, sqlite:PATH or memory:; libpq's and SQLAlchemy's spellings are understood, and
     /// for PostgreSQL the variables PGHOST, PGPASSWORD and so on [default: sqlite:usher.db].
     // Taken as text: the parser would repeat a URL it cannot read, password and all.
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    database: Option<String>,
-    /// How long to wait at start for a database that does not answer.
-    #[arg(long, env = "USHER_DATABASE_WAIT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    database_wait: Duration,
+    #[arg(
+        id = "url",
+        long = "database",
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    url: Option<String>,
     #[command(flatten)]
-    policy: database::Options,
-    /// The component to serve in place of the embedded one.
-    #[arg(long, env = "USHER_COMPONENT", value_name = "FILE")]
-    component: Option<PathBuf>,
-    /// Leave the schema as it is at start.
-    #[arg(long, env = "USHER_NO_MIGRATE")]
-    no_migrate: bool,
-    /// For bringing the schema up to date, waiting for locks included; 0s for as long as it takes.
-    #[arg(long, env = "USHER_MIGRATION_TIMEOUT", value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    migration_timeout: Duration,
-    /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
-    #[arg(
-        long,
-        env = "USHER_INSTANCE_REUSE",
-        value_name = "N",
-        default_value = "128"
-    )]
-    instance_reuse: NonZeroU32,
-    /// Memory an instance may use.
-    #[arg(long, env = "USHER_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
-    instance_memory: usize,
-    /// Memory the host may hold for one request beside the instance's: header fields, bodies, parameters.
-    #[arg(long, env = "USHER_REQUEST_MEMORY", value_name = "SIZE", default_value = "32MiB", value_parser = size)]
-    request_memory: usize,
-    /// The same for all requests together; one that wants more is 503.
-    #[arg(long, env = "USHER_HOST_MEMORY", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
-    host_memory: usize,
-    /// A response that is not streamed; a larger one is 500.
-    #[arg(long, env = "USHER_MAX_RESPONSE", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
-    max_response: usize,
-    /// Processor time of one request; one that takes more is 504.
-    #[arg(long, env = "USHER_CPU_TIME", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
-    cpu_time: Duration,
-    /// How long the component may go on after its answer is complete.
-    #[arg(long, env = "USHER_AFTER_ANSWER", value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
-    after_answer: Duration,
-    /// Cores to serve on [default: all].
-    #[arg(long, env = "USHER_WORKERS", value_name = "N")]
-    workers: Option<NonZeroUsize>,
-    /// Requests in flight at once; further ones wait [default: 64 for each worker].
-    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N")]
-    max_requests: Option<NonZeroUsize>,
-    /// Client connections at once; further ones wait.
-    #[arg(
-        long,
-        env = "USHER_MAX_CONNECTIONS",
-        value_name = "N",
-        default_value = "10000"
-    )]
-    max_connections: NonZeroUsize,
-    /// A request's body; a larger one is 413.
-    #[arg(long, env = "USHER_MAX_BODY", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
-    max_body: usize,
-    /// A request's line and headers together; larger ones are 431.
-    #[arg(long, env = "USHER_MAX_HEAD", value_name = "SIZE", default_value = "64KiB", value_parser = size)]
-    max_head: usize,
-    /// From a request's arrival to its answer; a later one is 504.
-    #[arg(long, env = "USHER_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    request_timeout: Duration,
-    /// For a request's head to arrive, and for a connection to be idle.
-    #[arg(long, env = "USHER_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
-    head_timeout: Duration,
-    /// For a request's body to arrive; a slower one is 408.
-    #[arg(long, env = "USHER_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    body_timeout: Duration,
-    /// How long a client may take nothing of its answer before it is cut off.
-    #[arg(long, env = "USHER_WRITE_TIMEOUT", value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
-    write_timeout: Duration,
-    /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
-    #[arg(
-        long,
-        env = "USHER_TRUSTED_PROXY",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_value = "127.0.0.1,::1"
-    )]
-    trusted_proxy: Vec<IpAddr>,
-    /// For connections to end after SIGTERM or Ctrl-C.
-    #[arg(long, env = "USHER_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    drain_timeout: Duration,
+    config: Config,
     /// What to log on standard error: error, warn, info, debug or trace.
     #[arg(long, env = "USHER_LOG", value_name = "LEVEL", default_value = "info")]
     log: tracing::Level,
@@ -175,7 +82,7 @@ struct Options {
 
 impl Options {
     fn config(self) -> Result<Config, String> {
-        let url: Url = match self.database {
+        let url: Url = match self.url {
             Some(url) => url
                 .parse()
                 .map_err(|error| format!("cannot use the database URL: {error}"))?,
@@ -188,40 +95,10 @@ impl Options {
                     .map_err(|error| format!("{DEFAULT_DATABASE}: {error}"))?
             }
         };
-        let mut config = Config::new(self.policy.config(url));
-        config.listen = self.listen;
-        config.admin_listen = self.admin_listen;
-        config.database_wait = self.database_wait;
-        config.component = self.component.map_or(Source::Embedded, Source::File);
-        config.migrate = !self.no_migrate;
-        config.migration_timeout = self.migration_timeout;
-        config.instance_reuse = self.instance_reuse;
-        config.instance_memory = self.instance_memory;
-        config.request_memory = self.request_memory;
-        config.host_memory = self.host_memory;
-        config.max_response = self.max_response;
-        config.cpu_time = self.cpu_time;
-        config.after_answer = self.after_answer;
-        if let Some(workers) = self.workers {
-            config.set_workers(workers);
-        }
-        config.max_requests = self.max_requests.unwrap_or(config.max_requests);
-        config.max_connections = self.max_connections;
-        config.max_body = self.max_body;
-        config.max_head = self.max_head;
-        config.request_timeout = self.request_timeout;
-        config.head_timeout = self.head_timeout;
-        config.body_timeout = self.body_timeout;
-        config.write_timeout = self.write_timeout;
-        config.trusted_proxies = self.trusted_proxy.into();
-        config.drain_timeout = self.drain_timeout;
+        let mut config = self.config;
+        config.database.url = url;
         Ok(config)
     }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let size: bytesize::ByteSize = text.parse()?;
-    usize::try_from(size.as_u64()).map_err(|error| error.to_string())
 }
 
 /// Runs the program on these arguments, the first being its own name.
@@ -389,5 +266,70 @@ fn with_runtime(
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// All options of the server as a table, in the order in which they are declared.
+    fn table() -> String {
+        let mut command = Options::augment_args(clap::Command::new("usher"));
+        command.build();
+        let mut text = "# Options\n\nMade from the declarations by `USHER_WRITE_OPTIONS=1 cargo test -p usher options`.\n\n\
+                        | option | environment | default | |\n|---|---|---|---|\n"
+            .to_owned();
+        for arg in command.get_arguments() {
+            let Some(long) = arg.get_long().filter(|long| *long != "help") else {
+                continue;
+            };
+            let value = match (arg.get_action().takes_values(), arg.get_value_names()) {
+                (true, Some([name, ..])) => format!(" {name}"),
+                _ => String::new(),
+            };
+            let variable = arg.get_env().map(|name| name.to_string_lossy());
+            let defaults: Vec<_> = arg
+                .get_default_values()
+                .iter()
+                .filter(|_| arg.get_action().takes_values())
+                .map(|value| format!("`{}`", value.to_string_lossy()))
+                .collect();
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            writeln!(
+                text,
+                "| `--{long}{value}` | `{}` | {} | {} |",
+                variable.unwrap_or_default(),
+                defaults.join(", "),
+                help.replace('\n', " ").replace('|', "\\|")
+            )
+            .expect("writing to a string cannot fail");
+        }
+        text
+    }
+
+    #[test]
+    fn options_table_in_the_docs_is_the_declarations() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/options.md");
+        if std::env::var_os("USHER_WRITE_OPTIONS").is_some() {
+            std::fs::write(file, table()).expect("docs/options.md can be written");
+        }
+        let written = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(
+            written == table(),
+            "docs/options.md is not up to date: USHER_WRITE_OPTIONS=1 cargo test -p usher options"
+        );
+    }
+
+    #[test]
+    fn settings_of_an_embedding_program_are_the_defaults_of_the_command_line() {
+        let embedded = Config::new(crate::database::Config::new(Url::memory()));
+        let command = Options::augment_args(clap::Command::new("usher"));
+        let command = command.mut_args(|arg| arg.env(None::<&str>));
+        let matches = command.get_matches_from(["usher"]);
+        let options = Options::from_arg_matches(&matches).expect("nothing has to be given");
+        assert_eq!(format!("{embedded:?}"), format!("{:?}", options.config));
     }
 }

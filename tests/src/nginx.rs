@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::janitor::{Doomed, Scratch};
-use crate::process::PATIENCE;
+use usher_testing::janitor::{Doomed, Scratch};
+use usher_testing::process::PATIENCE;
 
 /// A running nginx, killed when dropped.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
+use usher_testing::cluster::Cluster;
 
-use super::cluster::Cluster;
 use super::process;
 use super::scenario::{SLOW_SECONDS, SLOW_USER};
 use crate::Error;
@@ -41,8 +41,8 @@ impl Database {
         let (cluster, url) = if let Some(url) = url {
             (None, url.to_owned())
         } else {
-            let cluster = Cluster::start()?;
-            let url = cluster.url.clone();
+            let cluster = Cluster::durable()?;
+            let url = cluster.url();
             (Some(cluster), url)
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -149,7 +149,10 @@ impl Database {
     pub fn cpu(&self) -> std::io::Result<Option<std::time::Duration>> {
         self.cluster
             .as_ref()
-            .map(|cluster| process::cpu_with_children(cluster.pid))
+            .map(|cluster| {
+                let pid = cluster.pid().map_err(std::io::Error::other)?;
+                process::cpu_with_children(pid)
+            })
             .transpose()
     }
 }

@@ -10,8 +10,9 @@
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
+use usher_testing::cluster::Cluster;
+
 use super::check;
-use super::cluster::Cluster;
 use super::contestant::{Contestant, Programs};
 use super::database::Database;
 use super::process;
@@ -153,7 +154,7 @@ struct Place {
 /// # Errors
 /// If PostgreSQL or a host cannot be started, or a response is not 200.
 pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error> {
-    let cluster = Cluster::start()?;
+    let cluster = Cluster::durable()?;
     let mut points = points(settings);
     let mut rows: Vec<_> = settings.rows.clone();
     rows.push(settings.usual_rows);
@@ -161,7 +162,7 @@ pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error
     rows.dedup();
     let mut places = Vec::new();
     for rows in rows {
-        let database = Database::make(Some(&cluster.url))?;
+        let database = Database::make(Some(&cluster.url()))?;
         database.fill(rows)?;
         places.push(Place {
             rows,
@@ -225,12 +226,13 @@ fn turn(
     cluster: &Cluster,
 ) -> Result<Cost, Error> {
     load(servers, connections, settings.warm_up, users)?;
+    let pid = cluster.pid()?;
     let cpu = || -> Result<_, Error> {
         let own = servers
             .iter()
             .map(Server::cpu)
             .sum::<std::io::Result<Duration>>()?;
-        Ok((own, process::cpu_with_children(cluster.pid)?))
+        Ok((own, process::cpu_with_children(pid)?))
     };
     let before = cpu()?;
     let (requests, rate) = load(servers, connections, settings.time, users)?;

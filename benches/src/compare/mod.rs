@@ -15,10 +15,9 @@
 //! | [`growth`] | what a request costs as users, clients and hosts grow in number |
 //! | [`report`], [`plot`] | the tables and the picture |
 //! | [`server`], [`process`] | a started server, and what the kernel knows of it |
-//! | [`database`], [`cluster`] | PostgreSQL, given or started for the occasion |
+//! | [`database`] | PostgreSQL, given or started for the occasion |
 //! | [`machine`] | what all this ran on |
 
-pub mod cluster;
 pub mod contestant;
 pub mod database;
 pub mod growth;

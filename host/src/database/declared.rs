@@ -1,9 +1,11 @@
-//! What a component declares, judged once for all cores.
+//! What a component declares, checked once for all cores.
 
-use super::backend::SqlDialect;
-use super::policy::{self, Allowed, Caller, Effect};
-use super::{Error, failure};
-use crate::manifest::{Manifest, Purpose};
+use super::config::Allowed;
+use super::failure;
+use super::manifest::{Manifest, Purpose};
+use super::policy::Policy;
+use super::statement::{Caller, Effect};
+use super::types::Error;
 
 /// The statements that may run, and no others.
 #[derive(Debug)]
@@ -23,21 +25,21 @@ pub struct Unfit {
 }
 
 impl Declared {
-    /// Judges what is declared for this dialect.
-    pub(super) fn judge(
+    /// Checks what is declared for this dialect.
+    pub(super) fn check(
         manifest: Option<&Manifest>,
-        dialect: SqlDialect,
+        policy: &Policy,
         allowed: &Allowed,
     ) -> Result<Self, Unfit> {
         let mut statements = Vec::new();
         let all = manifest.iter().flat_map(|manifest| &manifest.statements);
-        for declared in all.filter(|declared| declared.is_for(dialect)) {
+        for declared in all.filter(|declared| declared.is_for(policy.dialect)) {
             let caller = match declared.purpose {
                 Purpose::Service => Caller::Request,
                 Purpose::Migrations => Caller::Migrations,
             };
-            let judged = policy::judge(&declared.text, dialect, caller, allowed);
-            let effect = judged.map_err(|error| Unfit {
+            let checked = policy.check(&declared.text, caller, allowed);
+            let effect = checked.map_err(|error| Unfit {
                 name: declared.name.clone(),
                 why: match error {
                     Error::Denied(why) | Error::Invalid(why) => why,

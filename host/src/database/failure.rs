@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, Refusal, RefusalKind};
+use super::types::{Error, Refusal, RefusalKind};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,24 +27,28 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-pub(crate) fn unavailable(why: impl Into<String>) -> Error {
+/// Nothing was done: the database cannot be reached.
+pub fn unavailable(why: impl Into<String>) -> Error {
     Error::Unavailable(why.into())
 }
 
-pub(crate) fn denied(why: impl Into<String>) -> Error {
+/// Policy refuses the statement.
+pub fn denied(why: impl Into<String>) -> Error {
     Error::Denied(why.into())
 }
 
-pub(crate) fn invalid(why: impl Into<String>) -> Error {
+/// The statement or its parameters are wrong.
+pub fn invalid(why: impl Into<String>) -> Error {
     Error::Invalid(why.into())
 }
 
-pub(crate) fn too_large(limit: u64) -> Error {
+/// The result is larger than so many bytes.
+pub fn too_large(limit: u64) -> Error {
     Error::TooLarge(limit)
 }
 
 /// What is known when a connection is lost, or a deadline passes, under a statement that was sent.
-pub(crate) fn lost(writes: bool, why: impl Into<String>) -> Error {
+pub fn lost(writes: bool, why: impl Into<String>) -> Error {
     if writes {
         Error::InDoubt
     } else {
@@ -53,7 +57,7 @@ pub(crate) fn lost(writes: bool, why: impl Into<String>) -> Error {
 }
 
 /// A refusal by its SQLSTATE (PostgreSQL, Appendix A).
-pub(crate) fn refused(
+pub fn refused(
     code: impl Into<String>,
     message: impl Into<String>,
     constraint: Option<String>,
@@ -78,7 +82,10 @@ pub(crate) fn refused(
 }
 
 /// What is wrong with the number of parameters, if anything is.
-pub(crate) fn parameter_count(given: usize, wanted: usize) -> Result<(), Error> {
+///
+/// # Errors
+/// `invalid` where it is not the one that is wanted.
+pub fn parameter_count(given: usize, wanted: usize) -> Result<(), Error> {
     if given == wanted {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::types::Error;
 
 /// The upper bounds of the histogram's buckets, in microseconds. What takes longer is in none but the last, unbounded one.
 pub(crate) const BOUNDS: [u64; 15] = [

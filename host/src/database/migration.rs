@@ -1,14 +1,14 @@
 //! What is otherwise while a component's migrations run: their statements have the time they need, and what they wait for is told.
 //!
 //! Who asks for a table's lock has everybody else wait behind it. So a transaction of migrations waits for a lock only for a moment
-//! (`lock_timeout`, as [`super::backend::Pool::begin_migration`] sets it); refused, it ends, lets the others through, and is begun anew.
+//! (`lock_timeout`, as [`super::backend::BackendPool::begin_migration`] sets it); refused, it ends, lets the others through, and is begun anew.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Error;
-use super::backend::Statement;
+use super::statement::Statement;
+use super::types::Error;
 
 /// What is known of migrations at work. The host sees it from outside, the session writes it.
 #[derive(Debug, Default)]

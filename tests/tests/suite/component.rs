@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use usher::runtime::USERS_WASM;
+use usher::sandbox::USERS_WASM;
 use usher_tests::janitor::Scratch;
 use wasmparser::{Parser, Payload};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use usher::runtime::Source;
-use usher::testing::TestApp;
+use usher::sandbox::Source;
+use usher_testing::TestApp;
 use usher_tests::pgbouncer::Pooling;
 use usher_tests::process::PATIENCE;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
-use usher::testing::TestApp;
+use usher_testing::TestApp;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::json::Json;
 use usher_tests::postgres;

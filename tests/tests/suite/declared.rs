@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use usher::database::Statements;
-use usher::runtime::Source;
-use usher::testing::{TestApp, TestError};
+use usher::sandbox::Source;
+use usher_testing::{TestApp, TestError};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::Usher;
 

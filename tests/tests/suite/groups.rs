@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
-use usher::testing::TestApp;
+use usher_testing::TestApp;
 use usher_tests::postgres;
 
 /// As many as make sure that some of them wait for others.

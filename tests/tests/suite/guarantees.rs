@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The sources in which a test may be: those of this suite and its guests, and those of the host and the service.
+/// The sources in which a test may be: those of this suite and its guests, and those of the host, the service and the test doubles.
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
@@ -12,6 +12,7 @@ fn sources() -> Vec<PathBuf> {
         "tests/tests",
         "tests/guests",
         "host/src",
+        "testing/src",
         "host/tests",
         "guest/src",
         "guest/tests",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher::runtime::Source;
-use usher::testing::TestApp;
+use usher::sandbox::Source;
+use usher_testing::TestApp;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 
@@ -116,8 +116,8 @@ async fn a_request_beyond_its_deadline_is_a_gateway_timeout() {
 
 #[tokio::test]
 async fn a_database_that_is_gone_is_a_503_that_says_when_to_come_back() {
-    use usher::database::scripted::Script;
-    use usher::database::{Database, Error};
+    use usher::database::Error;
+    use usher_testing::Script;
 
     let script = Script::new();
     script
@@ -125,7 +125,7 @@ async fn a_database_that_is_gone_is_a_503_that_says_when_to_come_back() {
         .error(Error::Unavailable("gone".into()));
     script.on("INSERT INTO users *").drop_connection();
     let app = TestApp::builder()
-        .open_database(Database::scripted(script))
+        .open_database(script.database())
         .no_migrate()
         .start()
         .await

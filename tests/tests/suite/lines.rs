@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use usher::database::scripted::Script;
-use usher::database::{Database, Error, Value};
-use usher::testing::{TestApp, TestError};
+use usher::database::{Error, Value};
+use usher_testing::Script;
+use usher_testing::{TestApp, TestError};
 use usher_tests::http::{self, Reader, Request, Response};
 
 use crate::databases::{ALL, Kind};
@@ -192,7 +192,7 @@ async fn failing(users: i64, error: Error) -> TestApp {
             (1..=users).map(row),
             error,
         );
-    let builder = TestApp::builder().open_database(Database::scripted(script));
+    let builder = TestApp::builder().open_database(script.database());
     builder.no_migrate().start().await.expect("it starts")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use usher::testing::TestApp;
+use usher_testing::TestApp;
 
 #[tokio::test]
 async fn a_memory_database_per_test_costs_less_than_ten_milliseconds() {

@@ -180,7 +180,7 @@ async fn an_edited_past_migration_is_told() {
             ),
             _ => ("-- AUTOINCREMENT keeps", "-- Autoincrement keeps"),
         };
-        let mut bytes = usher::runtime::USERS_WASM.to_vec();
+        let mut bytes = usher::sandbox::USERS_WASM.to_vec();
         // It stands in the component's data, and in the list of the statements it will run.
         let places: Vec<_> = bytes
             .windows(before.len())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use usher::testing::TestApp;
+use usher_testing::TestApp;
 use usher_tests::http::Request;
 
 use crate::databases::{ALL, Kind};

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use usher::database::scripted::Script;
-use usher::database::{Database, Error, Value};
-use usher::testing::TestApp;
+use usher::database::{Error, Value};
+use usher_testing::Script;
+use usher_testing::TestApp;
 
 async fn app(script: &Script) -> TestApp {
     TestApp::builder()
-        .open_database(Database::scripted(script.clone()))
+        .open_database(script.database())
         .no_migrate()
         .request_timeout(Duration::from_millis(500))
         .start()

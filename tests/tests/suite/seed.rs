@@ -2,7 +2,7 @@
 //! `app.dependency_overrides[get_db]`.
 
 use serde_json::Value;
-use usher::testing::TestApp;
+use usher_testing::TestApp;
 
 fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).expect("JSON")

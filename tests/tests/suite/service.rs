@@ -1,7 +1,7 @@
 //! The service over a database of a test's own, asked byte by byte.
 
 use serde_json::{Value, json};
-use usher::testing::{Builder, TestApp};
+use usher_testing::{Builder, TestApp};
 use usher_tests::http::{self, Request, Response};
 
 use crate::databases::{ALL, Fresh, Kind};

@@ -178,7 +178,7 @@ async fn pages_shrink_to_what_one_result_may_hold() {
     for kind in ALL {
         let fresh = kind.fresh().await;
         let database = fresh.open(|config| config.max_rows_bytes = 100_000).await;
-        let app = usher::testing::TestApp::builder().open_database(database);
+        let app = usher_testing::TestApp::builder().open_database(database);
         let app = app.start().await.expect("it starts");
         let mut expected = Vec::new();
         for (number, size) in [60_000, 10, 60_000, 99_000, 20, 30_000, 60_000, 99_000]
@@ -211,7 +211,7 @@ async fn a_page_ends_before_a_user_who_is_over_the_limit_of_one_result() {
     for kind in [Kind::File, Kind::Postgres] {
         let fresh = kind.fresh().await;
         let database = fresh.open(|config| config.max_rows_bytes = 4 << 20).await;
-        let app = usher::testing::TestApp::builder().open_database(database);
+        let app = usher_testing::TestApp::builder().open_database(database);
         let app = app.start().await.expect("it starts");
         for number in 1..=4 {
             let user = User::new(number, "n".repeat(500_000)).body();
@@ -222,13 +222,13 @@ async fn a_page_ends_before_a_user_who_is_over_the_limit_of_one_result() {
         drop(app);
         let database = fresh.open(|config| config.max_rows_bytes = 510_000).await;
         let wider = fresh.open(|config| config.max_rows_bytes = 4 << 20).await;
-        let wider = usher::testing::TestApp::builder().open_database(wider);
+        let wider = usher_testing::TestApp::builder().open_database(wider);
         let wider = wider.start().await.expect("it starts");
         let large = json!({"name": "n".repeat(600_000)});
         let changed = sending("PATCH", "/users/3", &large);
         let changed = http::exchange(wider.connect(), &changed, "test").await;
         assert_eq!(changed.expect("an answer").status, 200);
-        let app = usher::testing::TestApp::builder().open_database(database);
+        let app = usher_testing::TestApp::builder().open_database(database);
         let app = app.start().await.expect("it starts");
         let get = async |path: &str| {
             let answer = http::exchange(app.connect(), &Request::get(path), "test").await;

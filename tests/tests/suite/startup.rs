@@ -168,7 +168,7 @@ fn a_component_that_cannot_be_read_is_said_in_one_line() {
     says(&run("module.wasm"), 2, &["module.wasm"]);
     std::fs::write(
         scratch.path().join("cut.wasm"),
-        &usher::runtime::USERS_WASM[..1000],
+        &usher::sandbox::USERS_WASM[..1000],
     )
     .expect("a file");
     says(&run("cut.wasm"), 2, &["cut.wasm"]);
@@ -263,7 +263,7 @@ fn the_embedded_component_can_be_written_to_a_file() {
         .run();
     assert_eq!(ended.code(), Some(0));
     let written = std::fs::read(scratch.path().join("users.wasm")).expect("a file");
-    assert!(written == usher::runtime::USERS_WASM);
+    assert!(written == usher::sandbox::USERS_WASM);
     let ended = usher(&scratch)
         .args(["component", "--output", "nowhere/users.wasm"])
         .run();

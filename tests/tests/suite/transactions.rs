@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use usher::runtime::Source;
-use usher::testing::{TestApp, TestError};
+use usher::sandbox::Source;
+use usher_testing::{TestApp, TestError};
 use usher_tests::process::PATIENCE;
 
 use crate::databases::{ALL, Fresh, Kind};

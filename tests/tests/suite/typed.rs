@@ -1,8 +1,8 @@
 //! The same users without HTTP: the component's typed interface, over the same database.
 
 use serde_json::json;
-use usher::bindings::typed::Typed;
-use usher::bindings::typed::exports::usher::users::users::{
+use usher_testing::typed::Typed;
+use usher_testing::typed::exports::usher::users::users::{
     Changes, Error, Guest, NewUser, Page, User,
 };
 use usher_tests::http::Request;

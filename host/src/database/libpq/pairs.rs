@@ -1,7 +1,7 @@
 //! Connection strings of `name=value` pairs (PostgreSQL, 34.1.1.1).
 
-use super::UrlError;
 use super::parameters::{Form, Parameters};
+use crate::database::error::UrlError;
 
 /// Whether a text is meant as such a string: it begins with a name and an equals sign.
 pub(crate) fn is_meant(text: &str) -> bool {

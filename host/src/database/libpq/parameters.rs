@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::UrlError;
+use crate::database::error::UrlError;
 
 /// The parameters that have an effect (PostgreSQL, 34.1.2), each with its environment variable
 /// (34.15), if it has one.
@@ -223,4 +223,45 @@ fn translate(name: &str, value: String) -> (&str, String) {
         "keepalives_retries" => ("keepalives_count", value),
         _ => (name, value),
     }
+}
+
+/// Holds what is shown to one line.
+pub(super) fn printable(what: &str, text: &str) -> Result<(), UrlError> {
+    if text.contains(char::is_control) {
+        return Err(UrlError::new(format!(
+            "the {what} of the PostgreSQL URL holds a line break or another control character"
+        )));
+    }
+    Ok(())
+}
+
+/// Takes a whole number.
+pub(super) fn number(said: &mut Parameters, name: &'static str) -> Result<Option<i32>, UrlError> {
+    said.take(name)
+        .map(|text| {
+            text.trim()
+                .parse()
+                .map_err(|_| UrlError::new(format!("{name} is a whole number")))
+        })
+        .transpose()
+}
+
+/// The value that goes by one of these names.
+pub(super) fn one_of<T: Copy>(
+    name: &str,
+    value: Option<&str>,
+    default: T,
+    known: &[(&str, T)],
+) -> Result<T, UrlError> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    known
+        .iter()
+        .find(|(known, _)| *known == value)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+            UrlError::new(format!("{name} is one of {}", names.join(", ")))
+        })
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::Secret;
+use super::types::Secret;
 
 /// Where libpq puts its socket unless it is told otherwise. A server there is `localhost` in the
 /// file.

@@ -1,8 +1,8 @@
 //! Connection URIs (PostgreSQL, 34.1.1.2), and where a password that was not percent-encoded would
 //! be taken for something else.
 
-use super::UrlError;
 use super::parameters::{ENCODE, Form, Parameters};
+use crate::database::error::UrlError;
 
 /// Reads what follows `postgres://`.
 ///

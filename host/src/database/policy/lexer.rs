@@ -6,7 +6,26 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::database::backend::SqlDialect;
+/// In what the dialects' lexical structures differ.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "rules that have nothing to do with each other"
+)]
+pub(super) struct Lexis {
+    /// A comment may hold comments.
+    pub(super) nested_comments: bool,
+    /// A comment behind two hyphens ends at a carriage return as well.
+    pub(super) carriage_return_ends_line: bool,
+    /// U+FEFF is white space.
+    pub(super) byte_order_mark_is_blank: bool,
+    /// Names may stand in brackets and backquotes.
+    pub(super) bracketed_names: bool,
+    /// Strings may be written `$tag$ … $tag$`.
+    pub(super) dollar_quotes: bool,
+    /// `E'…'` takes escapes, `U&"…"` is a name.
+    pub(super) prefixed_quotes: bool,
+}
 
 /// One token. What policy never asks about is `Other`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +58,15 @@ impl Token<'_> {
 
 pub(super) struct Lexer<'a> {
     rest: &'a str,
-    dialect: SqlDialect,
+    lexis: &'static Lexis,
     failed: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str, dialect: SqlDialect) -> Self {
+    pub(super) fn new(text: &'a str, lexis: &'static Lexis) -> Self {
         Self {
             rest: text,
-            dialect,
+            lexis,
             failed: false,
         }
     }
@@ -55,9 +74,9 @@ impl<'a> Lexer<'a> {
     /// All tokens, each with its place in the text.
     pub(super) fn spans(
         text: &'a str,
-        dialect: SqlDialect,
+        lexis: &'static Lexis,
     ) -> Result<Vec<(Range<usize>, Token<'a>)>, &'static str> {
-        let mut lexer = Self::new(text, dialect);
+        let mut lexer = Self::new(text, lexis);
         let mut found = Vec::new();
         loop {
             lexer.blank()?;
@@ -69,10 +88,6 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn is_postgres(&self) -> bool {
-        self.dialect == SqlDialect::Postgres
-    }
-
     /// Passes over `bytes`, which end at a character's boundary.
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
@@ -82,15 +97,15 @@ impl<'a> Lexer<'a> {
         loop {
             let is_blank = |c: char| {
                 matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
-                    || (!self.is_postgres() && c == '\u{feff}')
+                    || (self.lexis.byte_order_mark_is_blank && c == '\u{feff}')
             };
             let trimmed = self.rest.trim_start_matches(is_blank);
             self.rest = trimmed;
             if self.rest.starts_with("--") {
-                let postgres = self.is_postgres();
+                let returns = self.lexis.carriage_return_ends_line;
                 let end = self
                     .rest
-                    .find(|c: char| c == '\n' || (postgres && c == '\r'))
+                    .find(|c: char| c == '\n' || (returns && c == '\r'))
                     .unwrap_or(self.rest.len());
                 self.skip(end);
             } else if self.rest.starts_with("/*") {
@@ -112,7 +127,7 @@ impl<'a> Lexer<'a> {
             if self.rest.starts_with("*/") {
                 depth -= 1;
                 self.skip(2);
-            } else if self.rest.starts_with("/*") && self.is_postgres() {
+            } else if self.rest.starts_with("/*") && self.lexis.nested_comments {
                 depth += 1;
                 self.skip(2);
             } else {
@@ -180,14 +195,14 @@ impl<'a> Lexer<'a> {
                 Token::Other
             }
             '"' => Token::Quoted(self.quoted('"', false)?),
-            '`' if !self.is_postgres() => Token::Quoted(self.quoted('`', false)?),
-            '[' if !self.is_postgres() => {
+            '`' if self.lexis.bracketed_names => Token::Quoted(self.quoted('`', false)?),
+            '[' if self.lexis.bracketed_names => {
                 let end = self.rest.find(']').ok_or("a bracket does not end")?;
                 let name = self.rest.get(1..end).unwrap_or_default();
                 self.skip(end + 1);
                 Token::Quoted(Cow::Borrowed(name))
             }
-            '$' if self.is_postgres() && self.dollar_quoted()? => Token::Other,
+            '$' if self.lexis.dollar_quotes && self.dollar_quoted()? => Token::Other,
             '$' | '?' | ':' | '@' | '#' => {
                 self.skip(1);
                 Token::Other
@@ -215,14 +230,14 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) -> Result<Token<'a>, &'static str> {
-        let postgres = self.is_postgres();
+        let lexis = self.lexis;
         let end = self
             .rest
-            .find(|c: char| !is_word(c) || (!postgres && c == '\u{feff}'))
+            .find(|c: char| !is_word(c) || (lexis.byte_order_mark_is_blank && c == '\u{feff}'))
             .unwrap_or(self.rest.len());
         let word = self.rest.get(..end).unwrap_or_default();
         self.skip(end);
-        if postgres && word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
+        if lexis.prefixed_quotes && word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
             self.quoted('\'', true)?;
             // PostgreSQL goes on with the next string on a new line as with the same one, escapes included.
             self.blank()?;
@@ -231,7 +246,7 @@ impl<'a> Lexer<'a> {
             }
             return Ok(Token::Other);
         }
-        if postgres && word.eq_ignore_ascii_case("u") && self.rest.starts_with("&\"") {
+        if lexis.prefixed_quotes && word.eq_ignore_ascii_case("u") && self.rest.starts_with("&\"") {
             self.skip(1);
             self.quoted('"', false)?;
             return Ok(Token::Other);

@@ -1,12 +1,10 @@
-use super::*;
+use super::{POSTGRES, SQLITE};
+use crate::database::config::Allowed;
+use crate::database::statement::{Caller, Effect};
+use crate::database::types::Error;
 
 fn verdict(text: &str) -> String {
-    match judge(
-        text,
-        SqlDialect::Postgres,
-        Caller::Request,
-        &Allowed::default(),
-    ) {
+    match POSTGRES.check(text, Caller::Request, &Allowed::default()) {
         Ok(effect) => format!("{effect:?}"),
         Err(Error::Denied(_)) => "denied".into(),
         Err(Error::Invalid(_)) => "invalid".into(),
@@ -143,13 +141,9 @@ fn what_may_write_is_told_from_what_cannot() {
 #[test]
 fn sqlite_is_read_as_sqlite_reads_it() {
     let verdict = |text| {
-        judge(
-            text,
-            SqlDialect::Sqlite,
-            Caller::Request,
-            &Allowed::default(),
-        )
-        .map_err(|error| matches!(error, Error::Denied(_)))
+        SQLITE
+            .check(text, Caller::Request, &Allowed::default())
+            .map_err(|error| matches!(error, Error::Denied(_)))
     };
     // Its comments do not nest, so this sets something.
     assert_eq!(verdict("/* /* */ PRAGMA x */"), Err(true));

@@ -3,10 +3,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use super::Pool;
-use crate::database::Value;
-use crate::database::backend::{Activity, Budget, Statement};
-use crate::database::policy::Effect;
+use super::run::WantRows;
+use super::singles::Singles;
+use crate::database::backend::Activity;
+use crate::database::budget::Budget;
+use crate::database::statement::{Effect, Statement};
+use crate::database::types::Value;
 
 /// How long the answer is waited for: it is only for the log.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,28 +31,26 @@ const ACTIVITY: &str = "SELECT \
 static STATEMENT: LazyLock<Arc<Statement>> =
     LazyLock::new(|| Statement::new(ACTIVITY.to_owned(), Effect::Reads));
 
-impl Pool {
-    pub(crate) async fn activity(&self, text: &str) -> Option<Activity> {
-        let now = Instant::now();
-        let budget = Budget {
-            began: now,
-            deadline: now + PATIENCE,
-            rows_bytes: 64 << 10,
-        };
-        let found = self
-            .query(&STATEMENT, &[Value::Text(text.to_owned())], &budget)
-            .await;
-        let rows = found
-            .inspect_err(|error| tracing::debug!("what migrations wait for is not known: {error}"))
-            .ok()?;
-        let mut row = rows.rows.into_iter().next()?.into_iter();
-        let mut text = || match row.next() {
-            Some(Value::Text(text)) => Some(text),
-            _ => None,
-        };
-        Some(Activity {
-            blockers: text(),
-            progress: text(),
-        })
-    }
+/// Asks about the statement with this text.
+pub(super) async fn activity(singles: &Singles, text: &str) -> Option<Activity> {
+    let now = Instant::now();
+    let budget = Budget {
+        began: now,
+        deadline: now + PATIENCE,
+        rows_bytes: 64 << 10,
+    };
+    let params = [Value::Text(text.to_owned())];
+    let found = singles.run::<WantRows>(&STATEMENT, &params, &budget).await;
+    let rows = found
+        .inspect_err(|error| tracing::debug!("what migrations wait for is not known: {error}"))
+        .ok()?;
+    let mut row = rows.rows.into_iter().next()?.into_iter();
+    let mut text = || match row.next() {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    };
+    Some(Activity {
+        blockers: text(),
+        progress: text(),
+    })
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::{guard, outcome, pooler};
-use crate::database::{Config, Error, OpenError, failure};
+use crate::database::config::Config;
+use crate::database::error::OpenError;
+use crate::database::failure;
+use crate::database::types::Error;
 
 /// Why no session could be made at one address: nothing was asked yet.
 #[derive(Debug)]

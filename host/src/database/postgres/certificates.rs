@@ -31,8 +31,6 @@ use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, NameConstraints, SubjectAltName};
 
-use super::tls;
-
 /// Whom a connection trusts.
 pub(super) enum Trust {
     /// Whoever answers: the connection is encrypted, to whomever.
@@ -48,7 +46,7 @@ impl Trust {
     /// Whom the authorities vouch for that browsers trust.
     pub(super) fn public() -> Self {
         Self::Those {
-            roots: tls::public_authorities(),
+            roots: public_authorities(),
             certificates: Vec::new(),
         }
     }
@@ -398,6 +396,13 @@ fn fits(name: &str, wanted: &str) -> bool {
         return false;
     };
     !label.is_empty() && parent.eq_ignore_ascii_case(rest)
+}
+
+/// The authorities that browsers trust.
+pub(super) fn public_authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots
 }
 
 #[cfg(test)]

@@ -13,19 +13,21 @@ use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::cancel::message;
-use super::cause::Cause;
-pub(super) use super::cause::Unreachable;
+use super::cause::{Cause, Unreachable};
 use super::dial::{Dialer, HEAD_START};
 use super::endpoint::{Endpoint, Means};
+use super::limits::FRAMING;
 use super::link::{Kind, Link, Session};
 use super::messages::{Naming, Watch};
 use super::reach::Reach;
 use super::renewal::Renewal;
 use super::sessions::Sessions;
-use super::settings::Pooling;
-use super::{outcome, settings, silence, tls};
+use super::settings::{Facts, Pooling, Words};
+use super::{outcome, renewal, settings, silence, tls};
+use crate::database::config::Config;
+use crate::database::error::OpenError;
 use crate::database::libpq::Postgres;
-use crate::database::{Config, Error, OpenError};
+use crate::database::types::Error;
 
 /// After how long without a word the other side is asked whether it is still there, where the URL
 /// says nothing of it: sooner than what is in between forgets a connection.
@@ -33,10 +35,6 @@ const KEPT_ALIVE: Duration = Duration::from_secs(30);
 
 /// How long a server may take over a request to cancel.
 const CANCEL: Duration = Duration::from_secs(5);
-
-/// What a row that is just within the limit may have around its values: each has a length before
-/// it, and there are at most 1664.
-pub(super) const FRAMING: u64 = 8 << 10;
 
 /// How to reach the server.
 pub(super) struct Connector {
@@ -125,7 +123,43 @@ impl Connector {
         })
     }
 
-    pub(super) fn session(&self, kind: Kind) -> &Session {
+    /// A new connection, driven by a task of this runtime.
+    pub(super) async fn connect(&self, kind: Kind) -> Result<Link, Unreachable> {
+        let made = tokio::time::timeout(self.timeout, self.set_up(kind)).await;
+        let made = made.unwrap_or(Err(Unreachable::Late(self.timeout)));
+        match &made {
+            Ok(link) => self.reached(link),
+            Err(unreachable) => self.reach.failed(&unreachable.reason()),
+        }
+        made
+    }
+
+    async fn set_up(&self, kind: Kind) -> Result<Link, Unreachable> {
+        let Session { settings, config } = self.session(kind);
+        let naming = match self.pooling {
+            Pooling::Direct | Pooling::Session => Naming::Prefixed,
+            Pooling::Transaction => Naming::Unnamed,
+        };
+        let (client, watch) = self.dial(config, naming).await?;
+        let answer = client
+            .simple_query(&settings.set_up(self.pooling))
+            .await
+            .map_err(Unreachable::Failed)?;
+        let facts = Facts::read(&answer).ok_or_else(|| {
+            Unreachable::Unfit("it does not say what its settings are".to_owned())
+        })?;
+        if self.pooling == Pooling::Direct && facts.process != watch.server_process() {
+            return Err(Unreachable::Pooled);
+        }
+        settings
+            .verify(&facts, self.pooling)
+            .map_err(Unreachable::Unfit)?;
+        watch.seal();
+        let words = Words::new(settings, self.pooling, &facts);
+        Ok(Link::new(client, watch, words, facts.read_only == "off"))
+    }
+
+    fn session(&self, kind: Kind) -> &Session {
         match kind {
             Kind::Own => &self.own,
             Kind::Shared => &self.shared,
@@ -133,7 +167,7 @@ impl Connector {
     }
 
     /// A connection was made and set up.
-    pub(super) fn reached(&self, link: &Link) {
+    fn reached(&self, link: &Link) {
         self.reach.made();
         if link.takes_writes() {
             self.renewal.found(link.born());
@@ -147,7 +181,7 @@ impl Connector {
 
     /// Whether this refusal means that another server may take what this one does not.
     pub(super) fn is_demoted(&self, error: &Error) -> bool {
-        !self.read_only && super::renewal::is_read_only(error)
+        !self.read_only && renewal::is_read_only(error)
     }
 
     /// Has a task of this runtime see to what somebody left behind.
@@ -172,7 +206,7 @@ impl Connector {
     }
 
     /// Opens a connection, driven by a task of this runtime. Its session is not set up yet.
-    pub(super) async fn dial(
+    async fn dial(
         &self,
         config: &Arc<tokio_postgres::Config>,
         naming: Naming,
@@ -182,7 +216,7 @@ impl Connector {
         let entry = self.sessions.enter(
             message(&client.cancel_token()).await,
             dialled.endpoint,
-            dialled.session.activity,
+            dialled.session.traffic,
         );
         let (number, open) = (entry.number(), self.reach.open());
         let task = tokio::spawn(async move {

@@ -18,8 +18,10 @@ use super::framed;
 use super::link::Link;
 use super::outcome::{self, Failure};
 use super::run::{self, Prepared};
-use crate::database::backend::{Budget, Meter, Statement};
-use crate::database::{Error, Row, Value, failure};
+use crate::database::budget::{Budget, Meter};
+use crate::database::failure;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Row, Value};
 
 /// Rows fetched at once: enough for the round trip not to show.
 const HELPING: u32 = 256;

@@ -19,7 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::cause::Cause;
 use super::guard::{Made, Stream, Way};
 use super::messages::{Followed, Naming, Watch};
-use super::sessions::Activity;
+use super::traffic::Traffic;
 use crate::database::libpq::{Keepalive, Secret, TlsMode, Wanted};
 
 /// Asks for TLS (PostgreSQL, 54.7, SSLRequest): its length, and a number that is no protocol
@@ -92,7 +92,7 @@ pub(super) type Driver = Connection<Followed<Stream>, Followed<Stream>>;
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) connection: Driver,
-    pub(super) activity: Arc<Activity>,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) watch: Arc<Watch>,
     /// Whether the server is of the kind that is preferred, and not only one that will do.
     pub(super) is_preferred: bool,
@@ -138,9 +138,9 @@ impl Endpoint {
         encryption: Encryption,
     ) -> Result<Session, Cause> {
         let way = self.open(means, encryption).await?;
-        let activity = Arc::<Activity>::default();
+        let traffic = Arc::<Traffic>::default();
         let watch = Arc::<Watch>::default();
-        let stream = Stream::new(way, means.limit, Arc::clone(&activity));
+        let stream = Stream::new(way, means.limit, Arc::clone(&traffic));
         let stream = Followed::new(stream, naming, Arc::clone(&watch));
         let mut config = session.clone();
         if let Some(password) = &self.password {
@@ -158,7 +158,7 @@ impl Endpoint {
         Ok(Session {
             client,
             connection,
-            activity,
+            traffic,
             watch,
             is_preferred,
         })

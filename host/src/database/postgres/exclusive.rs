@@ -10,17 +10,20 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use tokio::runtime::Handle;
 
-use super::connect::{Connector, Unreachable};
+use super::cause::Unreachable;
+use super::connect::Connector;
 use super::framed::{self, control};
-use super::lanes::PAUSE;
+use super::limits::{CLEANING, PAUSE};
 use super::link::{Kind, Link};
 use super::outcome::{self, Failure};
-use super::run::{Cache, Want, is_changed, is_stale};
-use crate::database::backend::{Budget, Isolation, Statement};
-use crate::database::{Config, Error, OpenError, Rows, Value, failure};
-
-/// For a connection in doubt to be made clean, before it is closed.
-pub(super) const CLEANING: Duration = Duration::from_secs(2);
+use super::prepared::{Cache, is_changed, is_stale};
+use super::run::Want;
+use crate::database::budget::Budget;
+use crate::database::config::Config;
+use crate::database::error::OpenError;
+use crate::database::failure;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Value};
 
 /// The exclusive connections of one core.
 #[derive(Clone, Debug)]
@@ -82,10 +85,6 @@ impl managed::Manager for Dial {
     }
 }
 
-/// How long a statement of migrations waits for a lock. Whoever comes after it waits behind it, for no longer than this; then
-/// it lets them through and tries again.
-const MIGRATION_LOCK: Duration = Duration::from_secs(1);
-
 impl Exclusives {
     pub(super) fn new(
         connector: &Arc<Connector>,
@@ -102,7 +101,7 @@ impl Exclusives {
         let shared = Shared {
             connector: Arc::clone(connector),
             wait: config.pool_wait,
-            lifetime: config.max_lifetime,
+            lifetime: config.connection_lifetime,
             failed: Mutex::new(None),
             runtime: Handle::current(),
         };
@@ -192,64 +191,6 @@ impl Exclusives {
             again = false;
         }
     }
-
-    /// Begins a transaction of migrations. What is said here holds until its end, also behind a pooler.
-    pub(super) async fn begin_migration(
-        &self,
-        isolation: Isolation,
-        read_only: bool,
-        budget: &Budget,
-    ) -> Result<Transaction, Error> {
-        let also = format!(
-            "; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = {}",
-            MIGRATION_LOCK.as_millis()
-        );
-        self.begin_with(isolation, read_only, &also, budget).await
-    }
-
-    /// Begins a transaction.
-    pub(super) async fn begin(
-        &self,
-        isolation: Isolation,
-        read_only: bool,
-        budget: &Budget,
-    ) -> Result<Transaction, Error> {
-        self.begin_with(isolation, read_only, "", budget).await
-    }
-
-    /// `also` is said in the same breath.
-    async fn begin_with(
-        &self,
-        isolation: Isolation,
-        read_only: bool,
-        also: &str,
-        budget: &Budget,
-    ) -> Result<Transaction, Error> {
-        let mut again = true;
-        loop {
-            let mut connection = self.get(budget).await?;
-            let mut begin = connection
-                .link()
-                .map_err(|failure| failure.error)?
-                .words()
-                .begin(Some(isolation), read_only);
-            begin.push_str(also);
-            match connection.control(&begin, false, budget).await {
-                Ok(()) => {
-                    connection.in_transaction = true;
-                    connection.reads_only = read_only;
-                    return Ok(Transaction {
-                        connection,
-                        state: State::Whole,
-                        wrote: false,
-                    });
-                }
-                // The pool gave a connection that had been lost while nobody used it: the next one may be well.
-                Err(failure) if !failure.answered && again && !budget.is_over() => again = false,
-                Err(failure) => return Err(failure.error),
-            }
-        }
-    }
 }
 
 /// A connection taken out of the pool. Unless it is given back it is made clean when dropped, or closed.
@@ -280,7 +221,7 @@ impl Connection {
         })
     }
 
-    fn link(&self) -> Result<&Link, Failure> {
+    pub(super) fn link(&self) -> Result<&Link, Failure> {
         self.pooled().map(|pooled| &pooled.link)
     }
 
@@ -364,7 +305,12 @@ impl Connection {
     }
 
     /// Sends one of the host's own statements.
-    async fn control(&mut self, text: &str, writes: bool, budget: &Budget) -> Result<(), Failure> {
+    pub(super) async fn control(
+        &mut self,
+        text: &str,
+        writes: bool,
+        budget: &Budget,
+    ) -> Result<(), Failure> {
         self.busy = true;
         let link = self.link()?;
         let answer = match budget.race(control(link, text, writes)).await {
@@ -384,7 +330,7 @@ impl Connection {
     }
 
     /// Ends a transaction, and brings the session back to its beginning. Gives whether it is there.
-    async fn end(
+    pub(super) async fn end(
         &mut self,
         how: &str,
         writes: bool,
@@ -422,7 +368,7 @@ impl Connection {
     }
 
     /// Whether it is known to be closed.
-    fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.object
             .as_ref()
             .is_none_or(|object| object.link.is_closed())
@@ -446,6 +392,12 @@ impl Connection {
     /// Marks a refusal of a statement that was sent past this connection's own functions.
     pub(super) fn refused(&mut self, error: &Error) {
         self.demoted |= self.shared.connector.is_demoted(error);
+    }
+
+    /// Marks that a transaction has begun on it.
+    pub(super) fn begun(&mut self, reads_only: bool) {
+        self.in_transaction = true;
+        self.reads_only = reads_only;
     }
 
     /// Marks that everything sent has been answered.
@@ -508,125 +460,4 @@ fn release(object: Object<Dial>, shared: &Shared, demoted: bool) -> bool {
         drop(Object::take(object));
     }
     false
-}
-
-/// What PostgreSQL says to a statement in a transaction that is aborted.
-fn aborted() -> Error {
-    failure::refused(
-        "25P02",
-        "current transaction is aborted, commands ignored until end of transaction block",
-        None,
-        None,
-    )
-}
-
-/// What has become of a transaction.
-#[derive(Debug)]
-enum State {
-    Whole,
-    /// A statement was refused, or its result was: nothing more is taken, and nothing committed.
-    Aborted,
-    /// The connection is lost, and with it the transaction.
-    Lost(Error),
-}
-
-/// A transaction. Dropping it rolls it back.
-#[derive(Debug)]
-pub(crate) struct Transaction {
-    connection: Connection,
-    state: State,
-    /// Whether something ran in it that may write, so that a lost COMMIT leaves doubt.
-    wrote: bool,
-}
-
-impl Transaction {
-    pub(crate) async fn query(
-        &mut self,
-        statement: &Arc<Statement>,
-        params: &[Value],
-        budget: &Budget,
-    ) -> Result<Rows, Error> {
-        self.run::<super::run::WantRows>(statement, params, budget)
-            .await
-    }
-
-    pub(crate) async fn execute(
-        &mut self,
-        statement: &Arc<Statement>,
-        params: &[Value],
-        budget: &Budget,
-    ) -> Result<u64, Error> {
-        self.run::<super::run::WantCount>(statement, params, budget)
-            .await
-    }
-
-    async fn run<W: Want>(
-        &mut self,
-        statement: &Arc<Statement>,
-        params: &[Value],
-        budget: &Budget,
-    ) -> Result<W::Answer, Error> {
-        match &self.state {
-            State::Whole => {}
-            State::Aborted => return Err(aborted()),
-            State::Lost(error) => return Err(error.clone()),
-        }
-        self.wrote |= statement.writes;
-        // Nothing in a transaction takes effect before COMMIT, so whatever is lost here is known not to have happened.
-        self.connection
-            .run::<W>(statement, params, false, budget)
-            .await
-            .map_err(|failure| {
-                if !failure.answered {
-                    self.state = State::Lost(failure.error.clone());
-                } else if matches!(
-                    failure.error,
-                    Error::Refused(_) | Error::Timeout | Error::TooLarge(_)
-                ) || (failure.ran && statement.writes)
-                {
-                    // The server takes no more, or has done what nobody knows the outcome of.
-                    self.state = State::Aborted;
-                }
-                failure.error
-            })
-    }
-
-    pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
-        match self.state {
-            State::Lost(error) => return Err(error),
-            State::Aborted => {
-                self.end("ROLLBACK", false, budget).await?;
-                // To COMMIT PostgreSQL says ROLLBACK, as if all were well.
-                return Err(aborted());
-            }
-            State::Whole => {}
-        }
-        let wrote = self.wrote;
-        self.end("COMMIT", wrote, budget).await
-    }
-
-    pub(crate) async fn rollback(self, budget: &Budget) -> Result<(), Error> {
-        match self.state {
-            State::Lost(error) => Err(error),
-            State::Whole | State::Aborted => self.end("ROLLBACK", false, budget).await,
-        }
-    }
-
-    async fn end(self, how: &str, writes: bool, budget: &Budget) -> Result<(), Error> {
-        let mut connection = self.connection;
-        // What was lost before this is sent is known to be undone.
-        if connection.is_lost() {
-            return Err(failure::unavailable(
-                "the connection was lost, and the transaction with it",
-            ));
-        }
-        let (ended, is_clean) = connection.end(how, writes, budget).await;
-        // A COMMIT that is refused (a deferred constraint, a serialization failure) has ended the
-        // transaction.
-        let answered = ended.as_ref().err().is_none_or(|failure| failure.answered);
-        if answered && is_clean {
-            connection.give_back();
-        }
-        ended.map_err(|failure| failure.error)
-    }
 }

@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 use super::link::Link;
 use super::outcome::{self, Failure};
 use super::run::{Prepared, Want};
-use crate::database::backend::Budget;
-use crate::database::{Error, Value};
+use crate::database::budget::Budget;
+use crate::database::types::{Error, Value};
 
 /// Runs a statement alone, in a transaction of its own where it needs one.
 pub(super) async fn run<W: Want>(

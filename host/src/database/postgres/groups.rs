@@ -29,14 +29,16 @@ use tokio_postgres::Client;
 
 use super::connect::Connector;
 use super::framed::control;
-use super::lanes::PAUSE;
-use super::link::{CLEAN, Kind, Link};
+use super::limits::{CLEAN, PAUSE};
+use super::link::{Kind, Link};
 use super::outcome::Failure;
-use super::run::{Cache, Prepared, Want};
+use super::prepared::Cache;
+use super::run::{Prepared, Want};
 use super::settings::SHARED_LOCK;
 use super::singles::Singles;
-use crate::database::backend::{Budget, Statement};
-use crate::database::{Error, Value};
+use crate::database::budget::Budget;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Value};
 
 /// The most writes in one group.
 const MOST: usize = 16;

@@ -22,7 +22,7 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::messages::Followed;
-use super::sessions::Activity;
+use super::traffic::Traffic;
 
 /// What every message begins with: its kind, and the length of the rest, these four bytes included.
 const HEADER: usize = 5;
@@ -39,16 +39,16 @@ pub(super) fn exceeded(error: &DbError) -> Option<u64> {
 pub(super) struct Stream {
     way: Way,
     guard: Guard,
-    activity: Arc<Activity>,
+    traffic: Arc<Traffic>,
 }
 
 impl Stream {
     /// A stream whose largest message has so many bytes.
-    pub(super) fn new(way: Way, limit: u64, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(way: Way, limit: u64, traffic: Arc<Traffic>) -> Self {
         Self {
             way,
             guard: Guard::new(limit),
-            activity,
+            traffic,
         }
     }
 }
@@ -105,7 +105,7 @@ impl AsyncRead for Stream {
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
-            this.activity.heard();
+            this.traffic.heard();
             let kept = this.guard.watch(&mut buffer.filled_mut()[before..]);
             buffer.set_filled(before + kept);
             if kept > 0 {
@@ -121,7 +121,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.activity.sent();
+        self.traffic.sent();
         match &mut self.way {
             Way::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Way::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),

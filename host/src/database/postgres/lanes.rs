@@ -22,13 +22,15 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 
 use super::connect::Connector;
-use super::exclusive::CLEANING;
 use super::framed;
-use super::link::{CLEAN, Kind, Link};
+use super::limits::{CLEAN, CLEANING, PAUSE};
+use super::link::{Kind, Link};
 use super::outcome::Failure;
-use super::run::{Cache, Want, is_changed, is_stale};
-use crate::database::backend::{Budget, Statement};
-use crate::database::{Error, Value};
+use super::prepared::{Cache, is_changed, is_stale};
+use super::run::Want;
+use crate::database::budget::Budget;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Value};
 
 /// A lane that has been at one statement for longer than this is passed by. One that answers is not, however many wait on it: they
 /// would wait elsewhere too, and another connection would only take its processor time.
@@ -36,9 +38,6 @@ const PATIENCE: Duration = Duration::from_millis(3);
 
 /// An abandoned statement that is older than this is worth the connection a cancel request costs.
 const WORTH_CANCELLING: Duration = Duration::from_millis(50);
-
-/// After a connection failed, for how long nobody tries again: callers are told at once meanwhile.
-pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// The lanes of one core.
 #[derive(Clone, Debug)]

@@ -9,13 +9,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::maybe_done;
 use tokio_postgres::Client;
 
-use super::connect::{Connector, Unreachable};
-use super::exclusive::CLEANING;
-use super::messages::{Naming, Watch};
-use super::settings::{Facts, Pooling, Settings, Words};
-
-/// How long what a statement has changed in the session of a shared connection may last.
-pub(super) const CLEAN: Duration = Duration::from_secs(1);
+use super::limits::CLEANING;
+use super::messages::Watch;
+use super::settings::{Settings, Words};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +55,17 @@ impl Deref for Link {
 }
 
 impl Link {
+    /// One whose session has just been set up.
+    pub(super) fn new(client: Client, watch: Arc<Watch>, words: Words, takes_writes: bool) -> Self {
+        Self {
+            client,
+            watch,
+            words,
+            born: Instant::now(),
+            takes_writes,
+        }
+    }
+
     pub(super) fn client_mut(&mut self) -> &mut Client {
         &mut self.client
     }
@@ -117,48 +124,5 @@ impl Link {
             None => true,
             Some(reset) => self.client.batch_execute(reset).await.is_ok(),
         }
-    }
-}
-
-impl Connector {
-    /// A new connection, driven by a task of this runtime.
-    pub(super) async fn connect(&self, kind: Kind) -> Result<Link, Unreachable> {
-        let made = tokio::time::timeout(self.timeout, self.set_up(kind)).await;
-        let made = made.unwrap_or(Err(Unreachable::Late(self.timeout)));
-        match &made {
-            Ok(link) => self.reached(link),
-            Err(unreachable) => self.reach.failed(&unreachable.reason()),
-        }
-        made
-    }
-
-    async fn set_up(&self, kind: Kind) -> Result<Link, Unreachable> {
-        let Session { settings, config } = self.session(kind);
-        let naming = match self.pooling {
-            Pooling::Direct | Pooling::Session => Naming::Prefixed,
-            Pooling::Transaction => Naming::Unnamed,
-        };
-        let (client, watch) = self.dial(config, naming).await?;
-        let answer = client
-            .simple_query(&settings.set_up(self.pooling))
-            .await
-            .map_err(Unreachable::Failed)?;
-        let facts = Facts::read(&answer).ok_or_else(|| {
-            Unreachable::Unfit("it does not say what its settings are".to_owned())
-        })?;
-        if self.pooling == Pooling::Direct && facts.process != watch.server_process() {
-            return Err(Unreachable::Pooled);
-        }
-        settings
-            .verify(&facts, self.pooling)
-            .map_err(Unreachable::Unfit)?;
-        watch.seal();
-        Ok(Link {
-            client,
-            watch,
-            words: Words::new(settings, self.pooling, &facts),
-            born: Instant::now(),
-            takes_writes: facts.read_only == "off",
-        })
     }
 }

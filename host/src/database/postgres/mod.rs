@@ -1,34 +1,41 @@
 //! PostgreSQL.
 //!
+//! Modules stand in the order of their imports, from the ground up:
+//!
 //! | module | what lives there |
 //! |---|---|
-//! | `connect` | making connections |
-//! | `dial` | which of several servers |
-//! | `endpoint` | one address of one server |
-//! | `cause` | why no connection could be made |
-//! | `certificates` | whether a server's certificate is to be trusted |
-//! | `sessions` | which are open, and where |
-//! | `silence` | servers that fall silent |
-//! | `cancel` | the request that has a statement cancelled |
-//! | `settings` | what every session begins with |
-//! | `tls` | which servers are trusted |
-//! | `guard` | no message larger than the limit gets into memory |
-//! | `lanes` | single statements of many requests, pipelined over few connections |
-//! | `singles` | a statement that is its own transaction: on a lane, and what takes long on a connection of its own |
-//! | `groups` | writes of many requests, committed together |
-//! | `activity` | what a statement of migrations waits for, and how far it is |
-//! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
-//! | `cursor` | results read bit by bit |
-//! | `run` | one prepared statement on one connection |
+//! | `limits` | limits that several kinds of connections share |
 //! | `values` | values to and from the wire format |
+//! | `messages`, `traffic` | the protocol's messages as they pass, and what went over a session's stream |
+//! | `guard` | no message larger than the limit gets into memory |
+//! | `pooler`, `reach` | what a connection pooler says; whether the server can be reached, for the log |
 //! | `outcome` | errors, as what is known of a statement's outcome |
+//! | `cause` | why no connection could be made |
+//! | `certificates`, `tls` | whether a server's certificate is to be trusted |
+//! | `endpoint`, `dial` | one address of one server, and which of several |
+//! | `cancel`, `sessions` | the request that has a statement cancelled; which sessions are open, and where |
+//! | `silence` | servers that fall silent |
+//! | `settings`, `renewal` | what every session begins with, and when a newer one replaces it |
+//! | `link`, `connect` | a session that is set up, and how it is made |
+//! | `pooling`, `role` | which kind of pooler there is, and what the role may do |
+//! | `run`, `framed` | one prepared statement on one connection, alone or in a transaction of its own |
+//! | `prepared` | the statements that one connection has prepared |
+//! | `lanes` | single statements of many requests, pipelined over few connections |
+//! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
+//! | `singles`, `groups` | a statement that is its own transaction; writes of many requests, committed together |
+//! | `transaction`, `cursor` | a transaction; a result read bit by bit |
+//! | `activity`, `readiness` | what a statement of migrations waits for; whether requests are served |
+//! | `database` | a server that was reached, and the connections of one core |
+//! | `backend` | the contract, kept |
 
 mod activity;
+mod backend;
 mod cancel;
 mod cause;
 mod certificates;
 mod connect;
 mod cursor;
+mod database;
 mod dial;
 mod endpoint;
 mod exclusive;
@@ -36,10 +43,13 @@ mod framed;
 mod groups;
 mod guard;
 mod lanes;
+mod limits;
 mod link;
 mod messages;
 mod outcome;
 mod pooler;
+mod pooling;
+mod prepared;
 mod reach;
 mod readiness;
 mod renewal;
@@ -50,216 +60,8 @@ mod settings;
 mod silence;
 mod singles;
 mod tls;
+mod traffic;
+mod transaction;
 mod values;
 
-use std::fmt;
-use std::sync::Arc;
-
-use connect::{Connector, Unreachable};
-use exclusive::Exclusives;
-use groups::Groups;
-use lanes::Lanes;
-use link::Kind;
-use readiness::{Cores, Readiness};
-use run::{Want, WantCount, WantRows};
-use settings::Pooling;
-use singles::Singles;
-
-pub(crate) use cursor::Cursor;
-pub(crate) use exclusive::Transaction;
-
-use super::backend::{Budget, Isolation, Statement};
-use super::config::Pooler;
-use super::{Config, Error, OpenError, Rows, Value, libpq};
-
-/// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
-/// waits for the disk.
-const GROUPS: usize = 2;
-
-/// A server that was reached.
-#[derive(Clone)]
-pub(crate) struct Database {
-    connector: Arc<Connector>,
-    config: Arc<Config>,
-    cores: Arc<Cores>,
-    /// What the operator should know of the role.
-    excess: Option<role::Excess>,
-}
-
-impl fmt::Debug for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Database {
-    pub(crate) async fn open(
-        target: &libpq::Postgres,
-        config: &Arc<Config>,
-    ) -> Result<Self, OpenError> {
-        let reach = async |pooling| -> Result<_, OpenError> {
-            let connector = Connector::new(target, config, pooling)?;
-            let link = connector.connect(Kind::Shared).await;
-            Ok((connector, link))
-        };
-        let (mut connector, mut link) = reach(match config.pooler {
-            Pooler::Auto | Pooler::None => Pooling::Direct,
-            Pooler::Session => Pooling::Session,
-            Pooler::Transaction => Pooling::Transaction,
-        })
-        .await?;
-        if config.pooler == Pooler::Auto && link.as_ref().is_err_and(pooler::is_noticed) {
-            // Right behind every pooler: a session that is handed out for longer is one as well.
-            (connector, link) = reach(Pooling::Transaction).await?;
-        }
-        let refused = |unreachable: Unreachable| unreachable.open_error(config);
-        let link = link.map_err(refused)?;
-        if connector.pooling == Pooling::Session {
-            pooler::is_session_pooling(&connector, &link)
-                .await
-                .map_err(refused)?;
-        }
-        let excess = role::excess(&link).await;
-        let connector = Arc::new(connector);
-        // The pool has nothing to object to but the settings, which are the same in every pool.
-        Exclusives::new(&connector, 1, config)?;
-        Ok(Self {
-            connector,
-            config: Arc::clone(config),
-            cores: Arc::default(),
-            excess,
-        })
-    }
-
-    /// Says what an operator should know. From now on losses of the database are said as well.
-    pub(crate) fn advise(&self) {
-        self.connector.reach.serve();
-        if self.config.pooler == Pooler::Auto && self.connector.pooling != Pooling::Direct {
-            tracing::info!(
-                "the database is behind a connection pooler: every statement brings its settings \
-                 along in a transaction; --database-pooler session costs less where the pooler hands \
-                 out whole sessions"
-            );
-        }
-        if let Some(excess) = &self.excess {
-            excess.warn();
-        }
-    }
-
-    pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
-        let share = (self.config.pool_size.get() / self.config.pools.get()).max(2);
-        // Lanes are opened only when they are needed; transactions need few connections, but always one.
-        let shared = share * 3 / 4;
-        let groups = (shared / 3).min(GROUPS);
-        let (connector, lifetime) = (&self.connector, self.config.max_lifetime);
-        let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
-        let exclusives = Exclusives::new(connector, share - shared, &self.config)?;
-        self.cores.add(&lanes);
-        let singles = Singles { lanes, exclusives };
-        Ok(Pool {
-            groups: Groups::new(singles.clone(), Arc::clone(connector), groups, lifetime),
-            singles,
-        })
-    }
-
-    /// Whether requests are served: reads and, unless only reading was asked for, writes.
-    pub(crate) async fn check(&self) -> Result<(), OpenError> {
-        let url = || self.config.url.to_string();
-        match self.cores.ask(self.config.connect_timeout).await {
-            Readiness::TakesWrites => Ok(()),
-            Readiness::OnlyReads if self.config.read_only => Ok(()),
-            Readiness::OnlyReads => Err(OpenError::ReadOnly { url: url() }),
-            Readiness::Away(reason) => Err(OpenError::Unreachable { url: url(), reason }),
-            Readiness::Unreached => Err(OpenError::Unreachable {
-                url: url(),
-                reason: self.connector.reach.reason(),
-            }),
-            // No core has connections: the database was opened, and is not served from.
-            Readiness::Unserved => match self.connector.connect(Kind::Shared).await {
-                Ok(_) => Ok(()),
-                Err(unreachable) => Err(unreachable.open_error(&self.config)),
-            },
-        }
-    }
-}
-
-/// The connections of one core.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    singles: Singles,
-    groups: Groups,
-}
-
-impl Pool {
-    /// Waits until nothing is left of what nobody waits for any more.
-    pub(crate) async fn tidied(&self) {
-        self.singles.exclusives.connector().tidied().await;
-    }
-
-    pub(crate) async fn query(
-        &self,
-        statement: &Arc<Statement>,
-        params: &[Value],
-        budget: &Budget,
-    ) -> Result<Rows, Error> {
-        self.run::<WantRows>(statement, params, budget).await
-    }
-
-    pub(crate) async fn execute(
-        &self,
-        statement: &Arc<Statement>,
-        params: &[Value],
-        budget: &Budget,
-    ) -> Result<u64, Error> {
-        self.run::<WantCount>(statement, params, budget).await
-    }
-
-    async fn run<W: Want>(
-        &self,
-        statement: &Arc<Statement>,
-        params: &[Value],
-        budget: &Budget,
-    ) -> Result<W::Answer, Error> {
-        if statement.changes && !singles::is_slow(statement) {
-            self.groups.run::<W>(statement, params, budget).await
-        } else {
-            self.singles.run::<W>(statement, params, budget).await
-        }
-    }
-
-    pub(crate) async fn begin(
-        &self,
-        isolation: Isolation,
-        read_only: bool,
-        budget: &Budget,
-    ) -> Result<Transaction, Error> {
-        self.singles
-            .exclusives
-            .begin(isolation, read_only, budget)
-            .await
-    }
-
-    pub(crate) async fn begin_migration(
-        &self,
-        isolation: Isolation,
-        read_only: bool,
-        budget: &Budget,
-    ) -> Result<Transaction, Error> {
-        self.singles
-            .exclusives
-            .begin_migration(isolation, read_only, budget)
-            .await
-    }
-
-    pub(crate) async fn open(
-        &self,
-        statement: &Arc<Statement>,
-        params: Vec<Value>,
-        budget: &Budget,
-    ) -> Result<Cursor, Error> {
-        let connection = self.singles.exclusives.get(budget).await?;
-        Cursor::open(connection, Arc::clone(statement), params, budget).await
-    }
-}
+pub(crate) use database::Database;

@@ -4,10 +4,12 @@ use std::error::Error as _;
 
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::limits::FRAMING;
 use super::reach::cut;
 use super::values::Misfit;
-use super::{connect, guard, messages, pooler};
-use crate::database::{Error, failure};
+use super::{guard, messages, pooler};
+use crate::database::failure;
+use crate::database::types::Error;
 
 /// What an error means for the connection it came on.
 pub(super) struct Failure {
@@ -44,7 +46,7 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             if writes {
                 Error::InDoubt
             } else {
-                failure::too_large(limit.saturating_sub(connect::FRAMING))
+                failure::too_large(limit.saturating_sub(FRAMING))
             }
         } else if writes && messages::is_changed_result(refusal.message()) {
             // It ran, and what came of it cannot be told.

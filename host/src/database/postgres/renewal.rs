@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::database::Error;
+use crate::database::types::Error;
 
 /// The time between two attempts to find a server that takes writes.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -5,34 +5,14 @@
 //! server to cancel a statement has only a request; here is where its session is.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
 use super::cancel::Message;
 use super::endpoint::Endpoint;
-
-/// What went over a session's stream. The task that drives it writes, others read, so nothing here
-/// is exact.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    heard: AtomicU64,
-    /// Whether something was sent since the server was last heard.
-    waits: AtomicBool,
-}
-
-impl Activity {
-    pub(super) fn sent(&self) {
-        self.waits.store(true, Relaxed);
-    }
-
-    pub(super) fn heard(&self) {
-        self.heard
-            .store(self.heard.load(Relaxed).wrapping_add(1), Relaxed);
-        self.waits.store(false, Relaxed);
-    }
-}
+use super::traffic::Traffic;
 
 /// All sessions of all cores.
 #[derive(Debug, Default)]
@@ -45,7 +25,7 @@ pub(super) struct Sessions {
 struct Open {
     cancel: Message,
     endpoint: Arc<Endpoint>,
-    activity: Arc<Activity>,
+    traffic: Arc<Traffic>,
     /// None until its task has been started.
     task: Option<AbortHandle>,
 }
@@ -82,13 +62,13 @@ impl Sessions {
         self: &Arc<Self>,
         cancel: Message,
         endpoint: Arc<Endpoint>,
-        activity: Arc<Activity>,
+        traffic: Arc<Traffic>,
     ) -> Entry {
         let number = self.last.fetch_add(1, Relaxed);
         let open = Open {
             cancel,
             endpoint,
-            activity,
+            traffic,
             task: None,
         };
         self.lock().insert(number, open);
@@ -117,8 +97,8 @@ impl Sessions {
         let seen = open.iter().map(|(number, open)| Seen {
             number: *number,
             endpoint: Arc::clone(&open.endpoint),
-            heard: open.activity.heard.load(Relaxed),
-            waits: open.activity.waits.load(Relaxed),
+            heard: open.traffic.heard.load(Relaxed),
+            waits: open.traffic.waits.load(Relaxed),
         });
         seen.collect()
     }
@@ -129,7 +109,7 @@ impl Sessions {
         let open = self.lock();
         let silent = seen.iter().filter_map(|seen| {
             let open = open.get(&seen.number)?;
-            let is_silent = open.activity.heard.load(Relaxed) == seen.heard;
+            let is_silent = open.traffic.heard.load(Relaxed) == seen.heard;
             is_silent.then_some(open.task.as_ref()?)
         });
         silent.map(AbortHandle::abort).count()

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::database::Config;
-use crate::database::backend::Isolation;
+use crate::database::config::Config;
+use crate::database::types::Isolation;
 
 /// How long a statement may run on a shared connection.
 const SHARED_STATEMENT: Duration = Duration::from_millis(250);
@@ -357,7 +357,7 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::Url;
+    use crate::database::url::Url;
 
     /// Makes one fact another than what was asked for.
     type Spoil = fn(&mut Facts);

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::exclusive::Exclusives;
 use super::lanes::Lanes;
 use super::run::Want;
-use crate::database::backend::{Budget, Statement};
-use crate::database::{Error, Value};
+use crate::database::budget::Budget;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Value};
 
 /// A statement that takes longer than this, in microseconds, does not stand before others.
 const SLOW: u32 = 20_000;

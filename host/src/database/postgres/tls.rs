@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::certificates::{Trust, Verifier};
+use super::certificates::{Trust, Verifier, public_authorities};
 use crate::database::libpq::{Roots, Tls, TlsMode, Versions};
 
 /// How TLS is made, by what the URL says of it.
@@ -116,11 +116,4 @@ fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
                 .to_owned()
         })
         .and_then(certificates)
-}
-
-/// The authorities that browsers trust.
-pub(super) fn public_authorities() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    roots
 }

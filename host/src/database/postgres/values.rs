@@ -9,7 +9,7 @@ use std::fmt;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
 
-use crate::database::Value;
+use crate::database::types::Value;
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 

@@ -20,10 +20,13 @@ use rusqlite::{
 use super::control::Control;
 use super::error::{self, Failure};
 use super::functions;
-use super::identity::{DatabaseFile, Moved};
+use super::identity::{DatabaseFile, Keeper, Moved};
 use super::values::{self, Columns};
-use crate::database::backend::{Budget, Meter, Statement};
-use crate::database::{Config, Error, Rows, Value, failure};
+use crate::database::budget::{Budget, Meter};
+use crate::database::config::Config;
+use crate::database::failure;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Rows, Value};
 
 /// Where a database is.
 #[derive(Clone, Debug)]
@@ -217,31 +220,6 @@ impl Conn {
     /// Looks whether its file is in its place.
     fn look(&self) -> Result<(), Moved> {
         self.file.as_ref().map_or(Ok(()), DatabaseFile::look)
-    }
-
-    /// Writes all of the log into the database and empties it. False where somebody is still reading from it.
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
-        self.host(|sqlite| {
-            sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0).map(|busy| busy == 0)
-            })
-        })
-    }
-
-    /// Copies the whole database to a file, which takes as long as it takes.
-    pub(super) fn copy_to(&self, path: &Path) -> rusqlite::Result<()> {
-        let mut copy = Connection::open_with_flags(
-            as_path(path),
-            OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE,
-        )?;
-        let backup = Backup::new(&self.sqlite, &mut copy)?;
-        loop {
-            match backup.step(PAGES)? {
-                StepResult::Done => return Ok(()),
-                StepResult::More => {}
-                _ => std::thread::sleep(Duration::from_millis(1)),
-            }
-        }
     }
 
     /// Makes writers and readers independent of each other, and tells whether that is so.
@@ -599,6 +577,31 @@ impl Conn {
                 Failure::Error(error::told(&error, writes, index))
             }
             other => other,
+        }
+    }
+}
+
+impl Keeper for Conn {
+    fn checkpoint(&self) -> rusqlite::Result<bool> {
+        self.host(|sqlite| {
+            sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0).map(|busy| busy == 0)
+            })
+        })
+    }
+
+    fn copy_to(&self, path: &Path) -> rusqlite::Result<()> {
+        let mut copy = Connection::open_with_flags(
+            as_path(path),
+            OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE,
+        )?;
+        let backup = Backup::new(&self.sqlite, &mut copy)?;
+        loop {
+            match backup.step(PAGES)? {
+                StepResult::Done => return Ok(()),
+                StepResult::More => {}
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
         }
     }
 }

@@ -16,8 +16,10 @@ use super::control::Control;
 use super::error::Failure;
 use super::lease::Lease;
 use super::values::{self, Columns};
-use crate::database::backend::{Budget, Meter, Statement};
-use crate::database::{Error, Row, Rows, Value, failure};
+use crate::database::budget::{Budget, Meter};
+use crate::database::failure;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Row, Rows, Value};
 
 /// A result that is being read. Dropping it ends the query.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::identity::Moved;
-use crate::database::{Error, failure};
+use crate::database::failure;
+use crate::database::types::Error;
 
 /// Why a statement did not succeed. In each case but the last it had no effect and may be run again.
 #[derive(Debug)]

@@ -21,8 +21,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::connection::Conn;
-
 /// How long reads go on without a look at the file.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -150,6 +148,15 @@ impl fmt::Display for Moved {
     }
 }
 
+/// A connection that stays open for as long as the database does, and saves what was written if the file is moved.
+pub(super) trait Keeper: fmt::Debug + Send {
+    /// Writes all of the log into the database and empties it. False where somebody is still reading from it.
+    fn checkpoint(&self) -> rusqlite::Result<bool>;
+
+    /// Copies the whole database to a file, which takes as long as it takes.
+    fn copy_to(&self, path: &Path) -> rusqlite::Result<()>;
+}
+
 /// The database file that was opened, with its write-ahead log and the log's index.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
@@ -160,8 +167,7 @@ pub(super) struct DatabaseFile {
     state: Mutex<State>,
     /// Held by whoever saves what was written.
     saving: Mutex<()>,
-    /// A connection that stays open for as long as the database does.
-    keeper: OnceLock<Weak<Mutex<Conn>>>,
+    keeper: OnceLock<Weak<Mutex<dyn Keeper>>>,
 }
 
 impl DatabaseFile {
@@ -190,9 +196,9 @@ impl DatabaseFile {
     }
 
     /// Tells which connection saves what was written if the file is moved.
-    pub(super) fn kept_by(&self, keeper: &Arc<Mutex<Conn>>) {
+    pub(super) fn kept_by(&self, keeper: Weak<Mutex<dyn Keeper>>) {
         // Set once, where the database is opened.
-        let _already = self.keeper.set(Arc::downgrade(keeper));
+        let _already = self.keeper.set(keeper);
     }
 
     /// Says where one file has more than one name: SQLite keeps a log for each.
@@ -308,14 +314,14 @@ impl DatabaseFile {
     }
 
     /// Before the last connection is closed: looks once more, and saves what was written where that is still to be done.
-    pub(super) fn leave(self: &Arc<Self>, keeper: &Mutex<Conn>) {
+    pub(super) fn leave(self: &Arc<Self>, keeper: &Mutex<dyn Keeper>) {
         if self.look().is_err() {
             self.save(keeper);
         }
     }
 
     /// Writes the log into the database that it belongs to, through what is open, and gives that a name if it has none.
-    fn save(&self, keeper: &Mutex<Conn>) {
+    fn save(&self, keeper: &Mutex<dyn Keeper>) {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_to_be_saved() {
             return;
@@ -323,8 +329,8 @@ impl DatabaseFile {
         let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.database.path.display();
         let saved = self
-            .checkpoint(&keeper)
-            .and_then(|()| self.give_name(&keeper));
+            .checkpoint(&*keeper)
+            .and_then(|()| self.give_name(&*keeper));
         match saved {
             Ok((at, saved)) => {
                 if at != self.database.path {
@@ -341,7 +347,7 @@ impl DatabaseFile {
     }
 
     /// Afterwards the log is empty, and does no harm beside another file.
-    fn checkpoint(&self, keeper: &Conn) -> Result<(), String> {
+    fn checkpoint(&self, keeper: &dyn Keeper) -> Result<(), String> {
         if self.log.is_none() {
             return Ok(());
         }
@@ -359,7 +365,7 @@ impl DatabaseFile {
     }
 
     /// Where the database is now: under the name it was given meanwhile, or else under a new one.
-    fn give_name(&self, keeper: &Conn) -> Result<(PathBuf, Saved), String> {
+    fn give_name(&self, keeper: &dyn Keeper) -> Result<(PathBuf, Saved), String> {
         let found = open_file(self.database.inode);
         if let Some((name, metadata)) = &found
             && (metadata.nlink() > 0 || self.log.is_none())

@@ -1,6 +1,6 @@
 //! Who has which connection, and how work is done on it away from a core's own thread.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::{
@@ -13,8 +13,10 @@ use super::connection::{Conn, Place, Role};
 use super::control::Control;
 use super::error;
 use super::identity::DatabaseFile;
-use crate::database::backend::Budget;
-use crate::database::{Config, Error, failure};
+use crate::database::budget::Budget;
+use crate::database::config::Config;
+use crate::database::failure;
+use crate::database::types::Error;
 
 /// The one connection that writes, in its place while nobody has it.
 type Slot = Mutex<Option<Conn>>;
@@ -49,7 +51,8 @@ impl Shared {
     ) -> Self {
         let keeper = Arc::new(Mutex::new(keeper));
         if let Some(file) = &file {
-            file.kept_by(&keeper);
+            let keeper: Weak<Mutex<Conn>> = Arc::downgrade(&keeper);
+            file.kept_by(keeper);
         }
         Self {
             place,
@@ -86,7 +89,7 @@ impl Shared {
     /// Leaves the file so that nothing that was written is lost, nor anything that is now in its place.
     pub(super) fn leave(&self) {
         if let Some(file) = &self.file {
-            file.leave(&self.keeper);
+            file.leave(&*self.keeper);
         }
     }
 

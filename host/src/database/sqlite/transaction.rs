@@ -11,10 +11,12 @@ use tokio::task::AbortHandle;
 
 use super::connection::{Answer, Conn, State, Want};
 use super::error::{Failure, aborted};
+use super::inline::{inline, is_quick};
 use super::lease::{Lease, apart, to_the_end};
-use super::{inline, is_quick};
-use crate::database::backend::{Budget, Statement};
-use crate::database::{Error, Rows, Value, failure};
+use crate::database::budget::Budget;
+use crate::database::failure;
+use crate::database::statement::Statement;
+use crate::database::types::{Error, Rows, Value};
 
 /// A transaction that has begun. Dropping it rolls it back.
 #[derive(Debug)]

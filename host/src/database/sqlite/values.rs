@@ -18,8 +18,9 @@ use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Row, Statement};
 
 use super::error::Failure;
-use crate::database::backend::Meter;
-use crate::database::{self, Value, failure};
+use crate::database::budget::Meter;
+use crate::database::failure;
+use crate::database::types::{self, Value};
 
 /// What a column's declared type says beyond the storage class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Those of a statement, if their names have room.
-    pub(super) fn of(prepared: &Statement<'_>, meter: &Meter) -> Result<Self, database::Error> {
+    pub(super) fn of(prepared: &Statement<'_>, meter: &Meter) -> Result<Self, types::Error> {
         let lengths = prepared.columns().map(|column| column.name().len());
         let names_bytes = lengths.sum();
         meter.fits(names_bytes)?;
@@ -109,7 +110,7 @@ impl Columns {
         &self,
         row: &Row<'_>,
         meter: Option<&Meter>,
-    ) -> Result<(database::Row, usize), Failure> {
+    ) -> Result<(types::Row, usize), Failure> {
         let mut bytes = 0_usize;
         let mut values = Vec::with_capacity(self.kinds.len());
         for (index, kind) in self.kinds.iter().enumerate() {
@@ -251,7 +252,7 @@ fn read(
     row: &Row<'_>,
     index: usize,
     kind: Kind,
-    fits: impl Fn(usize) -> Result<(), database::Error>,
+    fits: impl Fn(usize) -> Result<(), types::Error>,
 ) -> Result<(Value, usize), Failure> {
     let stored = row.get_ref(index)?;
     if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = stored {

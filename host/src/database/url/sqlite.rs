@@ -1,6 +1,9 @@
 //! SQLite's half of a database URL: a path as it is, or as SQLAlchemy writes it.
 
-use super::{Url, UrlError, decode};
+use std::path::PathBuf;
+
+use crate::database::error::UrlError;
+use crate::database::libpq::decode;
 
 /// What SQLAlchemy hands to Python's driver and what says nothing of the database: how threads, types and waiting are handled there.
 const DRIVER: [&str; 5] = [
@@ -11,14 +14,13 @@ const DRIVER: [&str; 5] = [
     "isolation_level",
 ];
 
-/// Reads what follows `sqlite:`.
-pub(super) fn parse(rest: &str) -> Result<Url, UrlError> {
+/// Reads what follows `sqlite:`: a file, or nothing for memory.
+pub(super) fn parse(rest: &str) -> Result<Option<PathBuf>, UrlError> {
     // SQLAlchemy's form: an empty authority, then a slash that is not part of the path. Its path is percent-encoded; a plain one is not.
     let path = match rest.strip_prefix("//") {
         None if rest.contains('?') => {
-            return Err(UrlError(
-                "sqlite:PATH takes no parameters after the file, and no ? in it: write sqlite:///PATH, with %3F for a ?"
-                    .into(),
+            return Err(UrlError::new(
+                "sqlite:PATH takes no parameters after the file, and no ? in it: write sqlite:///PATH, with %3F for a ?",
             ));
         }
         None => rest.to_owned(),
@@ -27,28 +29,28 @@ pub(super) fn parse(rest: &str) -> Result<Url, UrlError> {
             parameters(query)?;
             match path.strip_prefix('/') {
                 Some(path) => decode(path)?,
-                None if path.is_empty() => return Ok(Url::memory()),
+                None if path.is_empty() => return Ok(None),
                 None => {
-                    return Err(UrlError(
-                        "sqlite: names no host: write sqlite:PATH or sqlite:///PATH".into(),
+                    return Err(UrlError::new(
+                        "sqlite: names no host: write sqlite:PATH or sqlite:///PATH",
                     ));
                 }
             }
         }
     };
     match path.as_str() {
-        "" if rest.starts_with("//") => Ok(Url::memory()),
-        "" => Err(UrlError(
-            "sqlite: needs a file: sqlite:PATH, or memory: for none".into(),
+        "" if rest.starts_with("//") => Ok(None),
+        "" => Err(UrlError::new(
+            "sqlite: needs a file: sqlite:PATH, or memory: for none",
         )),
-        ":memory:" => Ok(Url::memory()),
-        path if path.chars().any(char::is_control) => Err(UrlError(
-            "the path of the SQLite file has a control character in it".into(),
+        ":memory:" => Ok(None),
+        path if path.chars().any(char::is_control) => Err(UrlError::new(
+            "the path of the SQLite file has a control character in it",
         )),
-        path if rest.starts_with("//") && path.starts_with("file:") => Err(UrlError(
-            "a file: URI is not understood: write sqlite:///PATH, and --database-read-only to only read".into(),
+        path if rest.starts_with("//") && path.starts_with("file:") => Err(UrlError::new(
+            "a file: URI is not understood: write sqlite:///PATH, and --database-read-only to only read",
         )),
-        path => Ok(Url::sqlite(path)),
+        path => Ok(Some(PathBuf::from(path))),
     }
 }
 
@@ -56,7 +58,7 @@ fn parameters(query: &str) -> Result<(), UrlError> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
         if !DRIVER.contains(&name) {
-            return Err(UrlError(format!(
+            return Err(UrlError::new(format!(
                 "a parameter of the SQLite URL is not known: those of Python's driver are passed over ({}), and there are no others",
                 DRIVER.join(", ")
             )));
@@ -67,7 +69,7 @@ fn parameters(query: &str) -> Result<(), UrlError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Url;
+    use crate::database::url::Url;
 
     fn shown(url: &str) -> Option<String> {
         url.parse::<Url>().ok().map(|url| url.to_string())

@@ -14,8 +14,8 @@ use wasmtime::{
     Module, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc, Val,
 };
 
+use super::engine;
 use super::tree::Tree;
-use crate::engine;
 
 /// The parser as WebAssembly, and compiled ahead of time for the machine that built the program.
 static PARSER_WASM: &[u8] = include_bytes!("../../../../assets/libpg-query/libpg-query.wasm");
@@ -81,7 +81,7 @@ impl std::error::Error for LongJump {}
 
 impl Parser {
     fn new() -> wasmtime::Result<Self> {
-        let engine = engine::parsing()?;
+        let engine = engine::running()?;
         let module = match compiled(&engine) {
             Ok(module) => module,
             // Built on a machine with processor features that this one lacks.

@@ -9,8 +9,10 @@ use std::sync::OnceLock;
 use super::catalog::{self, Function, Relation};
 use super::tree::{At, Tree};
 use super::{grammar, trigger};
-use crate::database::policy::{Allowed, Caller, Effect};
-use crate::database::{Error, failure};
+use crate::database::config::Allowed;
+use crate::database::failure;
+use crate::database::statement::{Caller, Effect};
+use crate::database::types::Error;
 
 /// The nodes that a statement may have, with their fields.
 fn nodes() -> &'static HashMap<&'static str, HashSet<&'static str>> {

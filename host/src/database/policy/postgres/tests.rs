@@ -1,5 +1,8 @@
-use super::grammar::ParseError;
-use super::*;
+use super::check::by_tree as check;
+use super::grammar::{self, ParseError};
+use crate::database::config::Allowed;
+use crate::database::statement::{Caller, Effect};
+use crate::database::types::Error;
 
 fn verdict_with(text: &str, functions: &[&str]) -> Result<Effect, String> {
     let allowed = Allowed {

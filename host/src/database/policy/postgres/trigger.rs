@@ -13,12 +13,12 @@
 
 use std::ops::Range;
 
-use super::super::lexer::{Lexer, Token};
-use crate::database::backend::SqlDialect;
+use super::dialect::RULES;
+use crate::database::policy::lexer::{Lexer, Token};
 
 /// The expressions of a function's body, or `None` where it has another shape.
 pub(super) fn expressions(body: &str) -> Option<Vec<&str>> {
-    let tokens = Lexer::spans(body, SqlDialect::Postgres).ok()?;
+    let tokens = Lexer::spans(body, &RULES.lexis).ok()?;
     let mut parser = Parser {
         body,
         tokens: &tokens,

@@ -1,10 +1,17 @@
 //! What holds on every database of this back end, in memory and in a file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-use super::*;
-use crate::database::policy::Effect;
-use crate::database::{Refusal, Url};
+use super::database::{Database, Pool};
+use crate::database::budget::Budget;
+use crate::database::config::Config;
+use crate::database::error::OpenError;
+use crate::database::statement::{Effect, Statement};
+use crate::database::types::{Error, Isolation, Refusal, Rows, Value};
+use crate::database::url::Url;
 
 /// A file that is deleted with what SQLite keeps beside it.
 struct Scratch(PathBuf);

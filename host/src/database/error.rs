@@ -1,0 +1,98 @@
+//! Why a database cannot be used: its URL makes no sense, or it could not be opened.
+
+use std::fmt;
+
+/// What is wrong with a database URL. It repeats nothing that may be secret.
+#[derive(Debug)]
+pub struct UrlError(String);
+
+impl UrlError {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+/// Why a database could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Nobody answers there. A later try may pass.
+    Unreachable {
+        /// The URL, its password masked.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It answers, and says no: a password, a role, a database that is not there.
+    Refused {
+        /// The URL, its password masked.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
+    /// It answers, and takes no writes: a standby, or one that was made read-only.
+    ReadOnly {
+        /// The URL, its password masked.
+        url: String,
+    },
+    /// It cannot work as configured: a file that cannot be opened, a certificate that cannot be read.
+    Configuration {
+        /// The URL, its password masked.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// Whether the database may become reachable by waiting.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether what was asked for is at fault, rather than the database.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Configuration { .. })
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { url, reason } => {
+                write!(
+                    f,
+                    "cannot reach the database {url}: {reason}; start it, or choose another with --database"
+                )
+            }
+            Self::Refused { url, reason } => {
+                write!(
+                    f,
+                    "the database {url} refuses: {reason}; correct --database or the database's own settings"
+                )
+            }
+            Self::ReadOnly { url } => {
+                write!(
+                    f,
+                    "the database {url} takes no writes: it is a standby, or default_transaction_read_only \
+                     is on; where that is meant, say --database-read-only"
+                )
+            }
+            Self::Configuration { url, reason } => {
+                write!(
+                    f,
+                    "cannot use the database {url}: {reason}; choose another with --database"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

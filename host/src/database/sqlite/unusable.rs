@@ -1,0 +1,61 @@
+//! Why a file cannot be opened, in words that say more than SQLite's own.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::database::config::Config;
+use crate::database::error::OpenError;
+
+/// Says of a path what SQLite would call only "unable to open database file".
+pub(super) fn look(path: &Path, config: &Config) -> Result<(), OpenError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return Err(unusable(config, "it is a directory".to_owned()));
+        }
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !config.read_only => {}
+        Err(error) => return Err(unusable(config, error.to_string())),
+    }
+    match path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .map(std::fs::metadata)
+    {
+        Some(Err(error)) => Err(unusable(
+            config,
+            format!("its directory cannot be entered: {error}"),
+        )),
+        Some(Ok(found)) if !found.is_dir() => Err(unusable(
+            config,
+            "what should be its directory is a file".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn unusable(config: &Config, reason: String) -> OpenError {
+    OpenError::Configuration {
+        url: config.url.to_string(),
+        reason,
+    }
+}
+
+/// Why it cannot be opened. A lock may be gone in a moment: where many hosts start at once, each needs the file to itself for a while.
+pub(super) fn unopened(config: &Config, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy) => OpenError::Unreachable {
+            url: config.url.to_string(),
+            reason: reason(error),
+        },
+        _ => unusable(config, reason(error)),
+    }
+}
+
+pub(super) fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
+        Some(ErrorCode::DatabaseBusy) => "it is locked by another process".to_owned(),
+        _ => error.to_string().replace('\n', " "),
+    }
+}

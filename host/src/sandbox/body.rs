@@ -1,0 +1,75 @@
+//! The body of a guest's response, as the server reads it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::call::Guest;
+use super::report;
+use crate::wasi_http::body::Pipe;
+
+/// A response body of the guest's.
+#[derive(Debug)]
+pub enum GuestBody {
+    /// Written when the guest returned, as nearly all are.
+    Whole(Option<Bytes>),
+    /// Written while it is read.
+    Streaming {
+        /// Where it comes from.
+        pipe: Pipe,
+        /// Who writes it, unless the guest had returned before anything was read.
+        guest: Option<Guest>,
+    },
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let (pipe, guest) = match &mut *self {
+            Self::Whole(bytes) => {
+                let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
+                return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
+            }
+            Self::Streaming { pipe, guest } => (pipe, guest),
+        };
+        match std::task::ready!(pipe.poll_frame(cx)) {
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            // The guest closes its body before it returns. What it still does after that must not be cut off, and where it
+            // fails after all, nobody may take the response for a whole one.
+            end => {
+                if let Some(Err(incomplete)) = &end {
+                    report::cut_short(incomplete);
+                }
+                if let Some(running) = guest {
+                    let outcome = std::task::ready!(running.poll_returned(cx));
+                    *guest = None;
+                    if let Err(error) = outcome {
+                        report::cut_short(&error);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Poll::Ready(end.map(|incomplete| incomplete.map_err(Into::into)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Streaming { .. } => SizeHint::default(),
+        }
+    }
+}

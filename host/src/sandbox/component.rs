@@ -1,0 +1,213 @@
+//! The sandbox: the engine, a component made ready to instantiate, and the clock that interrupts endless loops.
+
+use std::fmt;
+
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::bindings::ServingIndices;
+use super::error::{LoadError, one_line};
+use super::source::{self, Source, USERS_WASM};
+use super::state::{State, StoreLimits};
+use super::{bounds, compile, engine, processor};
+use crate::database::manifest::Manifest;
+use crate::database::{self, Database, Session, Statements};
+use crate::wasi_http;
+use crate::wasi_http::bindings::whole::WholeIndices;
+
+/// The same, compiled ahead of time for the machine that built it.
+static USERS_COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.cwasm"));
+
+/// What an engine may hold at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Instances at once, idle ones included.
+    pub instances: u32,
+    /// Linear memory of each instance, in bytes.
+    pub memory: usize,
+}
+
+/// Handles of resources, the guest's own included, that an instance may have at the same time.
+const HANDLES: usize = 10_000;
+
+/// A component, linked with everything the host supplies and ready to instantiate; shared by all cores.
+pub struct Runtime {
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) serving: ServingIndices,
+    /// Where the component offers HTTP in one call.
+    pub(crate) whole: Option<WholeIndices>,
+    source: Source,
+    /// The statements that the component declares.
+    manifest: Option<Manifest>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Starts an engine of its own with the component in it.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn new(source: &Source, capacity: Capacity) -> Result<Self, LoadError> {
+        Self::on(&start_engine(capacity)?, source)
+    }
+
+    /// Loads the component into an engine that [`start_engine`] gave.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn on(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
+        let (component, manifest) = load(engine, source)?;
+        let fits = |error| LoadError::DoesNotFit(source.clone(), error);
+        let pre = linker(engine)
+            .map_err(LoadError::Engine)?
+            .instantiate_pre(&component)
+            .map_err(fits)?;
+        let offers_whole = component
+            .get_export_index(None, "usher:service/buffered-handler@0.2.0")
+            .is_some();
+        let whole = offers_whole
+            .then(|| WholeIndices::new(&pre).map_err(fits))
+            .transpose()?;
+        let serving = ServingIndices::new(&pre).map_err(fits)?;
+        Ok(Self {
+            pre,
+            serving,
+            whole,
+            source: source.clone(),
+            manifest,
+        })
+    }
+
+    /// The statements that the component declares.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// The database as this component is to have it: see [`Database::serving`].
+    ///
+    /// # Errors
+    /// Where the component declares no statements although only declared ones may run, or such as may not run.
+    pub fn database(&self, database: Database) -> Result<Database, LoadError> {
+        let declared_only = database.config().statements == Statements::Declared;
+        if declared_only && self.manifest.is_none() && self.uses_database() {
+            return Err(LoadError::Undeclared(self.source.clone()));
+        }
+        database
+            .serving(self.manifest())
+            .map_err(|unfit| LoadError::Unfit(self.source.clone(), unfit))
+    }
+
+    fn uses_database(&self) -> bool {
+        let component = self.pre.component();
+        let ty = component.component_type();
+        let mut imports = ty.imports(self.pre.engine());
+        imports.any(|(name, _)| name.starts_with("usher:database/"))
+    }
+
+    /// The component with its imports resolved, for exports beyond the HTTP handler.
+    pub fn instance_pre(&self) -> &InstancePre<State> {
+        &self.pre
+    }
+
+    /// A store for one instance within these limits, its database calls going through `session`.
+    pub fn store(&self, session: Session, limits: &StoreLimits) -> Store<State> {
+        let state = State::new(session, limits);
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.growth);
+        // What a guest hands over in one call, and what it hands back: that is copied before anybody can look at it.
+        store.set_hostcall_fuel(limits.request_memory);
+        store.set_max_component_handles(HANDLES);
+        store.epoch_deadline_callback(|mut store| store.data_mut().processor.tick());
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+/// Starts an engine and the clock that interrupts what runs on it. The clock stops when the engine is gone.
+///
+/// # Errors
+/// [`LoadError::Engine`] where the address space cannot be reserved or the thread not be started.
+pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
+    let engine = engine::serving(capacity.instances, capacity.memory).map_err(LoadError::Engine)?;
+    let weak = engine.weak();
+    // One clock per engine. One per request cost others two orders of magnitude of throughput (wasmtime#11814).
+    std::thread::Builder::new()
+        .name("usher-epoch".into())
+        .spawn(move || processor::clock(&weak))
+        .map_err(|error| LoadError::Engine(error.into()))?;
+    Ok(engine)
+}
+
+fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>), LoadError> {
+    let bytes;
+    let (component, bytes) = match source {
+        Source::Embedded => match embedded(engine) {
+            Ok(component) => (component, USERS_WASM),
+            // Built on a machine with CPU features that this one lacks: compile again, which takes longer but always fits.
+            Err(error) => {
+                tracing::info!(
+                    "compiling the embedded component for this machine: {}",
+                    one_line(&error)
+                );
+                let compiled = compile::compile(engine, USERS_WASM.to_vec());
+                let broken = |failure: compile::Failure| {
+                    LoadError::NotAComponent(source.clone(), failure.to_string())
+                };
+                (compiled.map_err(broken)?, USERS_WASM)
+            }
+        },
+        Source::File(path) => {
+            bytes = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
+            (compile_bounded(engine, source, &bytes)?, &*bytes)
+        }
+        Source::Bytes(bytes) => (compile_bounded(engine, source, bytes)?, &**bytes),
+    };
+    let manifest = Manifest::read(bytes);
+    let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;
+    Ok((component, manifest))
+}
+
+/// Compiles what came from elsewhere, if it is within bounds.
+fn compile_bounded(engine: &Engine, source: &Source, bytes: &[u8]) -> Result<Component, LoadError> {
+    let broken = |text: String| LoadError::NotAComponent(source.clone(), text);
+    bounds::check(bytes).map_err(|beyond| broken(beyond.to_string()))?;
+    compile::compile(engine, bytes.to_vec()).map_err(|failure| broken(failure.to_string()))
+}
+
+/// The embedded component, as compiled at build time.
+#[expect(
+    unsafe_code,
+    reason = "loading machine code is unsafe; see the safety argument inside"
+)]
+fn embedded(engine: &Engine) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler unchanged. These were written
+    // by this crate's own build script and are part of this executable's read-only data; nothing that arrives at run time
+    // gets here (`--component` takes WebAssembly, which is compiled).
+    unsafe { Component::deserialize(engine, USERS_COMPILED) }
+}
+
+/// Everything the host supplies: HTTP requests and streams, clocks, random numbers, and the database. No files, no sockets,
+/// no environment, no outgoing requests.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    use wasmtime_wasi::clocks::WasiClocks;
+    use wasmtime_wasi::p2::bindings::{clocks, io, random};
+    use wasmtime_wasi::random::WasiRandom;
+
+    let mut linker = Linker::new(engine);
+    io::error::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
+    io::poll::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
+    io::streams::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(&mut linker, State::clocks)?;
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(&mut linker, State::clocks)?;
+    random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
+    random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
+    wasi_http::add_to_linker(&mut linker, State::http)?;
+    database::add_to_linker(&mut linker, State::database)?;
+    Ok(linker)
+}

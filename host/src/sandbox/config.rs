@@ -1,0 +1,61 @@
+//! What a component is, and what it may take of its host.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
+use humantime::parse_duration;
+
+use super::source::Source;
+use crate::options::{defaults, size};
+
+/// A component and its limits.
+#[derive(Args, Clone, Debug)]
+#[group(id = "sandbox-options")]
+pub struct Config {
+    /// The component to serve in place of the embedded one.
+    #[arg(long, env = "USHER_COMPONENT", value_name = "FILE", value_parser = file())]
+    pub component: Option<Source>,
+    /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
+    #[arg(
+        long,
+        env = "USHER_INSTANCE_REUSE",
+        value_name = "N",
+        default_value = "128"
+    )]
+    pub instance_reuse: NonZeroU32,
+    /// Memory an instance may use.
+    #[arg(long, env = "USHER_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub instance_memory: usize,
+    /// Memory the host may hold for one request beside the instance's: header fields, bodies, parameters.
+    #[arg(long, env = "USHER_REQUEST_MEMORY", value_name = "SIZE", default_value = "32MiB", value_parser = size)]
+    pub request_memory: usize,
+    /// The same for all requests together; one that wants more is 503.
+    #[arg(long, env = "USHER_HOST_MEMORY", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    pub host_memory: usize,
+    /// A response that is not streamed; a larger one is 500.
+    #[arg(long, env = "USHER_MAX_RESPONSE", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
+    pub max_response: usize,
+    /// From a request's arrival to its answer; a later one is 504.
+    // Of an answer that is streamed also from each time the connection takes something of it to the next.
+    #[arg(long, env = "USHER_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub request_timeout: Duration,
+    /// Processor time of one request; one that takes more is 504.
+    #[arg(long, env = "USHER_CPU_TIME", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub cpu_time: Duration,
+    /// How long the component may go on after its answer is complete.
+    #[arg(long, env = "USHER_AFTER_ANSWER", value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
+    pub after_answer: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+fn file() -> impl clap::builder::TypedValueParser<Value = Source> {
+    PathBufValueParser::new().map(|file: PathBuf| Source::File(file))
+}

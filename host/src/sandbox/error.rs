@@ -1,0 +1,124 @@
+//! Why a component cannot be served, and why a request got no answer of it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::source::Source;
+use crate::database::Unfit;
+use crate::database::manifest::{ManifestError, SECTION};
+use crate::telemetry::counters::FailedCall;
+use crate::telemetry::log::excerpt;
+
+/// Why a component cannot be served. The texts name the component and are meant for the operator.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The engine cannot start on this machine.
+    Engine(wasmtime::Error),
+    /// The file cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// The bytes are no component, or do not compile. The text says why.
+    NotAComponent(Source, String),
+    /// It needs an import that this host does not supply, or lacks the HTTP handler.
+    DoesNotFit(Source, wasmtime::Error),
+    /// What it says of its statements cannot be read.
+    Manifest(Source, ManifestError),
+    /// It uses the database and says of no statement that it will run it.
+    Undeclared(Source),
+    /// It says that it will run a statement that no component may run.
+    Unfit(Source, Unfit),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => write!(
+                f,
+                "the WebAssembly engine does not start: {}",
+                one_line(error)
+            ),
+            Self::Read(path, error) => {
+                write!(f, "cannot read the component {}: {error}", path.display())
+            }
+            Self::NotAComponent(source, why) => {
+                write!(f, "{source} is not a WebAssembly component to serve: {why}")
+            }
+            Self::DoesNotFit(source, error) => {
+                write!(
+                    f,
+                    "{source} does not fit this host: {}",
+                    excerpt(one_line(error))
+                )
+            }
+            Self::Manifest(source, error) => {
+                write!(
+                    f,
+                    "{source} does not say which statements it runs: {error}; build it again"
+                )
+            }
+            Self::Undeclared(source) => write!(
+                f,
+                "{source} does not declare the statements it runs (it has no section {SECTION}); build it with one, or let it \
+                 run any statement that policy allows with --database-statements any"
+            ),
+            Self::Unfit(source, Unfit { name, why }) => write!(
+                f,
+                "{source} declares the statement {name}, which no component may run: {why}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Why a request got no answer of the guest's own. None of it is the client's fault.
+#[derive(Debug)]
+pub enum CallError {
+    /// No turn came while there was time to use it.
+    Busy,
+    /// The host holds as much for requests as it may. The text is for the log.
+    Memory(String),
+    /// The guest did not answer before the deadline, and was ended.
+    Deadline,
+    /// The guest used more processor time than a request has. The text is for the log.
+    Processor(String),
+    /// The guest was ended to make room for others. The text is for the log.
+    Evicted(String),
+    /// The guest trapped, ran out of memory, or returned without an answer. The text is for the log.
+    Guest(String),
+    /// The host could not instantiate the component. The text is for the log.
+    Host(String),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("no instance came free in half of the request's deadline"),
+            Self::Deadline => {
+                f.write_str("the request's deadline passed and its instance was ended")
+            }
+            Self::Memory(text) => write!(f, "a request was refused: {text}"),
+            Self::Processor(text) | Self::Evicted(text) => f.write_str(text),
+            Self::Guest(text) => write!(f, "the component failed: {text}"),
+            Self::Host(text) => write!(f, "the component could not be instantiated: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl CallError {
+    /// What it is counted as.
+    pub(crate) fn kind(&self) -> FailedCall {
+        match self {
+            Self::Busy | Self::Memory(_) | Self::Evicted(_) => FailedCall::Busy,
+            Self::Deadline | Self::Processor(_) => FailedCall::Deadline,
+            Self::Guest(_) | Self::Host(_) => FailedCall::Trap,
+        }
+    }
+}
+
+/// A chain of causes in one line, since one line is what an operator's log shows of it.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,116 @@
+//! What a component asks for, for its operator to read before serving it: imports, exports, statements.
+
+use std::fmt::Write as _;
+
+use wasmparser::{Parser, Payload};
+
+use super::bounds;
+use super::error::LoadError;
+use super::source::{self, Source, USERS_WASM};
+use crate::database::manifest::{Manifest, Purpose, SECTION};
+
+/// Describes a component. Nothing of it is compiled or run.
+///
+/// # Errors
+/// Where it cannot be read, or is no component.
+pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
+    let read;
+    let bytes = match source {
+        Source::Embedded => USERS_WASM,
+        Source::File(path) => {
+            read = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
+            &*read
+        }
+        Source::Bytes(bytes) => &**bytes,
+    };
+    bounds::check(bytes)
+        .map_err(|beyond| LoadError::NotAComponent(source.clone(), beyond.to_string()))?;
+    let (imports, exports) =
+        names(bytes).map_err(|error| LoadError::NotAComponent(source.clone(), error))?;
+    let manifest =
+        Manifest::read(bytes).map_err(|error| LoadError::Manifest(source.clone(), error))?;
+
+    let mut text = format!("{source}: {} bytes\n", bytes.len());
+    for (title, names) in [("imports", imports), ("exports", exports)] {
+        text.push_str(&format!("\n{title}\n"));
+        for name in names {
+            text.push_str(&format!("  {}\n", printable(&name)));
+        }
+    }
+    let Some(manifest) = manifest else {
+        text.push_str(&format!(
+            "\nstatements: not declared (there is no section {SECTION}); served only with --database-statements any\n"
+        ));
+        return Ok(text);
+    };
+    for (title, purpose) in [
+        ("statements that answer requests", Purpose::Service),
+        ("statements of migrations", Purpose::Migrations),
+    ] {
+        let declared = manifest.statements.iter();
+        let mut declared: Vec<_> = declared.filter(|one| one.purpose == purpose).collect();
+        text.push_str(&format!("\n{title}: {}\n", declared.len()));
+        // By database, and otherwise as the component lists them.
+        declared.sort_by_key(|one| one.dialect());
+        for one in declared {
+            let dialect = match one.dialect() {
+                "any" => String::new(),
+                dialect => format!(" ({dialect})"),
+            };
+            text.push_str(&format!("  {}{dialect}\n", printable(&one.name)));
+            for line in one.text.trim().lines() {
+                text.push_str(&format!("    {}\n", printable(line)));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// The names of what a component imports and exports.
+fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_u32;
+    let mut is_component = false;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| error.to_string())? {
+            Payload::Version { encoding, .. } if depth == 0 => {
+                is_component = encoding == wasmparser::Encoding::Component;
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let import = import.map_err(|error| error.to_string())?;
+                    imports.push(import.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    let export = export.map_err(|error| error.to_string())?;
+                    exports.push(export.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    imports.sort();
+    exports.sort();
+    is_component
+        .then_some((imports, exports))
+        .ok_or_else(|| "it is a core module".into())
+}
+
+/// A text whose control characters cannot act on a terminal: what an operator reads is what is there.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let directs = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+        if c.is_control() && c != '\t' || directs {
+            // Writing to a string cannot fail.
+            write!(shown, "{}", c.escape_unicode()).ok();
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}

@@ -1,0 +1,255 @@
+//! Brings the database's schema up to date by calling the component, which alone knows it.
+
+mod progress;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::bindings::migrating::MigratingPre;
+use super::bindings::migrating::exports::usher::service::migrations;
+use super::bindings::planning::PlanningPre;
+pub use super::bindings::planning::exports::usher::service::migration_plan::{
+    Finding, FindingKind,
+};
+use super::component::Runtime;
+use super::error::one_line;
+use super::state::StoreLimits;
+use crate::database::Pool;
+pub use migrations::Migration;
+
+const EXPORT: &str = "usher:service/migrations@0.2.0";
+const PLAN_EXPORT: &str = "usher:service/migration-plan@0.2.0";
+
+/// Why the schema is not up to date.
+#[derive(Debug)]
+pub enum MigrateError {
+    /// The component said no.
+    Refused(migrations::Error),
+    /// Another session holds a lock that they need. They have had no effect, and are worth trying for as long as it takes.
+    Locked {
+        /// What the component said.
+        why: String,
+        /// Who holds it, where that is known.
+        blockers: Option<String>,
+    },
+    /// So many findings of the plan stand in the way, and nothing was changed.
+    Blocked(usize),
+    /// They did not end in this time.
+    Late(Duration),
+    /// The component cannot say what it would do. The text says why.
+    NoPlan(String),
+    /// The component failed. The text says how.
+    Component(String),
+}
+
+impl MigrateError {
+    /// Whether the database could not be reached, so that a later try may pass.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(migrations::Error::Unavailable(_)) | Self::Locked { .. }
+        )
+    }
+
+    /// Whether they wait for somebody else's lock, which may be for long.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
+}
+
+impl fmt::Display for MigrateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(migrations::Error::Failed((migration, why))) => write!(
+                f,
+                "migration {} ({}) failed and had no effect: {why}",
+                migration.version, migration.name
+            ),
+            Self::Refused(migrations::Error::Changed(migration)) => write!(
+                f,
+                "migration {} ({}) was applied to this database with other contents; restore it, and write a new migration \
+                 for what is to change",
+                migration.version, migration.name
+            ),
+            Self::Refused(migrations::Error::Unknown(migration)) => write!(
+                f,
+                "the database is newer than this component, which does not know migration {} ({}); serve a newer component",
+                migration.version, migration.name
+            ),
+            Self::Refused(migrations::Error::Unavailable(why)) => {
+                write!(
+                    f,
+                    "the database could not be used for the migrations: {why}"
+                )
+            }
+            Self::Locked { why, blockers } => {
+                write!(f, "the migrations wait: {why}")?;
+                match blockers {
+                    Some(blockers) => write!(f, "; held by {blockers}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Blocked(1) => f.write_str(
+                "the database is not as the service needs it: what stands in the way is said above, and nothing was changed; \
+                 `usher migrate --plan` says it again",
+            ),
+            Self::Blocked(number) => write!(
+                f,
+                "the database is not as the service needs it: {number} things stand in the way, as said above, and nothing was \
+                 changed; `usher migrate --plan` says it again"
+            ),
+            Self::Late(limit) => write!(
+                f,
+                "the migrations did not end within {limit:?}, and what was not finished had no effect; give them longer with \
+                 --migration-timeout, or run `usher migrate` while nobody else uses the database"
+            ),
+            Self::NoPlan(why) => write!(f, "what the migrations would do cannot be told: {why}"),
+            Self::Component(why) => write!(f, "the component failed during its migrations: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for MigrateError {}
+
+/// Applies what the database has not seen yet, in an instance within these limits. A component without migrations has
+/// none to apply.
+///
+/// # Errors
+/// See [`MigrateError`]. Earlier migrations keep their effect, a failed one has none.
+pub async fn migrate(
+    runtime: &Runtime,
+    pool: &Pool,
+    limits: &StoreLimits,
+) -> Result<Vec<Migration>, MigrateError> {
+    let pre = runtime.instance_pre();
+    if pre.component().get_export_index(None, EXPORT).is_none() {
+        return Ok(Vec::new());
+    }
+    let pre = MigratingPre::new(pre.clone()).map_err(|error| fault(&error))?;
+    let (session, migration) = pool.migrating();
+    let mut store = runtime.store(session, limits);
+    let component = pre
+        .instantiate_async(&mut store)
+        .await
+        .map_err(|error| fault(&error))?;
+    let call = component.usher_service_migrations().call_apply(&mut store);
+    let (applied, blockers) = progress::watch(call, pool, &migration).await;
+    match applied.map_err(|error| fault(&error))? {
+        Err(migrations::Error::Unavailable(why)) if migration.is_lock_refused() => {
+            Err(MigrateError::Locked { why, blockers })
+        }
+        applied => applied.map_err(MigrateError::Refused),
+    }
+}
+
+/// What [`migrate`] would do, what stands in its way, and what is worth knowing; nothing is changed. `None` from a component that
+/// cannot say so.
+///
+/// # Errors
+/// [`MigrateError::NoPlan`], or as the component fails.
+pub async fn plan(
+    runtime: &Runtime,
+    pool: &Pool,
+    limits: &StoreLimits,
+) -> Result<Option<Vec<Finding>>, MigrateError> {
+    let pre = runtime.instance_pre();
+    if pre
+        .component()
+        .get_export_index(None, PLAN_EXPORT)
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let pre = PlanningPre::new(pre.clone()).map_err(|error| fault(&error))?;
+    let (session, migration) = pool.migrating();
+    let mut store = runtime.store(session, limits);
+    let component = pre
+        .instantiate_async(&mut store)
+        .await
+        .map_err(|error| fault(&error))?;
+    let call = component
+        .usher_service_migration_plan()
+        .call_plan(&mut store);
+    let (planned, _) = progress::watch(call, pool, &migration).await;
+    planned
+        .map_err(|error| fault(&error))?
+        .map(Some)
+        .map_err(MigrateError::NoPlan)
+}
+
+fn fault(error: &wasmtime::Error) -> MigrateError {
+    MigrateError::Component(one_line(error))
+}
+
+/// A plan as lines for people. Gives whether it can be carried out.
+///
+/// # Errors
+/// Where `out` cannot be written to.
+pub fn describe(findings: &[Finding], out: &mut impl fmt::Write) -> Result<bool, fmt::Error> {
+    for finding in findings {
+        let kind = match finding.kind {
+            FindingKind::Migration => "migration",
+            FindingKind::Change => "change",
+            FindingKind::Obstacle => "OBSTACLE",
+            FindingKind::Advice => "advice",
+        };
+        writeln!(out, "{kind:9} {}: {}", finding.subject, finding.message)?;
+        if let Some(remedy) = &finding.remedy {
+            writeln!(out, "          remedy: {remedy}")?;
+        }
+    }
+    let obstacles = obstacles(findings);
+    if findings.is_empty() {
+        writeln!(out, "The schema is up to date: there is nothing to do.")?;
+    } else if obstacles == 0 {
+        writeln!(
+            out,
+            "Nothing was changed. `usher migrate` does what is said above, and so does the start of the server."
+        )?;
+    } else {
+        let plural = if obstacles == 1 { "" } else { "s" };
+        writeln!(
+            out,
+            "Nothing was changed, and nothing will be while there is an obstacle: {obstacles} obstacle{plural} to remove first."
+        )?;
+    }
+    Ok(obstacles == 0)
+}
+
+/// How many findings stand in the way.
+pub fn obstacles(findings: &[Finding]) -> usize {
+    findings
+        .iter()
+        .filter(|finding| finding.kind == FindingKind::Obstacle)
+        .count()
+}
+
+/// Says what was found, one line each.
+///
+/// # Errors
+/// Where something stands in the way.
+pub fn log(findings: &[Finding]) -> Result<(), MigrateError> {
+    for finding in findings {
+        let Finding {
+            kind,
+            subject,
+            message,
+            remedy,
+        } = finding;
+        let remedy = remedy
+            .as_ref()
+            .map(|remedy| format!("; remedy: {remedy}"))
+            .unwrap_or_default();
+        match kind {
+            // Each is said when it has been applied.
+            FindingKind::Migration => {}
+            FindingKind::Change => tracing::info!("to be changed: {subject}: {message}"),
+            FindingKind::Obstacle => tracing::error!("in the way: {subject}: {message}{remedy}"),
+            FindingKind::Advice => tracing::warn!("to be known: {subject}: {message}{remedy}"),
+        }
+    }
+    match obstacles(findings) {
+        0 => Ok(()),
+        number => Err(MigrateError::Blocked(number)),
+    }
+}

@@ -1,0 +1,40 @@
+//! Where a component comes from.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bounds;
+
+/// The component that is built with the host, as WebAssembly.
+pub static USERS_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.wasm"));
+/// Where the component comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Source {
+    /// The users service, built with the host.
+    #[default]
+    Embedded,
+    /// A file, in binary or text form.
+    File(PathBuf),
+    /// Bytes of a component.
+    Bytes(Arc<[u8]>),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("the embedded component"),
+            Self::File(path) => write!(f, "the component {}", path.display()),
+            Self::Bytes(bytes) => write!(f, "a component of {} bytes", bytes.len()),
+        }
+    }
+}
+
+/// A file, as far as a component may be long, and one byte more by which it is seen that it is longer.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(bounds::FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

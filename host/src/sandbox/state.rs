@@ -1,0 +1,94 @@
+//! What the host keeps for one instance.
+
+use std::fmt;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi::random::WasiRandomCtx;
+
+use super::growth::Growth;
+use super::processor::Processor;
+use crate::database::{self, Session};
+use crate::memory::{HostMemory, RequestMemory};
+use crate::wasi_http;
+
+/// What one instance may take of the host.
+#[derive(Clone, Debug)]
+pub struct StoreLimits {
+    /// Linear memory, in bytes.
+    pub(crate) memory: usize,
+    /// What the host may hold for one request, in bytes.
+    pub(crate) request_memory: usize,
+    /// What it may hold for all.
+    pub(crate) host_memory: HostMemory,
+}
+
+/// Resources of the host's that an instance may have at the same time. A request takes some fifteen.
+const RESOURCES: usize = 1000;
+
+/// What the host keeps for one instance.
+pub struct State {
+    pub(crate) table: ResourceTable,
+    pub(crate) growth: Growth,
+    /// What the host holds for the request at hand.
+    pub(super) memory: RequestMemory,
+    pub(crate) processor: Processor,
+    clocks: WasiClocksCtx,
+    /// Seeded on first use: most components never ask.
+    random: Option<WasiRandomCtx>,
+    pub(super) session: Session,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(crate) fn new(mut session: Session, limits: &StoreLimits) -> Self {
+        let memory = limits.host_memory.request(limits.request_memory);
+        session.set_memory(memory.clone());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        Self {
+            table,
+            growth: Growth::new(limits.memory),
+            memory,
+            processor: Processor::default(),
+            clocks: WasiClocksCtx::default(),
+            random: None,
+            session,
+        }
+    }
+
+    pub(crate) fn http(&mut self) -> wasi_http::View<'_> {
+        wasi_http::View {
+            table: &mut self.table,
+            memory: &self.memory,
+        }
+    }
+
+    pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
+        WasiClocksCtxView {
+            ctx: &mut self.clocks,
+            table: &mut self.table,
+        }
+    }
+
+    pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
+        self.random.get_or_insert_default()
+    }
+
+    pub(crate) fn database(&mut self) -> database::View<'_> {
+        database::View {
+            session: &mut self.session,
+            table: &mut self.table,
+        }
+    }
+
+    /// What limits the database calls of this instance.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}

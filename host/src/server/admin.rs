@@ -1,0 +1,104 @@
+//! The operators' listener, apart from the public one: whether the process lives, whether it should get requests, and counters.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use super::body::Body;
+use super::descriptors::Trouble;
+use super::error_body::json;
+use super::exposition::exposition;
+use super::watch::Beat;
+use crate::database::{Database, OpenError};
+use crate::memory::HostMemory;
+use crate::telemetry::Counters;
+use crate::telemetry::counters::Counts;
+
+/// What the operators' listener looks at.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(crate) database: Database,
+    pub(crate) draining: Arc<AtomicBool>,
+    pub(crate) cores: Vec<Beat>,
+    pub(crate) memory: HostMemory,
+}
+
+/// Serves operators for as long as the process lives.
+pub(crate) async fn serve(listener: TcpListener, view: View) {
+    let mut trouble = Trouble::default();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                trouble.wait(&error).await;
+                continue;
+            }
+        };
+        trouble.is_over();
+        let view = view.clone();
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(10))
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| {
+                    let view = view.clone();
+                    async move { Ok::<_, Infallible>(answer(&request, &view).await) }
+                }),
+            );
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::debug!("an operator's connection ended early: {error}");
+            }
+        });
+    }
+}
+
+async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return json(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    }
+    match request.uri().path() {
+        "/live" => json(StatusCode::OK, "alive"),
+        "/ready" if view.draining.load(Relaxed) => {
+            json(StatusCode::SERVICE_UNAVAILABLE, "draining")
+        }
+        "/ready" if view.cores.iter().any(Beat::is_stuck) => json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a core does not turn: see the log",
+        ),
+        "/ready" => match view.database.check().await {
+            Ok(()) => json(StatusCode::OK, "ready"),
+            Err(error) => {
+                tracing::warn!("not ready: {error}");
+                let why = match error {
+                    OpenError::ReadOnly { .. } => "the database takes no writes",
+                    _ => "the database cannot be reached",
+                };
+                json(StatusCode::SERVICE_UNAVAILABLE, why)
+            }
+        },
+        "/metrics" => {
+            let mut counts = Counts::default();
+            for core in &view.counters {
+                counts.add(core);
+            }
+            let text = exposition(&counts, &view.database.totals(), view.memory.used());
+            let mut response = Response::new(Body::Full(Some(Bytes::from(text))));
+            let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, plain);
+            response
+        }
+        _ => json(StatusCode::NOT_FOUND, "Not Found"),
+    }
+}

@@ -1,0 +1,119 @@
+//! How to serve: the server's own settings, and those of each module that it is made of.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::Args;
+use humantime::parse_duration;
+
+use super::connection;
+use crate::options::defaults;
+use crate::sandbox::{Capacity, pool};
+use crate::{database, sandbox};
+
+/// How to serve. Made by the command line ([`crate::cli`]) or by an embedding program.
+#[derive(Args, Clone, Debug)]
+#[group(id = "server-options")]
+pub struct Config {
+    /// Where to serve HTTP clients; port 0 takes a free one.
+    #[arg(
+        long,
+        env = "USHER_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8000"
+    )]
+    pub listen: SocketAddr,
+    /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
+    #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// How long to wait at start for a database that does not answer.
+    #[arg(long, env = "USHER_DATABASE_WAIT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub database_wait: Duration,
+    /// The database, and what may be asked of it.
+    #[command(flatten)]
+    pub database: database::Config,
+    /// Leave the schema as it is at start.
+    #[arg(long, env = "USHER_NO_MIGRATE")]
+    pub no_migrate: bool,
+    /// For bringing the schema up to date, waiting for locks included; 0s for as long as it takes.
+    #[arg(long, env = "USHER_MIGRATION_TIMEOUT", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub migration_timeout: Duration,
+    /// What to serve, and what it may take.
+    #[command(flatten)]
+    pub sandbox: sandbox::Config,
+    /// Cores to serve on [default: all].
+    // Each with a runtime, instances and database connections of its own.
+    #[arg(long, env = "USHER_WORKERS", value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Requests in flight at once; further ones wait [default: 64 for each worker].
+    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N")]
+    pub max_requests: Option<NonZeroUsize>,
+    /// Client connections at once; further ones wait.
+    // On all cores together, in the operating system's queue.
+    #[arg(
+        long,
+        env = "USHER_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value = "10000"
+    )]
+    pub max_connections: NonZeroUsize,
+    /// What a client may ask of a connection.
+    #[command(flatten)]
+    pub connections: connection::Limits,
+    /// For connections to end after SIGTERM or Ctrl-C.
+    #[arg(long, env = "USHER_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+}
+
+/// Requests in flight on one core, unless said otherwise.
+const REQUESTS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
+
+impl Config {
+    /// The defaults, with this database.
+    pub fn new(database: database::Config) -> Self {
+        Self {
+            database,
+            ..defaults()
+        }
+    }
+
+    /// Cores to serve on.
+    pub fn workers(&self) -> NonZeroUsize {
+        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(all)
+    }
+
+    /// Requests in flight on all cores together.
+    fn max_requests(&self) -> NonZeroUsize {
+        let usual = || self.workers().saturating_mul(REQUESTS);
+        self.max_requests.unwrap_or_else(usual)
+    }
+
+    /// What the engine must be able to hold.
+    pub fn capacity(&self) -> Capacity {
+        // Every core rounds its share up, and the migrations take one more.
+        let instances = self.max_requests().get() + self.workers().get() + 1;
+        Capacity {
+            instances: u32::try_from(instances).unwrap_or(u32::MAX),
+            memory: self.sandbox.instance_memory,
+        }
+    }
+
+    /// The database with a pool for each core, and a result that an instance has room for: it holds the rows, and what it makes
+    /// of them.
+    pub(crate) fn database(&self) -> database::Config {
+        let room = self.sandbox.instance_memory as u64 / 4;
+        database::Config {
+            pools: self.workers(),
+            max_rows_bytes: self.database.max_rows_bytes.min(room),
+            ..self.database.clone()
+        }
+    }
+
+    /// How instances are used on each core.
+    pub fn instances(&self) -> pool::Limits {
+        let in_flight = self.max_requests().get().div_ceil(self.workers().get());
+        self.sandbox.limits(in_flight)
+    }
+}

@@ -1,0 +1,166 @@
+//! One core: a thread with a runtime, instances and database connections of its own. Nothing a request touches is shared with
+//! another core.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::connection::{self, Service};
+use super::watch::Beat;
+use crate::database::{Database, Pool};
+use crate::sandbox::Runtime;
+use crate::sandbox::pool::{self, Instances};
+use crate::telemetry::Counters;
+
+/// For the database to end what was abandoned, beyond the drain. More than a cancel request and a rollback are given.
+pub(crate) const TIDYING: Duration = Duration::from_secs(5);
+
+/// What a core needs to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) database: Database,
+    pub(crate) instances: pool::Limits,
+    pub(crate) connections: connection::Limits,
+    /// How long connections may take to end once the server drains.
+    pub(crate) drain: Duration,
+}
+
+/// A running core. Dropping its `connections` makes it drain and end.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    connections: mpsc::UnboundedSender<TcpStream>,
+    open: Arc<AtomicUsize>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) beat: Beat,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the operating system gives no thread.
+    pub(crate) fn start(index: usize, parts: Parts) -> std::io::Result<Self> {
+        let (connections, accepted) = mpsc::unbounded_channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counters = Arc::new(Counters::default());
+        let (opened, counted) = (Arc::clone(&open), Arc::clone(&counters));
+        let beat = Beat::new();
+        let kept = beat.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("usher-core-{index}"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                let served = runtime.block_on(async {
+                    tokio::spawn(kept.clone().keep());
+                    let pool = parts.database.pool().map_err(std::io::Error::other)?;
+                    serve(parts, pool, accepted, &opened, &counted).await;
+                    Ok(())
+                });
+                kept.end();
+                served
+            })?;
+        Ok(Self {
+            connections,
+            open,
+            counters,
+            beat,
+            thread,
+        })
+    }
+
+    /// How many connections the core has at the moment.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Hands the core a connection. Gives it back where the core has died.
+    pub(crate) fn hand(&self, stream: TcpStream) -> Result<(), TcpStream> {
+        self.open.fetch_add(1, Relaxed);
+        self.connections.send(stream).map_err(|refused| {
+            self.open.fetch_sub(1, Relaxed);
+            refused.0
+        })
+    }
+
+    /// Lets the core drain. The thread that is returned ends when it has.
+    pub(crate) fn drain(self) -> JoinHandle<std::io::Result<()>> {
+        self.thread
+    }
+}
+
+async fn serve(
+    parts: Parts,
+    pool: Pool,
+    mut accepted: mpsc::UnboundedReceiver<TcpStream>,
+    open: &Arc<AtomicUsize>,
+    counters: &Arc<Counters>,
+) {
+    let service = Arc::new(Service {
+        instances: Instances::new(
+            parts.runtime,
+            pool.clone(),
+            parts.instances,
+            Arc::clone(counters),
+        ),
+        limits: parts.connections,
+        counters: Arc::clone(counters),
+    });
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    while let Some(stream) = accepted.recv().await {
+        let closed = Open(Arc::clone(open));
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => {
+                counters.connected();
+                let served = connection::serve(stream, Arc::clone(&service), graceful.watcher());
+                connections.spawn(async move {
+                    served.await;
+                    drop(closed);
+                });
+                // Those that have ended are let go of.
+                while connections.try_join_next().is_some() {}
+            }
+            Err(error) => tracing::warn!("an accepted connection could not be served: {error}"),
+        }
+    }
+    let drained = async {
+        graceful.shutdown().await;
+        // A guest may be at work after its answer.
+        service.instances.at_rest().await;
+    };
+    if tokio::time::timeout(parts.drain, drained).await.is_err() {
+        tracing::warn!(
+            "{} connections did not end within {:?} and were closed",
+            open.load(Relaxed),
+            parts.drain
+        );
+        connections.shutdown().await;
+    }
+    let ended = async {
+        service.instances.end().await;
+        // What an abandoned statement does on another machine does not end with this process.
+        pool.tidied().await;
+    };
+    if tokio::time::timeout(TIDYING, ended).await.is_err() {
+        tracing::warn!("statements may run on: the database did not answer within {TIDYING:?}");
+    }
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,47 @@
+//! `wasi:http` and `usher:service/buffered-handler` as Rust: generated types and traits.
+//!
+//! The one circle of files in this crate is here. bindgen's `with:` names the types that stand for the interface's resources, and
+//! the files of these types implement the traits that it generates.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    reason = "generated code, documented in wit/"
+)]
+
+// None of these calls waits: bodies are written to streams, which do.
+wasmtime::component::bindgen!({
+    path: "../wit",
+    inline: "package usher:host; world http { import wasi:http/types@0.2.12; }",
+    world: "usher:host/http",
+    imports: { default: trappable },
+    require_store_data_send: true,
+    with: {
+        "wasi:io": wasmtime_wasi::p2::bindings::io,
+        "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+        "wasi:http/types.fields": crate::wasi_http::fields::Fields,
+        "wasi:http/types.incoming-request": crate::wasi_http::request::IncomingRequest,
+        "wasi:http/types.incoming-body": crate::wasi_http::request::IncomingBody,
+        "wasi:http/types.future-trailers": crate::wasi_http::request::FutureTrailers,
+        "wasi:http/types.outgoing-response": crate::wasi_http::response::OutgoingResponse,
+        "wasi:http/types.response-outparam": crate::wasi_http::response::ResponseOutparam,
+        "wasi:http/types.outgoing-body": crate::wasi_http::body::OutgoingBody,
+        "wasi:http/types.outgoing-request": crate::wasi_http::outgoing::OutgoingRequest,
+        "wasi:http/types.request-options": crate::wasi_http::outgoing::RequestOptions,
+        "wasi:http/types.incoming-response": crate::wasi_http::outgoing::IncomingResponse,
+        "wasi:http/types.future-incoming-response": crate::wasi_http::outgoing::FutureIncomingResponse,
+    },
+});
+
+/// HTTP in one call, of components that offer it.
+pub mod whole {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package usher:host; world whole { export usher:service/buffered-handler@0.2.0; }",
+        world: "usher:host/whole",
+        exports: { default: async },
+        require_store_data_send: true,
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}

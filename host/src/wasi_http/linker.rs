@@ -1,0 +1,32 @@
+//! The import `wasi:http/types`, given to components.
+
+use wasmtime::component::{HasData, Linker, Resource};
+
+use super::bindings::wasi::http::types;
+use super::view::View;
+
+/// Gives components the import `wasi:http/types`.
+///
+/// # Errors
+/// Where the linker has it already.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    struct Http;
+
+    impl HasData for Http {
+        type Data<'a> = View<'a>;
+    }
+
+    types::add_to_linker::<T, Http>(linker, &types::LinkOptions::default(), view)
+}
+
+impl types::Host for View<'_> {
+    fn http_error_code(
+        &mut self,
+        error: Resource<types::IoError>,
+    ) -> wasmtime::Result<Option<types::ErrorCode>> {
+        Ok(self.table.get(&error)?.downcast_ref().cloned())
+    }
+}

@@ -1,0 +1,112 @@
+//! What requests cost in process, without sockets and without reading HTTP, over a database in memory:
+//! `cargo bench -p usher-testing --bench requests`.
+//!
+//! Wall-clock time, so for comparing parts of one run with each other. What holds on any machine is counted by
+//! `benches/instructions/run`, and whole servers are compared by the programs of `benches/`.
+
+use std::num::NonZeroU32;
+
+use divan::{Bencher, black_box};
+use http::StatusCode;
+use tokio::runtime::Runtime;
+use usher_testing::{Builder, TestApp};
+
+/// As the program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+/// A service with a hundred users, and what drives it.
+struct Bench {
+    runtime: Runtime,
+    app: TestApp,
+}
+
+impl Bench {
+    fn new(builder: Builder) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let app = runtime.block_on(builder.start()).expect("a service");
+        let bench = Self { runtime, app };
+        for number in 0..100 {
+            assert_eq!(bench.create(number), StatusCode::OK);
+        }
+        bench
+    }
+
+    fn get(&self, path: &str) -> StatusCode {
+        let answer = self.runtime.block_on(self.app.get(path));
+        answer.expect("an answer").status()
+    }
+
+    fn create(&self, number: u64) -> StatusCode {
+        let user = format!(r#"{{"name":"Ada","email":"ada{number}@example.org"}}"#);
+        let answer = self.runtime.block_on(self.app.post("/users/", user));
+        answer.expect("an answer").status()
+    }
+}
+
+/// A `GET` of a path.
+fn get(bencher: Bencher<'_, '_>, builder: Builder, path: &str, status: StatusCode) {
+    let bench = Bench::new(builder);
+    assert_eq!(bench.get(path), status);
+    bencher.bench_local(|| bench.get(black_box(path)));
+}
+
+/// The call of an instance, and what routes a request: no statement is run.
+#[divan::bench]
+fn a_path_that_no_route_knows(bencher: Bencher<'_, '_>) {
+    get(
+        bencher,
+        TestApp::builder(),
+        "/nothing",
+        StatusCode::NOT_FOUND,
+    );
+}
+
+#[divan::bench]
+fn get_of_one_user(bencher: Bencher<'_, '_>) {
+    get(bencher, TestApp::builder(), "/users/1", StatusCode::OK);
+}
+
+#[divan::bench]
+fn get_of_one_user_by_a_fresh_instance(bencher: Bencher<'_, '_>) {
+    let builder = TestApp::builder().instance_reuse(NonZeroU32::MIN);
+    get(bencher, builder, "/users/1", StatusCode::OK);
+}
+
+/// As in other hosts, by resources and streams.
+#[divan::bench]
+fn get_of_one_user_by_the_incoming_handler(bencher: Bencher<'_, '_>) {
+    let builder = TestApp::builder().as_elsewhere();
+    get(bencher, builder, "/users/1", StatusCode::OK);
+}
+
+#[divan::bench]
+fn get_of_100_users(bencher: Bencher<'_, '_>) {
+    get(
+        bencher,
+        TestApp::builder(),
+        "/users/?limit=100",
+        StatusCode::OK,
+    );
+}
+
+#[divan::bench]
+fn post(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new(TestApp::builder());
+    let mut next = 100..;
+    bencher.bench_local(|| next.next().map(|number| bench.create(number)));
+}
+
+/// What is added to a request where no instance is at hand.
+#[divan::bench]
+fn an_instance(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new(TestApp::builder());
+    bencher.bench_local(|| bench.runtime.block_on(bench.app.typed()).is_ok());
+}

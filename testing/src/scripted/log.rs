@@ -1,0 +1,127 @@
+//! What a script was asked.
+
+use std::fmt;
+
+use usher::database::statement::Statement;
+use usher::database::{Isolation, Value};
+
+/// One thing a script was asked, noted as it came and before it was answered.
+///
+/// It is shown as one line, such as `[1] DELETE FROM users WHERE id = $1 ($1 = 7)`, the transaction's number in front.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The number of the transaction, counted from 1 in the order in which they were asked for; none outside of one.
+    pub transaction: Option<u64>,
+    /// What was asked.
+    pub event: Event,
+}
+
+/// What can be asked of a script, or happen to one of its transactions.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A statement, whichever way it was sent: for its rows, for their number, or by a cursor.
+    Statement {
+        /// Its text.
+        text: String,
+        /// Its parameters: the first is `$1`.
+        params: Vec<Value>,
+    },
+    /// A transaction was to begin.
+    Begin {
+        /// How far it was to be kept from concurrent ones.
+        isolation: Isolation,
+        /// Whether it was not to write.
+        read_only: bool,
+    },
+    /// The transaction was to be committed.
+    Commit,
+    /// The transaction was rolled back: by the component, or because it was aborted when it should have been committed.
+    Rollback,
+    /// The transaction was dropped with neither, which rolls it back.
+    Dropped,
+    /// The connection was lost under a statement, and the transaction with it.
+    Lost,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = self.transaction {
+            write!(f, "[{number}] ")?;
+        }
+        self.event.fmt(f)
+    }
+}
+
+impl Event {
+    pub(super) fn statement(statement: &Statement, params: &[Value]) -> Self {
+        Self::Statement {
+            text: statement.text.to_string(),
+            params: params.to_vec(),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Statement { text, params } => {
+                f.write_str(text)?;
+                for (index, value) in params.iter().enumerate() {
+                    let before = if index == 0 { " (" } else { ", " };
+                    write!(f, "{before}${} = {}", index + 1, Shown(value))?;
+                }
+                f.write_str(if params.is_empty() { "" } else { ")" })
+            }
+            Self::Begin {
+                isolation,
+                read_only,
+            } => {
+                let level = match isolation {
+                    Isolation::ReadCommitted => "READ COMMITTED",
+                    Isolation::RepeatableRead => "REPEATABLE READ",
+                    Isolation::Serializable => "SERIALIZABLE",
+                };
+                write!(
+                    f,
+                    "BEGIN {level}{}",
+                    if *read_only { ", READ ONLY" } else { "" }
+                )
+            }
+            Self::Commit => f.write_str("COMMIT"),
+            Self::Rollback => f.write_str("ROLLBACK"),
+            Self::Dropped => f.write_str("dropped"),
+            Self::Lost => f.write_str("connection lost"),
+        }
+    }
+}
+
+/// A value as a line of the log has it.
+struct Shown<'v>(&'v Value);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Null => f.write_str("null"),
+            Value::Boolean(value) => write!(f, "{value}"),
+            Value::Integer(value) => write!(f, "{value}"),
+            Value::Real(value) => write!(f, "{value:?}"),
+            Value::Text(text) => write!(f, "{text:?}"),
+            Value::Bytes(bytes) => {
+                f.write_str("bytes ")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            Value::Uuid((high, low)) => write!(
+                f,
+                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xffff,
+                low >> 48,
+                low & 0xffff_ffff_ffff
+            ),
+            Value::Timestamp(micros) => write!(f, "timestamp {micros}"),
+            Value::Decimal(digits) => write!(f, "decimal {digits}"),
+            Value::Json(text) => write!(f, "json {text}"),
+        }
+    }
+}

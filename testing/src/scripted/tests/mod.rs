@@ -1,0 +1,436 @@
+//! Statements and cursors over a script.
+
+mod transactions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use usher::database::backend::{BackendPool as _, BackendTransaction};
+use usher::database::budget::Budget;
+use usher::database::statement::{Effect, Statement};
+use usher::database::{Error, Row, Rows, Value};
+
+use super::{Isolation, Script};
+
+const FAR: Duration = Duration::from_mins(1);
+const NEAR: Duration = Duration::from_millis(20);
+
+fn within(time: Duration) -> Budget {
+    Budget {
+        began: Instant::now(),
+        deadline: Instant::now() + time,
+        rows_bytes: 1 << 20,
+    }
+}
+
+fn read(text: &str) -> Arc<Statement> {
+    Statement::new(text.into(), Effect::Reads)
+}
+
+fn write(text: &str) -> Arc<Statement> {
+    Statement::new(text.into(), Effect::Writes)
+}
+
+fn numbers(numbers: std::ops::Range<i64>) -> Vec<Row> {
+    numbers.map(|number| vec![Value::Integer(number)]).collect()
+}
+
+fn lines(script: &Script) -> Vec<String> {
+    script.log().iter().map(ToString::to_string).collect()
+}
+
+async fn execute(script: &Script, text: &str) -> Result<u64, Error> {
+    script.execute(&write(text), &[], &within(FAR)).await
+}
+
+async fn begin(script: &Script) -> Box<dyn BackendTransaction> {
+    script
+        .begin(Isolation::ReadCommitted, false, &within(FAR))
+        .await
+        .expect("begin")
+}
+
+#[tokio::test]
+async fn rows_are_given_and_counted() {
+    let script = Script::new();
+    script.on("SELECT n FROM t").rows(["n"], numbers(0..3));
+    let rows = script
+        .query(&read("SELECT n\n  FROM t "), &[], &within(FAR))
+        .await
+        .expect("rows");
+    assert_eq!(*rows.columns, ["n"]);
+    assert!(
+        matches!(rows.rows.as_slice(), [_, _, last] if matches!(last.as_slice(), [Value::Integer(2)]))
+    );
+    assert_eq!(execute(&script, "SELECT n FROM t").await.expect("count"), 3);
+}
+
+#[tokio::test]
+async fn affected_rows_are_counted_and_are_no_rows() {
+    let script = Script::new();
+    script.on("DELETE FROM t").affected(4);
+    assert_eq!(execute(&script, "DELETE FROM t").await.expect("count"), 4);
+    let rows = script
+        .query(&write("DELETE FROM t"), &[], &within(FAR))
+        .await
+        .expect("no rows");
+    assert!(rows.columns.is_empty() && rows.rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_star_in_a_pattern_stands_for_anything() {
+    for (pattern, text, fits) in [
+        ("SELECT 1", "SELECT 1", true),
+        ("SELECT 1", "SELECT 10", false),
+        ("SELECT 1", "select 1", false),
+        ("SELECT 1", "\tSELECT\n 1", true),
+        ("INSERT *", "INSERT INTO t", true),
+        ("INSERT *", "WITH x INSERT INTO t", false),
+        ("*users*", "SELECT * FROM users WHERE id = $1", true),
+        ("*users*", "users", true),
+        ("*users", "users users", true),
+        ("SELECT * FROM users", "SELECT * FROM users", true),
+        ("SELECT * FROM * WHERE *", "SELECT id FROM users", false),
+        ("a*a", "a", false),
+        ("ä*ß", "ä→ß", true),
+        ("*", "", true),
+        ("", "SELECT 1", false),
+    ] {
+        let script = Script::new();
+        script.on(pattern).affected(1);
+        assert_eq!(
+            execute(&script, text).await.is_ok(),
+            fits,
+            "{pattern} on {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rule_with_parameters_fits_only_these() {
+    let script = Script::new();
+    let wanted = [
+        Value::Integer(1),
+        Value::Real(f64::NAN),
+        Value::Text("Ann".into()),
+        Value::Null,
+    ];
+    script.on("*").with_params(&wanted).affected(1);
+    let statement = write("UPDATE t");
+    assert_eq!(
+        script
+            .execute(&statement, &wanted, &within(FAR))
+            .await
+            .expect("the same"),
+        1
+    );
+    for index in 0..wanted.len() {
+        let mut other = wanted.to_vec();
+        other[index] = Value::Json("Ann".into());
+        assert!(
+            script
+                .execute(&statement, &other, &within(FAR))
+                .await
+                .is_err(),
+            "{other:?}"
+        );
+    }
+    assert!(
+        script
+            .execute(&statement, &wanted[..3], &within(FAR))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_first_rule_that_fits_and_is_not_used_up_answers() {
+    let script = Script::new();
+    script.on("INSERT *").times(2).error(Error::Overloaded);
+    script.on("INSERT *").affected(1);
+    script.on("*").affected(9);
+    for expected in [None, None, Some(1), Some(1)] {
+        assert_eq!(execute(&script, "INSERT INTO t").await.ok(), expected);
+    }
+    assert_eq!(execute(&script, "DELETE FROM t").await.ok(), Some(9));
+}
+
+#[tokio::test]
+async fn the_nth_statement_of_all_can_be_picked_out() {
+    let script = Script::new();
+    script.on("*").nth(3).error(Error::Overloaded);
+    script.on("*").nth(5).times(2).affected(5);
+    script.on("*").nth(0).affected(0);
+    script.on("*").affected(1);
+    let mut answers = Vec::new();
+    for number in 0..8 {
+        answers.push(
+            execute(&script, &format!("DELETE FROM t{number}"))
+                .await
+                .ok(),
+        );
+    }
+    // The second rule never sees the statement that the first one answers.
+    assert_eq!(
+        answers,
+        [
+            Some(1),
+            Some(1),
+            None,
+            Some(1),
+            Some(1),
+            Some(5),
+            Some(5),
+            Some(1)
+        ]
+    );
+    assert_eq!(script.unused(), ["* [number 0]"]);
+}
+
+#[tokio::test]
+async fn an_unmatched_statement_is_an_error_that_shows_it() {
+    let script = Script::new();
+    let statement = read("SELECT name FROM users WHERE id = $1");
+    let error = script
+        .query(&statement, &[Value::Integer(7)], &within(FAR))
+        .await
+        .expect_err("no rule");
+    let shown = "SELECT name FROM users WHERE id = $1 ($1 = 7)";
+    assert!(
+        matches!(&error, Error::Invalid(why) if *why == format!("the script has no answer for: {shown}")),
+        "{error}"
+    );
+    assert_eq!(script.unmatched(), [shown]);
+    assert_eq!(lines(&script), [shown]);
+}
+
+#[tokio::test]
+async fn rules_that_never_answered_are_listed() {
+    let script = Script::new();
+    script.on("SELECT  1").affected(0);
+    script
+        .on("SELECT $1")
+        .with_params(&[Value::Text("x".into())])
+        .affected(0);
+    script.on_begin().ok();
+    script.on_commit().hang();
+    script.on_rollback().nth(2).ok();
+    drop(begin(&script).await);
+    assert_eq!(
+        script.unused(),
+        [
+            "SELECT 1",
+            "SELECT $1 ($1 = \"x\")",
+            "COMMIT",
+            "ROLLBACK [number 2]"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_script_is_done_when_every_rule_and_every_statement_had_its_turn() {
+    let script = Script::new();
+    script.on("DELETE FROM t").affected(0);
+    let done = || {
+        let script = script.clone();
+        std::panic::catch_unwind(move || script.assert_done()).is_ok()
+    };
+    assert!(!done());
+    execute(&script, "DELETE FROM t").await.expect("answer");
+    assert!(done());
+    execute(&script, "DELETE FROM u")
+        .await
+        .expect_err("no answer");
+    assert!(!done());
+}
+
+#[tokio::test]
+async fn an_answer_comes_no_earlier_than_its_delay() {
+    let script = Script::new();
+    script.on("*").delay(NEAR).affected(1);
+    let began = Instant::now();
+    assert_eq!(execute(&script, "DELETE FROM t").await.expect("answer"), 1);
+    assert!(began.elapsed() >= NEAR);
+}
+
+#[tokio::test]
+async fn a_delay_beyond_the_deadline_and_a_hang_end_at_the_deadline() {
+    let script = Script::new();
+    script.on("DELETE *").delay(FAR).affected(1);
+    script.on("SELECT *").hang();
+    script.on_begin().hang();
+    let began = Instant::now();
+    let budget = within(NEAR);
+    assert!(matches!(
+        script.execute(&write("DELETE FROM t"), &[], &budget).await,
+        Err(Error::Timeout)
+    ));
+    assert!(began.elapsed() >= NEAR && began.elapsed() < FAR);
+    assert!(matches!(
+        script.query(&read("SELECT 1"), &[], &within(NEAR)).await,
+        Err(Error::Timeout)
+    ));
+    assert!(matches!(
+        script.open(&read("SELECT 1"), vec![], &within(NEAR)).await,
+        Err(Error::Timeout)
+    ));
+    let transaction = script
+        .begin(Isolation::Serializable, true, &within(NEAR))
+        .await;
+    assert!(matches!(transaction, Err(Error::Timeout)));
+}
+
+#[tokio::test]
+async fn a_connection_lost_under_a_write_leaves_doubt_and_under_a_read_none() {
+    let script = Script::new();
+    script.on("*").drop_connection();
+    assert!(matches!(
+        execute(&script, "DELETE FROM t").await,
+        Err(Error::InDoubt)
+    ));
+    assert!(matches!(
+        script.query(&read("SELECT 1"), &[], &within(FAR)).await,
+        Err(Error::Unavailable(_))
+    ));
+    assert!(matches!(
+        script.open(&read("SELECT 1"), vec![], &within(FAR)).await,
+        Err(Error::Unavailable(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_result_over_the_limit_is_too_large() {
+    let script = Script::new();
+    script
+        .on("*")
+        .rows(["text"], [vec![Value::Text("x".repeat(1000))]]);
+    let budget = Budget {
+        rows_bytes: 1000,
+        ..within(FAR)
+    };
+    assert!(matches!(
+        script.query(&read("SELECT 1"), &[], &budget).await,
+        Err(Error::TooLarge(1000))
+    ));
+    let budget = Budget {
+        rows_bytes: 1048,
+        ..within(FAR)
+    };
+    assert_eq!(
+        script
+            .query(&read("SELECT 1"), &[], &budget)
+            .await
+            .expect("room")
+            .rows
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn every_kind_of_value_is_shown_in_the_log() {
+    let params = vec![
+        Value::Null,
+        Value::Boolean(true),
+        Value::Integer(-1),
+        Value::Real(1.0),
+        Value::Text("a\"b".into()),
+        Value::Bytes(vec![0, 255]),
+        Value::Uuid((0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210)),
+        Value::Timestamp(5),
+        Value::Decimal("1.50".into()),
+        Value::Json("{}".into()),
+    ];
+    let shown = Event::Statement {
+        text: "S".into(),
+        params,
+    }
+    .to_string();
+    assert_eq!(
+        shown,
+        r#"S ($1 = null, $2 = true, $3 = -1, $4 = 1.0, $5 = "a\"b", $6 = bytes 00ff, $7 = 01234567-89ab-cdef-fedc-ba9876543210, $8 = timestamp 5, $9 = decimal 1.50, $10 = json {})"#
+    );
+}
+
+#[tokio::test]
+async fn a_cursor_gives_its_rows_bit_by_bit() {
+    let script = Script::new();
+    script.on("*").rows(["n"], numbers(0..5));
+    let budget = within(FAR);
+    let mut cursor = script
+        .open(&read("SELECT n"), vec![], &budget)
+        .await
+        .expect("open");
+    assert_eq!(cursor.columns(), ["n"]);
+    let mut counts = Vec::new();
+    for at_most in [2, 0, 2, 2, 2] {
+        counts.push(cursor.next(at_most, &budget).await.expect("rows").len());
+    }
+    assert_eq!(counts, [2, 0, 2, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_cursor_gives_no_more_at_once_than_the_limit_holds() {
+    let script = Script::new();
+    script.on("*").rows(["n"], numbers(0..3));
+    let mut cursor = script
+        .open(&read("SELECT n"), vec![], &within(FAR))
+        .await
+        .expect("open");
+    let budget = Budget {
+        rows_bytes: 100,
+        ..within(FAR)
+    };
+    assert_eq!(cursor.next(10, &budget).await.expect("rows").len(), 2);
+    let small = Budget {
+        rows_bytes: 15,
+        ..within(FAR)
+    };
+    assert!(matches!(
+        cursor.next(10, &small).await,
+        Err(Error::TooLarge(15))
+    ));
+    assert!(cursor.next(10, &budget).await.expect("the end").is_empty());
+}
+
+#[tokio::test]
+async fn an_error_can_come_after_some_rows() {
+    let script = Script::new();
+    script
+        .on("*")
+        .rows_then(["n"], numbers(0..3), Error::Unavailable("cut".into()));
+    let budget = within(FAR);
+    let mut cursor = script
+        .open(&read("SELECT n"), vec![], &budget)
+        .await
+        .expect("open");
+    assert_eq!(cursor.next(10, &budget).await.expect("rows").len(), 3);
+    assert!(matches!(
+        cursor.next(10, &budget).await,
+        Err(Error::Unavailable(_))
+    ));
+    assert!(cursor.next(10, &budget).await.expect("the end").is_empty());
+    assert!(matches!(
+        script.query(&read("SELECT n"), &[], &budget).await,
+        Err(Error::Unavailable(_))
+    ));
+}
+
+#[test]
+#[should_panic(expected = "row 2 has 1 values, and there are 2 columns")]
+fn rows_must_be_as_wide_as_the_columns() {
+    let row = || vec![Value::Null, Value::Null];
+    Script::new()
+        .on("*")
+        .rows(["a", "b"], [row(), vec![Value::Null]]);
+}
+
+#[test]
+fn clones_share_rules_log_and_dialect() {
+    let script = Script::new();
+    assert_eq!(script.dialect(), SqlDialect::Postgres);
+    let clone = script.clone().speaks(SqlDialect::Sqlite);
+    assert_eq!(script.dialect(), SqlDialect::Sqlite);
+    clone.on("SELECT 1").affected(0);
+    assert_eq!(script.unused(), ["SELECT 1"]);
+}
