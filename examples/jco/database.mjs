@@ -1,4 +1,4 @@
-// `usher:database` (see wit/database.wit), both interfaces, over sql.js: SQLite in memory, which is
+// `usher:database` (see wit/deps/usher-database.wit), both interfaces, over sql.js: SQLite in memory, which is
 // synchronous like them.
 //
 // There is one connection, and no call waits for it, because each call into the component ends

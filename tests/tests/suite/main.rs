@@ -21,6 +21,8 @@
 //! | `beside` | a hostile component with a usual load beside it, on the whole program |
 //! | `options` | what the command line grants a component, and what operators see of it |
 //! | `scripted` | the service over a test's own answers, faults and delays |
+//! | `architecture` | imports between source files run one way, and the reading tables are whole |
+//! | `documents` | links and paths in the documents lead somewhere |
 //! | `guarantees` | every test that `docs/database.md` and `docs/security.md` name is there |
 //! | `transactions` | a transaction is rolled back, however it is abandoned |
 //! | `abandoned` | and so are thousands of them at once, under load |
@@ -42,6 +44,7 @@
 
 mod abandoned;
 mod adoption;
+mod architecture;
 mod attacks;
 mod beside;
 mod component;
@@ -52,6 +55,7 @@ mod crud;
 mod cut;
 mod databases;
 mod declared;
+mod documents;
 mod faults;
 mod files;
 mod groups;
