@@ -231,7 +231,7 @@ impl Instances {
     /// The same for a component that wants resources and streams.
     async fn stream(
         self: &Arc<Self>,
-        instance: Box<Instance>,
+        mut instance: Box<Instance>,
         request: Request<Bytes>,
         deadline: Deadline,
         turn: Turn,
@@ -239,6 +239,7 @@ impl Instances {
         let slot = Slot::default();
         let method = request.method().clone();
         let failed = instance.store.data().session.last_failure().clone();
+        let taken = instance.store.data_mut().processor.taken();
         let (set, answer) = (Arc::clone(self), slot.clone());
         let work = async move {
             let done = set.handle(instance, request, answer).await;
@@ -279,6 +280,7 @@ impl Instances {
                 }
                 None => {
                     agree(None)?;
+                    pipe.count(taken);
                     run.is_read(
                         pipe.clone(),
                         self.limits.config.request_timeout,

@@ -5,6 +5,9 @@
 //! a core together get one [`SLICE`] in each [`PERIOD`], so that they delay one request in sixty by a millisecond. Where nobody else
 //! asks for anything, they run as if they were alone.
 //!
+//! What a reader takes of a streamed answer pays for it: a list of any length is made for whoever reads
+//! it, however much processor time that takes in all.
+//!
 //! A core that has no permit left for a request that waits ends the busy guest that has used most ([`evict`]).
 
 use std::cell::{Cell, RefCell};
@@ -35,6 +38,13 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A core on which nobody else has run for so long is the busy guests' alone.
 const ALONE: Duration = Duration::from_millis(100);
+
+/// What each KiB that a reader takes of a streamed answer pays for, in microseconds: several times what
+/// the service's lists take. Paying for less than a tick of it needs 20 MB/s that somebody really reads.
+const PAID_PER_KIB: u64 = 50;
+
+/// Of a streamed answer, the limit on processor time counts from when so many bytes were last taken.
+const PROGRESS: u64 = 64 << 10;
 
 /// Ticks a guest may run before it lets its core serve others for the first time.
 pub(crate) const TICKS: u64 = 2;
@@ -109,11 +119,16 @@ pub(crate) fn resume<F: Future + ?Sized>(
 /// The processor time of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Processor {
-    /// In microseconds.
+    /// What it has used and nobody paid for, in microseconds.
     used: u64,
+    /// What it has used since its reader last took [`PROGRESS`] bytes, in microseconds.
+    since_progress: u64,
     /// None for what is no request: it only lets others run.
     limit: Option<u64>,
     busy: Option<Arc<Busy>>,
+    /// Of a streamed answer, the bytes that its reader has taken, and how many of these have paid.
+    taken: Option<Arc<AtomicU64>>,
+    paid: u64,
 }
 
 /// A guest that has used its free time.
@@ -156,10 +171,32 @@ impl Processor {
     /// Begins a request, which has so much time.
     pub(crate) fn begin(&mut self, limit: Duration) {
         *self = Self {
-            used: 0,
             limit: Some(micros(limit)),
-            busy: None,
+            ..Self::default()
         };
+    }
+
+    /// Where the bytes are counted that a reader takes of the request's streamed answer.
+    pub(crate) fn taken(&mut self) -> Arc<AtomicU64> {
+        Arc::clone(self.taken.get_or_insert_default())
+    }
+
+    /// Takes what was read meanwhile into account.
+    fn pay(&mut self) {
+        let Some(taken) = &self.taken else {
+            return;
+        };
+        let fresh = taken.load(Relaxed).saturating_sub(self.paid);
+        if fresh < PROGRESS {
+            return;
+        }
+        self.paid += fresh;
+        self.since_progress = 0;
+        let pays = (fresh >> 10).saturating_mul(PAID_PER_KIB);
+        self.used = self.used.saturating_sub(pays);
+        if self.used < micros(FREE) {
+            self.busy = None;
+        }
     }
 
     /// What happens to a guest that runs when the clock ticks.
@@ -177,8 +214,11 @@ impl Processor {
             return Ok(UpdateDeadline::Continue(1));
         }
         self.used += ran;
+        self.since_progress += ran;
+        self.pay();
         let used = Duration::from_micros(self.used);
-        if self.used >= limit {
+        if self.since_progress >= limit {
+            let used = Duration::from_micros(self.since_progress);
             return Err(Ended::OutOfTime(used).into());
         }
         FAST_UNTIL.fetch_max(now + micros(Duration::from_secs(1)), Relaxed);

@@ -16,7 +16,7 @@ use crate::sandbox::migrate::{self, MigrateError, Migration};
 /// See [`ServeError`].
 pub async fn migrate(config: &Config) -> Result<(), ServeError> {
     start(&Config {
-        no_no_migrate: true,
+        no_migrate: false,
         ..config.clone()
     })
     .await

@@ -1,6 +1,7 @@
 //! A body on its way from the guest to the connection.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -33,6 +34,8 @@ struct Inner {
     flushed: bool,
     /// When the connection last took something.
     taken: Option<Instant>,
+    /// Where the bytes are counted that the connection takes.
+    counted: Option<Arc<AtomicU64>>,
     /// What `Content-Length` promises.
     promised: Option<u64>,
     end: End,
@@ -80,6 +83,7 @@ impl Pipe {
             written: 0,
             flushed: false,
             taken: None,
+            counted: None,
             promised,
             end: End::Open,
             reader: None,
@@ -119,6 +123,11 @@ impl Pipe {
         self.lock().taken
     }
 
+    /// From now on the bytes are counted that the connection takes.
+    pub(crate) fn count(&self, taken: Arc<AtomicU64>) {
+        self.lock().counted = Some(taken);
+    }
+
     /// The next piece.
     pub fn poll_frame(
         &self,
@@ -131,6 +140,9 @@ impl Pipe {
             let held = inner.bytes();
             inner.held.shrink(held);
             inner.taken = Some(Instant::now());
+            if let Some(counted) = &inner.counted {
+                counted.fetch_add(chunk.len() as u64, Relaxed);
+            }
             if let Some(writer) = inner.writer.take() {
                 writer.wake();
             }

@@ -97,6 +97,9 @@ async fn list_read_slowly_over_tcp_is_complete() {
                 "10s",
                 "--write-timeout",
                 "20s",
+                // Each list has a dedicated connection for as long as it is read.
+                "--pool-size",
+                "48",
             ],
         )
         .await;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::build::build;
 use super::types::*;
 use super::{pairs, uri};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
-use super::certificates::{Trust, Verifier, public_authorities};
+use super::certificates::{Trust, Verifier};
 use crate::database::libpq::{Roots, Tls, TlsMode, Versions};
 
 /// How TLS is made, by what the URL says of it.

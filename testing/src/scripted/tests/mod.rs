@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use usher::database::backend::{BackendPool as _, BackendTransaction};
 use usher::database::budget::Budget;
 use usher::database::statement::{Effect, Statement};
-use usher::database::{Error, Row, Rows, Value};
+use usher::database::{Error, Row, Value};
 
-use super::{Isolation, Script};
+use super::{Event, Isolation, Script, SqlDialect};
 
 const FAR: Duration = Duration::from_mins(1);
 const NEAR: Duration = Duration::from_millis(20);

@@ -1,5 +1,6 @@
 use super::check::by_tree as check;
 use super::grammar::{self, ParseError};
+use super::tree;
 use crate::database::config::Allowed;
 use crate::database::statement::{Caller, Effect};
 use crate::database::types::Error;

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::connection::Want;
+use super::cursor::Cursor;
 use super::database::{Database, Pool};
+use super::error::Failure;
+use super::inline::inline;
+use super::transaction::Transaction;
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::error::OpenError;
