@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::ClientConfig;
 
 use super::certificates::{Trust, Verifier};
 use crate::database::libpq::{Roots, Tls, TlsMode, Versions};
