@@ -52,7 +52,11 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=src/sandbox/engine.rs");
     println!("cargo::rerun-if-changed=src/database/policy/postgres/engine.rs");
 
-    let wasm = nested::component(workspace, "usher-guest", &out.join("guest"))?;
+    let wasm = nested::component(
+        workspace,
+        "usher-guest",
+        &nested::shared_target(&out, "component"),
+    )?;
     let component = out.join("users.wasm");
     copy(&wasm, &component)?;
 

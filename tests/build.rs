@@ -27,8 +27,9 @@ fn build() -> Result<(), String> {
     ] {
         println!("cargo::rerun-if-changed={}", tests.join(source).display());
     }
+    let target = nested::shared_target(&out, "test-components");
     for guest in ["conformance", "greedy", "hostile", "migrating", "sql"] {
-        let built = nested::component(&guests, guest, &out.join("guests"))?;
+        let built = nested::component(&guests, guest, &target)?;
         let place = out.join(format!("{guest}.wasm"));
         std::fs::copy(&built, &place)
             .map_err(|error| format!("copying {}: {error}", built.display()))?;

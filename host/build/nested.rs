@@ -9,6 +9,14 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Where components are built, which all profiles of the outer cargo share: a component is the same in
+/// each. `out` is a build script's `OUT_DIR`.
+#[allow(dead_code, reason = "for the build scripts alone")]
+pub(crate) fn shared_target(out: &Path, name: &str) -> PathBuf {
+    // TARGET/PROFILE/build/PACKAGE/out
+    out.ancestors().nth(4).unwrap_or(out).join(name)
+}
+
 /// Builds `package` of the workspace at `workspace` in `target_dir` and gives the component's path.
 ///
 /// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees none of the outer one's

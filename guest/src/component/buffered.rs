@@ -21,6 +21,7 @@ impl wit::Guest for Component {
     }
 
     fn handle(request: wit::Request) -> Option<wit::Response> {
+        let is_head = matches!(request.method, wit::Method::Head);
         let response = match api::handle(&BufferedRequest::from(request), &Import) {
             // No statement has run yet: `incoming-handler` runs it.
             Answer::Ndjson(_) => return None,
@@ -38,6 +39,10 @@ impl wit::Guest for Component {
             } else {
                 fields.push((name.to_owned(), value.into_owned()));
             }
+        }
+        // Hosts see from the body of any other response how long it is.
+        if is_head && response.body.is_empty() && response.has_length() {
+            fields.push(("content-length".to_owned(), "0".to_owned()));
         }
         let content = |content_type| match content_type {
             JSON => wit::Content::Json,
