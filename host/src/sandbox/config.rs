@@ -42,7 +42,7 @@ pub struct Config {
     // Of an answer that is streamed also from each time the connection takes something of it to the next.
     #[arg(long, env = "USHER_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub request_timeout: Duration,
-    /// Processor time of one request; one that takes more is 504.
+    /// Processor time of one request, of a streamed one since 64 KiB of it were last read; more is 504.
     #[arg(long, env = "USHER_CPU_TIME", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub cpu_time: Duration,
     /// How long the component may go on after its answer is complete.

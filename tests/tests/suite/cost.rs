@@ -231,6 +231,27 @@ async fn loop_with_nobody_beside_it_has_the_core_to_itself() {
     assert!(line.contains("processor time"), "{line}");
 }
 
+/// What is read pays for what it took, as with a list of millions.
+#[tokio::test]
+async fn list_that_is_read_takes_any_amount_of_processor_time() {
+    const PIECES: usize = 60;
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--cpu-time", "500ms"]).spawn();
+    let address = running.address();
+    let before = running.processor_time();
+    let target = format!("/laborious/{PIECES}/20000000");
+    let answer = ask(&address, &target).await;
+    assert_eq!((answer.status, answer.body.len()), (200, PIECES << 16));
+    // Else nothing is shown.
+    let took = running.processor_time() - before;
+    assert!(took > Duration::from_millis(600), "{took:?}");
+    // One that goes on without writing is ended.
+    let stream = TcpStream::connect(&address).await.expect("a connection");
+    let endless = Request::get("/laborious/1/1000000000000");
+    let cut = http::exchange(stream, &endless, &address).await;
+    assert!(cut.is_err(), "{cut:?}");
+}
+
 #[tokio::test]
 async fn waiting_takes_no_processor_time() {
     let scratch = Scratch::new();

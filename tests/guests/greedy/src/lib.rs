@@ -263,6 +263,25 @@ impl Guest for Greedy {
                 answer(out, 200, "done");
                 spin();
             }
+            // So many pieces of 64 KiB, each after so many turns of a loop.
+            "laborious" => {
+                let response = OutgoingResponse::new(Fields::new());
+                let body = response.body().expect("the first body");
+                ResponseOutparam::set(out, Ok(response));
+                let stream = body.write().expect("the first stream");
+                for _ in 0..first {
+                    for turn in 0..second {
+                        std::hint::black_box(turn);
+                    }
+                    for _ in 0..16 {
+                        if stream.blocking_write_and_flush(&[b'.'; 4096]).is_err() {
+                            return;
+                        }
+                    }
+                }
+                drop(stream);
+                OutgoingBody::finish(body, None).ok();
+            }
             "stream" => {
                 let response = OutgoingResponse::new(Fields::new());
                 let body = response.body().expect("the first body");
