@@ -33,16 +33,16 @@ impl wit::Guest for Component {
             return None;
         }
         let (mut etag, mut fields) = (None, Vec::new());
+        // Hosts see from the body of any other response how long it is.
+        if is_head && response.body.is_empty() && response.has_length() {
+            fields.push(("content-length".to_owned(), "0".to_owned()));
+        }
         for (name, value) in response.headers {
             if name == "etag" {
                 etag = Some(value.into_owned());
             } else {
                 fields.push((name.to_owned(), value.into_owned()));
             }
-        }
-        // Hosts see from the body of any other response how long it is.
-        if is_head && response.body.is_empty() && response.has_length() {
-            fields.push(("content-length".to_owned(), "0".to_owned()));
         }
         let content = |content_type| match content_type {
             JSON => wit::Content::Json,
