@@ -113,8 +113,8 @@ fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlErro
         Ok((Place::Name(text.to_owned()), port))
     } else {
         Err(UrlError::new(format!(
-            "host {position} of the PostgreSQL URL is neither a name nor an address: {}",
-            ENCODE
+            "host {position} of the PostgreSQL URL is neither a name nor an address: \
+             {ENCODE}"
         )))
     }
 }
@@ -123,8 +123,7 @@ fn port(text: &str) -> Result<u16, UrlError> {
     text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
         UrlError::new(format!(
             "a port in the PostgreSQL URL is no number from 1 to 65535; where a password \
-                stands there, {}",
-            ENCODE
+                stands there, {ENCODE}"
         ))
     })
 }
