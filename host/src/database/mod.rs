@@ -10,7 +10,7 @@
 //! | `libpq`, [`url`], [`config`] | connection parameters of PostgreSQL; which database, and what may be asked of it |
 //! | [`statement`], [`budget`] | a statement, and what one call may cost |
 //! | [`manifest`] | the statements that a component declares, as they are written in it |
-//! | [`metrics`], `last_failure`, [`migration`] | what is counted, what failed last, and what is otherwise while migrations run |
+//! | `metrics`, `last_failure`, `migration` | what is counted, what failed last, and what is otherwise while migrations run |
 //! | [`policy`] | what no guest may run, and which statements write |
 //! | [`backend`] | the contract of a back end |
 //! | `postgres` | statements pipelined over shared connections, transactions on their own |
