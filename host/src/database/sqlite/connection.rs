@@ -250,18 +250,12 @@ impl Conn {
     pub(super) fn copy(&self, config: &Config) -> Result<Self, Error> {
         let told = |error: rusqlite::Error| error::told(&error, false, None);
         let mut copy = Self::open(&Place::Aside, Role::Reader, config).map_err(told)?;
-        let backup = Backup::new(&self.sqlite, &mut copy.sqlite).map_err(told)?;
-        // Bit by bit, since it asks for no time itself.
-        loop {
-            match backup.step(PAGES).map_err(told)? {
-                StepResult::Done => break,
-                _ if self.control.is_over() => return Err(Error::Timeout),
-                StepResult::More => {}
-                _ => std::thread::sleep(Duration::from_millis(1)),
-            }
+        let is_over = || self.control.is_over();
+        if back_up(&self.sqlite, &mut copy.sqlite, is_over).map_err(told)? {
+            Ok(copy)
+        } else {
+            Err(Error::Timeout)
         }
-        drop(backup);
-        Ok(copy)
     }
 
     /// The rows of what the host itself asks, each as `|one|other|`.
@@ -595,13 +589,25 @@ impl Keeper for Conn {
             as_path(path),
             OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE,
         )?;
-        let backup = Backup::new(&self.sqlite, &mut copy)?;
-        loop {
-            match backup.step(PAGES)? {
-                StepResult::Done => return Ok(()),
-                StepResult::More => {}
-                _ => std::thread::sleep(Duration::from_millis(1)),
-            }
+        back_up(&self.sqlite, &mut copy, || false).map(drop)
+    }
+}
+
+/// Copies one database into another until `is_over`. Returns whether all of it is there.
+fn back_up(
+    from: &Connection,
+    to: &mut Connection,
+    is_over: impl Fn() -> bool,
+) -> rusqlite::Result<bool> {
+    let backup = Backup::new(from, to)?;
+    // Bit by bit, because SQLite does not look at the time meanwhile.
+    loop {
+        match backup.step(PAGES)? {
+            StepResult::Done => return Ok(true),
+            _ if is_over() => return Ok(false),
+            StepResult::More => {}
+            // Another connection holds a lock.
+            _ => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }
