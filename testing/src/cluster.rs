@@ -342,7 +342,7 @@ mod tests {
     use std::net::TcpStream;
 
     #[test]
-    fn a_cluster_survives_a_power_cut_and_is_gone_when_dropped() {
+    fn cluster_survives_a_crash_and_is_removed_on_drop() {
         let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
         let port = cluster.port();
         for stop in [Stop::Fast, Stop::Kill] {

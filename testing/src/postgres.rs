@@ -380,7 +380,7 @@ mod tests {
     use super::{Url, database};
 
     #[test]
-    fn the_urls_of_other_tools_are_understood() {
+    fn database_urls_of_other_tools_are_accepted() {
         let url = Url::parse(
             "postgresql+asyncpg://postgres:password@localhost:5433/test_db?sslmode=disable",
         )
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_has_the_rows_and_a_life_of_its_own() {
+    async fn database_copy_has_the_rows_and_is_independent() {
         let original = database().await;
         let client = original.connect().await;
         client

@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_pass_both_ways_until_they_are_cut() {
+    async fn proxy_forwards_both_directions_until_cut() {
         let (proxy, _heard) = echo().await;
         let mut stream = connect(&proxy).await;
         assert_eq!(exchange(&mut stream, b"hello").await, b"hello");
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_cut_at_a_byte_or_a_word() {
+    async fn proxy_cuts_at_a_byte_count_or_a_text() {
         let (proxy, mut heard) = echo().await;
         for (at, passed, answered) in [
             (At::Bytes(3), "com", None),
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_pass_late_or_slowly_or_not_for_a_while() {
+    async fn proxy_delays_throttles_and_pauses() {
         let (proxy, _heard) = echo().await;
         let mut stream = connect(&proxy).await;
         let began = Instant::now();
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_url_of_a_database_leads_through_it() {
+    async fn proxy_rewrites_the_database_url() {
         let (proxy, _heard) = echo().await;
         let address = proxy.address();
         for (url, through) in [

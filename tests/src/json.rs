@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_in_other_words_do_not_differ() {
+    fn json_with_equal_values_has_no_difference() {
         for (a, b) in [
             (
                 r#"{"a":1,"b":[true,null]}"#,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_found_where_it_is() {
+    fn json_difference_is_found_at_its_path() {
         for (a, b, expected) in [
             ("1", "true", "$: want 1, got true"),
             (

@@ -226,7 +226,7 @@ mod tests {
     use super::{Contestant, Other, Programs};
 
     #[test]
-    fn a_server_without_a_url_keeps_users_in_memory() {
+    fn server_without_url_uses_memory_database() {
         let programs = Programs {
             usher: None,
             native: "native".into(),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_has_to_say_where_to_listen() {
+    fn command_without_address_placeholder_is_an_error() {
         "a=b".parse::<Other>().expect_err("no address");
         "b {address}".parse::<Other>().expect_err("no name");
     }

@@ -186,7 +186,7 @@ mod tests {
     use super::with_database;
 
     #[test]
-    fn a_url_keeps_all_but_its_database() {
+    fn database_url_with_new_name_keeps_its_other_parts() {
         for (url, expected) in [
             ("postgres://a:b@c:5/d?e=f/g", "postgres://a:b@c:5/x?e=f/g"),
             ("postgres://c", "postgres://c/x"),

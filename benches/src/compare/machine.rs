@@ -39,7 +39,7 @@ const QUIET: f64 = 0.5;
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_description_names_cores_and_kernel() {
+    fn machine_description_has_cores_and_kernel() {
         let text = super::description();
         assert!(
             text.contains(" cores of ") && text.contains("Linux "),

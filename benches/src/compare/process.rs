@@ -114,14 +114,14 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_program_may_have_any_name() {
+    fn process_stat_with_any_program_name_is_parsed() {
         let stat = "7 (a) (b c) S 3 1 1 0 -1 4 5 6 7 8 11 22 0 0 20 0 1 0 5 6 7";
         let stat = Stat::parse(stat).expect("the form of proc(5)");
         assert_eq!((stat.parent, stat.ticks, stat.system), (3, 33, 22));
     }
 
     #[test]
-    fn work_takes_processor_time() {
+    fn busy_process_uses_processor_time() {
         let own = std::process::id();
         let begin = cpu(own).expect("this process lives");
         let mut number = 1_u64;
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_goes_to_sleep() {
+    fn waiting_thread_counts_as_a_sleep() {
         let own = std::process::id();
         let begin = sleeps(own).expect("this process lives");
         std::thread::sleep(Duration::from_millis(1));

@@ -273,7 +273,7 @@ mod tests {
     use crate::compare::steps::Step;
 
     #[test]
-    fn the_median_of_an_even_number_lies_in_the_middle() {
+    fn median_of_even_count_is_the_mean_of_the_middle_two() {
         for (values, median) in [
             (vec![3.0, 1.0, 2.0], 2.0),
             (vec![4.0, 1.0, 2.0, 3.0], 2.5),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
+    fn ratio_is_the_median_of_ratios_within_a_round() {
         let series = |contestant, rates: [f64; 3]| {
             let round = |rate| Round {
                 rate,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_told_by_what_it_adds_within_a_round() {
+    fn step_cost_is_the_median_difference_within_a_round() {
         // The second round was slower for all.
         let table = steps(&[
             (Step::Http, vec![4.0, 8.0, 4.0]),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned() {
+    fn table_columns_are_aligned() {
         let lines = [["a", "b"], ["µs", "10"]].map(|line| line.map(str::to_owned).to_vec());
         assert_eq!(
             markdown(&lines, 1),

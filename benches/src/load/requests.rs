@@ -102,7 +102,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_new_user_has_an_address_of_its_own() {
+    fn generated_users_have_distinct_addresses() {
         let requests = Requests::new_users(([127, 0, 0, 1], 80).into());
         let mut buffer = Vec::new();
         let mut seen = HashSet::new();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_asked_for_in_turns() {
+    fn request_paths_are_used_in_rotation() {
         let requests = Requests::get(([127, 0, 0, 1], 80).into(), ["/a", "/b"].map(str::to_owned));
         let mut buffer = Vec::new();
         for (sequence, path) in [(0, "/a"), (1, "/b"), (2, "/a")] {

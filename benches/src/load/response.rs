@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_where_its_length_says() {
+    fn response_with_content_length_ends_after_that_length() {
         let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
         for cut in 0..whole.len() {
             assert_eq!(end(&whole[..cut]), None, "{cut}");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_after_its_last_chunk() {
+    fn chunked_response_ends_after_last_chunk() {
         let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
         for cut in 0..whole.len() {
             assert_eq!(end(&whole[..cut]), None, "{cut}");
@@ -125,20 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_content_ends_with_its_head() {
+    fn response_without_content_ends_with_its_head() {
         let whole = "HTTP/1.1 204 No Content\r\n\r\n";
         assert_eq!(end(whole), Some(whole.len()));
     }
 
     #[test]
-    fn a_server_may_announce_that_it_closes() {
+    fn response_with_connection_close_ends_the_connection() {
         let answer = b"HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         let head = Head::parse(answer).expect("HTTP").expect("a whole head");
         assert_eq!((head.status, head.close), (503, true));
     }
 
     #[test]
-    fn what_is_not_http_is_refused() {
+    fn response_that_is_not_http_is_an_error() {
         for text in [
             "SSH-2.0-OpenSSH\r\n\r\n",
             "\r\n\r\n",

@@ -281,7 +281,7 @@ mod tests {
     use crate::native::failure::Failure;
 
     #[test]
-    fn ids_are_the_integers_pydantic_takes() {
+    fn ids_accept_the_integers_that_pydantic_accepts() {
         for (text, value) in [
             ("1", 1),
             ("01", 1),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_json_only_where_its_content_type_says_so() {
+    fn body_is_json_only_with_a_json_content_type() {
         for kind in [
             "application/json",
             "Application/JSON; charset=x",
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_a_body_are_told_at_once() {
+    fn body_with_several_errors_returns_all_of_them() {
         let Err(Failure::Invalid(faults)) = NewUser::unusual(br#"{"email":"a@b"}"#, true) else {
             panic!("neither a name nor an address with a dot");
         };
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn of_duplicate_keys_the_last_counts() {
+    fn duplicate_json_keys_use_the_last_value() {
         let body = br#"{"name":"a","name":"b","email":"A@B.Com"}"#;
         let user = NewUser::unusual(body, true).expect("a valid user");
         assert_eq!((user.name.as_str(), user.email.as_str()), ("b", "A@b.com"));

@@ -278,7 +278,7 @@ const ENDLESS: [&str; 5] = [
 
 /// A server that is told to stop and has no time for what it is at ends it: nothing of it runs on without a server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_that_takes_too_long_leaves_no_transaction() {
+async fn drain_beyond_its_timeout_leaves_no_transaction() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     prepare(&scratch, &database).await;
     let mut running = start(&scratch, &database, &[&HURRIED[..], &ROOMY].concat());
@@ -293,7 +293,7 @@ async fn a_drain_that_takes_too_long_leaves_no_transaction() {
 
 /// With figures: `cargo test -p usher-tests --test suite abandoned:: -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
+async fn thousands_of_abandoned_transactions_leave_nothing() {
     let of_each = of_each();
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
@@ -357,7 +357,7 @@ async fn of_thousands_of_abandoned_transactions_nothing_is_left() {
 
 /// As many again as in each way of the test before, by servers that are told to stop with all their connections taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_all_transactions_that_servers_drop_when_they_stop_nothing_is_left() {
+async fn transactions_dropped_by_stopping_servers_leave_nothing() {
     // For 24 transactions; a connection is handed to the core that has the fewest.
     const HELD: usize = 20;
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -389,7 +389,7 @@ async fn of_all_transactions_that_servers_drop_when_they_stop_nothing_is_left() 
 
 /// A server that is told to stop ends the transactions it has, in their time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_leaves_no_transaction() {
+async fn server_after_sigterm_leaves_no_transaction() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
     let address: Arc<str> = running.address().into();

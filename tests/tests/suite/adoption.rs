@@ -129,7 +129,7 @@ async fn shape(case: &Case) -> String {
 }
 
 #[tokio::test]
-async fn table_of_the_seed_is_taken_over_with_its_rows() {
+async fn sqlalchemy_table_is_adopted_with_its_rows() {
     for (kind, schema) in SEED {
         let case = Case::new(kind, &format!("{schema}; {USERS}")).await;
         let (code, plan) = case.plan();
@@ -166,7 +166,7 @@ async fn table_of_the_seed_is_taken_over_with_its_rows() {
 }
 
 #[tokio::test]
-async fn taken_address_returns_409_whatever_its_key_is_called() {
+async fn taken_address_with_any_key_name_returns_409() {
     let table =
         "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL)";
     let keys = [
@@ -215,7 +215,7 @@ async fn taken_address_returns_409_whatever_its_key_is_called() {
 }
 
 #[tokio::test]
-async fn key_on_another_column_returns_409_and_no_500() {
+async fn violated_key_on_another_column_returns_409() {
     for (kind, schema) in SEED {
         let schema =
             format!("{schema}; CREATE UNIQUE INDEX one_of_a_name ON users (name); {USERS}");
@@ -228,7 +228,7 @@ async fn key_on_another_column_returns_409_and_no_500() {
 }
 
 #[tokio::test]
-async fn duplicate_addresses_are_counted_and_nothing_is_changed() {
+async fn duplicate_addresses_are_counted_and_change_nothing() {
     let tables = [
         (
             Kind::Postgres,
@@ -253,7 +253,7 @@ async fn duplicate_addresses_are_counted_and_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn column_whose_meaning_would_change_is_refused_and_left_as_it_is() {
+async fn column_whose_meaning_would_change_is_an_obstacle_and_unchanged() {
     let email = |kind: &str| {
         format!(
             "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email {kind} NOT NULL UNIQUE)"
@@ -298,7 +298,7 @@ async fn column_whose_meaning_would_change_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn relation_that_is_no_table_of_ones_own_is_refused() {
+async fn relation_that_is_not_an_ordinary_table_is_an_obstacle() {
     let table = "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE)";
     let cases = [
         ("CREATE TABLE people (id serial, name text, email text); CREATE VIEW users AS SELECT * FROM people".to_owned(), "it is a view"),
@@ -320,7 +320,7 @@ async fn relation_that_is_no_table_of_ones_own_is_refused() {
 }
 
 #[tokio::test]
-async fn columns_and_rows_the_service_cannot_fill_or_show_are_refused() {
+async fn columns_and_rows_that_the_service_cannot_serve_are_obstacles() {
     let cases = [
         (
             "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE, hashed_password VARCHAR NOT NULL)",
@@ -360,7 +360,7 @@ async fn columns_and_rows_the_service_cannot_fill_or_show_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_missing_and_can_hold_is_added() {
+async fn missing_columns_and_constraints_that_fit_the_rows_are_added() {
     let schema = "CREATE TABLE users (id SERIAL, name VARCHAR(20), email VARCHAR(40), version INTEGER); \
                   INSERT INTO users (name, email, version) VALUES ('Ann', 'ann@example.com', 7)";
     let case = Case::new(Kind::Postgres, schema).await;
@@ -391,7 +391,7 @@ async fn what_is_missing_and_can_hold_is_added() {
 }
 
 #[tokio::test]
-async fn sequence_goes_on_beyond_its_old_end_and_after_the_greatest_id() {
+async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
     for (kind, end) in [("SERIAL", 2_147_483_647_i64), ("SMALLSERIAL", 32_767)] {
         let schema = format!(
             "CREATE TABLE users (id {kind} PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); \
@@ -443,7 +443,7 @@ async fn sequence_goes_on_beyond_its_old_end_and_after_the_greatest_id() {
 }
 
 #[tokio::test]
-async fn refusals_of_another_programs_rules_are_no_500() {
+async fn violated_rules_of_another_program_return_409_or_422() {
     let schema = "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL CHECK (name <> 'x'), email VARCHAR(30) NOT NULL UNIQUE); \
                   CREATE VIEW emails AS SELECT email FROM users; \
                   CREATE TABLE items (owner_id int REFERENCES users (id)); \
@@ -489,7 +489,7 @@ async fn refusals_of_another_programs_rules_are_no_500() {
 }
 
 #[tokio::test]
-async fn null_that_another_program_leaves_later_is_listed_as_an_empty_text() {
+async fn null_name_of_another_program_is_listed_as_empty_text() {
     let schema = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR, email VARCHAR NOT NULL UNIQUE, age INTEGER)";
     let case = Case::new(Kind::File, &format!("{schema}; {USERS}")).await;
     let (_running, address) = case.serve();
@@ -507,7 +507,7 @@ async fn null_that_another_program_leaves_later_is_listed_as_an_empty_text() {
 }
 
 #[tokio::test]
-async fn view_is_in_the_way_only_where_a_type_has_to_change() {
+async fn view_is_an_obstacle_only_if_a_type_has_to_change() {
     let right = "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE); \
                  CREATE VIEW emails AS SELECT id, email FROM users";
     let case = Case::new(Kind::Postgres, right).await;
@@ -520,7 +520,7 @@ async fn view_is_in_the_way_only_where_a_type_has_to_change() {
 }
 
 #[tokio::test]
-async fn version_is_raised_for_every_other_writer() {
+async fn write_of_another_program_raises_the_version() {
     for kind in LASTING {
         for schema in [
             "SELECT 1",
@@ -575,7 +575,7 @@ async fn version_is_raised_for_every_other_writer() {
 }
 
 #[tokio::test]
-async fn table_in_another_schema_of_the_search_path_is_not_taken_for_granted() {
+async fn table_in_a_later_schema_of_the_search_path_is_an_obstacle() {
     let case = Case::new(
         Kind::Postgres,
         "CREATE SCHEMA app; CREATE SCHEMA old; CREATE TABLE old.users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE)",
@@ -610,7 +610,7 @@ async fn table_in_another_schema_of_the_search_path_is_not_taken_for_granted() {
 }
 
 #[tokio::test]
-async fn superuser_is_told_nothing_of_row_level_security_that_hides_nothing_from_it() {
+async fn superuser_plan_omits_row_level_security_that_it_bypasses() {
     let case = Case::new(
         Kind::Postgres,
         "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE); \
@@ -622,7 +622,7 @@ async fn superuser_is_told_nothing_of_row_level_security_that_hides_nothing_from
 }
 
 #[tokio::test]
-async fn lock_of_another_session_holds_readers_up_for_moments_only() {
+async fn locked_table_delays_readers_for_at_most_the_lock_timeout() {
     let schema = format!("{}; {USERS}", SEED[1].1);
     let case = Case::new(Kind::Postgres, &schema).await;
     let postgres = case.fresh.postgres.as_ref().expect("it is PostgreSQL");
@@ -678,7 +678,7 @@ async fn lock_of_another_session_holds_readers_up_for_moments_only() {
 }
 
 #[tokio::test]
-async fn file_with_more_than_users_is_kept_as_it_is_and_gets_what_it_lacks() {
+async fn file_with_other_columns_keeps_its_table_and_gets_what_is_missing() {
     let schema = "CREATE TABLE users (id INTEGER NOT NULL, name VARCHAR(50) NOT NULL, email VARCHAR NOT NULL, is_active BOOLEAN DEFAULT 1, PRIMARY KEY (id)); \
                   CREATE UNIQUE INDEX ix_users_email ON users (email); CREATE INDEX ix_users_name ON users (name); \
                   CREATE TABLE items (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES users (id) ON DELETE CASCADE, other_id INTEGER REFERENCES users (id)); \
@@ -728,7 +728,7 @@ async fn file_with_more_than_users_is_kept_as_it_is_and_gets_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn file_that_is_referred_to_keeps_what_refers_to_it() {
+async fn file_with_references_to_users_keeps_them() {
     let schema = format!(
         "{}; CREATE TABLE items (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES users (id) ON DELETE CASCADE); {USERS}; \
          INSERT INTO items (owner_id) VALUES (1), (2)",
@@ -747,7 +747,7 @@ async fn file_that_is_referred_to_keeps_what_refers_to_it() {
 }
 
 #[tokio::test]
-async fn file_whose_users_cannot_be_served_is_refused_and_left_as_it_is() {
+async fn file_with_unservable_users_is_refused_and_unchanged() {
     let cases = [
         (
             "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE COLLATE NOCASE)",
@@ -810,7 +810,7 @@ async fn file_whose_users_cannot_be_served_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn file_with_wider_ids_than_row_ids_is_made_anew() {
+async fn file_with_bigint_ids_gets_a_new_table() {
     let schema = "CREATE TABLE users (id BIGINT NOT NULL, name VARCHAR NOT NULL, email VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (email)); \
                   INSERT INTO users VALUES (7, 'Ann', 'ann@example.com')";
     let case = Case::new(Kind::File, schema).await;

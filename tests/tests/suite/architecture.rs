@@ -23,7 +23,7 @@ fn file_imports_form_no_circle() {
 }
 
 #[test]
-fn file_imports_never_run_up_a_floor() {
+fn file_imports_never_reach_a_higher_floor() {
     fail_on_any(Sources::upward);
 }
 

@@ -469,7 +469,7 @@ async fn variants_of_attacks_as_superuser_change_nothing() {
 
 /// The functions that a component may call are what the catalogue of this server says they are.
 #[tokio::test]
-async fn functions_that_may_be_called_are_as_postgresql_describes_them() {
+async fn allowed_functions_match_the_catalogue_of_postgresql() {
     let database = postgres::database().await;
     let client = database.connect().await;
     let list = include_str!("../../../host/src/database/policy/postgres/functions.txt");

@@ -37,7 +37,7 @@ fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn the_component_imports_a_database_and_http_and_nothing_else() {
+fn component_imports_only_database_and_http() {
     let (imports, exports) = names(USERS_WASM);
     assert_eq!(
         imports,
@@ -90,7 +90,7 @@ fn build(workspace: &Path) -> Vec<u8> {
 mod nested;
 
 #[test]
-fn two_builds_in_two_places_give_the_same_bytes() {
+fn component_built_in_two_places_has_the_same_bytes() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace");

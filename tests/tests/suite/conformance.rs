@@ -90,7 +90,7 @@ async fn memory_conforms() {
 }
 
 #[tokio::test]
-async fn a_file_conforms() {
+async fn sqlite_file_conforms() {
     conforms(Kind::File).await;
 }
 
@@ -100,11 +100,11 @@ async fn postgresql_conforms() {
 }
 
 #[tokio::test]
-async fn postgresql_behind_a_session_pooler_conforms() {
+async fn postgresql_behind_session_pooler_conforms() {
     conforms(Kind::Pooled(Pooling::Session)).await;
 }
 
 #[tokio::test]
-async fn postgresql_behind_a_transaction_pooler_conforms() {
+async fn postgresql_behind_transaction_pooler_conforms() {
     conforms(Kind::Pooled(Pooling::Transaction)).await;
 }

@@ -310,21 +310,21 @@ async fn holds(kind: Kind, as_elsewhere: bool) {
 }
 
 #[tokio::test]
-async fn the_contract_holds_in_memory() {
+async fn contract_holds_in_memory() {
     holds(Kind::Memory, false).await;
 }
 
 #[tokio::test]
-async fn the_contract_holds_through_the_interface_of_other_hosts() {
+async fn contract_holds_through_incoming_handler() {
     holds(Kind::Memory, true).await;
 }
 
 #[tokio::test]
-async fn the_contract_holds_on_a_file() {
+async fn contract_holds_on_a_file() {
     holds(Kind::File, false).await;
 }
 
 #[tokio::test]
-async fn the_contract_holds_on_postgresql() {
+async fn contract_holds_on_postgresql() {
     holds(Kind::Postgres, false).await;
 }

@@ -114,7 +114,7 @@ async fn hoarding_request_is_ended_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_are_bounded_for_all_together() {
+async fn unread_responses_are_bounded_over_all_requests() {
     const CLIENTS: usize = 40;
     let scratch = Scratch::new();
     let mut running = greedy(&scratch)
@@ -174,7 +174,7 @@ async fn grown_instance_is_replaced() {
 }
 
 #[tokio::test]
-async fn stream_that_nobody_reads_holds_no_more_than_its_pipe() {
+async fn unread_stream_holds_no_more_than_its_pipe() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--request-timeout", "5s"]).spawn();
     let address = running.address();
@@ -220,7 +220,7 @@ async fn endless_loops_leave_their_core_to_others() {
 }
 
 #[tokio::test]
-async fn loop_with_nobody_beside_it_has_the_core_to_itself() {
+async fn endless_loop_alone_uses_the_whole_core() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--cpu-time", "1s"]).spawn();
     let address = running.address();
@@ -233,7 +233,7 @@ async fn loop_with_nobody_beside_it_has_the_core_to_itself() {
 
 /// What is read pays for what it took, as with a list of millions.
 #[tokio::test]
-async fn list_that_is_read_takes_any_amount_of_processor_time() {
+async fn list_that_is_read_may_exceed_cpu_time() {
     const PIECES: usize = 300;
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--cpu-time", "1s"]).spawn();
@@ -253,7 +253,7 @@ async fn list_that_is_read_takes_any_amount_of_processor_time() {
 }
 
 #[tokio::test]
-async fn waiting_takes_no_processor_time() {
+async fn waiting_request_uses_no_processor_time() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--cpu-time", "200ms"]).spawn();
     let address = running.address();
@@ -262,7 +262,7 @@ async fn waiting_takes_no_processor_time() {
 }
 
 #[tokio::test]
-async fn busy_guest_makes_room_for_who_waits() {
+async fn busy_guest_is_ended_for_a_waiting_request() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch)
         .args([
@@ -300,7 +300,7 @@ async fn busy_guest_makes_room_for_who_waits() {
 }
 
 #[tokio::test]
-async fn guest_that_goes_on_after_its_answer_is_ended_soon() {
+async fn guest_that_runs_after_its_response_is_ended() {
     for target in ["/answer-then-spin", "/body-then-spin"] {
         let scratch = Scratch::new();
         let mut running = greedy(&scratch)
@@ -415,7 +415,7 @@ async fn read_strictly(stream: &mut TcpStream, left: &mut Vec<u8>, method: &str)
 
 /// Heads that no server should send, in numbers: each answer is read strictly, and what follows it on its connection as well.
 #[tokio::test]
-async fn odd_heads_are_put_right_or_refused() {
+async fn invalid_response_heads_are_corrected_or_refused() {
     const NAMES: [&str; 16] = [
         "content-length",
         "Content-Length",
@@ -519,7 +519,7 @@ async fn odd_heads_are_put_right_or_refused() {
 }
 
 #[tokio::test]
-async fn length_with_a_sign_and_length_of_a_204_are_not_sent() {
+async fn signed_content_length_and_content_length_of_204_are_not_sent() {
     let digits = hexadecimal;
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
@@ -592,7 +592,7 @@ fn doubling(levels: usize) -> Vec<u8> {
 }
 
 #[test]
-fn component_of_too_much_is_refused_at_once() {
+fn component_over_a_limit_is_refused_at_once() {
     let scratch = Scratch::new();
     let bomb = doubling(19);
     assert!(bomb.len() < 400, "{} bytes", bomb.len());

@@ -81,7 +81,7 @@ async fn put_replaces_name_and_email() {
 }
 
 #[tokio::test]
-async fn a_user_may_keep_its_address() {
+async fn put_with_own_address_returns_200() {
     on_each(async |service| {
         ann(service).await;
         let same = json!({"name": "Anna", "email": "ann@EXAMPLE.org"});
@@ -94,7 +94,7 @@ async fn a_user_may_keep_its_address() {
 }
 
 #[tokio::test]
-async fn patch_changes_what_is_given() {
+async fn patch_changes_only_the_given_fields() {
     on_each(async |service| {
         ann(service).await;
         for (change, name, email) in [
@@ -124,7 +124,7 @@ async fn patch_changes_what_is_given() {
 }
 
 #[tokio::test]
-async fn nobody_takes_another_ones_address() {
+async fn write_with_taken_address_returns_409() {
     on_each(async |service| {
         let tag = ann(service).await;
         service.create("Bob", "bob@example.org").await;
@@ -142,7 +142,7 @@ async fn nobody_takes_another_ones_address() {
 }
 
 #[tokio::test]
-async fn who_is_not_there_cannot_be_written() {
+async fn write_of_unknown_user_returns_404() {
     on_each(async |service| {
         ann(service).await;
         let body = json!({"name": "x", "email": "x@example.org"});
@@ -164,7 +164,7 @@ async fn who_is_not_there_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn ids_are_read_as_get_reads_them() {
+async fn ids_of_writes_are_parsed_like_those_of_get() {
     on_each(async |service| {
         ann(service).await;
         for (id, name) in [("01", "a"), ("+1", "b"), ("1.0", "c"), ("%20%31%20", "d")] {
@@ -190,7 +190,7 @@ async fn ids_are_read_as_get_reads_them() {
 }
 
 #[tokio::test]
-async fn a_body_that_will_not_do_changes_nothing() {
+async fn invalid_body_returns_422_and_changes_nothing() {
     on_each(async |service| {
         let tag = ann(service).await;
         let put = async |body: Value, detail: Value| {
@@ -282,7 +282,7 @@ async fn a_body_that_will_not_do_changes_nothing() {
 }
 
 #[tokio::test]
-async fn everything_wrong_is_said_at_once_and_before_anybody_is_looked_for() {
+async fn invalid_id_and_body_return_all_errors_before_any_lookup() {
     on_each(async |service| {
         let answer = service.send("PUT", "/users/x", &json!({"email": 1})).await;
         let detail = [
@@ -303,7 +303,7 @@ async fn everything_wrong_is_said_at_once_and_before_anybody_is_looked_for() {
 }
 
 #[tokio::test]
-async fn delete_leaves_nothing_but_a_used_id() {
+async fn deleted_user_is_gone_and_its_id_is_not_reused() {
     on_each(async |service| {
         ann(service).await;
         let deleted = service.ask(&Request::new("DELETE", "/users/1")).await;
@@ -330,7 +330,7 @@ async fn delete_leaves_nothing_but_a_used_id() {
 }
 
 #[tokio::test]
-async fn head_is_get_without_the_body() {
+async fn head_returns_the_headers_of_get_without_body() {
     on_each(async |service| {
         ann(service).await;
         service.create("Bob", "bob@example.org").await;
@@ -374,7 +374,7 @@ async fn head_is_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_there_are() {
+async fn unsupported_method_returns_405_with_allow() {
     on_each(async |service| {
         for (path, allowed) in [
             ("/users/", vec!["GET", "HEAD", "POST"]),
@@ -401,7 +401,7 @@ async fn other_methods_are_told_which_there_are() {
 }
 
 #[tokio::test]
-async fn a_slash_too_many_is_redirected_before_anything_is_looked_at() {
+async fn extra_slash_is_redirected_before_any_check() {
     on_each(async |service| {
         ann(service).await;
         for method in ["PUT", "PATCH", "DELETE"] {

@@ -108,7 +108,7 @@ async fn start(scratch: &Scratch, database: &postgres::Database) -> (Running, St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn list_whose_database_breaks_is_cut_for_every_version_of_http() {
+async fn list_with_lost_database_is_truncated_in_every_http_version() {
     let scratch = Scratch::new();
     let database = listed().await;
     for version in ["1.0", "1.1"] {
@@ -141,7 +141,7 @@ async fn list_whose_database_breaks_is_cut_for_every_version_of_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn list_whose_database_breaks_is_cut_behind_nginx() {
+async fn list_with_lost_database_is_truncated_behind_nginx() {
     let scratch = Scratch::new();
     let database = listed().await;
     for location in [
@@ -165,7 +165,7 @@ async fn list_whose_database_breaks_is_cut_behind_nginx() {
 
 /// Whatever ends a guest after its answer has begun.
 #[tokio::test]
-async fn answer_whose_guest_fails_is_cut_for_every_version_of_http() {
+async fn response_of_failed_guest_is_truncated_in_every_http_version() {
     let scratch = Scratch::new();
     let mut running = hostile(&scratch)
         .args(["--request-timeout", "500ms", "--statement-timeout", "300ms"])
@@ -216,7 +216,7 @@ async fn rest(mut stream: TcpStream, version: &str) -> io::Result<usize> {
 }
 
 #[tokio::test]
-async fn answer_whose_server_ends_is_cut_for_every_version_of_http() {
+async fn response_of_ended_server_is_truncated_in_every_http_version() {
     for version in ["1.0", "1.1"] {
         for how in ["drained", "told twice", "killed"] {
             let scratch = Scratch::new();

@@ -185,7 +185,7 @@ fn component_without_declaration_is_refused_in_one_line() {
 }
 
 #[test]
-fn component_info_tells_imports_exports_and_statements() {
+fn component_info_lists_imports_exports_and_statements() {
     let scratch = Scratch::new();
     let component = declaring(&[
         (

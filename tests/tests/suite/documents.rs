@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 4] = [".", "docs", "wit", "examples/jco"];
 
 #[test]
-fn document_links_and_paths_lead_somewhere() {
+fn document_links_and_paths_exist() {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("Cargo names the package");
     let root = Path::new(&package).join("..");
     let mut faults = Vec::new();

@@ -46,7 +46,7 @@ fn errors(ended: &Ended) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn answer_500_leaves_one_line_with_its_cause_and_no_value() {
+async fn response_500_logs_one_line_with_its_cause_and_no_value() {
     for target in ["/fault", "/whole/fault"] {
         let scratch = Scratch::new();
         let mut running = greedy(&scratch).spawn();
@@ -74,7 +74,7 @@ async fn answer_500_leaves_one_line_with_its_cause_and_no_value() {
 }
 
 #[tokio::test]
-async fn answer_500_after_a_request_that_failed_tells_only_its_own_cause() {
+async fn response_500_after_a_failed_request_logs_only_its_own_cause() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
@@ -95,7 +95,7 @@ async fn answer_500_after_a_request_that_failed_tells_only_its_own_cause() {
 }
 
 #[tokio::test]
-async fn service_whose_table_is_gone_says_which_statement_failed() {
+async fn response_500_for_a_missing_table_logs_the_failed_statement() {
     let scratch = Scratch::new();
     let mut running = usher(&scratch, "sqlite:users.db").spawn();
     let address = running.address();
@@ -117,7 +117,7 @@ async fn service_whose_table_is_gone_says_which_statement_failed() {
 }
 
 #[tokio::test]
-async fn many_answers_500_leave_few_lines_and_their_number() {
+async fn many_responses_500_log_few_lines_and_their_count() {
     const ASKED: usize = 300;
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
@@ -132,7 +132,7 @@ async fn many_answers_500_leave_few_lines_and_their_number() {
 }
 
 #[tokio::test]
-async fn error_text_of_many_megabytes_is_cut_in_the_log() {
+async fn error_text_of_megabytes_is_shortened_in_the_log() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();

@@ -48,7 +48,7 @@ fn saved(scratch: &Scratch) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn replaced_file_under_load_loses_nothing_that_was_acknowledged() {
+async fn replaced_file_under_load_loses_no_acknowledged_write() {
     let scratch = Scratch::new();
     let (file, backup) = (
         scratch.path().join("users.db"),
@@ -91,7 +91,7 @@ async fn replaced_file_under_load_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn removed_file_that_nobody_asked_for_is_saved_at_the_end() {
+async fn removed_file_without_requests_is_saved_at_shutdown() {
     let scratch = Scratch::new();
     let file = scratch.path().join("users.db");
     let mut running = serve(&scratch);

@@ -58,7 +58,7 @@ fn rows(document: &str) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn every_test_that_the_documentation_names_is_there() {
+fn document_tables_name_existing_tests() {
     names_tests("docs/database.md", 100);
     names_tests("docs/limits.md", 25);
     names_tests("docs/security.md", 15);

@@ -33,7 +33,7 @@ fn described_413() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
+async fn body_over_the_limit_returns_413_before_it_is_read() {
     let app = TestApp::start("memory:").await.expect("it starts");
     // A length is announced, and nothing of the body ever sent: the answer cannot have waited for it.
     let announced = Request::new("POST", "/users/")
@@ -54,7 +54,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_in_json() {
+async fn invalid_http_returns_json_error() {
     let app = TestApp::start("memory:").await.expect("it starts");
     is_json(&ask(&app, &Request::new("G T", "/users/1")).await, 400);
     is_json(
@@ -90,7 +90,7 @@ async fn what_is_no_http_is_answered_in_json() {
 }
 
 #[tokio::test]
-async fn a_request_beyond_its_deadline_is_a_gateway_timeout() {
+async fn request_beyond_its_deadline_returns_504() {
     let hostile: Arc<[u8]> =
         Arc::from(&include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))[..]);
     // A file, since a database in memory lets nobody read while a transaction writes.
@@ -115,7 +115,7 @@ async fn a_request_beyond_its_deadline_is_a_gateway_timeout() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_is_a_503_that_says_when_to_come_back() {
+async fn lost_database_returns_503_with_retry_after() {
     use usher::database::Error;
     use usher_testing::Script;
 

@@ -38,7 +38,7 @@ async fn fill(service: &Service, first: i64, last: i64) {
 }
 
 #[tokio::test]
-async fn nobody_is_an_empty_list() {
+async fn list_without_users_is_empty() {
     on_each(async |service| {
         let listed = service.get("/users/").await;
         is(&listed, 200, &json!([]));
@@ -48,7 +48,7 @@ async fn nobody_is_an_empty_list() {
 }
 
 #[tokio::test]
-async fn users_are_listed_by_ascending_id() {
+async fn list_is_ordered_by_id() {
     on_each(async |service| {
         service.create("Zoë", "z@example.org").await;
         service.create("b", "b@example.org").await;
@@ -72,7 +72,7 @@ async fn users_are_listed_by_ascending_id() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_without_gap_or_repetition() {
+async fn pages_have_every_user_exactly_once() {
     on_each(async |service| {
         fill(service, 1, 25).await;
         let mut page = service.get("/users/?limit=10").await;
@@ -99,7 +99,7 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
 }
 
 #[tokio::test]
-async fn a_full_last_page_has_no_next() {
+async fn full_last_page_has_no_next_link() {
     on_each(async |service| {
         fill(service, 1, 4).await;
         let first = service.get("/users/?limit=2").await;
@@ -113,7 +113,7 @@ async fn a_full_last_page_has_no_next() {
 }
 
 #[tokio::test]
-async fn a_page_holds_a_hundred_where_nothing_is_said_and_a_thousand_at_most() {
+async fn page_limit_defaults_to_100_and_is_at_most_1000() {
     on_each(async |service| {
         fill(service, 1, 101).await;
         let page = service.get("/users/").await;
@@ -129,7 +129,7 @@ async fn a_page_holds_a_hundred_where_nothing_is_said_and_a_thousand_at_most() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_after_an_id_whether_it_is_there_or_not() {
+async fn page_after_a_missing_id_starts_at_the_next_one() {
     on_each(async |service| {
         fill(service, 1, 3).await;
         for (after, expected) in [
@@ -153,7 +153,7 @@ async fn a_page_goes_on_after_an_id_whether_it_is_there_or_not() {
 }
 
 #[tokio::test]
-async fn the_filter_is_the_normalised_address() {
+async fn email_filter_matches_the_normalised_address() {
     on_each(async |service| {
         service.create("a", "a+b@bücher.ch").await;
         service.create("b", "A+b@bücher.ch").await;
@@ -185,7 +185,7 @@ async fn the_filter_is_the_normalised_address() {
 }
 
 #[tokio::test]
-async fn a_query_that_will_not_do_is_told_all_its_faults() {
+async fn invalid_query_returns_422_with_all_errors() {
     fn integer(name: &str, input: &str) -> Value {
         let msg = "Input should be a valid integer, unable to parse string as an integer";
         json!({"type": "int_parsing", "loc": ["query", name], "msg": msg, "input": input})

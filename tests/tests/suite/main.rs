@@ -1,46 +1,46 @@
 //! Usher from outside: its program, its HTTP, its test fixture, its databases.
 //!
-//! | module | what is shown |
+//! | module | what it tests |
 //! |---|---|
 //! | `contract` | every recorded case of the HTTP contract, on each database |
-//! | `seed` | the three tests of the service this one replaces |
-//! | `crud`, `listing`, `preconditions` | users are written, listed in pages, guarded by tags, on each database |
-//! | `lines` | everyone line by line, on each database |
-//! | `files` | an SQLite file that is moved, replaced or removed under the program |
-//! | `cut` | an answer that breaks off can be told from one that is complete |
+//! | `seed` | the three tests of the FastAPI service |
+//! | `crud`, `listing`, `preconditions` | writes, pages and entity tags, on each database |
+//! | `ndjson` | lists of all users as NDJSON, on each database |
+//! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
+//! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `sockets` | what only real connections show |
-//! | `sizes` | users of any size are listed |
-//! | `volume` | lists of any length, and the memory they take |
+//! | `sizes` | lists with users of any size |
+//! | `volume` | the memory that long lists take |
 //! | `typed` | the same users by typed calls, without HTTP |
-//! | `race` | what many clients do at once |
-//! | `groups` | writes that are committed together |
+//! | `race` | many clients at once |
+//! | `group_commit` | several writes in one transaction |
 //! | `conformance` | `usher:database`, from inside the sandbox, on each database |
-//! | `declared` | a component runs the statements that it declares, and no others |
-//! | `attacks` | a hostile component on PostgreSQL, and what is left of it |
-//! | `beside` | a hostile component with a usual load beside it, on the whole program |
-//! | `options` | what the command line grants a component, and what operators see of it |
-//! | `scripted` | the service over a test's own answers, faults and delays |
-//! | `architecture` | imports between source files run one way, and the reading tables are whole |
-//! | `documents` | links and paths in the documents lead somewhere |
-//! | `guarantees` | every test that `docs/database.md` and `docs/security.md` name is there |
-//! | `transactions` | a transaction is rolled back, however it is abandoned |
-//! | `abandoned` | and so are thousands of them at once, under load |
-//! | `component` | what the component imports and exports, and that it builds to the same bytes |
-//! | `startup` | the program: how it starts, what it says when it cannot, how it ends |
-//! | `outage` | the database is late, goes, refuses, and comes back |
-//! | `session_state` | what stays in a session from one use to the next |
-//! | `reach` | which PostgreSQL server, over which transport, by which spelling, and what is said where none can be reached |
-//! | `sessions` | the server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements |
-//! | `poolers` | the server behind a connection pooler |
-//! | `readiness` | what operators are told of the database |
-//! | `migrations` | the schema is brought up to date, or one line says why not |
-//! | `adoption` | a table of users that another program has made is taken over, or left as it is |
-//! | `limits` | what a client may not do, and what it is told |
-//! | `cost` | what one request may cost the host, and the head of its answer |
-//! | `faults` | what is said in the log of an answer 500 |
-//! | `overload` | more at once than there is room for, and clients that take their time |
-//! | `memory` | what a database of one's own costs |
+//! | `declared` | a component runs only the statements that it declares |
+//! | `attacks` | a hostile component on PostgreSQL changes nothing |
+//! | `beside` | the whole program under load beside a hostile component |
+//! | `options` | limits on the command line, and metrics |
+//! | `scripted` | the service over scripted rows, faults and delays |
+//! | `architecture` | imports between source files, and the tables of modules |
+//! | `documents` | links and paths in the documents exist |
+//! | `guarantees` | the tests that `docs/` names exist |
+//! | `transactions` | abandoned transactions are rolled back |
+//! | `abandoned` | thousands of abandoned transactions at once, under load |
+//! | `component` | the component's imports, exports and reproducible build |
+//! | `startup` | how the program starts, fails to start, and ends |
+//! | `outage` | the database is late, lost, refuses, and returns |
+//! | `session_state` | what remains in a session between two uses |
+//! | `reach` | which PostgreSQL server is used, by which URL, and errors if none can be reached |
+//! | `sessions` | PostgreSQL sessions: TLS, name, number, lifetime, cancelled statements |
+//! | `poolers` | connection poolers |
+//! | `readiness` | `/ready` and log lines about the database |
+//! | `migrations` | migrations and their errors |
+//! | `adoption` | adoption of a table of users that another program created |
+//! | `limits` | limits on requests |
+//! | `cost` | memory and processor time of one request, and response heads |
+//! | `faults` | log lines of responses 500 |
+//! | `overload` | more requests than permits, and slow clients |
+//! | `memory` | the cost of a memory database per test |
 
 mod abandoned;
 mod adoption;
@@ -58,13 +58,13 @@ mod declared;
 mod documents;
 mod faults;
 mod files;
-mod groups;
+mod group_commit;
 mod guarantees;
 mod limits;
-mod lines;
 mod listing;
 mod memory;
 mod migrations;
+mod ndjson;
 mod options;
 mod outage;
 mod overload;

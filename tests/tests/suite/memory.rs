@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use usher_testing::TestApp;
 
 #[tokio::test]
-async fn a_memory_database_per_test_costs_less_than_ten_milliseconds() {
+async fn memory_database_per_test_costs_less_than_ten_milliseconds() {
     // The first one starts the engine, which all others of the process share.
     drop(TestApp::start("memory:").await.expect("it starts"));
     let mut took = Vec::new();
@@ -24,7 +24,7 @@ async fn a_memory_database_per_test_costs_less_than_ten_milliseconds() {
 }
 
 #[tokio::test]
-async fn memory_databases_are_apart() {
+async fn memory_databases_are_independent() {
     let (one, other) = (
         TestApp::start("memory:").await.expect("it starts"),
         TestApp::start("memory:").await.expect("it starts"),

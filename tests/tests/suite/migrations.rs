@@ -91,7 +91,7 @@ fn heard(running: Running) -> String {
 }
 
 #[tokio::test]
-async fn ten_hosts_may_start_at_once_on_an_empty_database() {
+async fn ten_hosts_starting_at_once_migrate_an_empty_database_once() {
     for kind in LASTING {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let mut hosts: Vec<_> = (0..10)
@@ -127,7 +127,7 @@ async fn ten_hosts_may_start_at_once_on_an_empty_database() {
 }
 
 #[tokio::test]
-async fn a_failing_migration_is_told_and_leaves_nothing_half_done() {
+async fn failing_migration_is_reported_and_rolled_back() {
     for kind in LASTING {
         let (scratch, fresh) = (scratch(), kind.fresh().await);
         let start =
@@ -168,7 +168,7 @@ async fn a_failing_migration_is_told_and_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
-async fn an_edited_past_migration_is_told() {
+async fn edited_past_migration_is_an_error() {
     for kind in LASTING {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         assert_eq!(migrate(&scratch, &fresh.url).run().code(), Some(0));
@@ -219,7 +219,7 @@ async fn an_edited_past_migration_is_told() {
 }
 
 #[tokio::test]
-async fn a_database_newer_than_the_component_is_told() {
+async fn database_newer_than_the_component_is_an_error() {
     for kind in LASTING {
         let (scratch, fresh) = (scratch(), kind.fresh().await);
         Onlooker::of(&fresh)
@@ -256,7 +256,7 @@ async fn a_database_newer_than_the_component_is_told() {
 
 /// The other hosts' lock is a lock on the server, which is waited for a second at a time, for as long as it takes.
 #[tokio::test]
-async fn a_host_waits_until_another_one_has_migrated() {
+async fn host_waits_for_migrations_of_another_host() {
     let (scratch, fresh) = (Scratch::new(), Kind::Postgres.fresh().await);
     let other = Onlooker::of(&fresh).await;
     other
@@ -277,7 +277,7 @@ async fn a_host_waits_until_another_one_has_migrated() {
 }
 
 #[tokio::test]
-async fn a_role_without_the_right_to_define_serves_what_is_up_to_date() {
+async fn role_without_ddl_privileges_serves_a_current_schema() {
     let (scratch, cluster) = (
         scratch(),
         Cluster::start().unwrap_or_else(|error| panic!("{error}")),

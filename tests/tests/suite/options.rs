@@ -65,14 +65,14 @@ const LIMITS: [(&str, &str, &[&str]); 4] = [
         "--max-rows-bytes",
         "1025KiB",
         &[
-            "a_result_over_the_limit_is_too_large",
-            "a_value_over_the_limit_is_too_large",
+            "result_over_the_limit_is_too_large",
+            "value_over_the_limit_is_too_large",
         ],
     ),
     (
         "--max-statement-bytes",
         "64KiB",
-        &["a_statement_over_the_limit_is_invalid"],
+        &["statement_over_the_limit_is_invalid"],
     ),
     (
         "--max-parameters",
@@ -87,7 +87,7 @@ const LIMITS: [(&str, &str, &[&str]); 4] = [
 ];
 
 #[tokio::test]
-async fn the_limits_of_the_command_line_hold() {
+async fn command_line_limits_are_enforced() {
     for kind in ALL {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let options = LIMITS
@@ -102,7 +102,7 @@ async fn the_limits_of_the_command_line_hold() {
 }
 
 #[tokio::test]
-async fn the_limits_of_the_environment_hold() {
+async fn environment_limits_are_enforced() {
     let scratch = Scratch::new();
     let mut program = suite(&scratch, "memory:");
     for (option, value, _) in LIMITS {
@@ -120,7 +120,7 @@ async fn the_limits_of_the_environment_hold() {
 }
 
 #[tokio::test]
-async fn without_options_the_limits_are_wider() {
+async fn default_limits_are_wider() {
     let scratch = Scratch::new();
     let mut running = suite(&scratch, "memory:").spawn();
     let address = running.address();
@@ -136,20 +136,20 @@ async fn without_options_the_limits_are_wider() {
 }
 
 #[tokio::test]
-async fn a_statement_has_the_time_of_statement_timeout() {
+async fn statement_timeout_limits_each_statement() {
     hold(
         &["--statement-timeout", "2s"],
         &[
-            "a_slow_statement_times_out",
-            "a_slow_write_that_times_out_has_no_effect",
-            "a_timeout_aborts_its_transaction",
+            "slow_statement_times_out",
+            "slow_write_that_times_out_has_no_effect",
+            "timeout_aborts_its_transaction",
         ],
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_transaction_waits_for_a_connection_as_long_as_pool_wait() {
+async fn pool_wait_limits_the_wait_for_a_connection() {
     hold(
         &[
             "--pool-size",
@@ -160,15 +160,15 @@ async fn a_transaction_waits_for_a_connection_as_long_as_pool_wait() {
             "4",
         ],
         &[
-            "a_transaction_too_many_is_overloaded",
-            "a_read_sees_each_moment_or_one",
+            "transaction_without_free_connection_is_overloaded",
+            "read_committed_sees_later_commits_or_one_snapshot",
         ],
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_transaction_may_do_nothing_for_as_long_as_idle_transaction_timeout() {
+async fn idle_transaction_timeout_limits_idle_transactions() {
     hold(
         &[
             "--idle-transaction-timeout",
@@ -180,29 +180,29 @@ async fn a_transaction_may_do_nothing_for_as_long_as_idle_transaction_timeout() 
             "--request-timeout",
             "1m",
         ],
-        &["a_transaction_that_does_nothing_is_ended"],
+        &["idle_transaction_is_ended"],
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_database_for_reading_is_not_written_to() {
+async fn read_only_database_is_not_written_to() {
     for kind in [Kind::File, Kind::Postgres] {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let mut writing = suite(&scratch, &fresh.url).spawn();
         let address = writing.address();
-        holds(kind, &address, "make_a_table").await;
+        holds(kind, &address, "create_table").await;
         drop(writing);
         let mut reading = suite(&scratch, &fresh.url)
             .args(["--database-read-only"])
             .spawn();
         let address = reading.address();
-        holds(kind, &address, "a_database_for_reading_refuses_to_write").await;
+        holds(kind, &address, "read_only_database_refuses_to_write").await;
     }
 }
 
 #[tokio::test]
-async fn the_service_reads_from_a_database_for_reading() {
+async fn read_only_database_serves_reads() {
     for kind in [Kind::File, Kind::Postgres] {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let ann = serde_json::json!({"name": "Ann", "email": "ann@example.org"});
@@ -242,7 +242,7 @@ async fn the_service_reads_from_a_database_for_reading() {
 /// A result is stopped at its limit while it is read: of half a gigabyte there is never much more than that.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_result_takes_bounded_memory_while_it_is_read() {
+async fn result_uses_bounded_memory_while_it_is_read() {
     const GROWTH: u64 = 160 << 20;
     for kind in ALL {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
@@ -284,7 +284,7 @@ fn metric(text: &str, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn operators_see_what_was_asked_of_the_database() {
+async fn metrics_count_statements_and_transactions() {
     let (scratch, fresh) = (Scratch::new(), Kind::File.fresh().await);
     let mut running = suite(&scratch, &fresh.url)
         .args(["--admin-listen", "127.0.0.1:0", "--max-transactions", "4"])
@@ -292,9 +292,9 @@ async fn operators_see_what_was_asked_of_the_database() {
     let operators = running.operators();
     let address = running.address();
     for name in [
-        "a_rolled_back_transaction_does_not",
-        "a_database_goes_on_after_a_refusal",
-        "two_statements_in_one_are_invalid",
+        "rolled_back_transaction_leaves_nothing",
+        "statement_after_a_refusal_runs",
+        "two_statements_in_one_text_are_invalid",
         "transactions_over_the_limit_are_denied",
     ] {
         // What they are named for is shown elsewhere; the tables of the first are in the way of none.

@@ -26,7 +26,7 @@ async fn ask(address: &str, request: Request) -> Response {
 }
 
 #[tokio::test]
-async fn who_finds_no_room_in_time_is_told_to_come_back() {
+async fn request_without_permit_in_time_returns_503_with_retry_after() {
     let scratch = Scratch::new();
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
     let mut running = narrow(&scratch, "memory:")
@@ -66,7 +66,7 @@ async fn who_finds_no_room_in_time_is_told_to_come_back() {
 
 /// There is one core, and a guest on it that does not end by itself.
 #[tokio::test]
-async fn others_are_served_while_a_guest_runs_in_circles() {
+async fn endless_loop_does_not_stop_other_requests() {
     let scratch = Scratch::new();
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
     let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -90,7 +90,7 @@ async fn others_are_served_while_a_guest_runs_in_circles() {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_gets_it_in_time() {
+async fn waiting_request_gets_a_released_permit() {
     let scratch = Scratch::new();
     let mut running = narrow(&scratch, "memory:").spawn();
     let address = running.address();
@@ -105,7 +105,7 @@ async fn who_waits_for_room_gets_it_in_time() {
 
 /// The service has one connection for what has to wait in the database, and somebody has locked its table.
 #[tokio::test]
-async fn who_finds_no_connection_in_time_is_told_to_come_back() {
+async fn request_without_connection_in_time_returns_503_with_retry_after() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
@@ -144,7 +144,7 @@ async fn who_finds_no_connection_in_time_is_told_to_come_back() {
 
 /// Another program writes to the file.
 #[tokio::test]
-async fn who_cannot_write_to_a_file_in_time_is_told_to_come_back() {
+async fn write_to_a_locked_file_returns_503_with_retry_after() {
     let scratch = Scratch::new();
     let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
@@ -169,7 +169,7 @@ async fn who_cannot_write_to_a_file_in_time_is_told_to_come_back() {
 
 /// There is one core, on which fewer requests are at work at once as long as they are quick; and another program writes to the file.
 #[tokio::test]
-async fn others_are_served_while_many_wait_for_something_slow() {
+async fn many_slow_requests_do_not_stop_other_requests() {
     const SLOW: usize = 48;
     let scratch = Scratch::new();
     let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -203,7 +203,7 @@ async fn others_are_served_while_many_wait_for_something_slow() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_takes_up_no_room_beyond_its_deadline() {
+async fn client_that_does_not_read_holds_its_permit_until_the_deadline() {
     let scratch = Scratch::new();
     // A list larger than the buffers of both ends of a connection, stored by one that has time for it.
     let mut running = narrow(&scratch, "sqlite:users.db").spawn();
@@ -245,7 +245,7 @@ async fn a_client_that_does_not_read_takes_up_no_room_beyond_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_body_that_takes_too_long_is_not_waited_for() {
+async fn body_beyond_body_timeout_returns_408() {
     let scratch = Scratch::new();
     let mut running = narrow(&scratch, "memory:")
         .args(["--body-timeout", "200ms"])
@@ -262,7 +262,7 @@ async fn a_body_that_takes_too_long_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_slow_sender_takes_up_no_room() {
+async fn slow_sender_holds_no_permit() {
     let scratch = Scratch::new();
     let mut running = narrow(&scratch, "memory:").spawn();
     let address = running.address();
@@ -279,7 +279,7 @@ async fn a_slow_sender_takes_up_no_room() {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_comes_is_closed() {
+async fn idle_connection_is_closed() {
     let scratch = Scratch::new();
     let mut running = narrow(&scratch, "memory:")
         .args(["--head-timeout", "200ms"])

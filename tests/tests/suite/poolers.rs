@@ -100,7 +100,7 @@ async fn serves(address: &str, name: &str) {
 }
 
 #[tokio::test]
-async fn a_pooler_of_either_kind_that_refuses_or_ignores_options_is_served_from() {
+async fn pooler_that_refuses_or_ignores_options_is_used() {
     for (pooling, settings, options) in [
         (Pooling::Session, &[][..], &[][..]),
         (Pooling::Session, &[IGNORE], &[]),
@@ -120,7 +120,7 @@ async fn a_pooler_of_either_kind_that_refuses_or_ignores_options_is_served_from(
 }
 
 #[tokio::test]
-async fn a_pooler_that_is_not_what_was_said_is_refused_at_start() {
+async fn pooler_of_another_mode_than_configured_is_refused_at_start() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     for (pooling, said, expected) in [
         (Pooling::Session, "none", "pooler"),
@@ -144,7 +144,7 @@ async fn a_pooler_that_is_not_what_was_said_is_refused_at_start() {
 
 /// Two servers share a handful of server sessions, whose statements used to have the same names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn servers_behind_one_pooler_run_their_own_statements_alone() {
+async fn hosts_behind_one_pooler_run_only_their_own_statements() {
     let settings = ["default_pool_size = 3", "server_round_robin = 1"];
     let pooled = Pooled::start(Pooling::Transaction, &settings, &[]).await;
     let mut other = usher(&pooled.scratch, &pooled.pooler.url(), &[]).spawn();
@@ -219,7 +219,7 @@ impl Pooled {
 }
 
 #[tokio::test]
-async fn a_database_for_reading_is_not_written_to_behind_a_pooler_not_even_by_a_function() {
+async fn read_only_database_behind_pooler_is_not_written_to() {
     for (pooling, options) in [
         (Pooling::Session, &["--database-pooler", "session"][..]),
         (Pooling::Session, &[]),
@@ -256,7 +256,7 @@ async fn a_database_for_reading_is_not_written_to_behind_a_pooler_not_even_by_a_
 
 /// Without its settings a session would wait for a lock as long as it lasts.
 #[tokio::test]
-async fn a_statement_behind_a_pooler_waits_for_a_lock_no_longer_than_statement_timeout() {
+async fn statement_timeout_behind_pooler_limits_lock_waits() {
     for (pooling, options) in [
         (Pooling::Session, &["--statement-timeout", "1s"][..]),
         (
@@ -310,7 +310,7 @@ async fn recovered(address: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_that_is_restarted_under_load_is_found_again() {
+async fn restarted_pooler_under_load_is_used_again() {
     for pooling in [Pooling::Session, Pooling::Transaction] {
         let mut pooled = Pooled::start(pooling, &[], &[]).await;
         let mut clients = JoinSet::new();
@@ -346,7 +346,7 @@ async fn a_pooler_that_is_restarted_under_load_is_found_again() {
 
 /// What the pooler says in its own name when it has no room for all connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_without_room_is_told_as_overload() {
+async fn full_pooler_returns_503() {
     for (pooling, setting) in [
         (Pooling::Transaction, "max_client_conn = 2"),
         (Pooling::Session, "max_client_conn = 2"),
@@ -384,7 +384,7 @@ async fn a_pooler_without_room_is_told_as_overload() {
 
 /// Others have all server sessions for as long as they like.
 #[tokio::test]
-async fn a_pooler_whose_sessions_are_taken_is_told_as_overload() {
+async fn pooler_with_all_sessions_in_use_returns_503() {
     let settings = ["default_pool_size = 1", "query_wait_timeout = 1"];
     let pooled = Pooled::start(Pooling::Transaction, &settings, &[]).await;
     assert_eq!(ask(&pooled.address, user("ann")).await.status, 200);

@@ -32,7 +32,7 @@ fn anna() -> Value {
 }
 
 #[tokio::test]
-async fn a_tag_stands_for_one_state_of_a_user() {
+async fn etag_identifies_one_state_of_a_user() {
     on_each(async |service| {
         let body = json!({"name": "Ann", "email": "ann@example.org"});
         let created = tag(&service.send("POST", "/users/", &body).await);
@@ -56,7 +56,7 @@ async fn a_tag_stands_for_one_state_of_a_user() {
 }
 
 #[tokio::test]
-async fn what_the_client_has_already_is_not_sent_again() {
+async fn matching_if_none_match_returns_304() {
     on_each(async |service| {
         let (old, new) = changed(service).await;
         for known in [
@@ -92,7 +92,7 @@ async fn what_the_client_has_already_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_write_under_another_tag_does_nothing() {
+async fn write_with_other_if_match_returns_412() {
     on_each(async |service| {
         let (old, new) = changed(service).await;
         let body = json!({"name": "Bob", "email": "bob@example.org"});
@@ -126,7 +126,7 @@ async fn a_write_under_another_tag_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_under_the_right_tag_goes_ahead() {
+async fn write_with_matching_if_match_succeeds() {
     on_each(async |service| {
         let (old, mut current) = changed(service).await;
         for round in 0..4 {
@@ -156,7 +156,7 @@ async fn a_write_under_the_right_tag_goes_ahead() {
 }
 
 #[tokio::test]
-async fn who_is_not_there_is_not_found_under_any_tag() {
+async fn unknown_user_with_any_precondition_returns_404() {
     on_each(async |service| {
         let body = json!({"name": "Bob", "email": "bob@example.org"});
         for tags in ["\"1\"", "\"1\", \"2\"", "*", "\"x\""] {
@@ -171,7 +171,7 @@ async fn who_is_not_there_is_not_found_under_any_tag() {
 }
 
 #[tokio::test]
-async fn a_request_is_judged_before_its_precondition() {
+async fn invalid_request_returns_422_before_its_precondition() {
     on_each(async |service| {
         let (old, new) = changed(service).await;
         let wrong = sending("PUT", "/users/1", &json!({})).header("if-match", &old);
@@ -190,7 +190,7 @@ async fn a_request_is_judged_before_its_precondition() {
 }
 
 #[tokio::test]
-async fn tags_in_two_header_lines_are_one_list() {
+async fn etags_in_two_header_lines_are_one_list() {
     on_each(async |service| {
         let (old, new) = changed(service).await;
         // RFC 9110, 5.3: lines of one name say what they would say joined by a comma.

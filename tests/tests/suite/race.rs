@@ -12,7 +12,7 @@ use crate::databases::{ALL, Kind};
 use crate::service::{Service, sending};
 
 #[tokio::test]
-async fn of_two_hundred_equal_posts_one_is_stored() {
+async fn two_hundred_equal_posts_store_one_user() {
     for kind in ALL {
         let fresh = kind.fresh().await;
         let app = Arc::new(
@@ -116,17 +116,17 @@ async fn no_update_is_lost(kind: Kind) {
 }
 
 #[tokio::test]
-async fn no_update_is_lost_in_memory() {
+async fn concurrent_updates_in_memory_lose_none() {
     no_update_is_lost(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn no_update_is_lost_in_a_file() {
+async fn concurrent_updates_in_a_file_lose_none() {
     no_update_is_lost(Kind::File).await;
 }
 
 #[tokio::test]
-async fn no_update_is_lost_in_postgresql() {
+async fn concurrent_updates_in_postgresql_lose_none() {
     no_update_is_lost(Kind::Postgres).await;
 }
 
@@ -145,7 +145,7 @@ async fn at_once(service: &Arc<Service>, requests: Vec<Request>) -> BTreeMap<u16
 }
 
 #[tokio::test]
-async fn of_many_who_take_one_address_one_gets_it() {
+async fn concurrent_changes_to_one_address_succeed_once() {
     for kind in ALL {
         let service = Arc::new(Service::new(kind).await);
         for number in 1..=50 {
@@ -167,7 +167,7 @@ async fn of_many_who_take_one_address_one_gets_it() {
 }
 
 #[tokio::test]
-async fn of_many_who_delete_one_user_one_has_done_it() {
+async fn concurrent_deletes_of_one_user_succeed_once() {
     for kind in ALL {
         let service = Arc::new(Service::new(kind).await);
         service.create("x", "x@example.org").await;
@@ -208,7 +208,7 @@ async fn serializable(programs: usize) -> (crate::databases::Fresh, Vec<Arc<Test
 }
 
 #[tokio::test]
-async fn changes_of_one_user_all_come_through_where_everything_is_serializable() {
+async fn serializable_changes_of_one_user_all_succeed() {
     const CLIENTS: usize = 40;
     const CHANGES: usize = 10;
     let (fresh, apps) = serializable(3).await;
@@ -247,7 +247,7 @@ async fn changes_of_one_user_all_come_through_where_everything_is_serializable()
 }
 
 #[tokio::test]
-async fn of_many_equal_posts_one_is_stored_where_everything_is_serializable() {
+async fn serializable_equal_posts_store_one_user() {
     let (fresh, apps) = serializable(3).await;
     let mut posts = JoinSet::new();
     for number in 0..60 {

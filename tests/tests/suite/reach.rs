@@ -172,7 +172,7 @@ async fn until(address: &str, is_it: impl AsyncFn(&str) -> bool) -> Duration {
 }
 
 #[tokio::test]
-async fn silent_first_host_is_passed_over_at_start() {
+async fn silent_first_host_is_skipped_at_start() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let ((_kept, silent), (_taken, refused)) = (silent(), refused());
     let (_full, dropping) = dropping().await;
@@ -220,7 +220,7 @@ async fn silent_first_host_is_passed_over_at_start() {
 
 /// Nothing is closed: statements are sent, and nothing comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_silent_under_its_sessions_is_replaced_within_two_seconds() {
+async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let direct = database.url();
     let server = direct
@@ -328,7 +328,7 @@ async fn target_session_attrs_choose_among_servers_as_in_libpq() {
 }
 
 #[tokio::test]
-async fn every_spelling_of_hosts_and_ports_reaches_the_server() {
+async fn hosts_and_ports_in_every_spelling_reach_the_server() {
     let (scratch, cluster) = (Scratch::new(), cluster());
     let ((credentials, port), (_taken, refused)) = (parts(&cluster), refused());
     let (user, password) = credentials.split_once(':').expect("a password");
@@ -413,7 +413,7 @@ async fn environment_and_password_file_complete_the_url() {
 }
 
 #[test]
-fn what_waiting_cannot_mend_is_said_at_once() {
+fn permanent_connection_error_is_reported_at_once() {
     let scratch = Scratch::new();
     let cluster = cluster();
     let ((credentials, port), stranger) = (parts(&cluster), stranger());
@@ -489,7 +489,7 @@ fn what_waiting_cannot_mend_is_said_at_once() {
 
 /// Whatever stands in the password, and wherever the URL is given: nothing of it is said.
 #[test]
-fn no_part_of_a_password_is_said() {
+fn error_output_shows_no_part_of_a_password() {
     let scratch = Scratch::new();
     let pieces = ["Zaq", "Wsx", "Cde"];
     let start = |url: &str| {
@@ -559,7 +559,7 @@ fn no_part_of_a_password_is_said() {
 }
 
 #[tokio::test]
-async fn certificates_made_as_in_postgresqls_manual_are_trusted() {
+async fn certificates_made_as_in_the_manual_are_trusted() {
     for (kind, name) in [
         (Certificate::SelfSigned, "localhost"),
         (Certificate::SelfSignedV1, "localhost"),
@@ -606,7 +606,7 @@ async fn certificates_made_as_in_postgresqls_manual_are_trusted() {
 
 /// Somebody else's certificate is not trusted for being of the same make.
 #[tokio::test]
-async fn certificates_that_nobody_vouches_for_are_refused() {
+async fn certificates_without_trusted_issuer_are_refused() {
     for kind in [
         Certificate::SelfSigned,
         Certificate::SelfSignedV1,
@@ -644,7 +644,7 @@ async fn transports(cluster: &Cluster) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn row_of_any_size_takes_bounded_memory_on_every_transport() {
+async fn row_of_any_size_uses_bounded_memory_on_every_transport() {
     let scratch = Scratch::new();
     let (cluster, _) = certified(&scratch, Certificate::Authority, "localhost").await;
     for url in transports(&cluster).await {

@@ -39,7 +39,7 @@ async fn sessions(client: &Client) -> i64 {
 
 /// The server has no room for a connection more than requests use, all of which are taken.
 #[tokio::test]
-async fn a_probe_where_all_connections_are_taken_is_answered_and_takes_none() {
+async fn ready_probe_with_all_connections_in_use_takes_none() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
@@ -78,7 +78,7 @@ async fn a_probe_where_all_connections_are_taken_is_answered_and_takes_none() {
 
 /// A role that may have no more connections than there are.
 #[tokio::test]
-async fn a_probe_where_the_role_may_have_no_further_connection_agrees_with_requests() {
+async fn ready_probe_at_the_role_connection_limit_agrees_with_requests() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     let name: String = client
@@ -114,7 +114,7 @@ async fn a_probe_where_the_role_may_have_no_further_connection_agrees_with_reque
 }
 
 #[tokio::test]
-async fn a_database_that_goes_and_comes_back_is_told_in_one_line_each() {
+async fn database_loss_and_return_log_one_line_each() {
     let scratch = Scratch::new();
     let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
     let mut running = usher(&scratch, &cluster.url()).spawn();

@@ -38,7 +38,7 @@ fn user(id: i64, name: &str) -> Vec<Value> {
 const COLUMNS: [&str; 4] = ["id", "name", "email", "version"];
 
 #[tokio::test]
-async fn a_script_answers_and_has_a_log_of_every_statement_with_its_parameters() {
+async fn script_returns_rows_and_logs_statements_with_parameters() {
     let script = Script::new();
     script
         .on("INSERT INTO users *")
@@ -65,7 +65,7 @@ async fn a_script_answers_and_has_a_log_of_every_statement_with_its_parameters()
 }
 
 #[tokio::test]
-async fn a_script_gives_its_faults_by_pattern_and_by_count() {
+async fn script_returns_faults_by_pattern_and_by_count() {
     let script = Script::new();
     let inserts = "INSERT INTO users *";
     script.on(inserts).times(1).error(Error::Overloaded);
@@ -97,7 +97,7 @@ async fn a_script_gives_its_faults_by_pattern_and_by_count() {
 }
 
 #[tokio::test]
-async fn a_statement_without_an_answer_is_an_error_that_shows_it() {
+async fn statement_without_scripted_result_is_an_error_with_its_text() {
     let script = Script::new();
     let app = app(&script).await;
     // What is wrong inside is not for clients to read.

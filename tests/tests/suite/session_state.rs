@@ -78,7 +78,7 @@ async fn spoilt(argument: &str) -> (Scratch, Database, Client, Running, String) 
 }
 
 #[tokio::test]
-async fn what_a_transaction_leaves_in_its_session_is_gone_before_the_next_one() {
+async fn session_state_of_a_transaction_is_reset_before_the_next() {
     let (_scratch, _database, client, _running, address) = spoilt("").await;
     for path in ["/commit", "/commit", "/rollback", "/commit"] {
         assert_eq!(get(&address, path).await.status, 200, "{path}");
@@ -111,7 +111,7 @@ async fn what_a_transaction_leaves_in_its_session_is_gone_before_the_next_one() 
 }
 
 #[tokio::test]
-async fn a_session_whose_setting_was_changed_is_closed_before_its_next_use() {
+async fn session_with_a_changed_setting_is_closed_before_its_next_use() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     let mut running = usher(&scratch, database.url()).spawn();
@@ -142,7 +142,7 @@ async fn a_session_whose_setting_was_changed_is_closed_before_its_next_use() {
 
 /// A setting that the server does not report when it is changed.
 #[tokio::test]
-async fn what_a_statement_leaves_in_a_shared_session_is_gone_after_a_second() {
+async fn session_state_of_a_single_statement_is_reset_within_a_second() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     let mut running = usher(&scratch, database.url()).spawn();
@@ -175,7 +175,7 @@ async fn what_a_statement_leaves_in_a_shared_session_is_gone_after_a_second() {
 }
 
 #[tokio::test]
-async fn a_temporary_table_takes_the_place_of_no_other() {
+async fn temporary_table_hides_no_other_table() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     let mut running = usher(&scratch, database.url()).spawn();
@@ -200,7 +200,7 @@ async fn a_temporary_table_takes_the_place_of_no_other() {
 }
 
 #[tokio::test]
-async fn what_a_guest_is_told_of_a_lost_database_names_nothing() {
+async fn lost_database_error_names_no_address_role_or_database() {
     let scratch = Scratch::new();
     let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
@@ -226,7 +226,7 @@ async fn what_a_guest_is_told_of_a_lost_database_names_nothing() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_altered_behind_a_pooler_is_read_as_it_is() {
+async fn altered_table_behind_pooler_returns_no_wrong_value() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     let pooler = PgBouncer::start(database.url(), Pooling::Transaction, &[]);

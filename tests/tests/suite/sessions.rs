@@ -79,7 +79,7 @@ async fn connect(cluster: &Cluster) -> Client {
 }
 
 #[tokio::test]
-async fn a_connection_is_as_safe_as_it_was_asked_to_be() {
+async fn connection_security_matches_sslmode() {
     let scratch = Scratch::new();
     let (cluster, authority) = certified(&scratch).await;
     let client = connect(&cluster).await;
@@ -122,7 +122,7 @@ async fn a_connection_is_as_safe_as_it_was_asked_to_be() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_who_it_should_be_is_not_talked_to() {
+async fn server_with_another_certificate_is_refused() {
     let scratch = Scratch::new();
     let (cluster, authority) = certified(&scratch).await;
     let url = cluster.url();
@@ -173,7 +173,7 @@ async fn a_server_that_is_not_who_it_should_be_is_not_talked_to() {
 }
 
 #[tokio::test]
-async fn tls_that_is_required_is_not_done_without() {
+async fn required_tls_is_never_skipped() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let url = |mode: &str| format!("{}?sslmode={mode}", database.url());
     for mode in ["disable", "prefer"] {
@@ -202,7 +202,7 @@ async fn watched(options: &[&str]) -> (Scratch, Database, Client, Running, Strin
 }
 
 #[tokio::test]
-async fn sessions_bear_a_name_and_are_replaced_when_they_are_old() {
+async fn sessions_have_a_name_and_a_lifetime() {
     let (_scratch, _database, client, _running, address) =
         watched(&["--workers", "1", "--connection-lifetime", "100ms"]).await;
     let mut seen = BTreeSet::new();
@@ -219,7 +219,7 @@ async fn sessions_bear_a_name_and_are_replaced_when_they_are_old() {
 }
 
 #[tokio::test]
-async fn sessions_are_no_more_than_the_pool_has_room_for() {
+async fn sessions_stay_within_pool_size() {
     let (_scratch, _database, client, _running, address) =
         watched(&["--workers", "1", "--pool-size", "4"]).await;
     let mut asked = tokio::task::JoinSet::new();
@@ -254,7 +254,7 @@ fn timers(port: u16) -> Vec<(String, Duration)> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_session_is_kept_alive_as_often_as_it_was_asked_to_be() {
+async fn sessions_have_the_requested_tcp_keepalive() {
     let scratch = Scratch::new();
     let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
     for (option, least, most) in [("", 7, 30), ("?keepalives_idle=7", 0, 7)] {
@@ -281,7 +281,7 @@ async fn a_session_is_kept_alive_as_often_as_it_was_asked_to_be() {
 
 /// Somebody listens, and never says a word.
 #[tokio::test]
-async fn a_server_that_does_not_answer_is_waited_for_no_longer_than_connect_timeout() {
+async fn silent_server_is_given_up_after_connect_timeout() {
     let scratch = Scratch::new();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
@@ -295,7 +295,7 @@ async fn a_server_that_does_not_answer_is_waited_for_no_longer_than_connect_time
 }
 
 #[tokio::test]
-async fn a_request_that_needs_no_database_takes_no_connection() {
+async fn request_without_database_takes_no_connection() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
     let mut running = usher(&scratch, database.url())
@@ -314,7 +314,7 @@ async fn a_request_that_needs_no_database_takes_no_connection() {
 }
 
 #[tokio::test]
-async fn a_transaction_waits_for_a_connection_no_longer_than_it_is_told_to() {
+async fn wait_for_a_connection_ends_after_pool_wait() {
     let (_scratch, _database, _client, _running, address) =
         watched(&["--workers", "1", "--pool-size", "2", "--pool-wait", "200ms"]).await;
     let holder = tokio::spawn({
@@ -346,7 +346,7 @@ async fn a_transaction_waits_for_a_connection_no_longer_than_it_is_told_to() {
 
 /// Seen from outside: nobody sleeps any more, long before the statement would have ended by itself.
 #[tokio::test]
-async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_postgresql_too() {
+async fn overdue_or_abandoned_statement_is_cancelled_on_postgresql() {
     let (_scratch, _database, client, _running, address) =
         watched(&["--request-timeout", "1500ms"]).await;
     let sleeping = "wait_event IS NOT DISTINCT FROM 'PgSleep'";
@@ -372,7 +372,7 @@ async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_postgresql_t
 
 /// Seen from outside: the process has nothing to do any more.
 #[tokio::test]
-async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_sqlite_too() {
+async fn overdue_or_abandoned_statement_is_cancelled_on_sqlite() {
     let scratch = Scratch::new();
     let mut running = hostile(&scratch, "sqlite:users.db")
         .args(["--request-timeout", "500ms"])
@@ -396,7 +396,7 @@ async fn a_statement_that_is_too_late_or_not_waited_for_is_ended_on_sqlite_too()
 }
 
 #[tokio::test]
-async fn a_row_of_any_size_takes_no_more_memory_than_the_limit() {
+async fn row_of_any_size_uses_no_more_memory_than_the_limit() {
     let (_scratch, _database, _client, running, address) =
         watched(&["--workers", "1", "--max-rows-bytes", "1MiB"]).await;
     let before = running.most_resident_bytes();

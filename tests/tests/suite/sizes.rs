@@ -136,7 +136,7 @@ fn are(found: &[User], expected: &[User], what: &str) {
 }
 
 #[tokio::test]
-async fn pages_of_names_of_any_size_give_every_user_once() {
+async fn pages_with_names_of_any_size_have_every_user_once() {
     let mixed = mixed();
     on_each(async |service| {
         store(service, &mixed).await;
@@ -147,7 +147,7 @@ async fn pages_of_names_of_any_size_give_every_user_once() {
 }
 
 #[tokio::test]
-async fn the_largest_user_is_given_by_every_operation() {
+async fn largest_user_is_returned_by_every_operation() {
     on_each(async |service| {
         for (number, (size, letter)) in [(LONGEST, 'n'), (LONGEST / 6, '\u{1}'), (LONGEST / 2, '"')]
             .into_iter()
@@ -174,7 +174,7 @@ async fn the_largest_user_is_given_by_every_operation() {
 }
 
 #[tokio::test]
-async fn pages_shrink_to_what_one_result_may_hold() {
+async fn pages_shrink_to_max_rows_bytes() {
     for kind in ALL {
         let fresh = kind.fresh().await;
         let database = fresh.open(|config| config.max_rows_bytes = 100_000).await;
@@ -207,7 +207,7 @@ async fn pages_shrink_to_what_one_result_may_hold() {
 }
 
 #[tokio::test]
-async fn a_page_ends_before_a_user_who_is_over_the_limit_of_one_result() {
+async fn page_ends_before_a_user_over_max_rows_bytes() {
     for kind in [Kind::File, Kind::Postgres] {
         let fresh = kind.fresh().await;
         let database = fresh.open(|config| config.max_rows_bytes = 4 << 20).await;
@@ -247,7 +247,7 @@ async fn a_page_ends_before_a_user_who_is_over_the_limit_of_one_result() {
 
 /// What a request needs with the largest user that a body can bring, in as little memory as the program may be given for that.
 #[tokio::test]
-async fn little_memory_makes_pages_small_and_fails_nobody() {
+async fn small_instance_memory_shrinks_pages_without_errors() {
     for kind in [Kind::File, Kind::Postgres] {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))

@@ -129,7 +129,7 @@ async fn list_read_slowly_over_tcp_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn list_that_is_not_read_over_tcp_is_cut_after_write_timeout() {
+async fn unread_list_over_tcp_is_truncated_after_write_timeout() {
     let (running, address, fresh, _scratch) =
         many(Kind::Postgres, &["--write-timeout", "1s"]).await;
     let mut idle = Vec::new();
@@ -154,7 +154,7 @@ async fn list_that_is_not_read_over_tcp_is_cut_after_write_timeout() {
 
 /// A page is at hand whole when the first of it is sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_are_not_read_are_cut_after_write_timeout() {
+async fn unread_pages_are_truncated_after_write_timeout() {
     const CLIENTS: usize = 100;
     let scratch = Scratch::new();
     let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))

@@ -38,7 +38,7 @@ async fn send_all_then_read(address: &str, request: &[u8]) -> Response {
 const LARGE: usize = 24 << 20;
 
 #[tokio::test]
-async fn answer_given_before_the_request_is_read_arrives() {
+async fn early_response_arrives_before_the_request_is_read() {
     let scratch = Scratch::new();
     let mut running = program(&scratch)
         .args(["--body-timeout", "500ms", "--head-timeout", "10m"])
@@ -84,7 +84,7 @@ async fn answer_given_before_the_request_is_read_arrives() {
 
 /// A client that has its answer and neither closes nor sends anything is not waited for long.
 #[tokio::test]
-async fn connection_of_an_early_answer_is_closed_soon() {
+async fn connection_after_early_response_is_closed() {
     let scratch = Scratch::new();
     let mut running = program(&scratch).spawn();
     let address = running.address();
@@ -106,7 +106,7 @@ async fn connection_of_an_early_answer_is_closed_soon() {
 
 /// What the libraries make of it in which clients are written.
 #[tokio::test(flavor = "multi_thread")]
-async fn early_answer_reaches_real_clients() {
+async fn early_response_reaches_real_clients() {
     const PYTHON: &str = "import http.client, sys
 connection = http.client.HTTPConnection(sys.argv[1])
 connection.request('POST', '/users/', b' ' * 20_000_000, {'content-type': 'application/json'})
@@ -154,7 +154,7 @@ print(answer.status, answer.read().decode(), end='')";
 }
 
 #[tokio::test]
-async fn redirect_has_the_scheme_that_a_trusted_proxy_says() {
+async fn redirect_uses_the_scheme_of_a_trusted_proxy() {
     let scratch = Scratch::new();
     let mut local = program(&scratch).spawn();
     let mut other = program(&scratch)
@@ -219,7 +219,7 @@ async fn max_body_above_one_mebibyte_accepts_larger_bodies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_is_found_under_a_prefix_that_a_proxy_strips() {
+async fn links_work_under_a_prefix_that_a_proxy_strips() {
     let scratch = Scratch::new();
     let mut running = program(&scratch).spawn();
     let address = tokio::task::block_in_place(|| running.address());
@@ -275,7 +275,7 @@ fn descriptors(running: &Running, limit: u64) {
 
 /// The program is told of fewer open files than `--max-connections` takes.
 #[tokio::test]
-async fn descriptors_are_kept_for_the_database_where_idle_clients_take_the_others() {
+async fn idle_clients_leave_descriptors_for_the_database() {
     let scratch = Scratch::new();
     let program = env!("CARGO_BIN_EXE_usher-under-test");
     let mut running = Usher::new("/bin/sh")
@@ -323,7 +323,7 @@ async fn descriptors_are_kept_for_the_database_where_idle_clients_take_the_other
 }
 
 #[tokio::test]
-async fn no_descriptors_left_is_said_once_without_a_busy_loop_and_passes() {
+async fn exhausted_descriptors_are_logged_once_without_a_busy_loop() {
     let scratch = Scratch::new();
     let mut running = program(&scratch)
         .args(["--workers", "1", "--head-timeout", "10m"])
@@ -360,7 +360,7 @@ async fn no_descriptors_left_is_said_once_without_a_busy_loop_and_passes() {
 
 /// On PostgreSQL ids are given out before a user is stored: the description of `after` says how to miss nobody.
 #[tokio::test]
-async fn user_stored_late_appears_below_an_id_that_was_listed() {
+async fn user_committed_late_appears_below_a_listed_id() {
     let service = crate::service::Service::new(crate::databases::Kind::Postgres).await;
     let other = service.postgres().expect("PostgreSQL").connect().await;
     other

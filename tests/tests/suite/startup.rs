@@ -39,7 +39,7 @@ pub(crate) fn says(ended: &Ended, code: i32, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn without_options_users_are_kept_in_a_file_and_survive_a_restart() {
+async fn default_database_file_survives_a_restart() {
     let scratch = Scratch::new();
     let mut running = usher(&scratch).spawn();
     running.line("sqlite:usher.db");
@@ -63,7 +63,7 @@ async fn without_options_users_are_kept_in_a_file_and_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn every_request_can_have_a_fresh_instance() {
+async fn instance_reuse_1_gives_each_request_a_new_instance() {
     let scratch = Scratch::new();
     let mut running = usher(&scratch)
         .args(["--database", "memory:", "--instance-reuse", "1"])
@@ -80,7 +80,7 @@ async fn every_request_can_have_a_fresh_instance() {
 }
 
 #[test]
-fn an_unknown_scheme_is_said_in_one_line() {
+fn unknown_database_scheme_is_reported_in_one_line() {
     for how in ["option", "variable"] {
         let (scratch, url) = (Scratch::new(), "mysql://root:secret@localhost/x");
         let start = if how == "option" {
@@ -99,7 +99,7 @@ fn an_unknown_scheme_is_said_in_one_line() {
 }
 
 #[test]
-fn a_port_in_use_is_said_in_one_line() {
+fn port_in_use_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let ended = usher(&Scratch::new())
@@ -109,7 +109,7 @@ fn a_port_in_use_is_said_in_one_line() {
 }
 
 #[test]
-fn a_database_file_that_cannot_be_opened_is_said_in_one_line() {
+fn unopenable_database_file_is_reported_in_one_line() {
     let scratch = Scratch::new();
     let ended = usher(&scratch)
         .args(["--database", "sqlite:nowhere/users.db"])
@@ -125,7 +125,7 @@ fn a_database_file_that_cannot_be_opened_is_said_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_database_file_that_is_locked_is_waited_for() {
+async fn locked_database_file_is_waited_for() {
     let scratch = Scratch::new();
     let other = rusqlite::Connection::open(scratch.file("users.db")).expect("a file");
     let lock = "CREATE TABLE other (id integer); BEGIN EXCLUSIVE";
@@ -154,7 +154,7 @@ fn lacking() -> Vec<u8> {
 }
 
 #[test]
-fn a_component_that_cannot_be_read_is_said_in_one_line() {
+fn unreadable_component_is_reported_in_one_line() {
     let scratch = Scratch::new();
     let run = |file: &str| {
         usher(&scratch)
@@ -181,7 +181,7 @@ fn a_component_that_cannot_be_read_is_said_in_one_line() {
 }
 
 #[test]
-fn a_postgresql_that_does_not_answer_is_said_with_its_password_masked() {
+fn unreachable_postgresql_is_reported_with_masked_password() {
     // Bound and not listening: connections are refused, and nobody else can take the port.
     let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
     taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
@@ -195,7 +195,7 @@ fn a_postgresql_that_does_not_answer_is_said_with_its_password_masked() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_being_answered_is_answered_after_sigterm() {
+async fn request_in_flight_is_completed_after_sigterm() {
     let scratch = Scratch::new();
     let mut running = usher(&scratch).args(["--database", "memory:"]).spawn();
     let address = running.address();
@@ -227,7 +227,7 @@ async fn a_client_that_is_being_answered_is_answered_after_sigterm() {
 }
 
 #[test]
-fn the_schema_can_be_brought_up_to_date_alone() {
+fn migrate_command_updates_the_schema_alone() {
     let scratch = Scratch::new();
     let migrate = || {
         usher(&scratch)
@@ -246,7 +246,7 @@ fn the_schema_can_be_brought_up_to_date_alone() {
 }
 
 #[tokio::test]
-async fn the_schema_can_be_left_as_it_is() {
+async fn no_migrate_leaves_the_schema_unchanged() {
     let scratch = Scratch::new();
     let mut running = usher(&scratch)
         .args(["--database", "memory:", "--no-migrate"])
@@ -256,7 +256,7 @@ async fn the_schema_can_be_left_as_it_is() {
 }
 
 #[test]
-fn the_embedded_component_can_be_written_to_a_file() {
+fn component_command_writes_the_embedded_component() {
     let scratch = Scratch::new();
     let ended = usher(&scratch)
         .args(["component", "--output", "users.wasm"])
@@ -271,7 +271,7 @@ fn the_embedded_component_can_be_written_to_a_file() {
 }
 
 #[tokio::test]
-async fn the_written_component_can_be_served() {
+async fn written_component_can_be_served() {
     let scratch = Scratch::new();
     usher(&scratch)
         .args(["component", "--output", "users.wasm"])

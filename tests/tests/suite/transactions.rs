@@ -181,7 +181,7 @@ async fn abandoned(path: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn a_committed_transaction_lasts() {
+async fn committed_transaction_is_durable() {
     for kind in ALL {
         let bench = Bench::without_limits(kind).await;
         assert_eq!(bench.get("/commit").await.0, 200);
@@ -190,52 +190,52 @@ async fn a_committed_transaction_lasts() {
 }
 
 #[tokio::test]
-async fn rollback_leaves_nothing() {
+async fn rolled_back_transaction_leaves_no_rows() {
     abandoned("/rollback", 200).await;
 }
 
 #[tokio::test]
-async fn a_dropped_transaction_is_rolled_back() {
+async fn dropped_transaction_is_rolled_back() {
     abandoned("/drop", 200).await;
 }
 
 #[tokio::test]
-async fn a_transaction_dropped_after_the_answer_is_rolled_back() {
+async fn transaction_dropped_after_the_response_is_rolled_back() {
     abandoned("/answer-first", 200).await;
 }
 
 #[tokio::test]
-async fn a_transaction_kept_beyond_its_request_is_rolled_back() {
+async fn transaction_kept_beyond_its_request_is_rolled_back() {
     abandoned("/keep", 200).await;
 }
 
 #[tokio::test]
-async fn a_trap_rolls_back() {
+async fn trap_rolls_back_the_transaction() {
     abandoned("/trap", 500).await;
 }
 
 #[tokio::test]
-async fn an_endless_loop_is_ended_and_rolls_back() {
+async fn endless_loop_is_ended_and_rolled_back() {
     abandoned("/loop", 504).await;
 }
 
 #[tokio::test]
-async fn a_memory_bomb_rolls_back() {
+async fn memory_bomb_is_ended_and_rolled_back() {
     abandoned("/memory", 500).await;
 }
 
 #[tokio::test]
-async fn a_stack_overflow_rolls_back() {
+async fn stack_overflow_rolls_back_the_transaction() {
     abandoned("/stack", 500).await;
 }
 
 #[tokio::test]
-async fn a_guest_without_an_answer_rolls_back() {
+async fn guest_without_response_rolls_back_the_transaction() {
     abandoned("/no-answer", 500).await;
 }
 
 #[tokio::test]
-async fn a_statement_beyond_the_deadline_is_cancelled_and_rolled_back() {
+async fn statement_beyond_the_deadline_is_cancelled_and_rolled_back() {
     abandoned("/slow-statement", 504).await;
 }
 
@@ -256,17 +256,17 @@ async fn left(path: &str) {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_a_statement_takes_its_transaction_along() {
+async fn client_disconnect_during_a_statement_rolls_back() {
     left("/begun-slow-statement").await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_busy_guest_takes_its_transaction_along() {
+async fn client_disconnect_from_a_busy_guest_rolls_back() {
     left("/begun-loop").await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_it_is_written_to_takes_its_transaction_along() {
+async fn client_disconnect_during_the_response_rolls_back() {
     left("/flood").await;
 }
 
@@ -291,18 +291,18 @@ async fn cut_short(path: &str) {
 }
 
 #[tokio::test]
-async fn a_trap_after_the_answer_began_rolls_back() {
+async fn trap_after_the_response_began_rolls_back() {
     cut_short("/begun-trap").await;
 }
 
 #[tokio::test]
-async fn a_deadline_after_the_answer_began_rolls_back() {
+async fn deadline_after_the_response_began_rolls_back() {
     cut_short("/begun-slow-statement").await;
     cut_short("/begun-loop").await;
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_holds_its_transaction_no_longer_than_its_deadline() {
+async fn client_that_does_not_read_is_rolled_back_at_the_deadline() {
     for kind in ALL {
         let bench = Bench::new(kind).await;
         let client = bench.begun("/flood").await;

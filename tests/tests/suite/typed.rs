@@ -40,7 +40,7 @@ fn users(typed: &Typed) -> &Guest {
 }
 
 #[tokio::test]
-async fn both_doors_lead_to_the_same_users() {
+async fn typed_calls_and_http_share_the_same_users() {
     on_each(async |service| {
         let (mut store, typed) = service.app.typed().await.expect("an instance");
         let new = user("Ann", "Ann@EXAMPLE.org");
@@ -96,7 +96,7 @@ async fn both_doors_lead_to_the_same_users() {
 }
 
 #[tokio::test]
-async fn errors_are_told_apart() {
+async fn typed_errors_are_distinct() {
     on_each(async |service| {
         service.create("Ann", "ann@example.org").await;
         service.create("Bob", "bob@example.org").await;
@@ -135,7 +135,7 @@ async fn errors_are_told_apart() {
 }
 
 #[tokio::test]
-async fn pages_are_as_long_as_asked_for() {
+async fn typed_pages_have_the_requested_length() {
     on_each(async |service| {
         for number in 1..=5 {
             service.create("x", &format!("u{number}@example.org")).await;

@@ -90,16 +90,16 @@ async fn goes_through(running: &Running, address: &str, on: &str) {
 
 /// Without HTTP and without users: a component that reads a cursor to its end, whatever the database.
 #[tokio::test]
-async fn a_million_rows_go_through_a_component_in_bounded_memory() {
+async fn million_rows_stream_through_a_component_in_bounded_memory() {
     for kind in ALL {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let mut running = suite(&scratch, &fresh.url)
             .args(["--statement-timeout", "10m", "--request-timeout", "10m"])
             .spawn();
         let address = running.address();
-        holds(kind, &address, "a_cursor_gives_every_row_once_in_order").await;
+        holds(kind, &address, "cursor_returns_every_row_once_in_order").await;
         let million = async {
-            holds(kind, &address, "a_million_rows_can_be_streamed").await;
+            holds(kind, &address, "million_rows_can_be_streamed").await;
             // Each with a text of a hundred bytes, which the case looks at.
             100 * 1_000_000
         };
@@ -108,7 +108,7 @@ async fn a_million_rows_go_through_a_component_in_bounded_memory() {
 }
 
 #[tokio::test]
-async fn everyone_in_postgresql_is_listed_in_bounded_memory() {
+async fn listing_all_users_of_postgresql_uses_bounded_memory() {
     let database = postgres::database().await;
     let scratch = Scratch::new();
     let (running, address) = start(&scratch, database.url());
@@ -124,7 +124,7 @@ async fn everyone_in_postgresql_is_listed_in_bounded_memory() {
 }
 
 #[tokio::test]
-async fn everyone_in_a_file_is_listed_in_bounded_memory() {
+async fn listing_all_users_of_a_file_uses_bounded_memory() {
     let scratch = Scratch::new();
     let file = scratch.file("users.db");
     let (running, address) = start(&scratch, &format!("sqlite:{file}"));

@@ -51,7 +51,7 @@ async fn begin(script: &Script) -> Box<dyn BackendTransaction> {
 }
 
 #[tokio::test]
-async fn rows_are_given_and_counted() {
+async fn scripted_rows_are_returned_and_counted() {
     let script = Script::new();
     script.on("SELECT n FROM t").rows(["n"], numbers(0..3));
     let rows = script
@@ -66,7 +66,7 @@ async fn rows_are_given_and_counted() {
 }
 
 #[tokio::test]
-async fn affected_rows_are_counted_and_are_no_rows() {
+async fn affected_rows_are_counted_without_rows() {
     let script = Script::new();
     script.on("DELETE FROM t").affected(4);
     assert_eq!(execute(&script, "DELETE FROM t").await.expect("count"), 4);
@@ -78,7 +78,7 @@ async fn affected_rows_are_counted_and_are_no_rows() {
 }
 
 #[tokio::test]
-async fn a_star_in_a_pattern_stands_for_anything() {
+async fn star_in_pattern_matches_any_text() {
     for (pattern, text, fits) in [
         ("SELECT 1", "SELECT 1", true),
         ("SELECT 1", "SELECT 10", false),
@@ -107,7 +107,7 @@ async fn a_star_in_a_pattern_stands_for_anything() {
 }
 
 #[tokio::test]
-async fn a_rule_with_parameters_fits_only_these() {
+async fn rule_with_parameters_matches_only_equal_parameters() {
     let script = Script::new();
     let wanted = [
         Value::Integer(1),
@@ -144,7 +144,7 @@ async fn a_rule_with_parameters_fits_only_these() {
 }
 
 #[tokio::test]
-async fn the_first_rule_that_fits_and_is_not_used_up_answers() {
+async fn first_matching_rule_with_uses_left_applies() {
     let script = Script::new();
     script.on("INSERT *").times(2).error(Error::Overloaded);
     script.on("INSERT *").affected(1);
@@ -156,7 +156,7 @@ async fn the_first_rule_that_fits_and_is_not_used_up_answers() {
 }
 
 #[tokio::test]
-async fn the_nth_statement_of_all_can_be_picked_out() {
+async fn rule_for_the_nth_statement_applies_to_it_alone() {
     let script = Script::new();
     script.on("*").nth(3).error(Error::Overloaded);
     script.on("*").nth(5).times(2).affected(5);
@@ -188,7 +188,7 @@ async fn the_nth_statement_of_all_can_be_picked_out() {
 }
 
 #[tokio::test]
-async fn an_unmatched_statement_is_an_error_that_shows_it() {
+async fn unmatched_statement_returns_an_error_with_its_text() {
     let script = Script::new();
     let statement = read("SELECT name FROM users WHERE id = $1");
     let error = script
@@ -205,7 +205,7 @@ async fn an_unmatched_statement_is_an_error_that_shows_it() {
 }
 
 #[tokio::test]
-async fn rules_that_never_answered_are_listed() {
+async fn unused_rules_are_listed() {
     let script = Script::new();
     script.on("SELECT  1").affected(0);
     script
@@ -228,7 +228,7 @@ async fn rules_that_never_answered_are_listed() {
 }
 
 #[tokio::test]
-async fn a_script_is_done_when_every_rule_and_every_statement_had_its_turn() {
+async fn script_is_done_once_all_rules_are_used_and_all_statements_matched() {
     let script = Script::new();
     script.on("DELETE FROM t").affected(0);
     let done = || {
@@ -245,7 +245,7 @@ async fn a_script_is_done_when_every_rule_and_every_statement_had_its_turn() {
 }
 
 #[tokio::test]
-async fn an_answer_comes_no_earlier_than_its_delay() {
+async fn scripted_delay_postpones_the_result() {
     let script = Script::new();
     script.on("*").delay(NEAR).affected(1);
     let began = Instant::now();
@@ -254,7 +254,7 @@ async fn an_answer_comes_no_earlier_than_its_delay() {
 }
 
 #[tokio::test]
-async fn a_delay_beyond_the_deadline_and_a_hang_end_at_the_deadline() {
+async fn delay_beyond_deadline_and_hang_time_out_at_the_deadline() {
     let script = Script::new();
     script.on("DELETE *").delay(FAR).affected(1);
     script.on("SELECT *").hang();
@@ -281,7 +281,7 @@ async fn a_delay_beyond_the_deadline_and_a_hang_end_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_connection_lost_under_a_write_leaves_doubt_and_under_a_read_none() {
+async fn connection_lost_during_write_is_in_doubt_and_during_read_is_not() {
     let script = Script::new();
     script.on("*").drop_connection();
     assert!(matches!(
@@ -299,7 +299,7 @@ async fn a_connection_lost_under_a_write_leaves_doubt_and_under_a_read_none() {
 }
 
 #[tokio::test]
-async fn a_result_over_the_limit_is_too_large() {
+async fn result_over_the_limit_is_too_large() {
     let script = Script::new();
     script
         .on("*")
@@ -328,7 +328,7 @@ async fn a_result_over_the_limit_is_too_large() {
 }
 
 #[test]
-fn every_kind_of_value_is_shown_in_the_log() {
+fn log_shows_every_kind_of_value() {
     let params = vec![
         Value::Null,
         Value::Boolean(true),
@@ -353,7 +353,7 @@ fn every_kind_of_value_is_shown_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_cursor_gives_its_rows_bit_by_bit() {
+async fn scripted_cursor_returns_rows_in_batches() {
     let script = Script::new();
     script.on("*").rows(["n"], numbers(0..5));
     let budget = within(FAR);
@@ -370,7 +370,7 @@ async fn a_cursor_gives_its_rows_bit_by_bit() {
 }
 
 #[tokio::test]
-async fn a_cursor_gives_no_more_at_once_than_the_limit_holds() {
+async fn scripted_cursor_batch_stays_within_the_limit() {
     let script = Script::new();
     script.on("*").rows(["n"], numbers(0..3));
     let mut cursor = script
@@ -394,7 +394,7 @@ async fn a_cursor_gives_no_more_at_once_than_the_limit_holds() {
 }
 
 #[tokio::test]
-async fn an_error_can_come_after_some_rows() {
+async fn scripted_error_follows_some_rows() {
     let script = Script::new();
     script
         .on("*")
@@ -418,7 +418,7 @@ async fn an_error_can_come_after_some_rows() {
 
 #[test]
 #[should_panic(expected = "row 2 has 1 values, and there are 2 columns")]
-fn rows_must_be_as_wide_as_the_columns() {
+fn rows_of_another_width_than_the_columns_panic() {
     let row = || vec![Value::Null, Value::Null];
     Script::new()
         .on("*")
@@ -426,7 +426,7 @@ fn rows_must_be_as_wide_as_the_columns() {
 }
 
 #[test]
-fn clones_share_rules_log_and_dialect() {
+fn cloned_script_shares_rules_log_and_dialect() {
     let script = Script::new();
     assert_eq!(script.dialect(), SqlDialect::Postgres);
     let clone = script.clone().speaks(SqlDialect::Sqlite);

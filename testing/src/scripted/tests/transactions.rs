@@ -22,7 +22,7 @@ fn unique() -> Error {
 }
 
 #[tokio::test]
-async fn the_log_has_everything_in_order_with_its_transaction() {
+async fn log_has_all_calls_in_order_with_their_transaction() {
     let script = Script::new();
     script.on("*").affected(1);
     let budget = within(FAR);
@@ -62,7 +62,7 @@ async fn the_log_has_everything_in_order_with_its_transaction() {
 }
 
 #[tokio::test]
-async fn a_connection_lost_in_a_transaction_ends_it_without_doubt() {
+async fn connection_lost_in_transaction_ends_it_without_doubt() {
     let script = Script::new();
     script.on("DELETE *").drop_connection();
     script.on("*").affected(1);
@@ -91,7 +91,7 @@ async fn a_connection_lost_in_a_transaction_ends_it_without_doubt() {
 }
 
 #[tokio::test]
-async fn a_connection_lost_at_commit_leaves_doubt_where_something_was_written() {
+async fn connection_lost_at_commit_after_a_write_is_in_doubt() {
     let script = Script::new();
     script.on("*").affected(1);
     script.on_commit().drop_connection();
@@ -117,7 +117,7 @@ async fn a_connection_lost_at_commit_leaves_doubt_where_something_was_written() 
 }
 
 #[tokio::test]
-async fn a_commit_that_hangs_leaves_doubt_where_something_was_written() {
+async fn commit_that_hangs_after_a_write_is_in_doubt() {
     let script = Script::new();
     script.on("*").affected(1);
     script.on_commit().hang();
@@ -137,7 +137,7 @@ async fn a_commit_that_hangs_leaves_doubt_where_something_was_written() {
 }
 
 #[tokio::test]
-async fn begin_commit_and_rollback_fail_as_the_script_says() {
+async fn scripted_errors_of_begin_commit_and_rollback_are_returned() {
     let script = Script::new();
     script.on_begin().times(1).error(Error::Overloaded);
     script.on_begin().times(1).drop_connection();
@@ -157,7 +157,7 @@ async fn begin_commit_and_rollback_fail_as_the_script_says() {
 }
 
 #[tokio::test]
-async fn a_refusal_aborts_the_transaction_and_its_commit_rolls_back() {
+async fn refused_statement_aborts_transaction_and_commit_rolls_back() {
     let script = Script::new();
     script.on("INSERT *").error(unique());
     script.on("SELECT *").affected(0);
@@ -183,7 +183,7 @@ async fn a_refusal_aborts_the_transaction_and_its_commit_rolls_back() {
 }
 
 #[tokio::test]
-async fn an_unmatched_statement_leaves_its_transaction_whole() {
+async fn unmatched_statement_leaves_transaction_usable() {
     let script = Script::new();
     let mut transaction = begin(&script).await;
     let error = transaction
@@ -194,7 +194,7 @@ async fn an_unmatched_statement_leaves_its_transaction_whole() {
 }
 
 #[tokio::test]
-async fn a_transaction_dropped_under_a_statement_is_rolled_back() {
+async fn transaction_dropped_during_a_statement_is_rolled_back() {
     let script = Script::new();
     script.on("*").hang();
     let mut transaction = begin(&script).await;

@@ -5,34 +5,37 @@ use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
     (
-        "a_cursor_gives_every_row_once_in_order",
-        a_cursor_gives_every_row_once_in_order,
-    ),
-    ("a_cursor_is_over_at_its_end", a_cursor_is_over_at_its_end),
-    (
-        "a_dropped_cursor_leaves_nothing_behind",
-        a_dropped_cursor_leaves_nothing_behind,
+        "cursor_returns_every_row_once_in_order",
+        cursor_returns_every_row_once_in_order,
     ),
     (
-        "a_cursor_sees_what_was_there_when_it_began",
-        a_cursor_sees_what_was_there_when_it_began,
-    ),
-    ("a_cursor_names_its_columns", a_cursor_names_its_columns),
-    (
-        "a_cursor_reports_what_is_wrong",
-        a_cursor_reports_what_is_wrong,
+        "cursor_at_its_end_returns_no_more_rows",
+        cursor_at_its_end_returns_no_more_rows,
     ),
     (
-        "a_result_larger_than_the_limit_can_be_streamed",
-        a_result_larger_than_the_limit_can_be_streamed,
+        "dropped_cursor_leaves_nothing",
+        dropped_cursor_leaves_nothing,
     ),
     (
-        "rows_with_no_room_in_one_helping_come_in_the_next",
-        rows_with_no_room_in_one_helping_come_in_the_next,
+        "cursor_reads_the_snapshot_of_its_start",
+        cursor_reads_the_snapshot_of_its_start,
+    ),
+    ("cursor_has_its_column_names", cursor_has_its_column_names),
+    (
+        "cursor_errors_equal_those_of_query",
+        cursor_errors_equal_those_of_query,
     ),
     (
-        "a_row_larger_than_the_limit_ends_the_cursor",
-        a_row_larger_than_the_limit_ends_the_cursor,
+        "result_over_the_limit_can_be_streamed",
+        result_over_the_limit_can_be_streamed,
+    ),
+    (
+        "rows_beyond_one_batch_come_in_the_next",
+        rows_beyond_one_batch_come_in_the_next,
+    ),
+    (
+        "row_over_the_limit_ends_the_cursor",
+        row_over_the_limit_ends_the_cursor,
     ),
 ];
 
@@ -69,7 +72,7 @@ fn read(cursor: &Cursor, at_most: u32) -> Result<i64, String> {
     }
 }
 
-fn a_cursor_gives_every_row_once_in_order() -> Result<(), String> {
+fn cursor_returns_every_row_once_in_order() -> Result<(), String> {
     for at_most in [1000, 333, 20_000, u32::MAX] {
         let seen = read(&open(NUMBERS, &[])?, at_most)?;
         ensure!(seen == 20_000, "{seen} rows, {at_most} at a time");
@@ -77,7 +80,7 @@ fn a_cursor_gives_every_row_once_in_order() -> Result<(), String> {
     Ok(())
 }
 
-fn a_cursor_is_over_at_its_end() -> Result<(), String> {
+fn cursor_at_its_end_returns_no_more_rows() -> Result<(), String> {
     let cursor = open("SELECT 1", &[])?;
     ensure!(next(&cursor, 0)?.is_empty(), "none were asked for");
     ensure!(next(&cursor, 10)?.len() == 1, "the row");
@@ -88,7 +91,7 @@ fn a_cursor_is_over_at_its_end() -> Result<(), String> {
     Ok(())
 }
 
-fn a_dropped_cursor_leaves_nothing_behind() -> Result<(), String> {
+fn dropped_cursor_leaves_nothing() -> Result<(), String> {
     for _ in 0..20 {
         let cursor = open(NUMBERS, &[])?;
         next(&cursor, 10)?;
@@ -98,7 +101,7 @@ fn a_dropped_cursor_leaves_nothing_behind() -> Result<(), String> {
     run("INSERT INTO after VALUES (1)", &[]).map(drop)
 }
 
-fn a_cursor_sees_what_was_there_when_it_began() -> Result<(), String> {
+fn cursor_reads_the_snapshot_of_its_start() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     run("INSERT INTO notes VALUES (1), (2), (3)", &[])?;
     let cursor = open("SELECT id FROM notes ORDER BY id", &[])?;
@@ -112,13 +115,13 @@ fn a_cursor_sees_what_was_there_when_it_began() -> Result<(), String> {
     Ok(())
 }
 
-fn a_cursor_names_its_columns() -> Result<(), String> {
+fn cursor_has_its_column_names() -> Result<(), String> {
     let cursor = open("SELECT 1 AS one, 'x' AS two", &[])?;
     ensure!(cursor.columns() == ["one", "two"], "{:?}", cursor.columns());
     Ok(())
 }
 
-fn a_cursor_reports_what_is_wrong() -> Result<(), String> {
+fn cursor_errors_equal_those_of_query() -> Result<(), String> {
     refuses(
         Cursor::open("SELECT * FROM nowhere", &[]).map(|_| ()),
         "42P01",
@@ -134,7 +137,7 @@ fn a_cursor_reports_what_is_wrong() -> Result<(), String> {
     Ok(())
 }
 
-fn a_result_larger_than_the_limit_can_be_streamed() -> Result<(), String> {
+fn result_over_the_limit_can_be_streamed() -> Result<(), String> {
     let statement = NUMBERS.replace("20000", "200000");
     fails(query(&statement, &[]), "too-large", "all at once")?;
     let seen = read(&open(&statement, &[])?, 1000)?;
@@ -142,7 +145,7 @@ fn a_result_larger_than_the_limit_can_be_streamed() -> Result<(), String> {
     Ok(())
 }
 
-fn rows_with_no_room_in_one_helping_come_in_the_next() -> Result<(), String> {
+fn rows_beyond_one_batch_come_in_the_next() -> Result<(), String> {
     const ROWS: i64 = 160;
     run("CREATE TABLE large (id bigint, body text)", &[])?;
     // Small ones first, so that what the first rows are says nothing of those that follow.
@@ -168,7 +171,7 @@ fn rows_with_no_room_in_one_helping_come_in_the_next() -> Result<(), String> {
     Ok(())
 }
 
-fn a_row_larger_than_the_limit_ends_the_cursor() -> Result<(), String> {
+fn row_over_the_limit_ends_the_cursor() -> Result<(), String> {
     run("CREATE TABLE large (id bigint, body text)", &[])?;
     for (id, size) in [(1, 1), (2, 700 << 10), (3, 1)] {
         let body = text(&"x".repeat(size));

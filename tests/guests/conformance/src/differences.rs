@@ -7,66 +7,69 @@ use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
     (
-        "a_wrong_kind_is_invalid_or_kept_by_affinity",
-        a_wrong_kind_is_invalid_or_kept_by_affinity,
+        "wrong_kind_is_invalid_or_converted_by_affinity",
+        wrong_kind_is_invalid_or_converted_by_affinity,
     ),
     (
         "expressions_have_types_or_storage_classes",
         expressions_have_types_or_storage_classes,
     ),
     (
-        "declared_lengths_and_ranges_hold_or_say_nothing",
-        declared_lengths_and_ranges_hold_or_say_nothing,
+        "declared_lengths_and_ranges_are_enforced_or_ignored",
+        declared_lengths_and_ranges_are_enforced_or_ignored,
     ),
     (
-        "decimals_keep_their_zeros_or_their_value",
-        decimals_keep_their_zeros_or_their_value,
+        "decimals_keep_trailing_zeros_or_only_their_value",
+        decimals_keep_trailing_zeros_or_only_their_value,
     ),
     (
         "minus_zero_is_a_value_or_invalid",
         minus_zero_is_a_value_or_invalid,
     ),
     (
-        "a_bare_json_number_is_kept_or_invalid",
-        a_bare_json_number_is_kept_or_invalid,
+        "bare_json_number_is_kept_or_invalid",
+        bare_json_number_is_kept_or_invalid,
     ),
     (
-        "jsonb_is_made_even_or_kept_as_written",
-        jsonb_is_made_even_or_kept_as_written,
+        "jsonb_is_normalised_or_kept_as_written",
+        jsonb_is_normalised_or_kept_as_written,
     ),
     (
-        "json_without_depth_is_refused_or_kept",
-        json_without_depth_is_refused_or_kept,
+        "deeply_nested_json_is_refused_or_kept",
+        deeply_nested_json_is_refused_or_kept,
     ),
     (
-        "overflow_is_refused_or_a_real",
-        overflow_is_refused_or_a_real,
+        "integer_overflow_is_refused_or_a_real",
+        integer_overflow_is_refused_or_a_real,
     ),
     (
         "division_by_zero_is_refused_or_null",
         division_by_zero_is_refused_or_null,
     ),
     (
-        "an_ungrouped_column_is_refused_or_any_rows",
-        an_ungrouped_column_is_refused_or_any_rows,
+        "ungrouped_column_is_refused_or_of_any_row",
+        ungrouped_column_is_refused_or_of_any_row,
     ),
     ("nulls_sort_last_or_first", nulls_sort_last_or_first),
     (
         "text_sorts_by_collation_or_by_code_point",
         text_sorts_by_collation_or_by_code_point,
     ),
-    ("like_tells_case_apart_or_not", like_tells_case_apart_or_not),
     (
-        "lower_knows_the_locale_or_ascii",
-        lower_knows_the_locale_or_ascii,
+        "like_is_case_sensitive_or_insensitive",
+        like_is_case_sensitive_or_insensitive,
     ),
     (
-        "an_unnamed_check_has_a_name_or_none",
-        an_unnamed_check_has_a_name_or_none,
+        "lower_uses_the_locale_or_ascii",
+        lower_uses_the_locale_or_ascii,
     ),
     (
-        "a_write_with_too_large_a_result_has_happened_or_not",
-        a_write_with_too_large_a_result_has_happened_or_not,
+        "unnamed_check_has_a_name_or_none",
+        unnamed_check_has_a_name_or_none,
+    ),
+    (
+        "write_with_too_large_a_result_is_done_or_not",
+        write_with_too_large_a_result_is_done_or_not,
     ),
 ];
 
@@ -82,7 +85,7 @@ fn either(found: &Value, postgres: &Value, sqlite: &Value) -> Result<(), String>
     Ok(())
 }
 
-fn a_wrong_kind_is_invalid_or_kept_by_affinity() -> Result<(), String> {
+fn wrong_kind_is_invalid_or_converted_by_affinity() -> Result<(), String> {
     run("CREATE TABLE things (number bigint, word text)", &[])?;
     let number = || execute("INSERT INTO things (number) VALUES ($1)", &[text("12")]);
     let word = || execute("INSERT INTO things (word) VALUES ($1)", &[integer(12)]);
@@ -141,7 +144,7 @@ fn expressions_have_types_or_storage_classes() -> Result<(), String> {
     Ok(())
 }
 
-fn declared_lengths_and_ranges_hold_or_say_nothing() -> Result<(), String> {
+fn declared_lengths_and_ranges_are_enforced_or_ignored() -> Result<(), String> {
     run(
         "CREATE TABLE narrow (word varchar(3), number smallint)",
         &[],
@@ -165,7 +168,7 @@ fn declared_lengths_and_ranges_hold_or_say_nothing() -> Result<(), String> {
     )
 }
 
-fn decimals_keep_their_zeros_or_their_value() -> Result<(), String> {
+fn decimals_keep_trailing_zeros_or_only_their_value() -> Result<(), String> {
     run("CREATE TABLE prices (price numeric)", &[])?;
     run(
         "INSERT INTO prices VALUES ($1)",
@@ -190,7 +193,7 @@ fn minus_zero_is_a_value_or_invalid() -> Result<(), String> {
     Ok(())
 }
 
-fn a_bare_json_number_is_kept_or_invalid() -> Result<(), String> {
+fn bare_json_number_is_kept_or_invalid() -> Result<(), String> {
     run("CREATE TABLE documents (k json)", &[])?;
     for number in ["1e5", "1.0", "-0", "12345678901234567890"] {
         run("DELETE FROM documents", &[])?;
@@ -207,7 +210,7 @@ fn a_bare_json_number_is_kept_or_invalid() -> Result<(), String> {
     Ok(())
 }
 
-fn jsonb_is_made_even_or_kept_as_written() -> Result<(), String> {
+fn jsonb_is_normalised_or_kept_as_written() -> Result<(), String> {
     run("CREATE TABLE documents (k jsonb)", &[])?;
     run(
         "INSERT INTO documents VALUES ($1)",
@@ -220,7 +223,7 @@ fn jsonb_is_made_even_or_kept_as_written() -> Result<(), String> {
     )
 }
 
-fn json_without_depth_is_refused_or_kept() -> Result<(), String> {
+fn deeply_nested_json_is_refused_or_kept() -> Result<(), String> {
     run("CREATE TABLE documents (k json)", &[])?;
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let stored = execute(
@@ -236,7 +239,7 @@ fn json_without_depth_is_refused_or_kept() -> Result<(), String> {
     Ok(())
 }
 
-fn overflow_is_refused_or_a_real() -> Result<(), String> {
+fn integer_overflow_is_refused_or_a_real() -> Result<(), String> {
     let sum = query("SELECT 9223372036854775807 + 1", &[]);
     if is_postgres() {
         return refuses(sum, "22003", "2^63");
@@ -269,7 +272,7 @@ fn division_by_zero_is_refused_or_null() -> Result<(), String> {
     Ok(())
 }
 
-fn an_ungrouped_column_is_refused_or_any_rows() -> Result<(), String> {
+fn ungrouped_column_is_refused_or_of_any_row() -> Result<(), String> {
     run("CREATE TABLE pairs (x bigint, y bigint)", &[])?;
     run("INSERT INTO pairs VALUES (1, 10), (1, 20)", &[])?;
     let found = query("SELECT x, y FROM pairs GROUP BY x", &[]);
@@ -329,7 +332,7 @@ fn text_sorts_by_collation_or_by_code_point() -> Result<(), String> {
     Ok(())
 }
 
-fn like_tells_case_apart_or_not() -> Result<(), String> {
+fn like_is_case_sensitive_or_insensitive() -> Result<(), String> {
     let found = integers("SELECT 1 WHERE 'Ann' LIKE 'ann'")?;
     ensure!(found.is_empty() == is_postgres(), "{found:?}");
     // Where it is to be the same, both sides are made lower case first.
@@ -338,7 +341,7 @@ fn like_tells_case_apart_or_not() -> Result<(), String> {
     Ok(())
 }
 
-fn lower_knows_the_locale_or_ascii() -> Result<(), String> {
+fn lower_uses_the_locale_or_ascii() -> Result<(), String> {
     let ascii = one("SELECT lower('ANN')", &[])?;
     ensure!(same(&ascii, &text("ann")), "{ascii:?}");
     let found = one("SELECT lower('Ü')", &[])?;
@@ -350,7 +353,7 @@ fn lower_knows_the_locale_or_ascii() -> Result<(), String> {
     Ok(())
 }
 
-fn an_unnamed_check_has_a_name_or_none() -> Result<(), String> {
+fn unnamed_check_has_a_name_or_none() -> Result<(), String> {
     run("CREATE TABLE ages (age bigint CHECK (age >= 0))", &[])?;
     match execute("INSERT INTO ages VALUES (-1)", &[]) {
         Err(Error::Refused(refusal)) if refusal.kind == RefusalKind::CheckViolation => {
@@ -362,7 +365,7 @@ fn an_unnamed_check_has_a_name_or_none() -> Result<(), String> {
     }
 }
 
-fn a_write_with_too_large_a_result_has_happened_or_not() -> Result<(), String> {
+fn write_with_too_large_a_result_is_done_or_not() -> Result<(), String> {
     run("CREATE TABLE numbers (n bigint)", &[])?;
     let insert = "INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
                   SELECT i FROM n RETURNING n";

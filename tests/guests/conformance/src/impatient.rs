@@ -5,36 +5,30 @@ use crate::tools::*;
 use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
-    ("a_slow_statement_times_out", a_slow_statement_times_out),
+    ("slow_statement_times_out", slow_statement_times_out),
     (
-        "a_slow_write_that_times_out_has_no_effect",
-        a_slow_write_that_times_out_has_no_effect,
+        "slow_write_that_times_out_has_no_effect",
+        slow_write_that_times_out_has_no_effect,
     ),
     (
-        "a_timeout_aborts_its_transaction",
-        a_timeout_aborts_its_transaction,
+        "timeout_aborts_its_transaction",
+        timeout_aborts_its_transaction,
     ),
     (
-        "a_transaction_too_many_is_overloaded",
-        a_transaction_too_many_is_overloaded,
+        "transaction_without_free_connection_is_overloaded",
+        transaction_without_free_connection_is_overloaded,
     ),
     (
-        "a_read_sees_each_moment_or_one",
-        a_read_sees_each_moment_or_one,
+        "read_committed_sees_later_commits_or_one_snapshot",
+        read_committed_sees_later_commits_or_one_snapshot,
     ),
-    (
-        "a_transaction_that_does_nothing_is_ended",
-        a_transaction_that_does_nothing_is_ended,
-    ),
-    (
-        "a_million_rows_can_be_streamed",
-        a_million_rows_can_be_streamed,
-    ),
+    ("idle_transaction_is_ended", idle_transaction_is_ended),
+    ("million_rows_can_be_streamed", million_rows_can_be_streamed),
     ("huge_results_are_too_large", huge_results_are_too_large),
-    ("make_a_table", make_a_table),
+    ("create_table", create_table),
     (
-        "a_database_for_reading_refuses_to_write",
-        a_database_for_reading_refuses_to_write,
+        "read_only_database_refuses_to_write",
+        read_only_database_refuses_to_write,
     ),
 ];
 
@@ -42,7 +36,7 @@ const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 F
                        SELECT count(*) FROM n";
 
 /// A statement may take a moment.
-fn a_slow_statement_times_out() -> Result<(), String> {
+fn slow_statement_times_out() -> Result<(), String> {
     fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
     let after = one("SELECT 1", &[])?;
     ensure!(same(&after, &integer(1)), "{after:?}");
@@ -54,7 +48,7 @@ fn a_slow_statement_times_out() -> Result<(), String> {
 }
 
 /// As before.
-fn a_slow_write_that_times_out_has_no_effect() -> Result<(), String> {
+fn slow_write_that_times_out_has_no_effect() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     run("INSERT INTO notes VALUES (1)", &[])?;
     fails(
@@ -68,7 +62,7 @@ fn a_slow_write_that_times_out_has_no_effect() -> Result<(), String> {
 }
 
 /// As before.
-fn a_timeout_aborts_its_transaction() -> Result<(), String> {
+fn timeout_aborts_its_transaction() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     let transaction = Transaction::begin(Isolation::ReadCommitted, false)
         .map_err(|error| format!("{error:?}"))?;
@@ -87,7 +81,7 @@ fn a_timeout_aborts_its_transaction() -> Result<(), String> {
 }
 
 /// There are two connections, nobody waits long for one, and the instance may hold four transactions.
-fn a_transaction_too_many_is_overloaded() -> Result<(), String> {
+fn transaction_without_free_connection_is_overloaded() -> Result<(), String> {
     let begin = || Transaction::begin(Isolation::ReadCommitted, false);
     let mut held = Vec::new();
     let full = loop {
@@ -109,7 +103,7 @@ fn a_transaction_too_many_is_overloaded() -> Result<(), String> {
 }
 
 /// Nobody waits long for a connection.
-fn a_read_sees_each_moment_or_one() -> Result<(), String> {
+fn read_committed_sees_later_commits_or_one_snapshot() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     let transaction =
         Transaction::begin(Isolation::ReadCommitted, true).map_err(|error| format!("{error:?}"))?;
@@ -169,7 +163,7 @@ fn huge_results_are_too_large() -> Result<(), String> {
 }
 
 /// A transaction may do nothing for a moment, and there is time to wait for its end.
-fn a_transaction_that_does_nothing_is_ended() -> Result<(), String> {
+fn idle_transaction_is_ended() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint PRIMARY KEY)", &[])?;
     let insert = "INSERT INTO notes VALUES ($1)";
     let held = |id: i64| loop {
@@ -202,7 +196,7 @@ fn a_transaction_that_does_nothing_is_ended() -> Result<(), String> {
 }
 
 /// There is time for it, and no more room than for any result.
-fn a_million_rows_can_be_streamed() -> Result<(), String> {
+fn million_rows_can_be_streamed() -> Result<(), String> {
     const ROWS: i64 = 1_000_000;
     let statement = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, '{}' FROM n",
@@ -229,7 +223,7 @@ fn a_million_rows_can_be_streamed() -> Result<(), String> {
 }
 
 /// For the next one, which cannot.
-fn make_a_table() -> Result<(), String> {
+fn create_table() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint, body text)", &[])?;
     if is_postgres() {
         run("CREATE SEQUENCE numbers", &[])?;
@@ -238,7 +232,7 @@ fn make_a_table() -> Result<(), String> {
 }
 
 /// The database is open for reading only, and has what the one before made.
-fn a_database_for_reading_refuses_to_write() -> Result<(), String> {
+fn read_only_database_refuses_to_write() -> Result<(), String> {
     for statement in [
         "INSERT INTO notes VALUES (2, 'no')",
         "insert into notes values (2, 'no')",

@@ -5,16 +5,16 @@ use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
     (
-        "a_result_over_the_limit_is_too_large",
-        a_result_over_the_limit_is_too_large,
+        "result_over_the_limit_is_too_large",
+        result_over_the_limit_is_too_large,
     ),
     (
-        "a_value_over_the_limit_is_too_large",
-        a_value_over_the_limit_is_too_large,
+        "value_over_the_limit_is_too_large",
+        value_over_the_limit_is_too_large,
     ),
     (
-        "a_statement_over_the_limit_is_invalid",
-        a_statement_over_the_limit_is_invalid,
+        "statement_over_the_limit_is_invalid",
+        statement_over_the_limit_is_invalid,
     ),
     (
         "parameters_over_the_limit_are_invalid",
@@ -28,7 +28,7 @@ pub const CASES: &[Case] = &[
 
 const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
 
-fn a_result_over_the_limit_is_too_large() -> Result<(), String> {
+fn result_over_the_limit_is_too_large() -> Result<(), String> {
     for _ in 0..3 {
         match query(NUMBERS, &[]) {
             Err(Error::TooLarge(limit)) => {
@@ -47,7 +47,7 @@ fn a_result_over_the_limit_is_too_large() -> Result<(), String> {
     Ok(())
 }
 
-fn a_value_over_the_limit_is_too_large() -> Result<(), String> {
+fn value_over_the_limit_is_too_large() -> Result<(), String> {
     run("CREATE TABLE big (body text)", &[])?;
     let part = text(&"x".repeat(900 << 10));
     run("INSERT INTO big VALUES ($1)", &[part])?;
@@ -61,7 +61,7 @@ fn a_value_over_the_limit_is_too_large() -> Result<(), String> {
     run("DELETE FROM big", &[]).map(drop)
 }
 
-fn a_statement_over_the_limit_is_invalid() -> Result<(), String> {
+fn statement_over_the_limit_is_invalid() -> Result<(), String> {
     let long = format!("SELECT 1 /* {} */", " ".repeat(64 << 10));
     fails(query(&long, &[]), "invalid", "64 KiB of comment")
 }

@@ -9,19 +9,25 @@ pub const CASES: &[Case] = &[
         session_statements_are_denied_in_any_spelling,
     ),
     (
-        "no_spelling_hides_a_denied_statement",
-        no_spelling_hides_a_denied_statement,
+        "denied_statement_is_denied_in_every_spelling",
+        denied_statement_is_denied_in_every_spelling,
     ),
     (
-        "nothing_is_hidden_behind_with",
-        nothing_is_hidden_behind_with,
+        "denied_statement_is_denied_behind_with",
+        denied_statement_is_denied_behind_with,
     ),
-    ("what_reaches_out_is_denied", what_reaches_out_is_denied),
     (
-        "two_statements_in_one_are_invalid",
-        two_statements_in_one_are_invalid,
+        "statement_that_reaches_outside_the_database_is_denied",
+        statement_that_reaches_outside_the_database_is_denied,
     ),
-    ("what_quotes_hold_is_not_said", what_quotes_hold_is_not_said),
+    (
+        "two_statements_in_one_text_are_invalid",
+        two_statements_in_one_text_are_invalid,
+    ),
+    (
+        "quoted_text_is_not_taken_for_a_statement",
+        quoted_text_is_not_taken_for_a_statement,
+    ),
     (
         "policy_holds_inside_transactions_and_cursors",
         policy_holds_inside_transactions_and_cursors,
@@ -69,7 +75,7 @@ fn session_statements_are_denied_in_any_spelling() -> Result<(), String> {
 
 /// Spellings that one database or the other takes for white space, comments, quotes or letters; what is no statement at all to it is
 /// invalid.
-fn no_spelling_hides_a_denied_statement() -> Result<(), String> {
+fn denied_statement_is_denied_in_every_spelling() -> Result<(), String> {
     for verb in [
         "COMMIT",
         "Set x = 1",
@@ -130,7 +136,7 @@ fn no_spelling_hides_a_denied_statement() -> Result<(), String> {
     Ok(())
 }
 
-fn nothing_is_hidden_behind_with() -> Result<(), String> {
+fn denied_statement_is_denied_behind_with() -> Result<(), String> {
     for statement in [
         "WITH x AS (SELECT set_config('a.b', 'c', false)) SELECT * FROM x",
         "WITH x AS (SELECT load_extension('x')) SELECT * FROM x",
@@ -161,7 +167,7 @@ fn nothing_is_hidden_behind_with() -> Result<(), String> {
     Ok(())
 }
 
-fn what_reaches_out_is_denied() -> Result<(), String> {
+fn statement_that_reaches_outside_the_database_is_denied() -> Result<(), String> {
     for statement in [
         "SELECT load_extension('x')",
         "SELECT set_config('a.b', 'c', false)",
@@ -191,7 +197,7 @@ fn what_reaches_out_is_denied() -> Result<(), String> {
     Ok(())
 }
 
-fn two_statements_in_one_are_invalid() -> Result<(), String> {
+fn two_statements_in_one_text_are_invalid() -> Result<(), String> {
     for statement in [
         "SELECT 1; SELECT 2",
         "SELECT 1;;SELECT 2",
@@ -207,7 +213,7 @@ fn two_statements_in_one_are_invalid() -> Result<(), String> {
     Ok(())
 }
 
-fn what_quotes_hold_is_not_said() -> Result<(), String> {
+fn quoted_text_is_not_taken_for_a_statement() -> Result<(), String> {
     for (statement, expected) in [
         ("SELECT 'COMMIT; ROLLBACK'", "COMMIT; ROLLBACK"),
         (

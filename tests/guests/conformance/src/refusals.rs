@@ -5,38 +5,47 @@ use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
     (
-        "a_unique_violation_names_its_constraint",
-        a_unique_violation_names_its_constraint,
+        "unique_violation_names_its_constraint",
+        unique_violation_names_its_constraint,
     ),
     (
-        "a_primary_key_violation_names_its_constraint",
-        a_primary_key_violation_names_its_constraint,
+        "primary_key_violation_names_its_constraint",
+        primary_key_violation_names_its_constraint,
     ),
     (
-        "a_foreign_key_violation_is_told",
-        a_foreign_key_violation_is_told,
+        "foreign_key_violation_is_reported",
+        foreign_key_violation_is_reported,
     ),
     (
-        "a_not_null_violation_names_its_column",
-        a_not_null_violation_names_its_column,
+        "not_null_violation_names_its_column",
+        not_null_violation_names_its_column,
     ),
     (
-        "a_check_violation_names_its_constraint",
-        a_check_violation_names_its_constraint,
+        "check_violation_names_its_constraint",
+        check_violation_names_its_constraint,
     ),
-    ("a_refusal_quotes_no_row", a_refusal_quotes_no_row),
+    ("refusal_quotes_no_row", refusal_quotes_no_row),
     (
-        "a_refused_statement_has_no_effect",
-        a_refused_statement_has_no_effect,
+        "refused_statement_has_no_effect",
+        refused_statement_has_no_effect,
     ),
-    ("what_is_no_sql_is_refused", what_is_no_sql_is_refused),
-    ("what_is_not_there_is_refused", what_is_not_there_is_refused),
+    ("invalid_sql_is_refused", invalid_sql_is_refused),
     (
-        "a_database_goes_on_after_a_refusal",
-        a_database_goes_on_after_a_refusal,
+        "statement_with_unknown_objects_is_refused",
+        statement_with_unknown_objects_is_refused,
     ),
-    ("execute_counts_rows", execute_counts_rows),
-    ("returning_gives_rows", returning_gives_rows),
+    (
+        "statement_after_a_refusal_runs",
+        statement_after_a_refusal_runs,
+    ),
+    (
+        "execute_returns_the_number_of_rows",
+        execute_returns_the_number_of_rows,
+    ),
+    (
+        "returning_clause_returns_rows",
+        returning_clause_returns_rows,
+    ),
 ];
 
 fn tables() -> Result<(), String> {
@@ -65,7 +74,7 @@ fn refusal(
     }
 }
 
-fn a_unique_violation_names_its_constraint() -> Result<(), String> {
+fn unique_violation_names_its_constraint() -> Result<(), String> {
     tables()?;
     let (constraint, ..) = refusal(
         "INSERT INTO parents VALUES (2, 'secret@example.org')",
@@ -92,7 +101,7 @@ fn a_unique_violation_names_its_constraint() -> Result<(), String> {
     Ok(())
 }
 
-fn a_primary_key_violation_names_its_constraint() -> Result<(), String> {
+fn primary_key_violation_names_its_constraint() -> Result<(), String> {
     tables()?;
     let (constraint, ..) = refusal(
         "INSERT INTO parents VALUES (1, 'b')",
@@ -106,7 +115,7 @@ fn a_primary_key_violation_names_its_constraint() -> Result<(), String> {
     Ok(())
 }
 
-fn a_foreign_key_violation_is_told() -> Result<(), String> {
+fn foreign_key_violation_is_reported() -> Result<(), String> {
     tables()?;
     let (constraint, ..) = refusal(
         "INSERT INTO children (id, parent, name) VALUES (1, 7, 'a')",
@@ -130,7 +139,7 @@ fn a_foreign_key_violation_is_told() -> Result<(), String> {
     .map(drop)
 }
 
-fn a_not_null_violation_names_its_column() -> Result<(), String> {
+fn not_null_violation_names_its_column() -> Result<(), String> {
     tables()?;
     let (_, column, _) = refusal(
         "INSERT INTO children (id) VALUES (1)",
@@ -141,7 +150,7 @@ fn a_not_null_violation_names_its_column() -> Result<(), String> {
     Ok(())
 }
 
-fn a_check_violation_names_its_constraint() -> Result<(), String> {
+fn check_violation_names_its_constraint() -> Result<(), String> {
     tables()?;
     let (constraint, ..) = refusal(
         "INSERT INTO children (id, name, age) VALUES (1, 'a', -1)",
@@ -155,7 +164,7 @@ fn a_check_violation_names_its_constraint() -> Result<(), String> {
     Ok(())
 }
 
-fn a_refusal_quotes_no_row() -> Result<(), String> {
+fn refusal_quotes_no_row() -> Result<(), String> {
     tables()?;
     let (.., message) = refusal(
         "INSERT INTO parents VALUES (2, 'secret@example.org')",
@@ -166,7 +175,7 @@ fn a_refusal_quotes_no_row() -> Result<(), String> {
     Ok(())
 }
 
-fn a_refused_statement_has_no_effect() -> Result<(), String> {
+fn refused_statement_has_no_effect() -> Result<(), String> {
     tables()?;
     refusal(
         "INSERT INTO parents VALUES (5, 'new'), (6, 'secret@example.org')",
@@ -178,7 +187,7 @@ fn a_refused_statement_has_no_effect() -> Result<(), String> {
     Ok(())
 }
 
-fn what_is_no_sql_is_refused() -> Result<(), String> {
+fn invalid_sql_is_refused() -> Result<(), String> {
     for statement in [
         "SELECT FROM WHERE",
         "INSERT INTO",
@@ -190,7 +199,7 @@ fn what_is_no_sql_is_refused() -> Result<(), String> {
     Ok(())
 }
 
-fn what_is_not_there_is_refused() -> Result<(), String> {
+fn statement_with_unknown_objects_is_refused() -> Result<(), String> {
     tables()?;
     refuses(query("SELECT * FROM nowhere", &[]), "42P01", "a table")?;
     refuses(
@@ -205,7 +214,7 @@ fn what_is_not_there_is_refused() -> Result<(), String> {
     )
 }
 
-fn a_database_goes_on_after_a_refusal() -> Result<(), String> {
+fn statement_after_a_refusal_runs() -> Result<(), String> {
     tables()?;
     for _ in 0..50 {
         refuses(
@@ -218,7 +227,7 @@ fn a_database_goes_on_after_a_refusal() -> Result<(), String> {
     run("INSERT INTO parents VALUES (2, 'b')", &[]).map(drop)
 }
 
-fn execute_counts_rows() -> Result<(), String> {
+fn execute_returns_the_number_of_rows() -> Result<(), String> {
     tables()?;
     for (statement, expected) in [
         ("INSERT INTO parents VALUES (2, 'b'), (3, 'c'), (4, 'd')", 3),
@@ -232,7 +241,7 @@ fn execute_counts_rows() -> Result<(), String> {
     Ok(())
 }
 
-fn returning_gives_rows() -> Result<(), String> {
+fn returning_clause_returns_rows() -> Result<(), String> {
     tables()?;
     let found = rows(
         "INSERT INTO parents VALUES (2, 'b'), (3, 'c') RETURNING id, email",

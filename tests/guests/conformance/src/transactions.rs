@@ -5,55 +5,58 @@ use crate::{Case, ensure};
 
 pub const CASES: &[Case] = &[
     (
-        "a_committed_transaction_lasts",
-        a_committed_transaction_lasts,
+        "committed_transaction_is_durable",
+        committed_transaction_is_durable,
     ),
     (
-        "a_rolled_back_transaction_does_not",
-        a_rolled_back_transaction_does_not,
+        "rolled_back_transaction_leaves_nothing",
+        rolled_back_transaction_leaves_nothing,
     ),
     (
-        "a_dropped_transaction_is_rolled_back",
-        a_dropped_transaction_is_rolled_back,
+        "dropped_transaction_is_rolled_back",
+        dropped_transaction_is_rolled_back,
     ),
     (
-        "a_transaction_sees_its_own_writes",
-        a_transaction_sees_its_own_writes,
+        "transaction_sees_its_own_writes",
+        transaction_sees_its_own_writes,
     ),
     (
-        "a_read_only_transaction_refuses_to_write",
-        a_read_only_transaction_refuses_to_write,
+        "read_only_transaction_refuses_to_write",
+        read_only_transaction_refuses_to_write,
     ),
     ("every_isolation_level_works", every_isolation_level_works),
     (
-        "a_repeatable_read_sees_one_moment",
-        a_repeatable_read_sees_one_moment,
+        "repeatable_read_sees_one_snapshot",
+        repeatable_read_sees_one_snapshot,
     ),
     (
-        "a_refusal_aborts_the_transaction",
-        a_refusal_aborts_the_transaction,
+        "refusal_aborts_the_transaction",
+        refusal_aborts_the_transaction,
     ),
     (
-        "a_result_over_the_limit_aborts_its_transaction",
-        a_result_over_the_limit_aborts_its_transaction,
+        "result_over_the_limit_aborts_its_transaction",
+        result_over_the_limit_aborts_its_transaction,
     ),
     (
-        "committing_an_aborted_transaction_is_refused",
-        committing_an_aborted_transaction_is_refused,
+        "commit_of_an_aborted_transaction_is_refused",
+        commit_of_an_aborted_transaction_is_refused,
     ),
     (
-        "an_invalid_call_leaves_the_transaction_whole",
-        an_invalid_call_leaves_the_transaction_whole,
+        "invalid_call_leaves_the_transaction_usable",
+        invalid_call_leaves_the_transaction_usable,
     ),
     (
-        "one_transaction_after_the_other",
-        one_transaction_after_the_other,
+        "consecutive_transactions_are_independent",
+        consecutive_transactions_are_independent,
     ),
     (
-        "concurrent_serializable_transactions_cannot_both_win",
-        concurrent_serializable_transactions_cannot_both_win,
+        "conflicting_serializable_transactions_do_not_both_commit",
+        conflicting_serializable_transactions_do_not_both_commit,
     ),
-    ("schema_changes_roll_back", schema_changes_roll_back),
+    (
+        "rolled_back_schema_changes_leave_nothing",
+        rolled_back_schema_changes_leave_nothing,
+    ),
 ];
 
 fn table() -> Result<(), String> {
@@ -87,7 +90,7 @@ fn counts(expected: i64) -> Result<(), String> {
     Ok(())
 }
 
-fn a_committed_transaction_lasts() -> Result<(), String> {
+fn committed_transaction_is_durable() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -95,7 +98,7 @@ fn a_committed_transaction_lasts() -> Result<(), String> {
     counts(2)
 }
 
-fn a_rolled_back_transaction_does_not() -> Result<(), String> {
+fn rolled_back_transaction_leaves_nothing() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -103,7 +106,7 @@ fn a_rolled_back_transaction_does_not() -> Result<(), String> {
     counts(1)
 }
 
-fn a_dropped_transaction_is_rolled_back() -> Result<(), String> {
+fn dropped_transaction_is_rolled_back() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -113,7 +116,7 @@ fn a_dropped_transaction_is_rolled_back() -> Result<(), String> {
     run("INSERT INTO notes VALUES (2, 'again')", &[]).map(drop)
 }
 
-fn a_transaction_sees_its_own_writes() -> Result<(), String> {
+fn transaction_sees_its_own_writes() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -125,7 +128,7 @@ fn a_transaction_sees_its_own_writes() -> Result<(), String> {
     Ok(())
 }
 
-fn a_read_only_transaction_refuses_to_write() -> Result<(), String> {
+fn read_only_transaction_refuses_to_write() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, true)?;
     let read = transaction.query("SELECT body FROM notes", &[]);
@@ -161,7 +164,7 @@ fn every_isolation_level_works() -> Result<(), String> {
     counts(4)
 }
 
-fn a_repeatable_read_sees_one_moment() -> Result<(), String> {
+fn repeatable_read_sees_one_snapshot() -> Result<(), String> {
     table()?;
     if !is_postgres() {
         // A writer may have to wait for a reader there; what a reader sees is tested with a cursor.
@@ -181,7 +184,7 @@ fn a_repeatable_read_sees_one_moment() -> Result<(), String> {
     counts(2)
 }
 
-fn a_refusal_aborts_the_transaction() -> Result<(), String> {
+fn refusal_aborts_the_transaction() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -195,7 +198,7 @@ fn a_refusal_aborts_the_transaction() -> Result<(), String> {
     counts(1)
 }
 
-fn a_result_over_the_limit_aborts_its_transaction() -> Result<(), String> {
+fn result_over_the_limit_aborts_its_transaction() -> Result<(), String> {
     const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
     table()?;
     for statement in [
@@ -216,7 +219,7 @@ fn a_result_over_the_limit_aborts_its_transaction() -> Result<(), String> {
     Ok(())
 }
 
-fn committing_an_aborted_transaction_is_refused() -> Result<(), String> {
+fn commit_of_an_aborted_transaction_is_refused() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -229,7 +232,7 @@ fn committing_an_aborted_transaction_is_refused() -> Result<(), String> {
     counts(1)
 }
 
-fn an_invalid_call_leaves_the_transaction_whole() -> Result<(), String> {
+fn invalid_call_leaves_the_transaction_usable() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     write(&transaction)?;
@@ -257,7 +260,7 @@ fn an_invalid_call_leaves_the_transaction_whole() -> Result<(), String> {
     counts(2)
 }
 
-fn one_transaction_after_the_other() -> Result<(), String> {
+fn consecutive_transactions_are_independent() -> Result<(), String> {
     table()?;
     for at in 0..100 {
         let transaction = begin(Isolation::ReadCommitted, false)?;
@@ -277,7 +280,7 @@ fn one_transaction_after_the_other() -> Result<(), String> {
     Ok(())
 }
 
-fn concurrent_serializable_transactions_cannot_both_win() -> Result<(), String> {
+fn conflicting_serializable_transactions_do_not_both_commit() -> Result<(), String> {
     table()?;
     if !is_postgres() {
         // One writes at a time there, so there is no conflict to lose: every transaction is serializable.
@@ -305,7 +308,7 @@ fn concurrent_serializable_transactions_cannot_both_win() -> Result<(), String> 
     Ok(())
 }
 
-fn schema_changes_roll_back() -> Result<(), String> {
+fn rolled_back_schema_changes_leave_nothing() -> Result<(), String> {
     table()?;
     let transaction = begin(Isolation::ReadCommitted, false)?;
     let created = transaction.execute("CREATE TABLE more (id bigint)", &[]);

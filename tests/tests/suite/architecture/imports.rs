@@ -349,7 +349,7 @@ fn literal(text: &str) -> usize {
 }
 
 #[test]
-fn every_form_of_import_becomes_an_arrow() {
+fn imports_in_every_form_are_found() {
     let text = r##"use crate::a::{self, b::{C, d as e}}; pub(crate) use x::X; // use crate::no;
         use super::up::*; use std::fmt; pub(in crate::no) fn f<'a>() { a::g(); "crate::no"; }
         #[cfg(test)] mod tests { use crate::no::N; } fn h() { self::y::f(); crate::z::Z; '"'; }

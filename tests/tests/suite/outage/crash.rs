@@ -18,17 +18,17 @@ async fn is_survived(name: &str, how: Stop) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_under_load_loses_nothing_that_was_acknowledged_and_does_nothing_twice() {
+async fn crash_under_load_loses_no_acknowledged_write_and_repeats_none() {
     is_survived("kill -9", Stop::Kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_under_load_loses_nothing_that_was_acknowledged_and_does_nothing_twice() {
+async fn restart_under_load_loses_no_acknowledged_write_and_repeats_none() {
     is_survived("restart", Stop::Fast).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crashes_one_after_another_lose_nothing_and_do_nothing_twice() {
+async fn repeated_crashes_lose_no_acknowledged_write_and_repeat_none() {
     let bench = Bench::new(&[]).await;
     let load = bench.load();
     for round in 1..=5 {

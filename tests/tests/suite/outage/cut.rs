@@ -37,7 +37,7 @@ fn is_in_doubt(answer: &Response) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_is_cut_off_is_in_doubt_whether_it_was_done_or_not() {
+async fn write_with_lost_connection_is_in_doubt() {
     let bench = Bench::new(&[]).await;
     let address = |email: &str| email.as_bytes().to_vec();
     let cases = [
@@ -83,7 +83,7 @@ async fn a_write_that_is_cut_off_is_in_doubt_whether_it_was_done_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_is_cut_off_is_done_again() {
+async fn read_with_lost_connection_runs_again() {
     let bench = Bench::new(&[]).await;
     let created = bench.ask(&user("a@example.org")).await;
     for towards in [Towards::Server, Towards::Client] {
@@ -129,7 +129,7 @@ async fn hostile(scratch: &Scratch) -> Bench {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_is_cut_off_is_in_doubt_whether_it_was_done_or_not() {
+async fn commit_with_lost_connection_is_in_doubt() {
     let scratch = Scratch::new();
     let bench = hostile(&scratch).await;
     let commit = || b"COMMIT\0".to_vec();
@@ -161,7 +161,7 @@ async fn a_commit_that_is_cut_off_is_in_doubt_whether_it_was_done_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_of_a_transaction_that_is_cut_off_is_known_not_to_be_done() {
+async fn statement_in_transaction_with_lost_connection_has_no_effect() {
     let scratch = Scratch::new();
     let bench = hostile(&scratch).await;
     // The parameter, that is the statement itself is on its way.
@@ -190,7 +190,7 @@ async fn a_statement_of_a_transaction_that_is_cut_off_is_known_not_to_be_done() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cuts_at_any_byte_under_load_lose_nothing_and_do_nothing_twice() {
+async fn connections_cut_at_any_byte_lose_no_acknowledged_write_and_repeat_none() {
     let bench = Bench::new(&[]).await;
     let load = bench.load();
     let mut cuts = 0;
@@ -215,7 +215,7 @@ async fn cuts_at_any_byte_under_load_lose_nothing_and_do_nothing_twice() {
 
 /// As where a network loses every packet: nobody is told that the connection is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_falls_silent_is_waited_for_no_longer_than_a_request_may_take() {
+async fn silent_database_ends_the_request_at_its_deadline() {
     let bench = Bench::new(&["--request-timeout", "500ms"]).await;
     let strike = async |bench: &Bench| {
         bench.proxy.set(Way {
@@ -241,7 +241,7 @@ async fn a_database_that_falls_silent_is_waited_for_no_longer_than_a_request_may
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_far_away_and_slow_is_served_from_all_the_same() {
+async fn database_with_high_latency_causes_no_error() {
     let bench = Bench::new(&[]).await;
     bench.proxy.set(Way {
         delay: Duration::from_millis(20),

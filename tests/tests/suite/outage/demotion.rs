@@ -129,7 +129,7 @@ async fn start(usher: Usher) -> (Running, String, String) {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_more_writes_is_left_for_another_host_that_does() {
+async fn demoted_server_is_replaced_by_another_host() {
     let scratch = Scratch::new();
     let (first, at_first) = migrated(&scratch).await;
     let (second, at_second) = migrated(&scratch).await;
@@ -159,7 +159,7 @@ async fn a_server_that_takes_no_more_writes_is_left_for_another_host_that_does()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_takes_no_more_writes_is_left_for_another_behind_the_same_address() {
+async fn demoted_server_is_replaced_behind_the_same_address() {
     let scratch = Scratch::new();
     let (first, at_first) = migrated(&scratch).await;
     let (second, at_second) = migrated(&scratch).await;
@@ -182,7 +182,7 @@ async fn a_server_that_takes_no_more_writes_is_left_for_another_behind_the_same_
 
 /// Writes are refused for as long as it lasts, reads are not, and nothing runs in circles.
 #[tokio::test]
-async fn a_database_that_only_reads_is_read_from_without_a_storm_of_connections() {
+async fn read_only_server_serves_reads_with_few_connection_attempts() {
     let scratch = Scratch::new();
     let (cluster, client) = migrated(&scratch).await;
     let (_running, address, operators) = start(usher(&scratch, &url(cluster.port()))).await;

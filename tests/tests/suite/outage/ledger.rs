@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checker_that_counts_finds_what_was_lost_or_done_twice() {
+    fn ledger_reports_lost_and_repeated_writes() {
         let (done, refused) = (answer(200, ""), answer(503, "Service Unavailable"));
         let (doubt, late) = (answer(503, "it is unknown"), answer(504, "late"));
         let versions = [None, Some(1), Some(2), Some(3)];

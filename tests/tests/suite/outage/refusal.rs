@@ -42,7 +42,7 @@ async fn say(bench: &Bench, statement: &str) {
 
 /// The server finds itself on a hot standby, as after a failover that it was not told of, which is promoted under it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_is_read_from_until_it_takes_writes() {
+async fn replica_serves_reads_until_it_is_promoted() {
     let bench = Bench::on(configured("wal_level = replica").await, &[]).await;
     let strike = async |bench: &Bench| {
         bench
@@ -62,7 +62,7 @@ async fn a_replica_is_read_from_until_it_takes_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_loses_its_rights_is_served_again_when_it_has_them() {
+async fn lost_privileges_return_503_until_they_are_granted() {
     let bench = Bench::new(&[]).await;
     let strike = async |bench: &Bench| say(bench, "REVOKE ALL ON users FROM clerk").await;
     let heal = async |bench: &Bench| say(bench, "GRANT ALL ON users TO clerk").await;
@@ -70,7 +70,7 @@ async fn a_role_that_loses_its_rights_is_served_again_when_it_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_that_is_wrong_is_tried_again_until_it_is_right() {
+async fn wrong_password_returns_503_until_it_is_right() {
     let bench = Bench::new(&[]).await;
     let strike = async |bench: &Bench| {
         say(bench, "ALTER ROLE clerk PASSWORD 'other'").await;
@@ -82,7 +82,7 @@ async fn a_password_that_is_wrong_is_tried_again_until_it_is_right() {
 
 /// Others take every connection there is, those of the server under test included.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_a_free_connection_is_served_again_when_there_is_one() {
+async fn full_server_returns_503_until_a_connection_is_free() {
     let bench = Bench::on(configured("max_connections = 24").await, &[]).await;
     say(&bench, "CREATE ROLE hog LOGIN PASSWORD 'hog'").await;
     let hogs: Mutex<Vec<Client>> = Mutex::default();
@@ -143,7 +143,7 @@ async fn a_server_without_a_free_connection_is_served_again_when_there_is_one() 
 /// No file of the server may grow beyond where it is, which is what it sees of a full disk too. What needs no more room than there
 /// is, such as most changes of a row, goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_what_needs_room_and_loses_nothing() {
+async fn full_disk_returns_503_and_loses_nothing() {
     let bench = Bench::new(&[]).await;
     // The table must be larger than a segment of the log, 16 MiB, which is not to be refused: that would be a crash. Each of
     // these rows fills a page, so that there is no room for others in between.

@@ -127,17 +127,17 @@ async fn comes_back(how: Stop) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_restarted_is_found_again() {
+async fn restarted_database_is_used_again() {
     comes_back(Stop::Fast).await;
 }
 
 #[tokio::test]
-async fn a_database_that_crashes_is_found_again_with_all_that_was_acknowledged() {
+async fn crashed_database_is_used_again_with_every_acknowledged_write() {
     comes_back(Stop::Kill).await;
 }
 
 #[tokio::test]
-async fn a_database_that_is_late_is_waited_for() {
+async fn late_database_is_waited_for_at_start() {
     let (scratch, cluster) = (Scratch::new(), cluster().await);
     cluster.stop(Stop::Fast);
     let mut running = usher(&scratch, &cluster)
@@ -150,7 +150,7 @@ async fn a_database_that_is_late_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_wait_for_the_database_can_be_broken_off() {
+async fn wait_for_the_database_ends_on_sigterm() {
     let (scratch, cluster) = (Scratch::new(), cluster().await);
     cluster.stop(Stop::Fast);
     let mut running = usher(&scratch, &cluster)

@@ -65,7 +65,7 @@ async fn until_together(app: &Arc<TestApp>, client: &Client) {
 }
 
 #[tokio::test]
-async fn what_comes_together_is_committed_together_and_stored_once() {
+async fn group_commit_stores_each_concurrent_write_once() {
     let (app, database, client) = start().await;
     until_together(&app, &client).await;
     let before = count(&client, "*").await;
@@ -80,7 +80,7 @@ async fn what_comes_together_is_committed_together_and_stored_once() {
 }
 
 #[tokio::test]
-async fn who_is_refused_takes_nobody_along() {
+async fn group_commit_with_a_refused_write_reruns_the_others() {
     let (app, database, client) = start().await;
     until_together(&app, &client).await;
     for round in 0..20 {
@@ -107,7 +107,7 @@ async fn who_is_refused_takes_nobody_along() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_lock_holds_nobody_up() {
+async fn write_waiting_for_a_lock_does_not_delay_others() {
     let (app, database, mut client) = start().await;
     until_together(&app, &client).await;
     let id: i64 = client

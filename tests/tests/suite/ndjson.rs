@@ -29,7 +29,7 @@ fn is_lines(response: &Response, lines: &str) {
 }
 
 #[tokio::test]
-async fn everyone_comes_line_by_line_by_ascending_id() {
+async fn ndjson_list_is_ordered_by_id() {
     on_each(async |service| {
         service.create("Zoë\n", "z@example.org").await;
         service.create("b", "b@example.org").await;
@@ -45,7 +45,7 @@ async fn everyone_comes_line_by_line_by_ascending_id() {
 }
 
 #[tokio::test]
-async fn everyone_is_more_than_a_page() {
+async fn ndjson_list_is_longer_than_a_page() {
     on_each(async |service| {
         let mut expected = String::new();
         for id in 1..=300 {
@@ -60,12 +60,12 @@ async fn everyone_is_more_than_a_page() {
 }
 
 #[tokio::test]
-async fn nobody_is_no_line() {
+async fn ndjson_list_without_users_is_empty() {
     on_each(async |service| is_lines(&service.ask(&lines("/users/")).await, "")).await;
 }
 
 #[tokio::test]
-async fn lines_are_filtered_as_pages_are() {
+async fn ndjson_list_is_filtered_like_a_page() {
     on_each(async |service| {
         for id in 1..=5 {
             service.create("n", &format!("u{id}@bücher.ch")).await;
@@ -92,7 +92,7 @@ async fn lines_are_filtered_as_pages_are() {
 }
 
 #[tokio::test]
-async fn a_query_that_will_not_do_is_refused_as_for_a_page() {
+async fn ndjson_list_with_invalid_query_returns_422_like_a_page() {
     on_each(async |service| {
         let query = "/users/?limit=0&after=x&email=y";
         let refused = service.ask(&lines(query)).await;
@@ -103,7 +103,7 @@ async fn a_query_that_will_not_do_is_refused_as_for_a_page() {
 }
 
 #[tokio::test]
-async fn who_does_not_ask_for_lines_gets_a_page() {
+async fn list_without_ndjson_in_accept_returns_a_page() {
     on_each(async |service| {
         service.create("n", "n@example.org").await;
         let page = json!([{"id": 1, "name": "n", "email": "n@example.org"}]);
@@ -144,7 +144,7 @@ async fn who_does_not_ask_for_lines_gets_a_page() {
 }
 
 #[tokio::test]
-async fn no_other_route_has_lines() {
+async fn ndjson_accept_on_other_routes_is_ignored() {
     on_each(async |service| {
         service.create("n", "n@example.org").await;
         let answer = service.ask(&lines("/users/1")).await;
@@ -159,7 +159,7 @@ async fn no_other_route_has_lines() {
 }
 
 #[tokio::test]
-async fn head_gives_the_headers_alone() {
+async fn head_of_ndjson_list_returns_headers_alone() {
     on_each(async |service| {
         service.create("n", "n@example.org").await;
         let mut request = lines("/users/");
@@ -197,7 +197,7 @@ async fn failing(users: i64, error: Error) -> TestApp {
 }
 
 #[tokio::test]
-async fn what_fails_before_the_first_line_is_said_by_the_status() {
+async fn error_before_the_first_user_sets_the_status() {
     for (error, status) in [
         (Error::Unavailable("gone".into()), 503),
         (Error::Overloaded, 503),
@@ -214,7 +214,7 @@ async fn what_fails_before_the_first_line_is_said_by_the_status() {
 }
 
 #[tokio::test]
-async fn what_fails_after_the_first_line_cuts_the_body_off() {
+async fn error_after_the_first_user_truncates_the_body() {
     let app = failing(1000, Error::Unavailable("gone".into())).await;
     let mut client = app.connect();
     let request = lines("/users/").header("connection", "keep-alive");
@@ -294,7 +294,7 @@ async fn rest(client: DuplexStream, begun: Vec<u8>) -> std::io::Result<i64> {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_middle_frees_its_cursor() {
+async fn disconnected_client_of_a_list_frees_its_cursor() {
     on_each(async |service| {
         many(service).await;
         // More of them than there are connections to read with.
@@ -315,7 +315,7 @@ async fn a_client_that_leaves_in_the_middle_frees_its_cursor() {
 }
 
 #[tokio::test]
-async fn a_list_is_what_it_was_when_it_began() {
+async fn ndjson_list_is_a_snapshot_of_its_start() {
     for kind in ALL {
         let service = Service::new(kind).await;
         many(&service).await;
@@ -343,7 +343,7 @@ async fn hurried(kind: Kind, deadline: Duration) -> Service {
 }
 
 #[tokio::test]
-async fn a_list_may_take_as_long_as_its_reader_goes_on() {
+async fn list_lasts_as_long_as_its_client_reads() {
     const DEADLINE: Duration = Duration::from_secs(3);
     let slowly = async |kind| {
         let service = hurried(kind, DEADLINE).await;
@@ -370,7 +370,7 @@ async fn a_list_may_take_as_long_as_its_reader_goes_on() {
 }
 
 #[tokio::test]
-async fn a_list_that_nobody_reads_is_cut_off_at_the_deadline() {
+async fn unread_list_is_truncated_at_the_deadline() {
     let service = hurried(Kind::Postgres, Duration::from_millis(500)).await;
     let (client, read) = begun(&service.app).await;
     let postgres = service.postgres().expect("PostgreSQL").connect().await;
