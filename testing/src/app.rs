@@ -334,7 +334,7 @@ impl TestApp {
     /// # Errors
     /// Where the component does not export `usher:users/users`, or cannot be instantiated.
     pub async fn typed(&self) -> wasmtime::Result<(Store<State>, Typed)> {
-        let mut store = self.runtime.store(self.pool.session(), &self.limits);
+        let mut store = self.runtime.store(self.pool.gate(), &self.limits);
         let pre = TypedPre::new(self.runtime.instance_pre().clone())?;
         let typed = pre.instantiate_async(&mut store).await?;
         Ok((store, typed))

@@ -1,11 +1,11 @@
-//! The contract of a back end: what the gate asks of a database.
+//! The contract between the gate and a back end.
 //!
-//! A back end is given statements that policy has let through, and answers with what is known of their outcome. It keeps to
-//! the [`Budget`]: the deadline, and the size of a result while it is read. A back end of an embedding program's own comes in
-//! by [`super::Database::with_backend`].
+//! A back end receives only statements that passed policy. It keeps to the [`Budget`]: the
+//! deadline, and the size of a result while it is read. It returns an error that says what is known
+//! of the outcome. An embedding program brings its own by [`super::Database::with_backend`].
 //!
-//! Calls are dispatched through `dyn` and their futures boxed: a call's future is as large as its largest part, and the engine
-//! copies it whole for each call, so a small box is cheaper than what it holds.
+//! Calls go through `dyn` and their futures are boxed: a future is as large as its largest part,
+//! and the engine copies it for each call, so a small box is cheaper than what it holds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,32 +18,33 @@ use super::policy::Policy;
 use super::statement::Statement;
 use super::types::{Error, Isolation, Row, Rows, Value};
 
-/// A database that was reached, for all cores.
+/// An open database, shared by all cores.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync {
-    /// Its dialect, and the check that each statement passes before it gets here.
+    /// The dialect and the check that each statement passes first.
     fn policy(&self) -> &'static Policy;
 
     /// Connections for one core, used on the runtime on which this is called.
     ///
     /// # Errors
-    /// Where there can be none. Nothing is connected yet.
+    /// When the pool cannot be set up. It does not connect yet.
     fn pool(&self) -> Result<Box<dyn BackendPool>, OpenError>;
 
-    /// Whether requests can be served now: reads and, unless only reading was asked for, writes.
+    /// Checks that requests can be served now: reads and, unless the database is open for reading
+    /// only, writes.
     ///
     /// # Errors
     /// Why they cannot.
     async fn check(&self) -> Result<(), OpenError>;
 
-    /// Logs what an operator should know although nothing fails for it.
+    /// Logs settings that an operator should change although nothing fails.
     fn advise(&self) {}
 }
 
 /// The connections of one core.
 #[async_trait]
 pub trait BackendPool: fmt::Debug + Send + Sync {
-    /// Runs a statement as its own transaction and gives its rows.
+    /// Runs a statement as its own transaction and returns its rows.
     async fn query(
         &self,
         statement: &Arc<Statement>,
@@ -51,7 +52,7 @@ pub trait BackendPool: fmt::Debug + Send + Sync {
         budget: &Budget,
     ) -> Result<Rows, Error>;
 
-    /// Runs a statement as its own transaction and gives the number of rows it affected.
+    /// Runs a statement as its own transaction and returns the number of affected rows.
     async fn execute(
         &self,
         statement: &Arc<Statement>,
@@ -59,7 +60,7 @@ pub trait BackendPool: fmt::Debug + Send + Sync {
         budget: &Budget,
     ) -> Result<u64, Error>;
 
-    /// Begins a transaction on a connection of its own.
+    /// Begins a transaction on a dedicated connection.
     async fn begin(
         &self,
         isolation: Isolation,
@@ -67,8 +68,8 @@ pub trait BackendPool: fmt::Debug + Send + Sync {
         budget: &Budget,
     ) -> Result<Box<dyn BackendTransaction>, Error>;
 
-    /// Begins a transaction of migrations: its statements have the time they need, and wait for a lock only for a moment,
-    /// since everybody else waits behind them.
+    /// Begins a transaction of migrations: no statement timeout, and a short lock timeout, because
+    /// other statements queue behind a waiting migration.
     async fn begin_migration(
         &self,
         isolation: Isolation,
@@ -78,7 +79,7 @@ pub trait BackendPool: fmt::Debug + Send + Sync {
         self.begin(isolation, read_only, budget).await
     }
 
-    /// Begins to read a result of any length.
+    /// Opens a cursor: a result of any length, read in batches.
     async fn open(
         &self,
         statement: &Arc<Statement>,
@@ -86,19 +87,20 @@ pub trait BackendPool: fmt::Debug + Send + Sync {
         budget: &Budget,
     ) -> Result<Box<dyn BackendCursor>, Error>;
 
-    /// What is known of a statement of migrations that is running, where the database can tell.
+    /// The activity of a running statement of migrations, if the database reports any.
     async fn activity(&self, _text: &str) -> Option<Activity> {
         None
     }
 
-    /// Waits until nothing is left, also on the server, of what nobody waits for any more.
-    async fn tidied(&self) {}
+    /// Waits until abandoned work is over, also on the server: statements cancelled, transactions
+    /// rolled back.
+    async fn closed(&self) {}
 }
 
 /// A transaction. Dropping it rolls it back.
 #[async_trait]
 pub trait BackendTransaction: fmt::Debug + Send {
-    /// Runs a statement in it and gives its rows.
+    /// Runs a statement and returns its rows.
     async fn query(
         &mut self,
         statement: &Arc<Statement>,
@@ -106,7 +108,7 @@ pub trait BackendTransaction: fmt::Debug + Send {
         budget: &Budget,
     ) -> Result<Rows, Error>;
 
-    /// Runs a statement in it and gives the number of rows it affected.
+    /// Runs a statement and returns the number of affected rows.
     async fn execute(
         &mut self,
         statement: &Arc<Statement>,
@@ -114,28 +116,28 @@ pub trait BackendTransaction: fmt::Debug + Send {
         budget: &Budget,
     ) -> Result<u64, Error>;
 
-    /// Commits. Only `in-doubt` leaves open whether it took effect.
+    /// Commits. Only the error `in-doubt` leaves the outcome open.
     async fn commit(self: Box<Self>, budget: &Budget) -> Result<(), Error>;
 
     /// Rolls back.
     async fn rollback(self: Box<Self>, budget: &Budget) -> Result<(), Error>;
 }
 
-/// A result that is being read. Dropping it ends the query.
+/// A result that is read in batches. Dropping it ends the query.
 #[async_trait]
 pub trait BackendCursor: fmt::Debug + Send {
     /// The columns' names, in order.
     fn columns(&self) -> Vec<String>;
 
-    /// Up to so many rows; none at the end.
+    /// The next rows, `at_most` of them; none at the end.
     async fn next(&mut self, at_most: u32, budget: &Budget) -> Result<Vec<Row>, Error>;
 }
 
-/// What a statement is at.
+/// What a running statement waits for, and its progress.
 #[derive(Debug)]
 pub struct Activity {
-    /// Who holds the lock that it waits for.
+    /// The sessions that hold the lock it waits for.
     pub blockers: Option<String>,
-    /// How far it is.
+    /// How much of its work is done.
     pub progress: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What one call may cost: its time, and the size of its result.
+//! The budget of one call: its time, and the size of its result.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -8,21 +8,22 @@ use futures_util::FutureExt as _;
 use super::failure;
 use super::types::Error;
 
-/// What one call may cost.
+/// The limits of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// When the call was let through.
+    /// When the gate admitted the call.
     pub began: Instant,
-    /// When it is over.
+    /// When the call times out.
     pub deadline: Instant,
-    /// The values of one result, in bytes.
+    /// The largest result, in bytes.
     pub rows_bytes: u64,
 }
 
 impl Budget {
-    /// The outcome, or `None` where the deadline came first. The timer is set only once there is something to wait for.
+    /// The output of `work`, or `None` at the deadline. The timer is set only if `work` has to
+    /// wait.
     pub fn race<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
-        // No `async fn`: it would keep `work` twice, once as it came and once where it is polled.
+        // An `async fn` would hold `work` twice: as its argument and where it is polled.
         tokio::time::timeout_at(self.deadline.into(), work).map(Result::ok)
     }
 
@@ -36,7 +37,7 @@ impl Budget {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Counts the bytes of a result while it is read.
+    /// A meter for a result of this call.
     pub fn meter(&self) -> Meter {
         Meter {
             left: self.rows_bytes,
@@ -45,7 +46,7 @@ impl Budget {
     }
 }
 
-/// The room a result has left.
+/// Counts the bytes of a result while it is read.
 #[derive(Debug)]
 pub struct Meter {
     left: u64,
@@ -53,21 +54,21 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// What a value costs beside its text: its place in the row.
+    /// The bytes of a value besides its text: its slot in the row.
     const VALUE: u64 = 16;
 
-    /// What a row costs beside its values, so that one without any, or with an empty one, is not had for nothing.
+    /// The bytes of a row besides its values, so that rows without values are counted too.
     const ROW: u64 = 32;
 
-    /// Whether so much has been taken that it is time to hand over what there is.
+    /// Whether more than half is used, so that a batch should end.
     pub fn is_half_empty(&self) -> bool {
         self.left < self.limit / 2
     }
 
-    /// Whether there is room for so many bytes, of which none is taken yet.
+    /// Checks that `bytes` more fit, without counting them.
     ///
     /// # Errors
-    /// `too-large` where there is not.
+    /// `too-large` if they do not.
     pub fn fits(&self, bytes: usize) -> Result<(), Error> {
         if bytes as u64 <= self.left {
             Ok(())
@@ -76,10 +77,10 @@ impl Meter {
         }
     }
 
-    /// Takes room for a row of so many values with so many bytes of text, JSON and the like.
+    /// Counts a row of `values` values whose texts, JSON and the like have `bytes` bytes.
     ///
     /// # Errors
-    /// `too-large` where there is none left.
+    /// `too-large` if the row does not fit.
     pub fn take(&mut self, values: usize, bytes: usize) -> Result<(), Error> {
         let cost = (values as u64)
             .saturating_mul(Self::VALUE)

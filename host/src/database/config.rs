@@ -1,4 +1,4 @@
-//! What may be asked of the database.
+//! The options of the database.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::options::{defaults, long_size, size};
 #[derive(Args, Clone, Debug)]
 #[group(id = "database-options")]
 pub struct Config {
-    /// Which database.
+    /// The database.
     #[arg(skip = Url::memory())]
     pub url: Url,
     /// How many pools (cores) share `pool_size`.
@@ -23,22 +23,52 @@ pub struct Config {
     #[arg(long, env = "USHER_POOL_SIZE", value_name = "N", default_value = "16")]
     pub pool_size: NonZeroUsize,
     /// How long a transaction waits for a connection before the answer is 503.
-    #[arg(long, env = "USHER_POOL_WAIT", value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_POOL_WAIT",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = parse_duration
+    )]
     pub pool_wait: Duration,
     /// For reaching PostgreSQL, TLS and authentication included.
-    #[arg(long, env = "USHER_CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_CONNECT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = parse_duration
+    )]
     pub connect_timeout: Duration,
     /// After how long a connection is replaced.
-    #[arg(long, env = "USHER_CONNECTION_LIFETIME", value_name = "DURATION", default_value = "30m", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_CONNECTION_LIFETIME",
+        value_name = "DURATION",
+        default_value = "30m",
+        value_parser = parse_duration
+    )]
     pub connection_lifetime: Duration,
     /// How long one statement may run.
-    #[arg(long, env = "USHER_STATEMENT_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_STATEMENT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_duration
+    )]
     pub statement_timeout: Duration,
     /// How long a transaction may do nothing.
-    #[arg(long, env = "USHER_IDLE_TRANSACTION_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_IDLE_TRANSACTION_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_duration
+    )]
     pub idle_transaction_timeout: Duration,
-    /// A connection pooler before PostgreSQL: whether it hands out a server session for a connection's
-    /// life or for each transaction; auto notices it.
+    /// A connection pooler before PostgreSQL: whether it hands out a server session for a
+    /// connection's life or for each transaction; auto notices it.
     #[arg(
         long = "database-pooler",
         env = "USHER_DATABASE_POOLER",
@@ -62,11 +92,23 @@ pub struct Config {
     #[command(flatten)]
     pub allowed: Allowed,
     /// The values of one result.
-    // SQLite holds the one row beside it that goes over it, which has 16 MiB or twice this at the most.
-    #[arg(long, env = "USHER_MAX_ROWS_BYTES", value_name = "SIZE", default_value = "16MiB", value_parser = long_size)]
+    // SQLite also holds the row that exceeds it, of at most 16 MiB or twice this.
+    #[arg(
+        long,
+        env = "USHER_MAX_ROWS_BYTES",
+        value_name = "SIZE",
+        default_value = "16MiB",
+        value_parser = long_size
+    )]
     pub max_rows_bytes: u64,
     /// The text of one statement.
-    #[arg(long, env = "USHER_MAX_STATEMENT_BYTES", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
+    #[arg(
+        long,
+        env = "USHER_MAX_STATEMENT_BYTES",
+        value_name = "SIZE",
+        default_value = "256KiB",
+        value_parser = size
+    )]
     pub max_statement_bytes: usize,
     /// Parameters of one statement.
     #[arg(
@@ -89,19 +131,20 @@ pub struct Config {
 /// Which statements a component may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Statements {
-    /// Those that the component itself lists, and no others.
+    /// Only those that the component itself lists.
     #[default]
     Declared,
-    /// Any that policy lets through, also such as are made at run time.
+    /// All that pass policy, also those generated at run time.
     Any,
 }
 
-/// What an operator allows beyond the lists.
+/// The functions that an operator allows in addition.
 #[derive(Args, Clone, Debug, Default)]
 #[group(id = "database-allowed")]
 pub struct Allowed {
-    /// A PostgreSQL function that statements may call beyond the harmless ones; may be given more than once.
-    // With its schema where a statement says it.
+    /// A PostgreSQL function that statements may call beyond the harmless ones; may be given more
+    /// than once.
+    // With the schema, if statements name it with its schema.
     #[arg(
         long = "database-allow-function",
         env = "USHER_DATABASE_ALLOW_FUNCTION",
@@ -118,17 +161,17 @@ impl Allowed {
 }
 
 impl Config {
-    /// The defaults, with this database.
+    /// The defaults for this database.
     pub fn new(url: Url) -> Self {
         Self { url, ..defaults() }
     }
 }
 
-/// A connection pooler, such as PgBouncer, by what it shares.
+/// A connection pooler, such as PgBouncer, by its pooling mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Pooler {
-    /// Noticed at start, and taken for one that shares server sessions between transactions, which is
-    /// right behind every pooler.
+    /// Noticed at start, and taken for one that shares server sessions between transactions, which
+    /// is right behind every pooler.
     Auto,
     /// There is none; one that is noticed is refused.
     None,

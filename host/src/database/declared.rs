@@ -1,4 +1,4 @@
-//! What a component declares, checked once for all cores.
+//! The declared statements of a component, checked once for all cores.
 
 use super::config::Allowed;
 use super::failure;
@@ -7,25 +7,25 @@ use super::policy::Policy;
 use super::statement::{Caller, Effect};
 use super::types::Error;
 
-/// The statements that may run, and no others.
+/// The only statements that may run.
 #[derive(Debug)]
 pub(super) struct Declared {
     statements: Vec<(Caller, String, Effect)>,
-    /// Whether there is a list at all.
-    is_listed: bool,
+    /// Whether the component has a list at all.
+    has_manifest: bool,
 }
 
 /// A declared statement that policy refuses.
 #[derive(Debug)]
 pub struct Unfit {
-    /// What the component calls it.
+    /// The statement's name in the component.
     pub name: String,
-    /// Which rule it is against.
+    /// The rule it violates.
     pub why: String,
 }
 
 impl Declared {
-    /// Checks what is declared for this dialect.
+    /// Checks the statements of this dialect.
     pub(super) fn check(
         manifest: Option<&Manifest>,
         policy: &Policy,
@@ -51,11 +51,11 @@ impl Declared {
         }
         Ok(Self {
             statements,
-            is_listed: manifest.is_some(),
+            has_manifest: manifest.is_some(),
         })
     }
 
-    /// What may run on somebody's behalf.
+    /// The statements that this caller may run.
     pub(super) fn statements(&self, caller: Caller) -> impl Iterator<Item = (&str, Effect)> {
         self.statements
             .iter()
@@ -63,8 +63,8 @@ impl Declared {
             .map(|(_, text, effect)| (text.as_str(), *effect))
     }
 
-    /// Why a statement that is not among those that may run is not.
-    pub(super) fn refusal(&self, text: &str, caller: Caller) -> Error {
+    /// The error for a statement that is not in the cache, so may not run.
+    pub(super) fn rejection(&self, text: &str, caller: Caller) -> Error {
         if self.statements(caller).any(|(known, _)| known == text) {
             return failure::denied("this database is open for reading only");
         }
@@ -74,11 +74,12 @@ impl Declared {
                 Caller::Migrations => "the component declares this statement for requests only",
             });
         }
-        failure::denied(if self.is_listed {
-            "the component does not declare this statement, and the host runs declared statements only \
-             (--database-statements)"
+        failure::denied(if self.has_manifest {
+            "the component does not declare this statement, \
+             and the host runs declared statements only (--database-statements)"
         } else {
-            "the component declares no statements, and the host runs declared statements only (--database-statements)"
+            "the component declares no statements, \
+             and the host runs declared statements only (--database-statements)"
         })
     }
 }

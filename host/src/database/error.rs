@@ -1,8 +1,8 @@
-//! Why a database cannot be used: its URL makes no sense, or it could not be opened.
+//! The errors of opening a database: a wrong URL, or why it could not be opened.
 
 use std::fmt;
 
-/// What is wrong with a database URL. It repeats nothing that may be secret.
+/// What is wrong with a database URL. The text repeats nothing that may be secret.
 #[derive(Debug)]
 pub struct UrlError(String);
 
@@ -23,26 +23,26 @@ impl std::error::Error for UrlError {}
 /// Why a database could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Nobody answers there. A later try may pass.
+    /// No server answers. A later try may succeed.
     Unreachable {
         /// The URL, its password masked.
         url: String,
         /// What happened.
         reason: String,
     },
-    /// It answers, and says no: a password, a role, a database that is not there.
+    /// The server refuses: a wrong password, role or database.
     Refused {
         /// The URL, its password masked.
         url: String,
-        /// What it said.
+        /// The server's message.
         reason: String,
     },
-    /// It answers, and takes no writes: a standby, or one that was made read-only.
+    /// The server accepts no writes: it is a standby, or was made read-only.
     ReadOnly {
         /// The URL, its password masked.
         url: String,
     },
-    /// It cannot work as configured: a file that cannot be opened, a certificate that cannot be read.
+    /// The configuration cannot work: a file that cannot be opened, an unreadable certificate.
     Configuration {
         /// The URL, its password masked.
         url: String,
@@ -52,12 +52,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the database may become reachable by waiting.
+    /// Whether a later try may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 
-    /// Whether what was asked for is at fault, rather than the database.
+    /// Whether the configuration is at fault, and not the database.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Configuration { .. })
     }
@@ -69,20 +69,23 @@ impl fmt::Display for OpenError {
             Self::Unreachable { url, reason } => {
                 write!(
                     f,
-                    "cannot reach the database {url}: {reason}; start it, or choose another with --database"
+                    "cannot reach the database {url}: {reason}; \
+                     start it, or choose another with --database"
                 )
             }
             Self::Refused { url, reason } => {
                 write!(
                     f,
-                    "the database {url} refuses: {reason}; correct --database or the database's own settings"
+                    "the database {url} refuses: {reason}; \
+                     correct --database or the database's own settings"
                 )
             }
             Self::ReadOnly { url } => {
                 write!(
                     f,
-                    "the database {url} takes no writes: it is a standby, or default_transaction_read_only \
-                     is on; where that is meant, say --database-read-only"
+                    "the database {url} takes no writes: it is a standby, or \
+                     default_transaction_read_only is on; where that is meant, \
+                     say --database-read-only"
                 )
             }
             Self::Configuration { url, reason } => {

@@ -1,4 +1,4 @@
-//! The errors of `usher:database`, made in one place so that equal causes read equally on every back end.
+//! The constructors and texts of `usher:database`'s errors, the same for every back end.
 
 use std::fmt;
 
@@ -27,12 +27,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Nothing was done: the database cannot be reached.
+/// The database cannot be reached, and the statement had no effect.
 pub fn unavailable(why: impl Into<String>) -> Error {
     Error::Unavailable(why.into())
 }
 
-/// Policy refuses the statement.
+/// Policy denies the statement.
 pub fn denied(why: impl Into<String>) -> Error {
     Error::Denied(why.into())
 }
@@ -42,12 +42,12 @@ pub fn invalid(why: impl Into<String>) -> Error {
     Error::Invalid(why.into())
 }
 
-/// The result is larger than so many bytes.
+/// The result is larger than `limit` bytes.
 pub fn too_large(limit: u64) -> Error {
     Error::TooLarge(limit)
 }
 
-/// What is known when a connection is lost, or a deadline passes, under a statement that was sent.
+/// The connection was lost, or the deadline passed, after a statement was sent.
 pub fn lost(writes: bool, why: impl Into<String>) -> Error {
     if writes {
         Error::InDoubt
@@ -56,7 +56,7 @@ pub fn lost(writes: bool, why: impl Into<String>) -> Error {
     }
 }
 
-/// A refusal by its SQLSTATE (PostgreSQL, Appendix A).
+/// The database refused, with this SQLSTATE (PostgreSQL, Appendix A).
 pub fn refused(
     code: impl Into<String>,
     message: impl Into<String>,
@@ -81,17 +81,17 @@ pub fn refused(
     })
 }
 
-/// What is wrong with the number of parameters, if anything is.
+/// Checks the number of parameters.
 ///
 /// # Errors
-/// `invalid` where it is not the one that is wanted.
-pub fn parameter_count(given: usize, wanted: usize) -> Result<(), Error> {
-    if given == wanted {
+/// `invalid` if it is wrong.
+pub fn parameter_count(given: usize, expected: usize) -> Result<(), Error> {
+    if given == expected {
         return Ok(());
     }
-    let plural = if wanted == 1 { "" } else { "s" };
+    let plural = if expected == 1 { "" } else { "s" };
     Err(invalid(format!(
-        "the statement has {wanted} parameter{plural}, and {given} were given"
+        "the statement has {expected} parameter{plural}, and {given} were given"
     )))
 }
 
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_that_a_program_acts_on_has_its_kind() {
+    fn sqlstate_maps_to_refusal_kind() {
         for (code, expected) in [
             ("23505", RefusalKind::UniqueViolation),
             ("23503", RefusalKind::ForeignKeyViolation),

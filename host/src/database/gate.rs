@@ -1,7 +1,9 @@
-//! The choke point: every call of a guest to its database passes here, and nothing else reaches a back end.
+//! The gate: every call of a guest to its database passes it, and no call reaches a back end on
+//! another path.
 //!
-//! In order: is the statement within its size, may it be said at all ([`super::policy`]), does the instance hold too much
-//! already, how long may it take, how large may its result be. Only then is a back end asked. What comes of it is counted.
+//! It checks the statement's size, the policy ([`super::policy`]) and what the instance already
+//! holds, and sets the deadline and the limit of the result. A call that fails a check returns an
+//! error without reaching the back end. Every outcome is counted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,38 +13,37 @@ use super::backend::{BackendCursor, BackendTransaction};
 use super::budget::Budget;
 use super::failure;
 use super::last_failure::LastFailure;
-use super::metrics::{End, Run};
-use super::migration::Migration;
+use super::metrics::{RunningStatement, TransactionOutcome};
+use super::migration::{Migration, Watched};
 use super::pool::PoolInner;
 use super::statement::{Caller, Statement};
 use super::types::{Error, Isolation, Row, Rows, SqlDialect, Value};
 use crate::memory::{self, Charge, OverLimit, RequestMemory};
 
-/// The way of one instance to its database.
-pub struct Session {
+/// The database handle of one instance.
+pub struct Gate {
     pool: Arc<PoolInner>,
     caller: Caller,
-    /// When the request at hand must be over; none for calls without one, such as migrations.
+    /// The deadline of the current request; none for migrations.
     deadline: Option<Instant>,
-    /// Where the calls are those of migrations, which have a time of their own.
+    /// Set if the calls are those of migrations, which have their own timeout.
     migration: Option<Arc<Migration>>,
-    /// As many clones as there are transactions and cursors, besides this one.
+    /// Each open transaction and cursor holds a clone.
     held: Arc<()>,
-    /// What failed last in the request at hand.
-    failed: LastFailure,
-    /// What the host may hold for the request at hand.
+    last_failure: LastFailure,
+    /// The memory limit of the current request.
     memory: Option<RequestMemory>,
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
+        f.debug_struct("Gate")
             .field("held", &self.held())
             .finish_non_exhaustive()
     }
 }
 
-impl Session {
+impl Gate {
     pub(super) fn new(pool: Arc<PoolInner>, caller: Caller) -> Self {
         Self {
             pool,
@@ -50,49 +51,50 @@ impl Session {
             deadline: None,
             migration: None,
             held: Arc::new(()),
-            failed: LastFailure::default(),
+            last_failure: LastFailure::default(),
             memory: None,
         }
     }
 
-    /// From now on parameters are held, and results limited, by what the host may hold for the request at hand.
+    /// Charges parameters to this memory from now on, and limits results by it.
     pub(crate) fn set_memory(&mut self, memory: RequestMemory) {
         self.memory = Some(memory);
     }
 
-    /// Counts parameters for as long as their call takes, where they are large.
-    fn hold_parameters(&self, params: &[Value]) -> Result<Option<Charge>, Error> {
+    /// Charges large parameters for the duration of their call.
+    fn charge_parameters(&self, params: &[Value]) -> Result<Option<Charge>, Error> {
         let bytes = params.iter().map(parameter_bytes).sum::<usize>();
         let Some(memory) = self.memory.as_ref().filter(|_| bytes > memory::FREE) else {
             return Ok(None);
         };
-        let mut held = memory.charge();
-        match held.resize(bytes) {
-            Ok(()) => Ok(Some(held)),
+        let mut charge = memory.charge();
+        match charge.resize(bytes) {
+            Ok(()) => Ok(Some(charge)),
             Err(over @ OverLimit::Request(_)) => Err(failure::invalid(over.to_string())),
             Err(OverLimit::Host(_)) => Err(Error::Overloaded),
         }
     }
 
-    /// What failed last in the request at hand, also after the session is gone.
+    /// The last failure of the current request. A clone outlives the gate.
     pub(crate) fn last_failure(&self) -> &LastFailure {
-        &self.failed
+        &self.last_failure
     }
 
-    /// Calls are those of migrations from now on.
+    /// Treats all calls from now on as those of migrations.
     pub(super) fn set_migration(&mut self, migration: Arc<Migration>) {
         self.migration = Some(migration);
     }
 
-    /// No call from now on lasts beyond this moment.
+    /// Ends all calls from now on at this moment.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
 
-    /// Forgets the request at hand. Gives whether nothing of it is left: an instance that still holds a transaction must go.
+    /// Forgets the current request. Returns whether it left nothing behind: an instance that still
+    /// holds a transaction must not be reused.
     pub fn reset(&mut self) -> bool {
         self.deadline = None;
-        self.failed.renew();
+        self.last_failure.reset();
         self.held() == 0
     }
 
@@ -109,8 +111,8 @@ impl Session {
         }
     }
 
-    /// For more of a result that is being read. It has a statement's time but no request's: whether an answer that is being streamed
-    /// goes on is for its reader to say, and where it does not, the guest is ended and its cursor with it.
+    /// The budget without the request's deadline, for the rows of a cursor: a streamed response
+    /// lasts as long as its reader reads, and its guest is ended otherwise.
     fn statement_budget(&self, now: Instant) -> Budget {
         let config = &self.pool.config;
         let time = match &self.migration {
@@ -129,23 +131,27 @@ impl Session {
         }
     }
 
-    /// Lets a call through, and begins to measure it, or says why not.
+    /// Checks a call and starts its clock.
     async fn admit(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
-        let admitted = match self.pool.known(&statement, self.caller) {
-            Some(statement) => self.measure(statement, params),
-            None => Box::pin(self.learn(statement, params)).await,
+        let admitted = match self.pool.cached(&statement, self.caller) {
+            Some(statement) => self.start(statement, params),
+            None => Box::pin(self.check_policy(statement, params)).await,
         };
-        let admitted = self.failed.note(None, admitted);
-        admitted.map_err(|error| self.pool.metrics.stopped(error))
+        let admitted = self.last_failure.record(None, admitted);
+        admitted.map_err(|error| self.pool.metrics.rejected(error))
     }
 
-    async fn learn(&self, statement: String, params: &[Value]) -> Result<Admitted<'_>, Error> {
+    async fn check_policy(
+        &self,
+        statement: String,
+        params: &[Value],
+    ) -> Result<Admitted<'_>, Error> {
         let deadline = self.budget(Instant::now()).deadline;
-        let statement = self.pool.learned(statement, self.caller, deadline).await?;
-        self.measure(statement, params)
+        let statement = self.pool.check(statement, self.caller, deadline).await?;
+        self.start(statement, params)
     }
 
-    fn measure(&self, statement: Arc<Statement>, params: &[Value]) -> Result<Admitted<'_>, Error> {
+    fn start(&self, statement: Arc<Statement>, params: &[Value]) -> Result<Admitted<'_>, Error> {
         let limit = self.pool.config.max_parameters;
         if params.len() > limit {
             return Err(failure::invalid(format!(
@@ -153,8 +159,8 @@ impl Session {
                 params.len()
             )));
         }
-        let params = self.hold_parameters(params)?;
-        // One reading of the clock serves both: few instructions here cost more.
+        let charge = self.charge_parameters(params)?;
+        // Read once for both: reading the clock is among the dearest steps here.
         let now = Instant::now();
         let budget = self.budget(now);
         if budget.deadline <= now {
@@ -163,12 +169,13 @@ impl Session {
         Ok(Admitted {
             statement,
             budget,
-            run: self.pool.metrics.run(now),
-            params,
+            running: self.pool.metrics.start(now),
+            watched: None,
+            _charge: charge,
         })
     }
 
-    /// A share in what one instance may hold at the same time.
+    /// Counts one more transaction or cursor of the instance, until the result is dropped.
     fn hold(&self) -> Result<Arc<()>, Error> {
         let limit = self.pool.config.max_transactions;
         if self.held() >= limit {
@@ -179,39 +186,40 @@ impl Session {
         Ok(Arc::clone(&self.held))
     }
 
-    /// The SQL that the database speaks.
+    /// The database's SQL dialect.
     pub(super) fn dialect(&self) -> SqlDialect {
         self.pool.dialect()
     }
 
-    /// Runs a statement as its own transaction and gives its rows.
+    /// Runs a statement as its own transaction and returns its rows.
     pub(super) async fn query(&self, statement: String, params: Vec<Value>) -> Result<Rows, Error> {
-        let Admitted {
-            statement,
-            budget,
-            run,
-            params: _held,
-        } = self.admit(statement, &params).await?;
+        let call = self.admit(statement, &params).await?;
         let connections = &self.pool.connections;
-        let answer = run.end(connections.query(&statement, &params, &budget).await);
-        self.failed.note(Some(&statement), answer)
+        let result = connections
+            .query(&call.statement, &params, &call.budget)
+            .await;
+        self.record(call, result)
     }
 
-    /// Runs a statement as its own transaction and gives the number of rows it affected.
+    /// Runs a statement as its own transaction and returns the number of affected rows.
     pub(super) async fn execute(
         &self,
         statement: String,
         params: Vec<Value>,
     ) -> Result<u64, Error> {
-        let Admitted {
-            statement,
-            budget,
-            run,
-            params: _held,
-        } = self.admit(statement, &params).await?;
+        let call = self.admit(statement, &params).await?;
         let connections = &self.pool.connections;
-        let answer = run.end(connections.execute(&statement, &params, &budget).await);
-        self.failed.note(Some(&statement), answer)
+        let result = connections
+            .execute(&call.statement, &params, &call.budget)
+            .await;
+        self.record(call, result)
+    }
+
+    /// Records how an admitted call ended, and returns its result.
+    fn record<T>(&self, call: Admitted<'_>, result: Result<T, Error>) -> Result<T, Error> {
+        let result = call.running.finish(result);
+        Migration::finish(call.watched, result.as_ref().err());
+        self.last_failure.record(Some(&call.statement), result)
     }
 
     /// Begins a transaction.
@@ -220,7 +228,7 @@ impl Session {
         isolation: Isolation,
         read_only: bool,
     ) -> Result<Transaction, Error> {
-        let held = self.failed.note(None, self.hold())?;
+        let held = self.last_failure.record(None, self.hold())?;
         let read_only = read_only || self.pool.config.read_only;
         let connections = &self.pool.connections;
         let budget = self.budget(Instant::now());
@@ -233,112 +241,101 @@ impl Session {
             }
         };
         Ok(Transaction {
-            inner: self.failed.note(None, begun)?,
-            ending: Ending::new(&self.pool),
+            inner: self.last_failure.record(None, begun)?,
+            counter: OutcomeCounter::new(&self.pool),
             _held: held,
         })
     }
 
-    /// Runs a statement in a transaction and gives its rows.
+    /// Runs a statement in a transaction and returns its rows.
     pub(super) async fn query_in(
         &self,
         transaction: &mut Transaction,
         statement: String,
         params: Vec<Value>,
     ) -> Result<Rows, Error> {
-        let Admitted {
-            statement,
-            budget,
-            run,
-            params: _held,
-        } = self.admit(statement, &params).await?;
-        let watched = Migration::watch(self.migration.as_ref(), &statement);
-        let answer = transaction.inner.query(&statement, &params, &budget);
-        let answer = run.end(answer.await);
-        Migration::note(watched, answer.as_ref().err());
-        self.failed.note(Some(&statement), answer)
+        let mut call = self.admit(statement, &params).await?;
+        call.watched = Migration::watch(self.migration.as_ref(), &call.statement);
+        let transaction = &mut transaction.inner;
+        let result = transaction
+            .query(&call.statement, &params, &call.budget)
+            .await;
+        self.record(call, result)
     }
 
-    /// Runs a statement in a transaction and gives the number of rows it affected.
+    /// Runs a statement in a transaction and returns the number of affected rows.
     pub(super) async fn execute_in(
         &self,
         transaction: &mut Transaction,
         statement: String,
         params: Vec<Value>,
     ) -> Result<u64, Error> {
-        let Admitted {
-            statement,
-            budget,
-            run,
-            params: _held,
-        } = self.admit(statement, &params).await?;
-        let watched = Migration::watch(self.migration.as_ref(), &statement);
-        let answer = transaction.inner.execute(&statement, &params, &budget);
-        let answer = run.end(answer.await);
-        Migration::note(watched, answer.as_ref().err());
-        self.failed.note(Some(&statement), answer)
+        let mut call = self.admit(statement, &params).await?;
+        call.watched = Migration::watch(self.migration.as_ref(), &call.statement);
+        let transaction = &mut transaction.inner;
+        let result = transaction
+            .execute(&call.statement, &params, &call.budget)
+            .await;
+        self.record(call, result)
     }
 
     /// Commits a transaction.
     pub(super) async fn commit(&self, transaction: Transaction) -> Result<(), Error> {
         let Transaction {
             inner,
-            mut ending,
+            mut counter,
             _held,
         } = transaction;
-        // Until the answer is there, nobody knows.
-        ending.how = End::InDoubt;
-        let answer = inner.commit(&self.budget(Instant::now())).await;
-        ending.how = match &answer {
-            Ok(()) => End::Committed,
-            Err(Error::InDoubt) => End::InDoubt,
-            Err(_) => End::RolledBack,
+        // If this call is dropped while it waits, the outcome stays unknown.
+        counter.outcome = TransactionOutcome::InDoubt;
+        let result = inner.commit(&self.budget(Instant::now())).await;
+        counter.outcome = match &result {
+            Ok(()) => TransactionOutcome::Committed,
+            Err(Error::InDoubt) => TransactionOutcome::InDoubt,
+            Err(_) => TransactionOutcome::RolledBack,
         };
-        self.failed.note(None, answer)
+        self.last_failure.record(None, result)
     }
 
     /// Rolls a transaction back.
     pub(super) async fn rollback(&self, transaction: Transaction) -> Result<(), Error> {
         let Transaction {
             inner,
-            mut ending,
+            mut counter,
             _held,
         } = transaction;
-        ending.how = End::RolledBack;
-        let answer = inner.rollback(&self.budget(Instant::now())).await;
-        self.failed.note(None, answer)
+        counter.outcome = TransactionOutcome::RolledBack;
+        let result = inner.rollback(&self.budget(Instant::now())).await;
+        self.last_failure.record(None, result)
     }
 
-    /// Begins to read a result of any length.
+    /// Opens a cursor: a result of any length, read in batches.
     pub(super) async fn open(
         &self,
         statement: String,
         params: Vec<Value>,
     ) -> Result<Cursor, Error> {
         let held = self.hold()?;
-        let Admitted {
-            statement,
-            budget,
-            run,
-            params: _held,
-        } = self.admit(statement, &params).await?;
+        let call = self.admit(statement, &params).await?;
         let connections = &self.pool.connections;
-        let opened = run.end(connections.open(&statement, params, &budget).await);
+        let opened = connections
+            .open(&call.statement, params, &call.budget)
+            .await;
         Ok(Cursor {
-            inner: self.failed.note(Some(&statement), opened)?,
+            inner: self.record(call, opened)?,
             _held: held,
         })
     }
 
-    /// More of a result that is being read.
+    /// Reads the next rows of a cursor.
     pub(super) async fn next(&self, cursor: &mut Cursor, at_most: u32) -> Result<Vec<Row>, Error> {
         let budget = self.statement_budget(Instant::now());
         let rows = cursor.inner.next(at_most, &budget).await;
-        self.failed.note(None, rows)
+        self.last_failure.record(None, rows)
     }
 }
 
-/// The bytes of a parameter beyond its place in the list.
+/// The bytes of a parameter besides its slot in the list.
 fn parameter_bytes(value: &Value) -> usize {
     match value {
         Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
@@ -347,47 +344,49 @@ fn parameter_bytes(value: &Value) -> usize {
     }
 }
 
-/// A call that was let through.
-struct Admitted<'s> {
+/// A call that passed all checks.
+struct Admitted<'g> {
     statement: Arc<Statement>,
     budget: Budget,
-    run: Run<'s>,
-    /// Held until the call is over.
-    params: Option<Charge>,
+    running: RunningStatement<'g>,
+    /// Set while migrations run the statement in a transaction.
+    watched: Option<Watched>,
+    /// The memory of its parameters.
+    _charge: Option<Charge>,
 }
 
-/// A guest's transaction. Dropped without COMMIT, however that came about, it is rolled back.
+/// A guest's transaction. Dropped without COMMIT, it is rolled back.
 #[derive(Debug)]
 pub struct Transaction {
     inner: Box<dyn BackendTransaction>,
-    ending: Ending,
+    counter: OutcomeCounter,
     _held: Arc<()>,
 }
 
-/// Counts a transaction, whichever way it ends.
+/// Counts a transaction's outcome when it is dropped.
 #[derive(Debug)]
-struct Ending {
+struct OutcomeCounter {
     pool: Arc<PoolInner>,
-    how: End,
+    outcome: TransactionOutcome,
 }
 
-impl Ending {
+impl OutcomeCounter {
     fn new(pool: &Arc<PoolInner>) -> Self {
-        pool.metrics.begun();
+        pool.metrics.transaction_began();
         Self {
             pool: Arc::clone(pool),
-            how: End::Abandoned,
+            outcome: TransactionOutcome::Abandoned,
         }
     }
 }
 
-impl Drop for Ending {
+impl Drop for OutcomeCounter {
     fn drop(&mut self) {
-        self.pool.metrics.ended(self.how);
+        self.pool.metrics.transaction_ended(self.outcome);
     }
 }
 
-/// A result that a guest reads bit by bit. Dropping it ends the query.
+/// A result that a guest reads in batches. Dropping it ends the query.
 #[derive(Debug)]
 pub struct Cursor {
     inner: Box<dyn BackendCursor>,

@@ -1,8 +1,8 @@
-//! What failed last at the database in one request, for the log line of an answer 500.
+//! The last database failure of a request, for the log line of a response 500.
 //!
-//! The line names the statement, the SQLSTATE, the constraint and the column. It must not show a value of a row or of a
-//! parameter. So literals in the statement are masked, and the database's own message is shown only as far as it is known to
-//! quote nothing else than names: see [`Message`].
+//! The line names the statement, the SQLSTATE, the constraint and the column, and never shows a
+//! value of a row or a parameter. So literals in the statement are masked, and the database's
+//! message is shown only where it quotes nothing but names: see [`Message`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +11,14 @@ use super::statement::Statement;
 use super::types::{Error, Refusal};
 use crate::telemetry::log::excerpt;
 
-/// The last failure of the request at hand. Clones share it.
+/// The last failure of the current request. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastFailure(Arc<Mutex<Option<Box<Cause>>>>);
 
 /// A failure at the database.
 #[derive(Debug)]
 pub(crate) struct Cause {
-    /// None where no statement was at fault, as of a COMMIT.
+    /// None if no statement caused it: a COMMIT, for instance.
     statement: Option<Arc<Statement>>,
     error: Error,
 }
@@ -28,16 +28,16 @@ impl LastFailure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the error of an answer, which is passed on.
-    pub(super) fn note<T>(
+    /// Keeps a copy of the error, if any, and returns the result.
+    pub(super) fn record<T>(
         &self,
         statement: Option<&Arc<Statement>>,
-        answer: Result<T, Error>,
+        result: Result<T, Error>,
     ) -> Result<T, Error> {
-        if let Err(error) = &answer {
+        if let Err(error) = &result {
             self.keep(statement, error);
         }
-        answer
+        result
     }
 
     #[cold]
@@ -48,15 +48,14 @@ impl LastFailure {
         }));
     }
 
-    /// Begins the next request without one. Whoever still has a clone keeps what was.
-    pub(super) fn renew(&mut self) {
+    /// Forgets the failure for the next request. An existing clone keeps it.
+    pub(super) fn reset(&mut self) {
         match Arc::get_mut(&mut self.0) {
             Some(kept) => *kept.get_mut().unwrap_or_else(PoisonError::into_inner) = None,
             None => *self = Self::default(),
         }
     }
 
-    /// Gives it away.
     pub(crate) fn take(&self) -> Option<Box<Cause>> {
         self.lock().take()
     }
@@ -89,7 +88,7 @@ impl fmt::Display for Cause {
                     write!(f, ": {}", excerpt(message))?;
                 }
             }
-            // The host's own sentences, and addresses, which are no secret of the log's.
+            // The host's own texts, and addresses, which a log may hold.
             other => f.write_str(&excerpt(other))?,
         }
         if let Some(statement) = statement {
@@ -99,9 +98,10 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A statement's text with its literals masked: it is shown up to the first string, and numbers are `?`.
+/// A statement's text up to its first string or comment, with numbers as `?`.
 ///
-/// A string is not looked for its end, since that depends on the database's settings.
+/// The text after a string is left out, because where a string ends depends on settings of the
+/// database.
 fn masked(text: &str) -> String {
     let mut shown = String::new();
     let mut before = ' ';
@@ -130,11 +130,12 @@ fn masked(text: &str) -> String {
     shown
 }
 
-/// The database's message, as far as it may be shown.
+/// The part of the database's message that a log may show.
 ///
-/// PostgreSQL's messages of class 22 quote the value that is wrong, those of class 23 say no more than the constraint does, and
-/// those of class P0 are a trigger's own. Of the others, some quote what the statement or a parameter named
-/// (`relation "…" does not exist`). So a part in quotes is shown where the statement has it, and numbers are not.
+/// PostgreSQL's messages of class 22 quote the wrong value, those of class 23 add nothing to the
+/// constraint's name, and those of class P0 come from a trigger. Some others quote a name from the
+/// statement or a parameter (`relation "…" does not exist`). So a quoted part is shown if the
+/// statement has it, and numbers are masked.
 struct Message<'a> {
     refusal: &'a Refusal,
     statement: Option<&'a str>,
@@ -143,7 +144,7 @@ struct Message<'a> {
 impl Message<'_> {
     fn shown(&self) -> Option<String> {
         let Refusal { code, message, .. } = self.refusal;
-        // It names a sequence and where it ends.
+        // The message names a sequence and its limit.
         if code == "2200H" {
             return Some(message.clone());
         }
@@ -152,14 +153,14 @@ impl Message<'_> {
             | "53" | "54" | "55" | "57" | "58" => true,
             _ => matches!(code.as_str(), "22003" | "22012"),
         };
-        // A syntax error quotes whatever stands there. What is not ASCII may quote in other ways.
+        // A syntax error quotes any token. A translated message may have other quotation marks.
         if !is_shown || code == "42601" || !message.is_ascii() {
             return None;
         }
         let (Some(first), Some(last)) = (message.find('"'), message.rfind('"')) else {
             return Some(unnumbered(message));
         };
-        // From the first quote to the last, since what is quoted may have quotes in it.
+        // From the first quote to the last, because quoted text may contain quotes.
         let (before, rest) = message.split_at(first);
         let (quoted, after) = rest.split_at(last + 1 - first);
         let known = self
@@ -178,13 +179,14 @@ fn is_word(found: char) -> bool {
     found.is_alphanumeric() || found == '_'
 }
 
-/// Whether every word of what is quoted is one of the statement's, or stands between two names.
+/// Whether the statement has every quoted word, apart from `of` and `relation` between two names.
 fn has_words_of(statement: &str, quoted: &str) -> bool {
-    let is_said = |word: &str| {
+    let is_known = |word: &str| {
         let mut words = statement.split(|found| !is_word(found));
-        matches!(word, "" | "of" | "relation") || words.any(|said| said.eq_ignore_ascii_case(word))
+        matches!(word, "" | "of" | "relation")
+            || words.any(|known| known.eq_ignore_ascii_case(word))
     };
-    quoted.split(|found| !is_word(found)).all(is_said)
+    quoted.split(|found| !is_word(found)).all(is_known)
 }
 
 /// A text with every word that begins with a digit masked.
@@ -211,13 +213,13 @@ mod tests {
         let last = LastFailure::default();
         let statement = Statement::new(statement.into(), Effect::Reads);
         let error = failure::refused(code, message, constraint.map(str::to_owned), None);
-        let answer: Result<(), Error> = last.note(Some(&statement), Err(error));
-        assert!(answer.is_err());
+        let result: Result<(), Error> = last.record(Some(&statement), Err(error));
+        assert!(result.is_err());
         last.take().expect("it was kept").to_string()
     }
 
     #[test]
-    fn constraint_violation_is_told_by_constraint_and_statement() {
+    fn constraint_violation_line_names_constraint_and_statement() {
         assert_eq!(
             line(
                 "INSERT INTO users VALUES ($1, $2)",
@@ -225,12 +227,13 @@ mod tests {
                 "new row violates it",
                 Some("age_check")
             ),
-            "the database refused with SQLSTATE 23514, constraint age_check; statement: INSERT INTO users VALUES ($1, $2)"
+            "the database refused with SQLSTATE 23514, constraint age_check; \
+             statement: INSERT INTO users VALUES ($1, $2)"
         );
     }
 
     #[test]
-    fn message_that_quotes_a_value_is_not_shown() {
+    fn message_quoting_a_value_is_not_shown() {
         for (code, message) in [
             ("22P02", "invalid input syntax for type integer: \"secret\""),
             ("22007", "invalid input syntax for type date: \"secret\""),
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn message_that_names_what_the_statement_names_is_shown() {
+    fn message_quoting_names_of_the_statement_is_shown() {
         let missing = "relation \"users\" does not exist";
         let shown = line("SELECT * FROM users", "42P01", missing, None);
         assert!(shown.contains(missing), "{shown}");
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_of_a_statement_are_masked() {
+    fn statement_with_literals_is_masked() {
         for (text, shown) in [
             (
                 "SELECT a1 FROM t WHERE b = 12.5 AND c = $12",
@@ -303,13 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn failure_that_was_taken_is_gone() {
+    fn taken_failure_is_gone() {
         let last = LastFailure::default();
         assert!(last.take().is_none());
-        let ok: Result<u8, Error> = last.note(None, Ok(1));
+        let ok: Result<u8, Error> = last.record(None, Ok(1));
         assert_eq!(ok.ok(), Some(1));
         assert!(last.take().is_none());
-        let doubt: Result<(), Error> = last.note(None, Err(Error::InDoubt));
+        let doubt: Result<(), Error> = last.record(None, Err(Error::InDoubt));
         assert!(doubt.is_err());
         assert!(
             last.take()
@@ -319,11 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn failure_of_a_request_is_kept_by_its_clone_and_not_by_the_next_request() {
+    fn failure_after_reset_is_kept_by_clones_only() {
         let mut last = LastFailure::default();
         let clone = last.clone();
-        assert!(last.note::<()>(None, Err(Error::Timeout)).is_err());
-        last.renew();
+        assert!(last.record::<()>(None, Err(Error::Timeout)).is_err());
+        last.reset();
         assert!(last.take().is_none());
         assert!(clone.take().is_some());
     }

@@ -1,15 +1,17 @@
-//! The statements that a component declares: the only ones it may run, unless the operator allows any.
+//! The statements that a component declares: the only ones it may run, unless the operator allows
+//! any.
 //!
-//! They are in custom sections called `usher:statements` of the component, or of a core module in it. Other hosts take no notice
-//! of such sections. A section is records, each a line `PURPOSE DIALECT NAME LENGTH`, then so many bytes of text, then a newline:
+//! They are in custom sections `usher:statements` of the component or of a core module in it, which
+//! other hosts ignore. A section consists of records: a line `PURPOSE DIALECT NAME LENGTH`, LENGTH
+//! bytes of text, and a newline:
 //!
 //! ```text
 //! service any GET 59
 //! SELECT name, email, version FROM users WHERE id = $1 AND id
 //! ```
 //!
-//! `PURPOSE` is `service` or `migrations`, `DIALECT` is `any`, `postgres` or `sqlite`. A section that reads otherwise is an error:
-//! what is to be the whole list must not be half of one.
+//! `PURPOSE` is `service` or `migrations`, `DIALECT` is `any`, `postgres` or `sqlite`. A section
+//! that does not parse is an error, so that part of a list is never taken for all of it.
 
 use std::fmt;
 
@@ -17,38 +19,38 @@ use wasmparser::{Parser, Payload};
 
 use super::types::SqlDialect;
 
-/// The sections' name.
+/// The name of the sections.
 pub const SECTION: &str = "usher:statements";
 
-/// When a statement is run.
+/// What a statement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// To answer requests.
+    /// Serving requests.
     Service,
-    /// To bring the schema up to date.
+    /// Migrating the schema.
     Migrations,
 }
 
 /// A statement that a component declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
-    /// When it is run.
+    /// What it is for.
     pub purpose: Purpose,
-    /// The only dialect in which it is run, if it is not run in both.
+    /// The only dialect it is for; none if it is for both.
     pub(crate) dialect: Option<SqlDialect>,
-    /// What the component calls it.
+    /// Its name in the component.
     pub name: String,
-    /// Exactly what it hands to the database.
+    /// The exact text that the component passes to the database.
     pub text: String,
 }
 
 impl Declared {
-    /// Whether a database of this dialect is asked it.
+    /// Whether it is for databases of this dialect.
     pub(crate) fn is_for(&self, dialect: SqlDialect) -> bool {
         self.dialect.is_none_or(|only| only == dialect)
     }
 
-    /// The dialect as it is written in a section.
+    /// The dialect as a section writes it.
     pub fn dialect(&self) -> &'static str {
         match self.dialect {
             None => "any",
@@ -61,11 +63,11 @@ impl Declared {
 /// All statements that a component declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// In the order of the sections, each text once for each purpose and dialect.
+    /// In the order of the sections, without duplicates.
     pub statements: Vec<Declared>,
 }
 
-/// Why a component's declaration cannot be read.
+/// Why a component's manifest cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestError(String);
 
@@ -78,15 +80,15 @@ impl fmt::Display for ManifestError {
 impl std::error::Error for ManifestError {}
 
 impl Manifest {
-    /// Reads what a component in binary form declares. `None` where it declares nothing, which is not the same as declaring
-    /// no statement.
+    /// Reads the manifest of a component in binary form. `None` if it has no section; an empty
+    /// section is a manifest without statements.
     ///
     /// # Errors
-    /// A section that is not as described above.
+    /// If a section does not parse.
     pub fn read(component: &[u8]) -> Result<Option<Self>, ManifestError> {
         let mut manifest: Option<Self> = None;
         for payload in Parser::new(0).parse_all(component) {
-            // What is no component is said by who loads it.
+            // Loading the component reports a malformed one.
             let Ok(payload) = payload else { break };
             if let Payload::CustomSection(section) = payload
                 && section.name() == SECTION
@@ -152,7 +154,7 @@ fn record(rest: &[u8]) -> Option<(Declared, &[u8])> {
 mod tests {
     use super::*;
 
-    /// A module with one custom section of this name, whose length fits into one byte.
+    /// A module with one custom section, whose length fits into one byte.
     fn module(name: &str, data: &[u8]) -> Vec<u8> {
         let mut module = b"\0asm\x01\0\0\0".to_vec();
         module.push(0);
@@ -194,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn section_of_other_name_declares_nothing() {
+    fn section_of_another_name_is_ignored() {
         let wasm = module("other", b"service any GET 8\nSELECT 1\n");
         assert_eq!(Manifest::read(&wasm), Ok(None));
         assert_eq!(Manifest::read(b"no wasm"), Ok(None));
     }
 
     #[test]
-    fn section_that_is_empty_declares_no_statement() {
+    fn empty_section_declares_no_statement() {
         assert_eq!(
             Manifest::read(&module(SECTION, b"")),
             Ok(Some(Manifest::default()))

@@ -1,20 +1,21 @@
-//! What the choke point counts, for `/metrics`: statements by outcome and duration, transactions by their end.
+//! What the gate counts for `/metrics`: statements by outcome and duration, transactions by
+//! outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::types::Error;
 
-/// The upper bounds of the histogram's buckets, in microseconds. What takes longer is in none but the last, unbounded one.
+/// The upper bounds of the histogram's buckets, in microseconds. One more bucket has no bound.
 pub(crate) const BOUNDS: [u64; 15] = [
     100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 10_000_000,
 ];
 
-/// How a statement ended: an error of `usher:database` by its name there, or one of the first two.
+/// How a statement ended: one of the first two, or the name of an error of `usher:database`.
 pub(crate) const OUTCOMES: [&str; 10] = [
     "ok",
-    // Its request ended first: the client left, or the component was stopped.
+    // The request ended first: the client left, or the component was stopped.
     "abandoned",
     "unavailable",
     "overloaded",
@@ -26,11 +27,13 @@ pub(crate) const OUTCOMES: [&str; 10] = [
     "refused",
 ];
 
-/// How a transaction ended.
-pub(crate) const ENDS: [&str; 4] = ["committed", "rolled-back", "in-doubt", "abandoned"];
+/// How a transaction ended, in the order of [`TransactionOutcome`].
+pub(crate) const TRANSACTION_OUTCOMES: [&str; 4] =
+    ["committed", "rolled-back", "in-doubt", "abandoned"];
 
-fn outcome<T>(answer: &Result<T, Error>) -> usize {
-    match answer {
+/// The outcome's index in [`OUTCOMES`].
+fn outcome<T>(result: &Result<T, Error>) -> usize {
+    match result {
         Ok(_) => 0,
         Err(Error::Unavailable(_)) => 2,
         Err(Error::Overloaded) => 3,
@@ -43,99 +46,97 @@ fn outcome<T>(answer: &Result<T, Error>) -> usize {
     }
 }
 
-/// The counters of one core's sessions. They are written by that core alone, so counting contends with nothing.
+/// The counters of one core's gates. Only that core writes them, so they are not contended.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// By [`OUTCOMES`].
     statements: [AtomicU64; OUTCOMES.len()],
-    /// By [`BOUNDS`], of those statements that reached the database; the last one has no bound.
+    /// By [`BOUNDS`], of statements that reached the back end; the last bucket has no bound.
     durations: [AtomicU64; BOUNDS.len() + 1],
-    /// All durations together, in microseconds.
+    /// The sum of all durations, in microseconds.
     micros: AtomicU64,
-    begun: AtomicU64,
-    /// By [`ENDS`].
-    ended: [AtomicU64; ENDS.len()],
+    transactions_begun: AtomicU64,
+    /// By [`TRANSACTION_OUTCOMES`].
+    transactions_ended: [AtomicU64; TRANSACTION_OUTCOMES.len()],
 }
 
 impl Metrics {
-    /// Counts a statement that was not let through.
-    pub(super) fn stopped(&self, error: Error) -> Error {
+    /// Counts a statement that the gate rejected.
+    pub(super) fn rejected(&self, error: Error) -> Error {
         self.statements[outcome::<()>(&Err(error.clone()))].fetch_add(1, Relaxed);
         error
     }
 
-    /// Begins to measure a statement that goes to the database, as of `began`.
-    pub(super) fn run(&self, began: Instant) -> Run<'_> {
-        Run {
+    /// Measures a statement from `began` until it is finished or dropped.
+    pub(super) fn start(&self, began: Instant) -> RunningStatement<'_> {
+        RunningStatement {
             metrics: self,
             began,
             outcome: 1,
         }
     }
 
-    fn ran(&self, outcome: usize, time: Duration) {
+    fn count(&self, outcome: usize, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.statements[outcome].fetch_add(1, Relaxed);
         self.durations[BOUNDS.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
         self.micros.fetch_add(micros, Relaxed);
     }
 
-    pub(super) fn begun(&self) {
-        self.begun.fetch_add(1, Relaxed);
+    pub(super) fn transaction_began(&self) {
+        self.transactions_begun.fetch_add(1, Relaxed);
     }
 
-    /// Counts the end of a transaction, by its place in [`ENDS`].
-    pub(super) fn ended(&self, how: End) {
-        self.ended[how as usize].fetch_add(1, Relaxed);
+    pub(super) fn transaction_ended(&self, outcome: TransactionOutcome) {
+        self.transactions_ended[outcome as usize].fetch_add(1, Relaxed);
     }
 }
 
-/// The end of a transaction: see [`ENDS`].
+/// How a transaction ended: see [`TRANSACTION_OUTCOMES`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum End {
+pub(super) enum TransactionOutcome {
     Committed,
-    /// By the component, or by a COMMIT that gave an error.
+    /// By the component, or because COMMIT returned an error.
     RolledBack,
     InDoubt,
-    /// Dropped with neither.
+    /// Dropped without COMMIT or ROLLBACK.
     Abandoned,
 }
 
-/// A statement on its way. Dropped without an answer it was abandoned.
+/// A statement at the back end. If it is dropped before it finishes, it counts as abandoned.
 #[derive(Debug)]
-pub(super) struct Run<'m> {
+pub(super) struct RunningStatement<'m> {
     metrics: &'m Metrics,
     began: Instant,
     outcome: usize,
 }
 
-impl Run<'_> {
-    /// Counts it by its answer, which is passed on.
-    pub(super) fn end<T>(mut self, answer: Result<T, Error>) -> Result<T, Error> {
-        self.outcome = outcome(&answer);
-        answer
+impl RunningStatement<'_> {
+    /// Counts the outcome and returns the result.
+    pub(super) fn finish<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.outcome = outcome(&result);
+        result
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for RunningStatement<'_> {
     fn drop(&mut self) {
-        self.metrics.ran(self.outcome, self.began.elapsed());
+        self.metrics.count(self.outcome, self.began.elapsed());
     }
 }
 
-/// What several cores have counted, together.
+/// The sums over several cores.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// By [`OUTCOMES`].
     pub(crate) statements: [u64; OUTCOMES.len()],
-    /// By [`BOUNDS`], each without those of smaller bounds; the last one has no bound.
+    /// By [`BOUNDS`], not cumulative; the last bucket has no bound.
     pub(crate) durations: [u64; BOUNDS.len() + 1],
-    /// All durations together, in microseconds.
+    /// The sum of all durations, in microseconds.
     pub(crate) micros: u64,
-    /// By [`ENDS`].
-    pub(crate) ended: [u64; ENDS.len()],
-    /// Transactions that are open.
-    pub(crate) open: u64,
+    /// By [`TRANSACTION_OUTCOMES`].
+    pub(crate) transactions_ended: [u64; TRANSACTION_OUTCOMES.len()],
+    pub(crate) open_transactions: u64,
 }
 
 impl Totals {
@@ -145,14 +146,15 @@ impl Totals {
                 *sum += counter.load(Relaxed);
             }
         }
-        let mut ended = [0; ENDS.len()];
-        // The ends first: a transaction that begins meanwhile is one more that is open, and never one too few.
-        add(&mut ended, &metrics.ended);
-        self.open += metrics
-            .begun
+        let mut ended = [0; TRANSACTION_OUTCOMES.len()];
+        // Read before those begun, so that one that begins meanwhile never makes the difference
+        // negative.
+        add(&mut ended, &metrics.transactions_ended);
+        self.open_transactions += metrics
+            .transactions_begun
             .load(Relaxed)
             .saturating_sub(ended.iter().sum());
-        for (sum, count) in self.ended.iter_mut().zip(ended) {
+        for (sum, count) in self.transactions_ended.iter_mut().zip(ended) {
             *sum += count;
         }
         add(&mut self.statements, &metrics.statements);
@@ -166,22 +168,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_its_name_and_every_duration_its_bucket() {
+    fn statement_is_counted_by_outcome_and_duration_bucket() {
         let metrics = Metrics::default();
-        let answers: [(Result<(), Error>, &str); 3] = [
+        let results: [(Result<(), Error>, &str); 3] = [
             (Ok(()), "ok"),
             (Err(Error::InDoubt), "in-doubt"),
             (Err(Error::TooLarge(1)), "too-large"),
         ];
-        for (answer, name) in answers {
-            let at = outcome(&answer);
-            assert_eq!(OUTCOMES[at], name);
-            drop(metrics.run(Instant::now()).end(answer));
-            assert_eq!(metrics.statements[at].load(Relaxed), 1, "{name}");
+        for (result, name) in results {
+            let index = outcome(&result);
+            assert_eq!(OUTCOMES[index], name);
+            drop(metrics.start(Instant::now()).finish(result));
+            assert_eq!(metrics.statements[index].load(Relaxed), 1, "{name}");
         }
-        drop(metrics.run(Instant::now()));
+        drop(metrics.start(Instant::now()));
         assert!(matches!(
-            metrics.stopped(Error::Denied("no".into())),
+            metrics.rejected(Error::Denied("no".into())),
             Error::Denied(_)
         ));
         let mut totals = Totals::default();
@@ -190,7 +192,7 @@ mod tests {
         assert_eq!(
             totals.durations.iter().sum::<u64>(),
             4,
-            "what was not let through took no time"
+            "a rejected statement has no duration"
         );
 
         for (micros, bucket) in [
@@ -202,21 +204,24 @@ mod tests {
             (u64::MAX, 15),
         ] {
             let metrics = Metrics::default();
-            metrics.ran(0, Duration::from_micros(micros));
+            metrics.count(0, Duration::from_micros(micros));
             assert_eq!(metrics.durations[bucket].load(Relaxed), 1, "{micros} µs");
         }
     }
 
     #[test]
-    fn transactions_that_are_open_are_those_that_have_not_ended() {
+    fn transaction_without_outcome_counts_as_open() {
         let metrics = Metrics::default();
-        (0..4).for_each(|_| metrics.begun());
-        metrics.ended(End::Committed);
-        metrics.ended(End::RolledBack);
-        metrics.ended(End::Abandoned);
+        (0..4).for_each(|_| metrics.transaction_began());
+        metrics.transaction_ended(TransactionOutcome::Committed);
+        metrics.transaction_ended(TransactionOutcome::RolledBack);
+        metrics.transaction_ended(TransactionOutcome::Abandoned);
         let mut totals = Totals::default();
         totals.add(&metrics);
         totals.add(&metrics);
-        assert_eq!((totals.open, totals.ended), (2, [2, 2, 0, 2]));
+        assert_eq!(
+            (totals.open_transactions, totals.transactions_ended),
+            (2, [2, 2, 0, 2])
+        );
     }
 }

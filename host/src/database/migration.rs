@@ -1,7 +1,9 @@
-//! What is otherwise while a component's migrations run: their statements have the time they need, and what they wait for is told.
+//! What differs while a component's migrations run: their statements have no timeout, and the host
+//! logs what they wait for.
 //!
-//! Who asks for a table's lock has everybody else wait behind it. So a transaction of migrations waits for a lock only for a moment
-//! (`lock_timeout`, as [`super::backend::BackendPool::begin_migration`] sets it); refused, it ends, lets the others through, and is begun anew.
+//! All later statements queue behind a migration that waits for a table's lock. So its transaction
+//! has a short `lock_timeout` ([`super::backend::BackendPool::begin_migration`]); when that
+//! expires, it is rolled back, the others run, and it is tried again.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,36 +12,36 @@ use std::time::{Duration, Instant};
 use super::statement::Statement;
 use super::types::Error;
 
-/// What is known of migrations at work. The host sees it from outside, the session writes it.
+/// The state of running migrations: the gate writes it, and the task that called them reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Migration {
     running: Mutex<Option<(Arc<Statement>, Instant)>>,
-    lock_refused: AtomicBool,
+    lock_timed_out: AtomicBool,
 }
 
 impl Migration {
-    /// A statement has as long as there is: the whole is bounded by whoever called the migrations.
+    /// In effect none: the caller of the migrations limits all of them together.
     pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
-    /// Notes what runs, where migrations are what runs.
+    /// Notes a running statement, if migrations run it.
     pub(super) fn watch(this: Option<&Arc<Self>>, statement: &Arc<Statement>) -> Option<Watched> {
         let this = Arc::clone(this?);
         this.set(Some((Arc::clone(statement), Instant::now())));
         Some(Watched(this))
     }
 
-    /// Notes what came of it. The statement runs no more from here on.
-    pub(super) fn note(watched: Option<Watched>, error: Option<&Error>) {
+    /// Notes the end of a statement, and whether it timed out on a lock.
+    pub(super) fn finish(watched: Option<Watched>, error: Option<&Error>) {
         let Some(watched) = watched else { return };
         if let (Watched(this), Some(Error::Refused(refusal))) = (&watched, error)
             && refusal.code == "55P03"
         {
-            this.lock_refused.store(true, Relaxed);
+            this.lock_timed_out.store(true, Relaxed);
         }
         drop(watched);
     }
 
-    /// The statement that is running, and since when.
+    /// The running statement and its start.
     pub(crate) fn running(&self) -> Option<(Arc<Statement>, Instant)> {
         self.running
             .lock()
@@ -47,9 +49,9 @@ impl Migration {
             .clone()
     }
 
-    /// Whether a lock was not given in time.
-    pub(crate) fn is_lock_refused(&self) -> bool {
-        self.lock_refused.load(Relaxed)
+    /// Whether a statement timed out on a lock.
+    pub(crate) fn has_lock_timed_out(&self) -> bool {
+        self.lock_timed_out.load(Relaxed)
     }
 
     fn set(&self, running: Option<(Arc<Statement>, Instant)>) {
@@ -57,7 +59,7 @@ impl Migration {
     }
 }
 
-/// A statement that is running. Dropped, it is not any more.
+/// A running statement. Dropping it notes the end.
 #[derive(Debug)]
 pub(super) struct Watched(Arc<Migration>);
 

@@ -1,27 +1,28 @@
-//! The capability a guest is handed: one database, and nothing of how it is reached.
+//! The database capability of a guest: one database, without its address or credentials.
 //!
-//! Every call of a guest passes [`gate`], the one choke point, where policy, size and deadline are decided before a back end
-//! sees it. Modules stand in the order of their imports, from the ground up:
+//! Every call of a guest passes the [`gate`], which checks policy and sizes and sets the deadline
+//! before a back end receives it. Modules stand in the order of their imports:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`types`], [`failure`] | values, results and errors, and how the errors are made |
+//! | [`types`], [`failure`] | values, results and errors; the constructors of errors |
 //! | [`error`] | why a database cannot be used |
-//! | `libpq`, [`url`], [`config`] | connection parameters of PostgreSQL; which database, and what may be asked of it |
-//! | [`statement`], [`budget`] | a statement, and what one call may cost |
-//! | [`manifest`] | the statements that a component declares, as they are written in it |
-//! | `metrics`, `last_failure`, `migration` | what is counted, what failed last, and what is otherwise while migrations run |
-//! | [`policy`] | what no guest may run, and which statements write |
+//! | `libpq`, [`url`], [`config`] | libpq's connection parameters; the database's URL; its options |
+//! | [`statement`], [`budget`] | a checked statement; the limits of one call |
+//! | [`manifest`] | the statements that a component declares, read from its binary |
+//! | `metrics`, `last_failure` | counters; the last failure of a request |
+//! | `migration` | the state of running migrations |
+//! | [`policy`] | the rules for statements, and which statements write |
 //! | [`backend`] | the contract of a back end |
-//! | `postgres` | statements pipelined over shared connections, transactions on their own |
+//! | `postgres` | statements pipelined over shared connections, transactions on dedicated ones |
 //! | `sqlite` | a file or memory: one writer, many readers |
-//! | `declared`, `pool` | statements that were checked: those declared, and those of one core |
-//! | [`gate`] | the choke point: what a guest's calls go through |
-//! | [`wit`] | `usher:database`, its calls handed to the gate |
-//! | [`open`] | which back end a URL names, and what the rest of the host holds of it |
+//! | `declared`, `pool` | checked statements: the declared ones; those cached by a core |
+//! | [`gate`] | the checks that every call of a guest passes |
+//! | [`wit`] | the imports of `usher:database` |
+//! | [`open`] | opening a database, and the pool of each core |
 //!
-//! Another database is a folder beside `postgres` that implements [`backend`], and a line in [`open`]; its dialect is a
-//! [`policy::Policy`].
+//! Another database is a folder beside `postgres` that implements [`backend`], and a line in
+//! [`open`]; its dialect is a [`policy::Policy`].
 
 pub mod backend;
 pub mod budget;
@@ -49,7 +50,7 @@ mod sqlite;
 pub use config::{Config, Statements};
 pub use declared::Unfit;
 pub use error::{OpenError, UrlError};
-pub use gate::{Cursor, Session, Transaction};
+pub use gate::{Cursor, Gate, Transaction};
 pub(crate) use last_failure::LastFailure;
 pub use open::{Database, Pool};
 pub use types::{Error, Isolation, Refusal, RefusalKind, Row, Rows, SqlDialect, Value};

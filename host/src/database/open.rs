@@ -1,4 +1,4 @@
-//! Opening a database: which back end a URL names, and what the rest of the host holds of it.
+//! Opens a database: selects the back end by the URL, and makes the pool of each core.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use super::backend::{Activity, Backend};
 use super::config::{Config, Statements};
 use super::declared::{Declared, Unfit};
 use super::error::OpenError;
-use super::gate::Session;
+use super::gate::Gate;
 use super::manifest::Manifest;
 use super::metrics::{Metrics, Totals};
 use super::migration::Migration;
@@ -15,19 +15,19 @@ use super::statement::Caller;
 use super::url::Target;
 use super::{postgres, sqlite};
 
-/// A database that was reached. Clones share it.
+/// An open database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Database {
     config: Arc<Config>,
     backend: Arc<dyn Backend>,
-    /// Of every pool there ever was: what was counted stays counted.
+    /// The counters of all pools, also of dropped ones.
     metrics: Arc<Mutex<Vec<Arc<Metrics>>>>,
-    /// What may run, unless anything may.
+    /// The statements that may run; none if any statement may.
     declared: Option<Arc<Declared>>,
 }
 
 impl Database {
-    /// Reaches the database once, so that a wrong address, password or file is known at start.
+    /// Connects once, so that a wrong address, password or file is an error at start.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -41,7 +41,8 @@ impl Database {
         Ok(Self::new(config, backend))
     }
 
-    /// A database behind a back end of the embedding program's own, such as a test double. The URL is only shown.
+    /// A database with a back end of the embedding program, such as a test double. The URL is only
+    /// displayed.
     pub fn with_backend(config: Config, backend: Arc<dyn Backend>) -> Self {
         Self::new(Arc::new(config), backend)
     }
@@ -55,11 +56,11 @@ impl Database {
         }
     }
 
-    /// The same database for a component that declares these statements. Where only declared ones may run, nothing else does
-    /// in pools that are made from now on, and nothing at all where none are declared.
+    /// The same database for a component with this manifest. If only declared statements may run,
+    /// pools made from now on run no others, and none if there is no manifest.
     ///
     /// # Errors
-    /// Where policy refuses one of them.
+    /// If policy denies one of the statements.
     pub fn serving(self, manifest: Option<&Manifest>) -> Result<Self, Unfit> {
         let declared = match self.config.statements {
             Statements::Any => None,
@@ -72,10 +73,10 @@ impl Database {
         Ok(Self { declared, ..self })
     }
 
-    /// Connections for one core. They must be used on the runtime on which this is called.
+    /// Connections for one core, used on the runtime on which this is called.
     ///
     /// # Errors
-    /// See [`OpenError`]. Nothing is connected yet, so a database that has gone since is no error here.
+    /// See [`OpenError`]. It does not connect yet, so an unreachable database is no error here.
     pub fn pool(&self) -> Result<Pool, OpenError> {
         let metrics = Arc::new(Metrics::default());
         let pool = PoolInner::new(
@@ -89,7 +90,7 @@ impl Database {
         Ok(Pool(Arc::new(pool)))
     }
 
-    /// What all pools have counted so far.
+    /// The sums over the counters of all pools.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for metrics in &*self.all_metrics() {
@@ -102,20 +103,20 @@ impl Database {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs what an operator should know although nothing fails for it.
+    /// Logs settings that an operator should change although nothing fails.
     pub(crate) fn advise(&self) {
         self.backend.advise();
     }
 
-    /// What was asked for.
+    /// The configuration it was opened with.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Whether the database answers now.
+    /// Checks that the database can serve requests now.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why it cannot.
     pub async fn check(&self) -> Result<(), OpenError> {
         self.backend.check().await
     }
@@ -126,26 +127,27 @@ impl Database {
 pub struct Pool(Arc<PoolInner>);
 
 impl Pool {
-    /// The way of one instance to its database.
-    pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.0), Caller::Request)
+    /// The gate of one instance.
+    pub fn gate(&self) -> Gate {
+        Gate::new(Arc::clone(&self.0), Caller::Request)
     }
 
-    /// The way of an instance whose calls are migrations, and what is known of them while they run.
-    pub(crate) fn migrating(&self) -> (Session, Arc<Migration>) {
-        let mut session = Session::new(Arc::clone(&self.0), Caller::Migrations);
+    /// The gate of an instance that runs migrations, and their state.
+    pub(crate) fn migration_gate(&self) -> (Gate, Arc<Migration>) {
+        let mut gate = Gate::new(Arc::clone(&self.0), Caller::Migrations);
         let migration = Arc::new(Migration::default());
-        session.set_migration(Arc::clone(&migration));
-        (session, migration)
+        gate.set_migration(Arc::clone(&migration));
+        (gate, migration)
     }
 
-    /// What is known of a statement of migrations that is running, where the database can tell.
+    /// The activity of a running statement of migrations, if the database reports any.
     pub(crate) async fn activity(&self, text: &str) -> Option<Activity> {
         self.0.connections.activity(text).await
     }
 
-    /// Waits until nothing is left, also on the server, of what was abandoned: statements cancelled, transactions rolled back.
-    pub(crate) async fn tidied(&self) {
-        self.0.connections.tidied().await;
+    /// Waits until abandoned work is over, also on the server: statements cancelled, transactions
+    /// rolled back.
+    pub(crate) async fn closed(&self) {
+        self.0.connections.closed().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the gates of one core share: the back end's connections, and the statements that were checked.
+//! What the gates of one core share: the back end's connections and the cached policy decisions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,22 +23,21 @@ pub(super) struct PoolInner {
     policy: &'static Policy,
     pub(super) connections: Box<dyn BackendPool>,
     pub(super) metrics: Arc<Metrics>,
-    /// Statements of requests already checked, by their text: a service runs the same few all the time.
-    checked: Mutex<Checked>,
-    /// Those of migrations, which may run more.
-    checked_for_migrations: Mutex<Checked>,
-    /// What the component declares, where it may run nothing else. All of it that may run is in `checked` from the beginning.
+    /// The checked statements of requests: a service runs the same few all the time.
+    requests: Mutex<Cache>,
+    /// The checked statements of migrations, which may run more.
+    migrations: Mutex<Cache>,
+    /// Set if only declared statements may run. The caches hold all of them from the start.
     declared: Option<Arc<Declared>>,
 }
 
-/// Statements by their text.
-type Checked = HashMap<Box<str>, Arc<Statement>, RandomState>;
+/// Checked statements by their text.
+type Cache = HashMap<Box<str>, Arc<Statement>, RandomState>;
 
-/// Checked statements that are remembered. A guest that makes up texts without end starts over, and costs only itself.
-const REMEMBERED: usize = 1024;
+/// A full cache is cleared: a guest that generates texts slows only itself.
+const CACHE_CAPACITY: usize = 1024;
 
-/// Who may check a long statement: one at a time, so that what checks take of the machine is bounded, however many statements
-/// guests make up.
+/// Long statements are checked one at a time, which bounds the processor time of checks.
 static LONG_CHECKS: Semaphore = Semaphore::const_new(1);
 
 impl PoolInner {
@@ -49,17 +48,17 @@ impl PoolInner {
         metrics: Arc<Metrics>,
         declared: Option<Arc<Declared>>,
     ) -> Self {
-        let known = |caller| {
+        let cache = |caller| {
             let declared = declared.iter().flat_map(|all| all.statements(caller));
-            let checked: Checked = declared
-                .filter(|(_, effect)| !is_refused(*effect, &config))
+            let cache: Cache = declared
+                .filter(|(_, effect)| !writes_read_only(*effect, &config))
                 .map(|(text, effect)| (text.into(), Statement::new(text.to_owned(), effect)))
                 .collect();
-            Mutex::new(checked)
+            Mutex::new(cache)
         };
         Self {
-            checked: known(Caller::Request),
-            checked_for_migrations: known(Caller::Migrations),
+            requests: cache(Caller::Request),
+            migrations: cache(Caller::Migrations),
             config,
             policy,
             connections,
@@ -68,35 +67,35 @@ impl PoolInner {
         }
     }
 
-    /// The SQL that the database speaks.
+    /// The database's SQL dialect.
     pub(super) fn dialect(&self) -> SqlDialect {
         self.policy.dialect
     }
 
-    fn checked(&self, caller: Caller) -> MutexGuard<'_, Checked> {
-        let checked = match caller {
-            Caller::Request => &self.checked,
-            Caller::Migrations => &self.checked_for_migrations,
+    fn cache(&self, caller: Caller) -> MutexGuard<'_, Cache> {
+        let cache = match caller {
+            Caller::Request => &self.requests,
+            Caller::Migrations => &self.migrations,
         };
-        checked.lock().unwrap_or_else(PoisonError::into_inner)
+        cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The statement with this text, if it is known already.
-    pub(super) fn known(&self, text: &str, caller: Caller) -> Option<Arc<Statement>> {
-        self.checked(caller).get(text).cloned()
+    /// The statement with this text, if it is cached.
+    pub(super) fn cached(&self, text: &str, caller: Caller) -> Option<Arc<Statement>> {
+        self.cache(caller).get(text).cloned()
     }
 
-    /// The statement with this text, which is not known yet.
+    /// Checks a text that is not cached, and caches the statement.
     ///
-    /// Checking one takes longer the longer it is. What takes long is done by another thread, and the time it has is the call's.
-    pub(super) async fn learned(
+    /// A long text is checked on a separate thread, within the call's deadline.
+    pub(super) async fn check(
         &self,
         text: String,
         caller: Caller,
         deadline: Instant,
     ) -> Result<Arc<Statement>, Error> {
         if let Some(declared) = &self.declared {
-            return Err(declared.refusal(&text, caller));
+            return Err(declared.rejection(&text, caller));
         }
         let limit = self.config.max_statement_bytes;
         if text.len() > limit {
@@ -123,7 +122,7 @@ impl PoolInner {
             };
             match tokio::time::timeout_at(deadline.into(), work).await {
                 Ok(Ok(checked)) => checked?,
-                // A panic, which is a fault of the host's, and not for the guest to know about.
+                // The check panicked, a fault of the host. Only the log has the details.
                 Ok(Err(error)) => {
                     tracing::error!("checking a statement failed: {error}");
                     return Err(failure::denied("the host cannot check this statement"));
@@ -131,20 +130,20 @@ impl PoolInner {
                 Err(_) => return Err(Error::Timeout),
             }
         };
-        if is_refused(effect, &self.config) {
+        if writes_read_only(effect, &self.config) {
             return Err(failure::denied("this database is open for reading only"));
         }
         let statement = Statement::new(text, effect);
-        let mut checked = self.checked(caller);
-        if checked.len() >= REMEMBERED {
-            checked.clear();
+        let mut cache = self.cache(caller);
+        if cache.len() >= CACHE_CAPACITY {
+            cache.clear();
         }
-        checked.insert(statement.text.clone(), Arc::clone(&statement));
+        cache.insert(statement.text.clone(), Arc::clone(&statement));
         Ok(statement)
     }
 }
 
-/// Whether a statement changes something in a database that is open for reading only.
-fn is_refused(effect: Effect, config: &Config) -> bool {
+/// Whether a statement writes although the database is open for reading only.
+fn writes_read_only(effect: Effect, config: &Config) -> bool {
     config.read_only && matches!(effect, Effect::Changes | Effect::Writes)
 }

@@ -1,15 +1,15 @@
-//! A statement, and what is known of it before it runs.
+//! A checked statement: its text, its possible effect, and how long it usually takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What is known of a statement's effect before it runs.
+/// The effect that a statement may have, as its text shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It cannot change anything.
     Reads,
-    /// It calls a function that may.
+    /// It calls a function that may change something.
     MayWrite,
     /// It is one `INSERT`, `UPDATE` or `DELETE`.
     Changes,
@@ -17,35 +17,35 @@ pub enum Effect {
     Writes,
 }
 
-/// On whose behalf a statement is run.
+/// The caller of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// A request, which is anybody's.
+    /// A request, which any client may send.
     Request,
-    /// The component's migrations, whose findings go to the operator. They may see who owns what.
+    /// The component's migrations, which report to the operator. They may read who owns what.
     Migrations,
 }
 
-/// A statement that policy has let through.
+/// A statement that passed policy.
 #[derive(Debug)]
 pub struct Statement {
-    /// Unlike its address, no other statement's before or after it.
+    /// Unique in this process. An address is not, because it is reused.
     pub(crate) id: u64,
-    /// Its text.
+    /// Its SQL.
     pub text: Box<str>,
-    /// Whether it may change something, so that a connection lost under it leaves its outcome unknown.
+    /// Whether it may change something, so that its outcome is unknown if the connection is lost.
     pub writes: bool,
-    /// Whether it is an `INSERT`, `UPDATE` or `DELETE`, which does in a transaction what it does alone.
+    /// Whether it is an `INSERT`, `UPDATE` or `DELETE`, which has the same effect in a transaction.
     pub changes: bool,
-    /// How long it has taken of late, in microseconds, or zero before it has run: what is known to be slow must not stand before
-    /// what is quick.
+    /// The moving average of its duration, in microseconds; zero before it has run. Short
+    /// statements are not queued behind slow ones.
     pub(crate) micros: AtomicU32,
-    /// What SQLite needed to prepare it, in bytes.
+    /// The size of the statement that SQLite prepared, in bytes.
     pub(crate) prepared_bytes: AtomicU32,
 }
 
 impl Statement {
-    /// A statement of this text, which does not know yet how long it takes.
+    /// A statement of this text that has not run yet.
     pub fn new(text: String, effect: Effect) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
@@ -58,17 +58,17 @@ impl Statement {
         })
     }
 
-    /// Whether it has of late taken longer than so many microseconds.
+    /// Whether it usually takes longer than this many microseconds.
     pub(crate) fn is_slower_than(&self, micros: u32) -> bool {
         self.micros.load(Relaxed) > micros
     }
 
-    /// Takes one more run into account.
+    /// Adds a run to the average.
     pub(crate) fn took(&self, time: Duration) {
         let now = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let before = self.micros.load(Relaxed);
-        // A moving average over about four runs, so that one bad moment is forgotten soon.
-        // Never zero again, which says that it has not run yet.
+        // About the last four runs count, so that one slow run is forgotten soon. Zero would mean
+        // that it has not run yet.
         let average = (before / 4).saturating_mul(3).saturating_add(now / 4);
         self.micros.store(average.max(1), Relaxed);
     }

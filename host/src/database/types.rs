@@ -1,6 +1,6 @@
-//! Values, results and errors: what crosses the boundary, and what a back end gives.
+//! The values, results and errors that back ends return and components receive.
 //!
-//! All but [`Rows`] is generated from `wit/`, so that nothing is converted on its way to a component.
+//! All but [`Rows`] are generated from `wit/`, so that nothing is converted for a component.
 
 use std::sync::Arc;
 
@@ -27,15 +27,15 @@ pub use generated::usher::database::types::{
     add_to_linker,
 };
 
-/// A whole result. The columns' names are the same whenever a statement runs, so they are shared rather than copied, which is
-/// why this one is not generated.
+/// A buffered result. Not generated, because its column names are shared between the runs of a
+/// statement and not copied.
 #[derive(ComponentType, Lower, Clone, Debug)]
 #[component(record)]
 pub struct Rows {
     /// The columns' names, in order.
     #[component(name = "columns")]
     pub columns: Arc<[String]>,
-    /// The rows, in the order in which the database gave them.
+    /// The rows, in the database's order.
     #[component(name = "rows")]
     pub rows: Vec<Row>,
 }

@@ -1,8 +1,8 @@
-//! `usher:database` as Rust, and its calls handed to the gate: nothing is decided here.
+//! The imports of `usher:database`: each call goes to the gate, and nothing is decided here.
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-use super::gate::{Cursor, Session, Transaction};
+use super::gate::{Cursor, Gate, Transaction};
 use super::types::{self, Error, Isolation, Row, Rows, SqlDialect, Value};
 
 #[allow(
@@ -34,19 +34,19 @@ mod generated {
 
 use generated::usher::database::{database, streaming};
 
-/// A session together with the table in which the instance's resources are.
+/// The database handle of an instance and the table of its resources.
 #[derive(Debug)]
 pub struct View<'a> {
-    /// The instance's way to its database.
-    pub session: &'a mut Session,
+    /// The instance's database handle.
+    pub gate: &'a mut Gate,
     /// The instance's resources.
     pub table: &'a mut ResourceTable,
 }
 
-/// Gives components the imports of `usher:database`.
+/// Adds the imports of `usher:database` to a linker.
 ///
 /// # Errors
-/// Where the linker has them already.
+/// If the linker has them already.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_>,
@@ -62,22 +62,22 @@ pub fn add_to_linker<T: Send + 'static>(
     streaming::add_to_linker::<T, Capability>(linker, view)
 }
 
-/// What a guest is given, or a trap where it did what the component model forbids.
+/// A guest's result, or a trap if the guest violated the component model.
 type Returned<T> = wasmtime::Result<Result<T, Error>>;
 
 impl types::Host for View<'_> {}
 
 impl database::Host for View<'_> {
     async fn dialect(&mut self) -> wasmtime::Result<SqlDialect> {
-        Ok(self.session.dialect())
+        Ok(self.gate.dialect())
     }
 
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Returned<Rows> {
-        Ok(self.session.query(statement, params).await)
+        Ok(self.gate.query(statement, params).await)
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Returned<u64> {
-        Ok(self.session.execute(statement, params).await)
+        Ok(self.gate.execute(statement, params).await)
     }
 }
 
@@ -87,7 +87,7 @@ impl database::HostTransaction for View<'_> {
         isolation: Isolation,
         read_only: bool,
     ) -> Returned<Resource<Transaction>> {
-        Ok(match self.session.begin(isolation, read_only).await {
+        Ok(match self.gate.begin(isolation, read_only).await {
             Ok(transaction) => Ok(self.table.push(transaction)?),
             Err(error) => Err(error),
         })
@@ -100,7 +100,7 @@ impl database::HostTransaction for View<'_> {
         params: Vec<Value>,
     ) -> Returned<Rows> {
         let transaction = self.table.get_mut(&this)?;
-        Ok(self.session.query_in(transaction, statement, params).await)
+        Ok(self.gate.query_in(transaction, statement, params).await)
     }
 
     async fn execute(
@@ -110,20 +110,17 @@ impl database::HostTransaction for View<'_> {
         params: Vec<Value>,
     ) -> Returned<u64> {
         let transaction = self.table.get_mut(&this)?;
-        Ok(self
-            .session
-            .execute_in(transaction, statement, params)
-            .await)
+        Ok(self.gate.execute_in(transaction, statement, params).await)
     }
 
     async fn commit(&mut self, this: Resource<Transaction>) -> Returned<()> {
         let transaction = self.table.delete(this)?;
-        Ok(self.session.commit(transaction).await)
+        Ok(self.gate.commit(transaction).await)
     }
 
     async fn rollback(&mut self, this: Resource<Transaction>) -> Returned<()> {
         let transaction = self.table.delete(this)?;
-        Ok(self.session.rollback(transaction).await)
+        Ok(self.gate.rollback(transaction).await)
     }
 
     async fn drop(&mut self, this: Resource<Transaction>) -> wasmtime::Result<()> {
@@ -136,7 +133,7 @@ impl streaming::Host for View<'_> {}
 
 impl streaming::HostCursor for View<'_> {
     async fn open(&mut self, statement: String, params: Vec<Value>) -> Returned<Resource<Cursor>> {
-        Ok(match self.session.open(statement, params).await {
+        Ok(match self.gate.open(statement, params).await {
             Ok(cursor) => Ok(self.table.push(cursor)?),
             Err(error) => Err(error),
         })
@@ -148,7 +145,7 @@ impl streaming::HostCursor for View<'_> {
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Returned<Vec<Row>> {
         let cursor = self.table.get_mut(&this)?;
-        Ok(self.session.next(cursor, at_most).await)
+        Ok(self.gate.next(cursor, at_most).await)
     }
 
     async fn drop(&mut self, this: Resource<Cursor>) -> wasmtime::Result<()> {

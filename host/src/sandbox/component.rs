@@ -11,7 +11,7 @@ use super::source::{self, Source, USERS_WASM};
 use super::state::{State, StoreLimits};
 use super::{bounds, compile, engine, processor};
 use crate::database::manifest::Manifest;
-use crate::database::{self, Database, Session, Statements};
+use crate::database::{self, Database, Gate, Statements};
 use crate::wasi_http;
 use crate::wasi_http::bindings::whole::WholeIndices;
 
@@ -114,9 +114,9 @@ impl Runtime {
         &self.pre
     }
 
-    /// A store for one instance within these limits, its database calls going through `session`.
-    pub fn store(&self, session: Session, limits: &StoreLimits) -> Store<State> {
-        let state = State::new(session, limits);
+    /// A store for one instance within these limits, its database calls going through `gate`.
+    pub fn store(&self, gate: Gate, limits: &StoreLimits) -> Store<State> {
+        let state = State::new(gate, limits);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.growth);
         // What a guest hands over in one call, and what it hands back: that is copied before anybody can look at it.

@@ -126,8 +126,8 @@ pub async fn migrate(
         return Ok(Vec::new());
     }
     let pre = MigratingPre::new(pre.clone()).map_err(|error| fault(&error))?;
-    let (session, migration) = pool.migrating();
-    let mut store = runtime.store(session, limits);
+    let (gate, migration) = pool.migration_gate();
+    let mut store = runtime.store(gate, limits);
     let component = pre
         .instantiate_async(&mut store)
         .await
@@ -135,7 +135,7 @@ pub async fn migrate(
     let call = component.usher_service_migrations().call_apply(&mut store);
     let (applied, blockers) = progress::watch(call, pool, &migration).await;
     match applied.map_err(|error| fault(&error))? {
-        Err(migrations::Error::Unavailable(why)) if migration.is_lock_refused() => {
+        Err(migrations::Error::Unavailable(why)) if migration.has_lock_timed_out() => {
             Err(MigrateError::Locked { why, blockers })
         }
         applied => applied.map_err(MigrateError::Refused),
@@ -161,8 +161,8 @@ pub async fn plan(
         return Ok(None);
     }
     let pre = PlanningPre::new(pre.clone()).map_err(|error| fault(&error))?;
-    let (session, migration) = pool.migrating();
-    let mut store = runtime.store(session, limits);
+    let (gate, migration) = pool.migration_gate();
+    let mut store = runtime.store(gate, limits);
     let component = pre
         .instantiate_async(&mut store)
         .await

@@ -214,10 +214,10 @@ impl Instances {
             .data_mut()
             .processor
             .begin(self.limits.config.cpu_time);
-        store.data_mut().session.set_deadline(deadline.into_std());
+        store.data_mut().gate.set_deadline(deadline.into_std());
         if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
             let answer = buffered::handle(handler, &mut *store, request, wanted).await;
-            let failed = store.data().session.last_failure();
+            let failed = store.data().gate.last_failure();
             if let Some(answer) = answer.map_err(|error| report::failure(error, failed))? {
                 report::answered(answer.status(), request.method(), failed);
                 instance.served += 1;
@@ -238,7 +238,7 @@ impl Instances {
     ) -> Result<Response<GuestBody>, CallError> {
         let slot = Slot::default();
         let method = request.method().clone();
-        let failed = instance.store.data().session.last_failure().clone();
+        let failed = instance.store.data().gate.last_failure().clone();
         let taken = instance.store.data_mut().processor.taken();
         let (set, answer) = (Arc::clone(self), slot.clone());
         let work = async move {
@@ -326,7 +326,7 @@ impl Instances {
             .wasi_http_incoming_handler()
             .call_handle(&mut *store, request, out)
             .await
-            .map_err(|error| report::failure(error, store.data().session.last_failure()))?;
+            .map_err(|error| report::failure(error, store.data().gate.last_failure()))?;
         instance.serving = Some(serving);
         instance.served += 1;
         self.give_back(instance);
@@ -365,9 +365,7 @@ impl Instances {
     }
 
     async fn make(&self) -> Result<Box<Instance>, CallError> {
-        let mut store = self
-            .runtime
-            .store(self.pool.session(), &self.limits.store());
+        let mut store = self.runtime.store(self.pool.gate(), &self.limits.store());
         store
             .data_mut()
             .processor
@@ -412,14 +410,14 @@ impl Instances {
     /// it then drops that too.
     fn give_back(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
-        let clean = state.session.reset() && state.table.is_empty() && !state.growth.is_large();
+        let clean = state.gate.reset() && state.table.is_empty() && !state.growth.is_large();
         // What a client has not read yet is none of the next request's.
         if state.memory.used() > 0 {
             state.memory = self
                 .limits
                 .host_memory
                 .request(self.limits.config.request_memory);
-            state.session.set_memory(state.memory.clone());
+            state.gate.set_memory(state.memory.clone());
         }
         if clean && instance.served < self.limits.config.instance_reuse.get() {
             self.idle().push(instance);

@@ -8,7 +8,7 @@ use wasmtime_wasi::random::WasiRandomCtx;
 
 use super::growth::Growth;
 use super::processor::Processor;
-use crate::database::{self, Session};
+use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
 use crate::wasi_http;
 
@@ -36,7 +36,7 @@ pub struct State {
     clocks: WasiClocksCtx,
     /// Seeded on first use: most components never ask.
     random: Option<WasiRandomCtx>,
-    pub(super) session: Session,
+    pub(super) gate: Gate,
 }
 
 impl fmt::Debug for State {
@@ -46,9 +46,9 @@ impl fmt::Debug for State {
 }
 
 impl State {
-    pub(crate) fn new(mut session: Session, limits: &StoreLimits) -> Self {
+    pub(crate) fn new(mut gate: Gate, limits: &StoreLimits) -> Self {
         let memory = limits.host_memory.request(limits.request_memory);
-        session.set_memory(memory.clone());
+        gate.set_memory(memory.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Self {
@@ -58,7 +58,7 @@ impl State {
             processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
             random: None,
-            session,
+            gate,
         }
     }
 
@@ -82,13 +82,13 @@ impl State {
 
     pub(crate) fn database(&mut self) -> database::View<'_> {
         database::View {
-            session: &mut self.session,
+            gate: &mut self.gate,
             table: &mut self.table,
         }
     }
 
-    /// What limits the database calls of this instance.
-    pub fn session(&mut self) -> &mut Session {
-        &mut self.session
+    /// The gate of the database calls of this instance.
+    pub fn gate(&mut self) -> &mut Gate {
+        &mut self.gate
     }
 }

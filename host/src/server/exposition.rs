@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::database::metrics::{BOUNDS, ENDS, OUTCOMES, Totals};
+use crate::database::metrics::{BOUNDS, OUTCOMES, TRANSACTION_OUTCOMES, Totals};
 use crate::telemetry::counters::Counts;
 
 /// What all cores have counted, in the Prometheus text format, version 0.0.4.
@@ -60,7 +60,7 @@ pub(crate) fn exposition(counts: &Counts, database: &Totals, held: usize) -> Str
         names.iter().zip(counts).map(labelled).collect()
     };
     let statements = labelled("outcome", &OUTCOMES, &database.statements);
-    let ended = labelled("end", &ENDS, &database.ended);
+    let ended = labelled("end", &TRANSACTION_OUTCOMES, &database.transactions_ended);
     for (name, help, values) in [
         (
             "usher_database_statements_total",
@@ -83,7 +83,7 @@ pub(crate) fn exposition(counts: &Counts, database: &Totals, held: usize) -> Str
         "usher_database_transactions_open",
         "gauge",
         "Transactions that are open.",
-        &[("", database.open)],
+        &[("", database.open_transactions)],
     );
     text.push_str(&durations(database));
     text

@@ -149,7 +149,7 @@ async fn serve(
     let ended = async {
         service.instances.end().await;
         // What an abandoned statement does on another machine does not end with this process.
-        pool.tidied().await;
+        pool.closed().await;
     };
     if tokio::time::timeout(TIDYING, ended).await.is_err() {
         tracing::warn!("statements may run on: the database did not answer within {TIDYING:?}");

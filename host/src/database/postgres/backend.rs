@@ -86,7 +86,7 @@ impl BackendPool for Pool {
         Self::activity(self, text).await
     }
 
-    async fn tidied(&self) {
+    async fn closed(&self) {
         Self::tidied(self).await;
     }
 }

@@ -68,8 +68,8 @@ impl BackendPool for Pool {
         Ok(Box::new(Self::open(self, statement, params, budget).await?))
     }
 
-    async fn tidied(&self) {
-        Self::tidied(self).await;
+    async fn closed(&self) {
+        Self::closed(self).await;
     }
 }
 

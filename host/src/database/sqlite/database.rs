@@ -299,7 +299,7 @@ impl Pool {
     }
 
     /// Waits until what was written to a file that was moved is saved.
-    pub(crate) async fn tidied(&self) {
+    pub(crate) async fn closed(&self) {
         let shared = Arc::clone(&self.shared);
         let left = tokio::task::spawn_blocking(move || shared.leave()).await;
         if let Err(error) = left {

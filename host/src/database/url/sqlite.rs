@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::database::error::UrlError;
 use crate::database::libpq::decode;
 
-/// What SQLAlchemy hands to Python's driver and what says nothing of the database: how threads, types and waiting are handled there.
+/// What SQLAlchemy hands to Python's driver and what says nothing of the database: how threads,
+/// types and waiting are handled there.
 const DRIVER: [&str; 5] = [
     "check_same_thread",
     "timeout",
@@ -16,7 +17,8 @@ const DRIVER: [&str; 5] = [
 
 /// Reads what follows `sqlite:`: a file, or nothing for memory.
 pub(super) fn parse(rest: &str) -> Result<Option<PathBuf>, UrlError> {
-    // SQLAlchemy's form: an empty authority, then a slash that is not part of the path. Its path is percent-encoded; a plain one is not.
+    // SQLAlchemy's form: an empty authority, then a slash that is not part of the path. Its path is
+    // percent-encoded; a plain one is not.
     let path = match rest.strip_prefix("//") {
         None if rest.contains('?') => {
             return Err(UrlError::new(

@@ -68,7 +68,7 @@ impl Served {
 
     /// Expects that all works again.
     async fn is_served(&self, rows_before: i64) {
-        self.pool.tidied().await;
+        self.pool.closed().await;
         self.database.check().await.unwrap();
         self.insert(9).await.unwrap();
         assert_eq!(count(&self.pool, "t").await, rows_before + 1);
@@ -113,7 +113,7 @@ async fn replaced_file_is_refused_and_both_files_stay_whole() {
     let served = Served::new().await;
     std::fs::rename(served.path("backup.db"), served.path("users.db")).unwrap();
     served.is_refused().await;
-    served.pool.tidied().await;
+    served.pool.closed().await;
     let scratch = served.end();
     assert_eq!(holds(&scratch.file()), 1);
     assert_eq!(holds(&Served::saved(&scratch)), 2);
@@ -169,7 +169,7 @@ async fn renamed_file_is_complete_and_served_again_once_it_is_back() {
     let served = Served::new().await;
     std::fs::rename(served.path("users.db"), served.path("away.db")).unwrap();
     served.is_refused().await;
-    served.pool.tidied().await;
+    served.pool.closed().await;
     let copied = served.path("copied.db");
     std::fs::copy(served.path("away.db"), &copied).unwrap();
     assert_eq!(holds(&copied), 2);
@@ -184,7 +184,7 @@ async fn renamed_file_that_was_written_to_meanwhile_stays_refused() {
     let served = Served::new().await;
     std::fs::rename(served.path("users.db"), served.path("away.db")).unwrap();
     served.is_refused().await;
-    served.pool.tidied().await;
+    served.pool.closed().await;
     let other = rusqlite::Connection::open(served.path("away.db")).unwrap();
     other
         .execute_batch("INSERT INTO t VALUES (7); PRAGMA wal_checkpoint(TRUNCATE)")
