@@ -197,7 +197,7 @@ impl Builder {
         }
         let counters = Arc::new(Counters::default());
         let mut limits = config.instances();
-        limits.whole = !self.adjust.as_elsewhere;
+        limits.buffered = !self.adjust.as_elsewhere;
         let instances = Instances::new(
             Arc::clone(&runtime),
             pool.clone(),

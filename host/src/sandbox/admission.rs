@@ -1,8 +1,10 @@
-//! Who may be at work on one core, and who waits for a turn.
+//! Admission control of one core: which requests are in flight, and which wait for a permit.
 //!
-//! Each request that is at work has an instance, and what many instances touch does not fit into a processor's caches. So few are at work
-//! as long as they are quick: those that have been at it for longer than [`LATE`] count no more, so that what waits for something
-//! slow keeps nobody else waiting, up to a limit on all of them. Turns come in the order of arrival.
+//! Each request in flight has an instance, and the memory of many instances does not fit into a
+//! processor's caches. So at most [`MAX_SHORT`] requests are in flight while they are short. A
+//! request in flight for [`OVERDUE_AFTER`] is overdue: it probably waits for something slow, so it
+//! counts only towards the limit on all requests in flight. Permits are granted in the order of
+//! arrival; a request whose deadline passes first gets none.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -14,61 +16,61 @@ use tokio::time::Instant;
 
 use super::processor;
 
-/// After this time at work a request is no longer one of the quick. With [`QUICK`] at once that is more than ten thousand requests a
-/// second on one core, which keeps it busy also where a database is some milliseconds away.
-const LATE: Duration = Duration::from_millis(3);
+/// How long a request counts as short. [`MAX_SHORT`] requests in this time are more than ten
+/// thousand a second, so one core stays busy even if its database is some milliseconds away.
+const OVERDUE_AFTER: Duration = Duration::from_millis(3);
 
-/// Requests at work at once, as long as they are quick. Measured: `docs/performance.md`, Growth.
-const QUICK: usize = 32;
+/// Short requests in flight at once. Measured: `docs/performance.md`, Growth.
+const MAX_SHORT: usize = 32;
 
-/// The turns of one core.
+/// The permits of one core.
 #[derive(Debug)]
-pub(super) struct Turns {
-    most: usize,
+pub(super) struct Admission {
+    max_in_flight: usize,
     state: Mutex<State>,
-    rest: Notify,
+    idle: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    at_work: usize,
-    /// Of those at work, how many have not been for long.
-    quick: usize,
-    /// Turns in the order in which they began, but for those that have been for long, and for what has ended at the front.
-    begun: VecDeque<Begun>,
-    /// The number of the first of them.
-    first: u64,
-    waiting: VecDeque<Waiting>,
-    /// Whether somebody looks after those who wait.
+    in_flight: usize,
+    /// How many of those in flight count as short.
+    short: usize,
+    /// Permits in the order of their grant, from the oldest that is neither exempt nor ended.
+    granted: VecDeque<Granted>,
+    /// The number of the first of `granted`.
+    first_number: u64,
+    waiters: VecDeque<Waiter>,
+    /// Whether [`Admission::watch`] runs.
     is_watched: bool,
 }
 
 #[derive(Debug)]
-struct Begun {
+struct Granted {
     at: Instant,
     has_ended: bool,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    latest: Instant,
-    turn: oneshot::Sender<Turn>,
+struct Waiter {
+    deadline: Instant,
+    permit: oneshot::Sender<Permit>,
 }
 
-/// The right to be at work, given on when it is dropped.
+/// The right to be in flight. When it is dropped, a waiter gets a permit.
 #[derive(Debug)]
-pub(super) struct Turn {
-    turns: Arc<Turns>,
+pub(super) struct Permit {
+    admission: Arc<Admission>,
     number: u64,
 }
 
-impl Turns {
-    /// So many at once, however slow they are.
-    pub(super) fn new(most: usize) -> Arc<Self> {
+impl Admission {
+    /// At most `max_in_flight` permits at once, overdue requests included.
+    pub(super) fn new(max_in_flight: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            max_in_flight,
             state: Mutex::default(),
-            rest: Notify::new(),
+            idle: Notify::new(),
         })
     }
 
@@ -76,99 +78,101 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A turn at once, where nobody waits and there is room.
-    pub(super) fn at_once(self: &Arc<Self>, now: Instant) -> Option<Turn> {
+    /// A permit, if no request waits and the limits allow one more.
+    pub(super) fn try_acquire(self: &Arc<Self>, now: Instant) -> Option<Permit> {
         let mut state = self.state();
-        if !state.waiting.is_empty() {
+        if !state.waiters.is_empty() {
             return None;
         }
-        let number = state.begin(self.most, now)?;
-        Some(self.turn(number))
+        let number = state.grant(self.max_in_flight, now)?;
+        Some(self.permit(number))
     }
 
-    /// A turn, or none where it would come after `latest`: starting then would only take time from requests that still have some.
-    pub(super) async fn wait(self: &Arc<Self>, latest: Instant) -> Option<Turn> {
-        let (turn, granted) = oneshot::channel();
+    /// Waits for a permit until `deadline`. A request that starts later would only take time from
+    /// requests that can still be served.
+    pub(super) async fn acquire(self: &Arc<Self>, deadline: Instant) -> Option<Permit> {
+        let (permit, granted) = oneshot::channel();
         let is_watched = {
             let mut state = self.state();
-            state.waiting.push_back(Waiting { latest, turn });
+            state.waiters.push_back(Waiter { deadline, permit });
             std::mem::replace(&mut state.is_watched, true)
         };
         if !is_watched {
             tokio::spawn(Arc::clone(self).watch());
         }
-        let turn = granted.await.ok()?;
-        (Instant::now() < latest).then_some(turn)
+        let permit = granted.await.ok()?;
+        (Instant::now() < deadline).then_some(permit)
     }
 
-    /// Waits until nobody is at work, and nobody waits to be.
-    pub(super) async fn at_rest(&self) {
+    /// Waits until no request is in flight and none waits for a permit.
+    pub(super) async fn wait_until_idle(&self) {
         loop {
-            let mut rest = pin!(self.rest.notified());
-            rest.as_mut().enable();
-            if self.state().is_at_rest() {
+            let mut idle = pin!(self.idle.notified());
+            idle.as_mut().enable();
+            if self.state().is_idle() {
                 return;
             }
-            rest.await;
+            idle.await;
         }
     }
 
-    fn turn(self: &Arc<Self>, number: u64) -> Turn {
-        Turn {
-            turns: Arc::clone(self),
+    fn permit(self: &Arc<Self>, number: u64) -> Permit {
+        Permit {
+            admission: Arc::clone(self),
             number,
         }
     }
 
-    /// Gives turns to those who wait, as far as there is room.
-    fn grant(self: &Arc<Self>, now: Instant) {
+    /// Grants permits to waiters as far as the limits allow.
+    fn grant_waiters(self: &Arc<Self>, now: Instant) {
         loop {
-            let (number, waiting) = {
+            let (number, waiter) = {
                 let mut state = self.state();
-                // Their clients have left.
+                // The clients of closed channels have disconnected.
                 while state
-                    .waiting
+                    .waiters
                     .front()
-                    .is_some_and(|waiting| waiting.turn.is_closed())
+                    .is_some_and(|waiter| waiter.permit.is_closed())
                 {
-                    state.waiting.pop_front();
+                    state.waiters.pop_front();
                 }
-                if state.waiting.is_empty() {
+                if state.waiters.is_empty() {
                     return;
                 }
-                let Some(number) = state.begin(self.most, now) else {
+                let Some(number) = state.grant(self.max_in_flight, now) else {
                     return;
                 };
-                let Some(waiting) = state.waiting.pop_front() else {
+                let Some(waiter) = state.waiters.pop_front() else {
                     return;
                 };
-                (number, waiting)
+                (number, waiter)
             };
-            // Without the lock: what nobody takes comes back at once.
-            drop(waiting.turn.send(self.turn(number)));
+            // Without the lock: a permit that cannot be sent is dropped here, which takes the lock.
+            drop(waiter.permit.send(self.permit(number)));
         }
     }
 
-    /// Sees to those who wait, for as long as there are any: some have waited too long, and some of those at work are late by now.
+    /// Runs while requests wait: removes expired waiters, and grants the permits that become
+    /// available when requests in flight become overdue.
     async fn watch(self: Arc<Self>) {
         loop {
             let now = Instant::now();
             let expired = self.state().expired(now);
             drop(expired);
-            self.grant(now);
-            if self.state().lacks_room(self.most) {
+            self.grant_waiters(now);
+            if self.state().is_saturated(self.max_in_flight) {
                 processor::evict();
             }
             let next = {
                 let mut state = self.state();
-                let Some(waiting) = state.waiting.front() else {
+                let Some(waiter) = state.waiters.front() else {
                     state.is_watched = false;
-                    if state.is_at_rest() {
-                        self.rest.notify_waiters();
+                    if state.is_idle() {
+                        self.idle.notify_waiters();
                     }
                     return;
                 };
-                waiting.latest.min(now + LATE)
+                waiter.deadline.min(now + OVERDUE_AFTER)
             };
             tokio::time::sleep_until(next).await;
         }
@@ -176,89 +180,89 @@ impl Turns {
 }
 
 impl State {
-    fn is_at_rest(&self) -> bool {
-        self.at_work == 0 && self.waiting.is_empty()
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.waiters.is_empty()
     }
 
-    /// Whether somebody waits for one of those at work to end, however long they have been.
-    fn lacks_room(&self, most: usize) -> bool {
-        self.at_work >= most && !self.waiting.is_empty()
+    /// Whether a request waits although those in flight become overdue.
+    fn is_saturated(&self, max_in_flight: usize) -> bool {
+        self.in_flight >= max_in_flight && !self.waiters.is_empty()
     }
 
-    /// Begins a turn, if there is room for one more, and gives its number.
-    fn begin(&mut self, most: usize, now: Instant) -> Option<u64> {
-        if self.at_work >= most {
+    /// Counts a permit and returns its number, if the limits allow it.
+    fn grant(&mut self, max_in_flight: usize, now: Instant) -> Option<u64> {
+        if self.in_flight >= max_in_flight {
             return None;
         }
-        if self.quick >= QUICK {
-            self.let_go(now);
-            if self.quick >= QUICK {
+        if self.short >= MAX_SHORT {
+            self.exempt_overdue(now);
+            if self.short >= MAX_SHORT {
                 return None;
             }
         }
-        let number = self.first + self.begun.len() as u64;
-        self.begun.push_back(Begun {
+        let number = self.first_number + self.granted.len() as u64;
+        self.granted.push_back(Granted {
             at: now,
             has_ended: false,
         });
-        self.at_work += 1;
-        self.quick += 1;
+        self.in_flight += 1;
+        self.short += 1;
         Some(number)
     }
 
-    /// Counts those no more that are late.
-    fn let_go(&mut self, now: Instant) {
-        while let Some(oldest) = self.begun.front()
-            && (oldest.has_ended || oldest.at + LATE <= now)
+    /// Exempts overdue requests from the limit on short ones.
+    fn exempt_overdue(&mut self, now: Instant) {
+        while let Some(oldest) = self.granted.front()
+            && (oldest.has_ended || oldest.at + OVERDUE_AFTER <= now)
         {
-            self.quick -= usize::from(!oldest.has_ended);
-            self.begun.pop_front();
-            self.first += 1;
+            self.short -= usize::from(!oldest.has_ended);
+            self.granted.pop_front();
+            self.first_number += 1;
         }
     }
 
     fn end(&mut self, number: u64) {
-        self.at_work -= 1;
-        let place = number
-            .checked_sub(self.first)
-            .and_then(|place| usize::try_from(place).ok());
-        // One that was late is not among them any more.
-        let Some(begun) = place.and_then(|place| self.begun.get_mut(place)) else {
+        self.in_flight -= 1;
+        let index = number
+            .checked_sub(self.first_number)
+            .and_then(|index| usize::try_from(index).ok());
+        // An exempt request is no longer in the list.
+        let Some(granted) = index.and_then(|index| self.granted.get_mut(index)) else {
             return;
         };
-        begun.has_ended = true;
-        self.quick -= 1;
-        while self.begun.front().is_some_and(|oldest| oldest.has_ended) {
-            self.begun.pop_front();
-            self.first += 1;
+        granted.has_ended = true;
+        self.short -= 1;
+        while self.granted.front().is_some_and(|oldest| oldest.has_ended) {
+            self.granted.pop_front();
+            self.first_number += 1;
         }
     }
 
-    /// Those who have waited too long.
-    fn expired(&mut self, now: Instant) -> Vec<Waiting> {
+    /// Removes and returns the waiters whose deadline has passed.
+    fn expired(&mut self, now: Instant) -> Vec<Waiter> {
         let expired = self
-            .waiting
+            .waiters
             .iter()
-            .take_while(|waiting| waiting.latest <= now)
+            .take_while(|waiter| waiter.deadline <= now)
             .count();
-        self.waiting.drain(..expired).collect()
+        self.waiters.drain(..expired).collect()
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let (somebody_waits, mut is_at_rest) = {
-            let mut state = self.turns.state();
+        let (has_waiters, mut is_idle) = {
+            let mut state = self.admission.state();
             state.end(self.number);
-            (!state.waiting.is_empty(), state.is_at_rest())
+            (!state.waiters.is_empty(), state.is_idle())
         };
-        if somebody_waits {
-            self.turns.grant(Instant::now());
-            // They may all have left.
-            is_at_rest = self.turns.state().is_at_rest();
+        if has_waiters {
+            self.admission.grant_waiters(Instant::now());
+            // All waiters may have disconnected.
+            is_idle = self.admission.state().is_idle();
         }
-        if is_at_rest {
-            self.turns.rest.notify_waiters();
+        if is_idle {
+            self.admission.idle.notify_waiters();
         }
     }
 }
@@ -271,92 +275,101 @@ mod tests {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .expect("a runtime can be made")
+            .expect("a runtime can be built")
             .block_on(test)
     }
 
-    fn take(turns: &Arc<Turns>, count: usize, now: Instant) -> Vec<Turn> {
-        let taken: Vec<_> = (0..count).map_while(|_| turns.at_once(now)).collect();
-        assert_eq!(taken.len(), count);
-        taken
+    fn take(admission: &Arc<Admission>, count: usize, now: Instant) -> Vec<Permit> {
+        let permits: Vec<_> = (0..count)
+            .map_while(|_| admission.try_acquire(now))
+            .collect();
+        assert_eq!(permits.len(), count);
+        permits
     }
 
     const LONG: Duration = Duration::from_mins(1);
-    const SHORT: Duration = Duration::from_millis(20);
+    const BRIEF: Duration = Duration::from_millis(20);
 
     #[test]
-    fn few_are_at_work_while_they_are_quick_and_others_join_those_that_are_slow() {
+    fn admission_beyond_short_limit_waits_until_requests_are_overdue() {
         on_a_core(async {
-            let turns = Turns::new(QUICK + 2);
+            let admission = Admission::new(MAX_SHORT + 2);
             let began = Instant::now();
-            let mut taken = take(&turns, QUICK, began);
-            assert!(turns.at_once(began).is_none(), "one too many");
-            taken.extend(turns.wait(began + LONG).await);
-            assert!(began.elapsed() >= LATE, "it waited until others were late");
-            taken.extend(turns.wait(began + LONG).await);
-            assert_eq!(taken.len(), QUICK + 2);
-            let latest = Instant::now() + SHORT;
-            assert!(turns.wait(latest).await.is_none(), "that would be too many");
-            assert!(Instant::now() >= latest);
-            drop(taken);
-            turns.at_rest().await;
-            take(&turns, QUICK, began);
+            let mut permits = take(&admission, MAX_SHORT, began);
+            assert!(admission.try_acquire(began).is_none(), "one too many");
+            permits.extend(admission.acquire(began + LONG).await);
+            assert!(
+                began.elapsed() >= OVERDUE_AFTER,
+                "granted before others were overdue"
+            );
+            permits.extend(admission.acquire(began + LONG).await);
+            assert_eq!(permits.len(), MAX_SHORT + 2);
+            let deadline = Instant::now() + BRIEF;
+            assert!(
+                admission.acquire(deadline).await.is_none(),
+                "granted beyond the limit on all requests"
+            );
+            assert!(Instant::now() >= deadline);
+            drop(permits);
+            admission.wait_until_idle().await;
+            take(&admission, MAX_SHORT, began);
         });
     }
 
     #[test]
-    fn a_turn_that_ends_is_given_to_who_came_first() {
+    fn permit_that_ends_is_granted_in_order_of_arrival() {
         on_a_core(async {
-            let turns = Turns::new(1);
+            let admission = Admission::new(1);
             let now = Instant::now();
-            let taken = take(&turns, 1, now);
+            let permits = take(&admission, 1, now);
             let order = Arc::new(Mutex::new(Vec::new()));
             let mut waiting = tokio::task::JoinSet::new();
             for number in 0..3 {
-                let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
+                let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
                 waiting.spawn(async move {
-                    let turn = turns.wait(now + LONG).await;
-                    order.lock().expect("nobody panics").push(number);
-                    turn.is_some()
+                    let permit = admission.acquire(now + LONG).await;
+                    order.lock().expect("no thread panics").push(number);
+                    permit.is_some()
                 });
                 tokio::task::yield_now().await;
             }
-            assert!(turns.at_once(now).is_none());
-            drop(taken);
-            assert!(waiting.join_all().await.into_iter().all(|got| got));
-            assert_eq!(*order.lock().expect("nobody panics"), [0, 1, 2]);
+            assert!(admission.try_acquire(now).is_none());
+            drop(permits);
+            assert!(waiting.join_all().await.into_iter().all(|granted| granted));
+            assert_eq!(*order.lock().expect("no thread panics"), [0, 1, 2]);
         });
     }
 
     #[test]
-    fn who_leaves_while_waiting_takes_no_turn_along() {
+    fn waiter_that_is_dropped_takes_no_permit() {
         on_a_core(async {
-            let turns = Turns::new(1);
+            let admission = Admission::new(1);
             let now = Instant::now();
-            let taken = take(&turns, 1, now);
+            let permits = take(&admission, 1, now);
             for _ in 0..3 {
-                let left = tokio::time::timeout(SHORT, turns.wait(now + LONG)).await;
-                assert!(left.is_err(), "nobody has ended");
+                let dropped = tokio::time::timeout(BRIEF, admission.acquire(now + LONG)).await;
+                assert!(dropped.is_err(), "no permit has ended");
             }
-            drop(taken);
-            drop(turns.wait(now + LONG).await.expect("nobody is at work"));
-            turns.at_rest().await;
+            drop(permits);
+            let permit = admission.acquire(now + LONG).await;
+            drop(permit.expect("no request is in flight"));
+            admission.wait_until_idle().await;
         });
     }
 
     #[test]
-    fn rest_comes_when_the_last_has_ended_also_where_some_were_late() {
+    fn admission_with_overdue_requests_is_idle_after_the_last_ends() {
         on_a_core(async {
-            let turns = Turns::new(QUICK * 2);
+            let admission = Admission::new(MAX_SHORT * 2);
             let now = Instant::now();
-            let first = take(&turns, QUICK, now);
-            let second = take(&turns, QUICK, now + LATE);
-            let mut rest = pin!(turns.at_rest());
+            let first = take(&admission, MAX_SHORT, now);
+            let second = take(&admission, MAX_SHORT, now + OVERDUE_AFTER);
+            let mut idle = pin!(admission.wait_until_idle());
             drop(first);
-            assert!(tokio::time::timeout(SHORT, rest.as_mut()).await.is_err());
+            assert!(tokio::time::timeout(BRIEF, idle.as_mut()).await.is_err());
             drop(second);
-            rest.await;
-            assert_eq!(turns.state().quick, 0);
+            idle.await;
+            assert_eq!(admission.state().short, 0);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! What a component exports, as Rust.
+//! The exports of a component, as Rust.
 
 #![allow(
     missing_docs,
@@ -7,7 +7,7 @@
     reason = "generated code, documented in wit/"
 )]
 
-// The host asks of a component only what serving takes; the exports beyond that are looked for where they are needed.
+// The one export that a component must have. Others are looked up where they are used.
 wasmtime::component::bindgen!({
     path: "../wit",
     inline: "
@@ -26,7 +26,7 @@ wasmtime::component::bindgen!({
     },
 });
 
-/// The component's own schema.
+/// `usher:service/migrations`, which a component may export.
 pub mod migrating {
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -37,7 +37,7 @@ pub mod migrating {
     });
 }
 
-/// What bringing the schema up to date would do, of components that can say so.
+/// `usher:service/migration-plan`, which a component may export.
 pub mod planning {
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -48,7 +48,7 @@ pub mod planning {
     });
 }
 
-/// The service as typed calls.
+/// `usher:users/users`, the service as typed calls.
 pub mod typed {
     wasmtime::component::bindgen!({
         path: "../wit",

@@ -6,21 +6,21 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::call::Guest;
+use super::call::GuestTask;
 use super::report;
 use crate::wasi_http::body::Pipe;
 
-/// A response body of the guest's.
+/// The body of a guest's response.
 #[derive(Debug)]
 pub enum GuestBody {
-    /// Written when the guest returned, as nearly all are.
-    Whole(Option<Bytes>),
-    /// Written while it is read.
+    /// The body is complete, as nearly all are.
+    Buffered(Option<Bytes>),
+    /// The guest writes the body while it is read.
     Streaming {
-        /// Where it comes from.
+        /// The source of the body.
         pipe: Pipe,
-        /// Who writes it, unless the guest had returned before anything was read.
-        guest: Option<Guest>,
+        /// The guest, unless it returned before its response was read.
+        guest: Option<GuestTask>,
     },
 }
 
@@ -33,7 +33,7 @@ impl Body for GuestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let (pipe, guest) = match &mut *self {
-            Self::Whole(bytes) => {
+            Self::Buffered(bytes) => {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
             }
@@ -41,8 +41,8 @@ impl Body for GuestBody {
         };
         match std::task::ready!(pipe.poll_frame(cx)) {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
-            // The guest closes its body before it returns. What it still does after that must not be cut off, and where it
-            // fails after all, nobody may take the response for a whole one.
+            // The guest finishes its body before it returns. The response is complete only once the
+            // guest has returned, so a failure until then ends the body with an error.
             end => {
                 if let Some(Err(incomplete)) = &end {
                     report::cut_short(incomplete);
@@ -61,12 +61,12 @@ impl Body for GuestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+        matches!(self, Self::Buffered(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => {
+            Self::Buffered(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Streaming { .. } => SizeHint::default(),

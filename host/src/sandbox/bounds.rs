@@ -1,7 +1,8 @@
-//! Bounds on a component before it is compiled. A component is a file from elsewhere: a small one can describe more than any
-//! machine holds, since what it nests is multiplied wherever it is instantiated.
+//! Bounds on a component, checked before it is compiled.
 //!
-//! What is counted here is what compiling and instantiating would make of the file. Nothing is made of it.
+//! A small file can describe more instances than any machine holds, because nested components
+//! multiply wherever they are instantiated. The check counts what compiling and instantiating the
+//! file would create, without creating it. A component beyond a bound is refused.
 
 use std::fmt;
 
@@ -10,30 +11,30 @@ use wasmparser::{
     ComponentTypeRef, Encoding, Instance, Parser, Payload,
 };
 
-/// The file, in bytes. The service's is a fiftieth of it.
+/// The size of the file. The service's is a fiftieth of it.
 pub(crate) const FILE: usize = 64 << 20;
 
-/// Core modules, and components within the component, as they stand in the file.
+/// Core modules and nested components, as the file defines them.
 const DEFINED: u64 = 500;
 
-/// Instances, of core modules and of components, that one instance of the component is made of.
+/// Instances of core modules and components in one instance of the component.
 const INSTANCES: u64 = 1000;
 
-/// How deep components may lie in one another.
+/// Levels of nested components.
 const DEPTH: usize = 20;
 
-/// Types, imports, exports and aliases of components, as they stand in the file.
+/// Types, imports, exports and aliases, as the file defines them.
 const ITEMS: u64 = 100_000;
 
 /// Functions of all core modules.
 const FUNCTIONS: u64 = 200_000;
 
-/// Why a component is not compiled.
+/// The bound that a component exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beyond {
-    /// More of something than there may be.
+    /// More of something than this number.
     Count(&'static str, u64),
-    /// It handles components as values, of which nobody can say how often they will be instantiated.
+    /// A component that is imported or passed on, whose instances cannot be counted.
     ComponentAsValue,
 }
 
@@ -41,26 +42,26 @@ impl fmt::Display for Beyond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(what, most) => {
-                write!(f, "it has more than {most} {what}, which is no service")
+                write!(f, "it has more than {most} {what}")
             }
-            Self::ComponentAsValue => f.write_str(
-                "it imports or passes on a component, and a service is one that is whole",
-            ),
+            Self::ComponentAsValue => {
+                f.write_str("it imports or passes on a component; a service must be self-contained")
+            }
         }
     }
 }
 
-/// A component that is being read, or a core module.
+/// A component or core module that is being read.
 #[derive(Default)]
 struct Scope {
-    /// The instances that each component of its index space would be made of.
+    /// For each component in its index space, the number of instances in one instance of it.
     components: Vec<u64>,
-    /// Those that it is made of itself.
+    /// The number of instances in one instance of this component.
     instances: u64,
     is_component: bool,
 }
 
-/// What has been counted so far.
+/// The counts so far.
 #[derive(Default)]
 struct Counts {
     defined: u64,
@@ -75,16 +76,16 @@ fn most(count: u64, most: u64, what: &'static str) -> Result<(), Beyond> {
     Ok(())
 }
 
-/// Looks over a component. What is wrong with it in other ways is for the compiler to say.
+/// Checks a component. Errors other than exceeded bounds are left to the compiler.
 ///
 /// # Errors
-/// Where it is beyond bounds.
+/// If the component exceeds a bound.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Beyond> {
     most(bytes.len() as u64, FILE as u64, "bytes")?;
     let mut counts = Counts::default();
     let mut scopes: Vec<Scope> = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
-        // The compiler reads it just so, and says where it breaks off.
+        // The compiler reports the same parse error with its position.
         let Ok(payload) = payload else { return Ok(()) };
         if read(payload, &mut scopes, &mut counts)?.is_none() {
             return Ok(());
@@ -93,7 +94,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Beyond> {
     Ok(())
 }
 
-/// Counts one part; none where it makes no sense.
+/// Counts one payload. `None` if it is invalid, which the compiler reports.
 fn read(
     payload: Payload<'_>,
     scopes: &mut Vec<Scope>,
@@ -228,7 +229,7 @@ fn push(scopes: &mut [Scope], component: u64) {
     }
 }
 
-/// So many instances more in the component that is being read.
+/// Adds instances to the component that is being read.
 fn instantiate(scopes: &mut [Scope], made: u64) -> Result<(), Beyond> {
     let Some(scope) = scopes.last_mut() else {
         return Ok(());
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
     use crate::sandbox::source::USERS_WASM;
 
-    /// A component with another one in it, which it instantiates so many times.
+    /// A component that contains another and instantiates it `times` times.
     fn around(inner: &Component, times: u32) -> Component {
         let mut outer = Component::new();
         outer.section(&NestedComponentSection(inner));
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn service_is_within_bounds() {
+    fn embedded_service_is_within_bounds() {
         assert_eq!(check(USERS_WASM), Ok(()));
     }
 
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn instances_that_double_by_aliases_in_one_level_are_refused() {
-        // Each component instantiates the one before it twice, which it knows by an alias.
+        // Each component instantiates the previous one twice, through an alias.
         let mut outer = Component::new();
         outer.section(&NestedComponentSection(&Component::new()));
         for before in 0..25 {
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_is_left_to_the_compiler() {
+    fn invalid_or_truncated_component_is_left_to_the_compiler() {
         assert_eq!(check(b"no component"), Ok(()));
         assert_eq!(check(b""), Ok(()));
         let bytes = around(&Component::new(), 1);

@@ -1,4 +1,4 @@
-//! A guest at work until its deadline.
+//! One call of a guest, which ends at its deadline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::error::CallError;
 use super::processor;
 use crate::wasi_http::body::Pipe;
-use crate::wasi_http::response::{Answer, Slot};
+use crate::wasi_http::response::{ResponseResult, Slot};
 
-/// When a guest must be done. The timer is set only once the guest has to wait: most requests over memory never do.
+/// The deadline of a guest. The timer is set only once the guest has to wait; most requests on an
+/// in-memory database never do.
 #[derive(Debug)]
 pub(super) struct Deadline {
     at: Instant,
@@ -29,15 +30,15 @@ impl Deadline {
         self.at
     }
 
-    /// Whether it has passed, where anybody has had to wait yet. If not, the one who asks is woken when it has.
-    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when a timer that has been set expires.
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.timer {
             Some(timer) => timer.as_mut().poll(cx),
             None => Poll::Pending,
         }
     }
 
-    /// Has the one who asks woken when it has passed.
+    /// Sets the timer unless it is set.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.timer.is_some() {
             return Poll::Pending;
@@ -46,21 +47,21 @@ impl Deadline {
         self.timer.insert(timer).as_mut().poll(cx)
     }
 
-    fn put_off(&mut self, later: Instant) {
-        self.at = later;
+    fn reset(&mut self, at: Instant) {
+        self.at = at;
         if let Some(timer) = &mut self.timer {
-            timer.as_mut().reset(later);
+            timer.as_mut().reset(at);
         }
     }
 
-    /// Goes on with some work, unless it is too late. Time is looked at first: where many guests run long, each turn costs the others a
-    /// tick or two.
+    /// Polls `work` unless the deadline has passed. The timer is polled first, because each poll of
+    /// a guest that computes for long costs the other requests a tick or two.
     pub(super) fn poll<F: Future + ?Sized>(
         &mut self,
         work: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, CallError>> {
-        if self.poll_passed(cx).is_ready() {
+        if self.poll_expired(cx).is_ready() {
             return Poll::Ready(Err(CallError::Deadline));
         }
         if let Poll::Ready(output) = processor::resume(work, cx) {
@@ -70,17 +71,17 @@ impl Deadline {
     }
 }
 
-/// A guest at work on an answer that it hands in before it is done.
-pub(super) struct Run {
+/// A call of a guest that sets its response before it returns.
+pub(super) struct RunningCall {
     work: Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>,
     deadline: Deadline,
-    /// The answer that is streamed, and how long the guest may go on after something was taken of it.
-    read: Option<(Pipe, Duration)>,
-    /// How long it may go on after the answer is complete, where that has still to be seen.
+    /// The streamed body, and the time that the guest has after each read of it.
+    streamed: Option<(Pipe, Duration)>,
+    /// The time that the guest has once the streamed body is complete, until it is.
     after_answer: Option<Duration>,
 }
 
-impl Run {
+impl RunningCall {
     pub(super) fn new(
         work: impl Future<Output = Result<(), CallError>> + Send + 'static,
         deadline: Deadline,
@@ -88,46 +89,48 @@ impl Run {
         Self {
             work: Box::pin(work),
             deadline,
-            read: None,
+            streamed: None,
             after_answer: None,
         }
     }
 
-    /// From now on its deadline is so long after its reader took something of it; and once it is complete, so long after that.
-    pub(super) fn is_read(&mut self, pipe: Pipe, after: Duration, after_answer: Duration) {
-        self.read = Some((pipe, after));
+    /// From now on, each read of the body moves the deadline to `after_read` later. When the body
+    /// is complete, the guest has `after_answer`.
+    pub(super) fn stream(&mut self, pipe: Pipe, after_read: Duration, after_answer: Duration) {
+        self.streamed = Some((pipe, after_read));
         self.after_answer = Some(after_answer);
     }
 
-    /// Its answer is complete: it may go on for so long, and no longer than its deadline.
-    pub(super) fn ends_after(&mut self, after_answer: Duration) {
+    /// The response is complete: the guest has `after_answer`, but no longer than its deadline.
+    pub(super) fn end_within(&mut self, after_answer: Duration) {
         self.after_answer = None;
-        self.read = None;
+        self.streamed = None;
         let latest = Instant::now() + after_answer;
         if latest < self.deadline.at() {
-            self.deadline.put_off(latest);
+            self.deadline.reset(latest);
         }
     }
 
-    /// Sees to it that it ends soon, where it has completed its answer.
-    fn look_at_answer(&mut self) {
-        let (Some(after_answer), Some((pipe, _))) = (self.after_answer, &self.read) else {
+    /// Shortens the deadline if the streamed body is complete.
+    fn check_streamed(&mut self) {
+        let (Some(after_answer), Some((pipe, _))) = (self.after_answer, &self.streamed) else {
             return;
         };
         if pipe.is_finished() {
-            self.ends_after(after_answer);
+            self.end_within(after_answer);
         }
     }
 
-    /// The answer as soon as there is one, and whether the guest has returned by then.
-    pub(super) fn poll_answer(
+    /// Ready with the response as soon as the guest has set it, and with whether the guest has
+    /// returned by then.
+    pub(super) fn poll_response(
         &mut self,
         slot: &Slot,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(Answer, bool), CallError>> {
+    ) -> Poll<Result<(ResponseResult, bool), CallError>> {
         let returned = Pin::new(&mut *self).poll(cx)?.is_ready();
         match slot.take() {
-            Some(answer) => Poll::Ready(Ok((answer, returned))),
+            Some(response) => Poll::Ready(Ok((response, returned))),
             None if returned => Poll::Ready(Err(CallError::Guest(
                 "it returned without an answer".into(),
             ))),
@@ -136,58 +139,58 @@ impl Run {
     }
 }
 
-impl Future for Run {
+impl Future for RunningCall {
     type Output = Result<(), CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        while this.deadline.poll_passed(cx).is_ready() {
-            let Some(later) = this.read.as_ref().and_then(later) else {
+        while this.deadline.poll_expired(cx).is_ready() {
+            let Some(extended) = this.streamed.as_ref().and_then(extended) else {
                 return Poll::Ready(Err(CallError::Deadline));
             };
-            this.deadline.put_off(later);
+            this.deadline.reset(extended);
         }
         if let Poll::Ready(done) = this.deadline.poll(this.work.as_mut(), cx) {
             return Poll::Ready(done.and_then(|done| done));
         }
-        this.look_at_answer();
+        this.check_streamed();
         Poll::Pending
     }
 }
 
-/// The deadline of a guest whose answer is being read, where that is yet to come. A list of any length is given in any time, as long as
-/// somebody reads it. While the guest waits for its reader, its own time does not pass: whoever stops reading is the connection's
-/// concern, which ends the guest with itself.
-fn later((pipe, after): &(Pipe, Duration)) -> Option<Instant> {
+/// The extended deadline of a guest whose body is being read, unless that has passed too. So a list
+/// of any length can be sent while its client reads. While the pipe is full, the guest's time does
+/// not pass: the connection's write timeout ends a client that has stopped reading.
+fn extended((pipe, after_read): &(Pipe, Duration)) -> Option<Instant> {
     let now = Instant::now();
     if pipe.is_full() {
-        return Some(now + *after);
+        return Some(now + *after_read);
     }
-    let later = pipe.taken()? + *after;
-    (later > now).then_some(later)
+    let extended = pipe.last_read()? + *after_read;
+    (extended > now).then_some(extended)
 }
 
-/// A guest that is still at work after its answer has begun, on a task of its own: a client that does not read must not keep it
-/// from being ended at its deadline.
+/// A guest that still runs after its response has begun. It has a task of its own, so that it ends
+/// at its deadline even if the client does not read.
 #[derive(Debug)]
-pub struct Guest(JoinHandle<Result<(), CallError>>);
+pub struct GuestTask(JoinHandle<Result<(), CallError>>);
 
-impl Guest {
-    pub(super) fn start(run: Run) -> Self {
-        Self(tokio::spawn(run))
+impl GuestTask {
+    pub(super) fn start(call: RunningCall) -> Self {
+        Self(tokio::spawn(call))
     }
 
-    /// What came of it, once it has returned.
+    /// The outcome, once the guest has returned.
     pub(super) fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         Pin::new(&mut self.0).poll(cx).map(|outcome| Ok(outcome??))
     }
 }
 
-/// Why a guest failed after its answer had begun.
+/// Why a guest failed after its response had begun.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-impl Drop for Guest {
-    /// A client that leaves takes the guest with it. One that has returned is beyond that.
+impl Drop for GuestTask {
+    /// Ends the guest when its client disconnects.
     fn drop(&mut self) {
         self.0.abort();
     }

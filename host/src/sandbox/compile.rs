@@ -1,7 +1,8 @@
 //! Compiles a component that came from elsewhere, within a time and a memory limit.
 //!
-//! What the bounds ([`crate::sandbox::bounds`]) let through may still be built to be dear: the compiler's work is not linear in a function's
-//! size. It runs on a thread of its own, which cannot be stopped; who gives up on it ends the process, or leaves it to its end.
+//! What the bounds ([`crate::sandbox::bounds`]) let through may still be built to be dear: the
+//! compiler's work is not linear in a function's size. It runs on a thread of its own, which cannot
+//! be stopped; who gives up on it ends the process, or leaves it to its end.
 
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, channel};

@@ -1,4 +1,5 @@
-//! The sandbox: the engine, a component made ready to instantiate, and the clock that interrupts endless loops.
+//! The sandbox: the engine, a component made ready to instantiate, and the clock that interrupts
+//! endless loops.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use super::{bounds, compile, engine, processor};
 use crate::database::manifest::Manifest;
 use crate::database::{self, Database, Gate, Statements};
 use crate::wasi_http;
-use crate::wasi_http::bindings::whole::WholeIndices;
+use crate::wasi_http::bindings::buffered::BufferedIndices;
 
 /// The same, compiled ahead of time for the machine that built it.
 static USERS_COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.cwasm"));
@@ -30,12 +31,13 @@ pub struct Capacity {
 /// Handles of resources, the guest's own included, that an instance may have at the same time.
 const HANDLES: usize = 10_000;
 
-/// A component, linked with everything the host supplies and ready to instantiate; shared by all cores.
+/// A component, linked with everything the host supplies and ready to instantiate; shared by all
+/// cores.
 pub struct Runtime {
     pub(crate) pre: InstancePre<State>,
     pub(crate) serving: ServingIndices,
     /// Where the component offers HTTP in one call.
-    pub(crate) whole: Option<WholeIndices>,
+    pub(crate) buffered: Option<BufferedIndices>,
     source: Source,
     /// The statements that the component declares.
     manifest: Option<Manifest>,
@@ -67,17 +69,17 @@ impl Runtime {
             .map_err(LoadError::Engine)?
             .instantiate_pre(&component)
             .map_err(fits)?;
-        let offers_whole = component
+        let exports_buffered = component
             .get_export_index(None, "usher:service/buffered-handler@0.2.0")
             .is_some();
-        let whole = offers_whole
-            .then(|| WholeIndices::new(&pre).map_err(fits))
+        let buffered = exports_buffered
+            .then(|| BufferedIndices::new(&pre).map_err(fits))
             .transpose()?;
         let serving = ServingIndices::new(&pre).map_err(fits)?;
         Ok(Self {
             pre,
             serving,
-            whole,
+            buffered,
             source: source.clone(),
             manifest,
         })
@@ -91,7 +93,8 @@ impl Runtime {
     /// The database as this component is to have it: see [`Database::serving`].
     ///
     /// # Errors
-    /// Where the component declares no statements although only declared ones may run, or such as may not run.
+    /// Where the component declares no statements although only declared ones may run, or such as
+    /// may not run.
     pub fn database(&self, database: Database) -> Result<Database, LoadError> {
         let declared_only = database.config().statements == Statements::Declared;
         if declared_only && self.manifest.is_none() && self.uses_database() {
@@ -119,7 +122,8 @@ impl Runtime {
         let state = State::new(gate, limits);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.growth);
-        // What a guest hands over in one call, and what it hands back: that is copied before anybody can look at it.
+        // What a guest hands over in one call, and what it hands back: that is copied before
+        // anybody can look at it.
         store.set_hostcall_fuel(limits.request_memory);
         store.set_max_component_handles(HANDLES);
         store.epoch_deadline_callback(|mut store| store.data_mut().processor.tick());
@@ -128,14 +132,16 @@ impl Runtime {
     }
 }
 
-/// Starts an engine and the clock that interrupts what runs on it. The clock stops when the engine is gone.
+/// Starts an engine and the clock that interrupts what runs on it. The clock stops when the engine
+/// is gone.
 ///
 /// # Errors
 /// [`LoadError::Engine`] where the address space cannot be reserved or the thread not be started.
 pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
     let engine = engine::serving(capacity.instances, capacity.memory).map_err(LoadError::Engine)?;
     let weak = engine.weak();
-    // One clock per engine. One per request cost others two orders of magnitude of throughput (wasmtime#11814).
+    // One clock per engine. One per request cost others two orders of magnitude of throughput
+    // (wasmtime#11814).
     std::thread::Builder::new()
         .name("usher-epoch".into())
         .spawn(move || processor::clock(&weak))
@@ -148,7 +154,8 @@ fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>
     let (component, bytes) = match source {
         Source::Embedded => match embedded(engine) {
             Ok(component) => (component, USERS_WASM),
-            // Built on a machine with CPU features that this one lacks: compile again, which takes longer but always fits.
+            // Built on a machine with CPU features that this one lacks: compile again, which takes
+            // longer but always fits.
             Err(error) => {
                 tracing::info!(
                     "compiling the embedded component for this machine: {}",
@@ -185,14 +192,15 @@ fn compile_bounded(engine: &Engine, source: &Source, bytes: &[u8]) -> Result<Com
     reason = "loading machine code is unsafe; see the safety argument inside"
 )]
 fn embedded(engine: &Engine) -> wasmtime::Result<Component> {
-    // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler unchanged. These were written
-    // by this crate's own build script and are part of this executable's read-only data; nothing that arrives at run time
-    // gets here (`--component` takes WebAssembly, which is compiled).
+    // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler
+    // unchanged. These were written by this crate's own build script and are part of this
+    // executable's read-only data; nothing that arrives at run time gets here (`--component` takes
+    // WebAssembly, which is compiled).
     unsafe { Component::deserialize(engine, USERS_COMPILED) }
 }
 
-/// Everything the host supplies: HTTP requests and streams, clocks, random numbers, and the database. No files, no sockets,
-/// no environment, no outgoing requests.
+/// Everything the host supplies: HTTP requests and streams, clocks, random numbers, and the
+/// database. No files, no sockets, no environment, no outgoing requests.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     use wasmtime_wasi::clocks::WasiClocks;
     use wasmtime_wasi::p2::bindings::{clocks, io, random};

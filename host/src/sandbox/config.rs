@@ -1,4 +1,4 @@
-//! What a component is, and what it may take of its host.
+//! The settings of the sandbox: which component to run, and its limits.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -27,26 +27,70 @@ pub struct Config {
     )]
     pub instance_reuse: NonZeroU32,
     /// Memory an instance may use.
-    #[arg(long, env = "USHER_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    #[arg(
+        long,
+        env = "USHER_INSTANCE_MEMORY",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = size
+    )]
     pub instance_memory: usize,
-    /// Memory the host may hold for one request beside the instance's: header fields, bodies, parameters.
-    #[arg(long, env = "USHER_REQUEST_MEMORY", value_name = "SIZE", default_value = "32MiB", value_parser = size)]
+    /// Memory the host may hold for one request beside the instance's: header fields, bodies,
+    /// parameters.
+    #[arg(
+        long,
+        env = "USHER_REQUEST_MEMORY",
+        value_name = "SIZE",
+        default_value = "32MiB",
+        value_parser = size
+    )]
     pub request_memory: usize,
     /// The same for all requests together; one that wants more is 503.
-    #[arg(long, env = "USHER_HOST_MEMORY", value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    #[arg(
+        long,
+        env = "USHER_HOST_MEMORY",
+        value_name = "SIZE",
+        default_value = "512MiB",
+        value_parser = size
+    )]
     pub host_memory: usize,
     /// A response that is not streamed; a larger one is 500.
-    #[arg(long, env = "USHER_MAX_RESPONSE", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
+    #[arg(
+        long,
+        env = "USHER_MAX_RESPONSE",
+        value_name = "SIZE",
+        default_value = "16MiB",
+        value_parser = size
+    )]
     pub max_response: usize,
     /// From a request's arrival to its answer; a later one is 504.
-    // Of an answer that is streamed also from each time the connection takes something of it to the next.
-    #[arg(long, env = "USHER_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    // For a streamed response also the time between two reads of its body.
+    #[arg(
+        long,
+        env = "USHER_REQUEST_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = parse_duration
+    )]
     pub request_timeout: Duration,
-    /// Processor time of one request, of a streamed one since 64 KiB of it were last read; more is 504.
-    #[arg(long, env = "USHER_CPU_TIME", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    /// Processor time of one request, of a streamed one since 64 KiB of it were last read; more is
+    /// 504.
+    #[arg(
+        long,
+        env = "USHER_CPU_TIME",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_duration
+    )]
     pub cpu_time: Duration,
     /// How long the component may go on after its answer is complete.
-    #[arg(long, env = "USHER_AFTER_ANSWER", value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_AFTER_ANSWER",
+        value_name = "DURATION",
+        default_value = "2s",
+        value_parser = parse_duration
+    )]
     pub after_answer: Duration,
 }
 

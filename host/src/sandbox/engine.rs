@@ -1,10 +1,10 @@
-//! The engine's settings, shared by the build script, which compiles the component, and the host, which runs it: compiled code
-//! is only accepted by an engine with the same ones.
+//! The engine's settings, shared by the build script and the host: an engine accepts only code that
+//! was compiled with the same settings.
 
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Result};
 
-/// An engine that only compiles, for `target` or for this machine.
-#[allow(dead_code, reason = "the build script's half: see build.rs")]
+/// An engine that only compiles, for `target` or for the build machine.
+#[allow(dead_code, reason = "used by build.rs")]
 pub(crate) fn compiler(target: Option<&str>) -> Result<Engine> {
     let mut config = settings();
     if let Some(target) = target {
@@ -13,12 +13,13 @@ pub(crate) fn compiler(target: Option<&str>) -> Result<Engine> {
     Engine::new(&config)
 }
 
-/// An engine that runs up to `instances` instances at once, each with up to `memory` bytes of linear memory.
+/// An engine for up to `instances` instances at once, each with up to `memory` bytes of linear
+/// memory.
 ///
-/// The address space of every slot is reserved at start (4 GiB each, none of it resident), so that growing a memory moves
-/// nothing and bounds checks cost nothing.
+/// It reserves 4 GiB of address space for each instance at start, none of it resident. So a memory
+/// never moves when it grows, and needs no explicit bounds checks.
 pub(crate) fn serving(instances: u32, memory: usize) -> Result<Engine> {
-    // A component of the usual tool chains is three core modules: the program, and two small ones that tie imports together.
+    // The usual tool chains make three: the program, and two small ones that link the imports.
     const CORE_MODULES: u32 = 4;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -27,11 +28,11 @@ pub(crate) fn serving(instances: u32, memory: usize) -> Result<Engine> {
         .total_memories(instances)
         .total_tables(instances.saturating_mul(CORE_MODULES))
         .max_memory_size(memory.next_multiple_of(64 << 10))
-        // What an instance touched stays resident when its slot is handed on, so that the next one need not fault it in.
+        // Pages of a reused slot stay resident, so the next instance does not fault them in.
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(64 << 10)
-        // Resets only pages that were written (Linux 6.7 and later): a fresh instance for a quarter of the price.
+        // Resets only written pages (Linux 6.7 and later), for a quarter of the cost.
         .pagemap_scan(Enabled::Auto);
     let mut config = settings();
     config.allocation_strategy(pool);
@@ -41,12 +42,13 @@ pub(crate) fn serving(instances: u32, memory: usize) -> Result<Engine> {
 fn settings() -> Config {
     let mut config = Config::new();
     config
-        // Endless loops are interrupted by a clock tick, which costs a load and a branch per loop, rather than by counting.
+        // Interrupts endless loops by clock ticks, at the cost of a load and a branch per
+        // iteration.
         .epoch_interruption(true)
-        // The component is WASI 0.2: nothing in it runs concurrently.
+        // A component for WASI 0.2 runs nothing concurrently.
         .concurrency_support(false)
         .gc_support(false)
-        // Traps are logged by name; addresses that map back to source lines would triple the compiled size.
+        // Traps are logged by function name; a map to source lines would triple the compiled size.
         .generate_address_map(false);
     config
 }

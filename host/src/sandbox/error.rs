@@ -1,4 +1,4 @@
-//! Why a component cannot be served, and why a request got no answer of it.
+//! Errors of loading a component, and of calling it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ pub enum LoadError {
     Read(PathBuf, std::io::Error),
     /// The bytes are no component, or do not compile. The text says why.
     NotAComponent(Source, String),
-    /// It needs an import that this host does not supply, or lacks the HTTP handler.
+    /// It needs an import that this host does not provide, or has no HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
-    /// What it says of its statements cannot be read.
+    /// Its list of statements cannot be read.
     Manifest(Source, ManifestError),
-    /// It uses the database and says of no statement that it will run it.
+    /// It uses the database and declares no statements.
     Undeclared(Source),
-    /// It says that it will run a statement that no component may run.
+    /// It declares a statement that no component may run.
     Unfit(Source, Unfit),
 }
 
@@ -57,8 +57,9 @@ impl fmt::Display for LoadError {
             }
             Self::Undeclared(source) => write!(
                 f,
-                "{source} does not declare the statements it runs (it has no section {SECTION}); build it with one, or let it \
-                 run any statement that policy allows with --database-statements any"
+                "{source} does not declare the statements it runs (it has no section {SECTION}); \
+                 build it with one, or let it run any statement that policy allows with \
+                 --database-statements any"
             ),
             Self::Unfit(source, Unfit { name, why }) => write!(
                 f,
@@ -70,20 +71,20 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Why a request got no answer of the guest's own. None of it is the client's fault.
+/// Why a request got no response from the guest. None of these is the client's fault.
 #[derive(Debug)]
 pub enum CallError {
-    /// No turn came while there was time to use it.
+    /// No permit was granted in half of the request's deadline.
     Busy,
-    /// The host holds as much for requests as it may. The text is for the log.
+    /// The limit on what the host holds for all requests is reached. The text is for the log.
     Memory(String),
-    /// The guest did not answer before the deadline, and was ended.
+    /// The guest did not respond before the deadline, and was ended.
     Deadline,
     /// The guest used more processor time than a request has. The text is for the log.
     Processor(String),
     /// The guest was ended to make room for others. The text is for the log.
     Evicted(String),
-    /// The guest trapped, ran out of memory, or returned without an answer. The text is for the log.
+    /// The guest trapped, ran out of memory, or set no valid response. The text is for the log.
     Guest(String),
     /// The host could not instantiate the component. The text is for the log.
     Host(String),
@@ -107,7 +108,7 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {}
 
 impl CallError {
-    /// What it is counted as.
+    /// The counter for this error.
     pub(crate) fn kind(&self) -> FailedCall {
         match self {
             Self::Busy | Self::Memory(_) | Self::Evicted(_) => FailedCall::Busy,
@@ -117,7 +118,7 @@ impl CallError {
     }
 }
 
-/// A chain of causes in one line, since one line is what an operator's log shows of it.
+/// An error and its causes in one line, for the log.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     text.split_whitespace().collect::<Vec<_>>().join(" ")

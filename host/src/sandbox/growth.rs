@@ -1,8 +1,9 @@
-//! The linear memory of one instance: its limit, and its size, by which it is seen whether the instance is worth keeping.
+//! The linear memory of one instance: its limit, and its size, which decides whether the instance
+//! is reused.
 
 use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
-/// An instance with more linear memory than this is not kept for another request, since what it has touched stays resident.
+/// An instance with more linear memory than this is not reused, since its pages stay resident.
 const KEPT: usize = 8 << 20;
 
 /// Limits an instance's memory.
@@ -13,10 +14,11 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    /// Up to so many bytes.
+    /// Limits the memory to `memory` bytes.
     pub(super) fn new(memory: usize) -> Self {
         Self {
-            // Growing past the limit is a trap rather than a failed `memory.grow`, so that the log can name the cause.
+            // Growing past the limit traps, rather than fail `memory.grow`, so that the log names
+            // the cause.
             limits: StoreLimitsBuilder::new()
                 .memory_size(memory)
                 .trap_on_grow_failure(true)
@@ -25,7 +27,7 @@ impl Growth {
         }
     }
 
-    /// Whether the instance has grown beyond what is kept.
+    /// Whether the instance is too large to be reused.
     pub(super) fn is_large(&self) -> bool {
         self.memory > KEPT
     }

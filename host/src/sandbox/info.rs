@@ -1,4 +1,5 @@
-//! What a component asks for, for its operator to read before serving it: imports, exports, statements.
+//! What a component asks for, for its operator to read before serving it: imports, exports,
+//! statements.
 
 use std::fmt::Write as _;
 
@@ -100,7 +101,8 @@ fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
         .ok_or_else(|| "it is a core module".into())
 }
 
-/// A text whose control characters cannot act on a terminal: what an operator reads is what is there.
+/// A text whose control characters cannot act on a terminal: what an operator reads is what is
+/// there.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Brings the database's schema up to date by calling the component, which alone knows it.
+//! Brings the database's schema up to date by calling the component, which has the migrations.
 
 mod progress;
 
@@ -23,27 +23,27 @@ const PLAN_EXPORT: &str = "usher:service/migration-plan@0.2.0";
 /// Why the schema is not up to date.
 #[derive(Debug)]
 pub enum MigrateError {
-    /// The component said no.
+    /// The component returned an error.
     Refused(migrations::Error),
-    /// Another session holds a lock that they need. They have had no effect, and are worth trying for as long as it takes.
+    /// Another session holds a lock that they need. They have had no effect and can be retried.
     Locked {
-        /// What the component said.
+        /// The component's error.
         why: String,
-        /// Who holds it, where that is known.
+        /// The sessions that hold the lock, if known.
         blockers: Option<String>,
     },
-    /// So many findings of the plan stand in the way, and nothing was changed.
+    /// The plan has this number of obstacles, and nothing was changed.
     Blocked(usize),
     /// They did not end in this time.
     Late(Duration),
-    /// The component cannot say what it would do. The text says why.
+    /// The component could not make a plan. The text says why.
     NoPlan(String),
     /// The component failed. The text says how.
     Component(String),
 }
 
 impl MigrateError {
-    /// Whether the database could not be reached, so that a later try may pass.
+    /// Whether a retry may succeed: the database was unavailable or locked.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -51,7 +51,7 @@ impl MigrateError {
         )
     }
 
-    /// Whether they wait for somebody else's lock, which may be for long.
+    /// Whether they wait for another session's lock, which may take long.
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Locked { .. })
     }
@@ -67,13 +67,14 @@ impl fmt::Display for MigrateError {
             ),
             Self::Refused(migrations::Error::Changed(migration)) => write!(
                 f,
-                "migration {} ({}) was applied to this database with other contents; restore it, and write a new migration \
-                 for what is to change",
+                "migration {} ({}) was applied to this database with other contents; restore it, \
+                 and write a new migration for what is to change",
                 migration.version, migration.name
             ),
             Self::Refused(migrations::Error::Unknown(migration)) => write!(
                 f,
-                "the database is newer than this component, which does not know migration {} ({}); serve a newer component",
+                "the database is newer than this component, which does not have migration {} ({}); \
+                 serve a newer component",
                 migration.version, migration.name
             ),
             Self::Refused(migrations::Error::Unavailable(why)) => {
@@ -90,20 +91,21 @@ impl fmt::Display for MigrateError {
                 }
             }
             Self::Blocked(1) => f.write_str(
-                "the database is not as the service needs it: what stands in the way is said above, and nothing was changed; \
-                 `usher migrate --plan` says it again",
+                "the database is not as the service needs it: the obstacle is logged above, and \
+                 nothing was changed; `usher migrate --plan` shows it again",
             ),
             Self::Blocked(number) => write!(
                 f,
-                "the database is not as the service needs it: {number} things stand in the way, as said above, and nothing was \
-                 changed; `usher migrate --plan` says it again"
+                "the database is not as the service needs it: {number} obstacles are logged above, \
+                 and nothing was changed; `usher migrate --plan` shows them again"
             ),
             Self::Late(limit) => write!(
                 f,
-                "the migrations did not end within {limit:?}, and what was not finished had no effect; give them longer with \
-                 --migration-timeout, or run `usher migrate` while nobody else uses the database"
+                "the migrations did not end within {limit:?}, and what was not finished had no \
+                 effect; raise --migration-timeout, or run `usher migrate` while nothing else uses \
+                 the database"
             ),
-            Self::NoPlan(why) => write!(f, "what the migrations would do cannot be told: {why}"),
+            Self::NoPlan(why) => write!(f, "the component could not plan its migrations: {why}"),
             Self::Component(why) => write!(f, "the component failed during its migrations: {why}"),
         }
     }
@@ -111,11 +113,11 @@ impl fmt::Display for MigrateError {
 
 impl std::error::Error for MigrateError {}
 
-/// Applies what the database has not seen yet, in an instance within these limits. A component without migrations has
-/// none to apply.
+/// Applies the pending migrations in an instance with these limits, and returns them: none for a
+/// component without migrations.
 ///
 /// # Errors
-/// See [`MigrateError`]. Earlier migrations keep their effect, a failed one has none.
+/// See [`MigrateError`]. A failed migration has no effect; earlier ones keep theirs.
 pub async fn migrate(
     runtime: &Runtime,
     pool: &Pool,
@@ -142,11 +144,11 @@ pub async fn migrate(
     }
 }
 
-/// What [`migrate`] would do, what stands in its way, and what is worth knowing; nothing is changed. `None` from a component that
-/// cannot say so.
+/// The changes that [`migrate`] would make, their obstacles, and advice; nothing is changed. `None`
+/// for a component that exports no plan.
 ///
 /// # Errors
-/// [`MigrateError::NoPlan`], or as the component fails.
+/// [`MigrateError::NoPlan`], or [`MigrateError::Component`].
 pub async fn plan(
     runtime: &Runtime,
     pool: &Pool,
@@ -181,10 +183,10 @@ fn fault(error: &wasmtime::Error) -> MigrateError {
     MigrateError::Component(one_line(error))
 }
 
-/// A plan as lines for people. Gives whether it can be carried out.
+/// Writes a plan as text, and returns whether it can be carried out.
 ///
 /// # Errors
-/// Where `out` cannot be written to.
+/// If `out` cannot be written to.
 pub fn describe(findings: &[Finding], out: &mut impl fmt::Write) -> Result<bool, fmt::Error> {
     for finding in findings {
         let kind = match finding.kind {
@@ -204,19 +206,21 @@ pub fn describe(findings: &[Finding], out: &mut impl fmt::Write) -> Result<bool,
     } else if obstacles == 0 {
         writeln!(
             out,
-            "Nothing was changed. `usher migrate` does what is said above, and so does the start of the server."
+            "Nothing was changed. `usher migrate` does what is said above, \
+             and so does the start of the server."
         )?;
     } else {
         let plural = if obstacles == 1 { "" } else { "s" };
         writeln!(
             out,
-            "Nothing was changed, and nothing will be while there is an obstacle: {obstacles} obstacle{plural} to remove first."
+            "Nothing was changed, and nothing will be while there is an obstacle: \
+             {obstacles} obstacle{plural} to remove first."
         )?;
     }
     Ok(obstacles == 0)
 }
 
-/// How many findings stand in the way.
+/// The number of obstacles.
 pub fn obstacles(findings: &[Finding]) -> usize {
     findings
         .iter()
@@ -224,10 +228,10 @@ pub fn obstacles(findings: &[Finding]) -> usize {
         .count()
 }
 
-/// Says what was found, one line each.
+/// Logs a plan, one line for each finding.
 ///
 /// # Errors
-/// Where something stands in the way.
+/// [`MigrateError::Blocked`] if there is an obstacle.
 pub fn log(findings: &[Finding]) -> Result<(), MigrateError> {
     for finding in findings {
         let Finding {
@@ -241,7 +245,7 @@ pub fn log(findings: &[Finding]) -> Result<(), MigrateError> {
             .map(|remedy| format!("; remedy: {remedy}"))
             .unwrap_or_default();
         match kind {
-            // Each is said when it has been applied.
+            // Logged when it has been applied.
             FindingKind::Migration => {}
             FindingKind::Change => tracing::info!("to be changed: {subject}: {message}"),
             FindingKind::Obstacle => tracing::error!("in the way: {subject}: {message}{remedy}"),

@@ -1,22 +1,22 @@
-//! The sandbox: a component made ready, and its instances, handed a request each.
+//! The sandbox: loads a component and calls its instances for requests.
 //!
-//! An instance serves one request at a time, so that a trap, a memory limit or an endless loop hits the request that caused
-//! it and no other. Read in this order:
+//! An instance serves one request at a time, so that a trap, a memory limit or an endless loop
+//! affects only the request that caused it. Read in this order:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`bindings`] | what a component exports, as Rust |
-//! | [`engine`], `processor` | the engine's settings; the clock that interrupts a guest, and the time it has used |
-//! | [`bounds`], `compile` | what a component may make of its host before it serves |
-//! | [`source`], [`config`], [`error`] | where a component comes from, what it may take of its host, what can go wrong |
-//! | `growth`, [`state`] | the linear memory of an instance, and what the host keeps for it |
+//! | [`bindings`] | the exports of a component, as Rust |
+//! | [`engine`], `processor` | the engine's settings; the limit on processor time |
+//! | [`bounds`], `compile` | bounds on a component, and its compilation |
+//! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
+//! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
-//! | `info` | what it asks for, for its operator to read |
-//! | [`migrate`] | it brings its own schema up to date |
-//! | `admission` | how many requests are in flight on one core |
-//! | [`call`], `report` | one call until its deadline, and the log lines of one that went wrong |
-//! | [`body`] | the body of its response, as the server reads it |
-//! | [`pool`] | the instances of one core: reused while they are sound, replaced when they are not |
+//! | `info` | a component's imports, exports and statements, for its operator |
+//! | [`migrate`] | calls the component's migrations |
+//! | `admission` | admission control of one core |
+//! | [`call`], `report` | one call until its deadline; log lines of failed ones |
+//! | [`body`] | the body of a response |
+//! | [`pool`] | the instance pool of one core |
 
 pub mod bindings;
 pub mod body;

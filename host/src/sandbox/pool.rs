@@ -1,9 +1,9 @@
-//! Instances of the component on one core: handed a request each, reused while they are sound, replaced when they are not.
+//! The instance pool of one core: calls the component for each request and reuses its instances.
 //!
-//! An instance serves one request at a time, so that a trap, a memory limit or an endless loop hits the request that caused it
-//! and no other. A request is driven by the task of its own connection: no queue and no wake-up lies between the two, and
-//! dropping the response, as happens when a client leaves, drops the instance with everything it holds, its transaction
-//! included.
+//! An instance serves one request at a time, so that a trap, a memory limit or an endless loop
+//! affects only the request that caused it. The task of a connection drives its request, with no
+//! queue between them. When a client disconnects, its response is dropped, and with it the instance
+//! and its transaction. Only a clean instance returns to the pool.
 
 use std::fmt;
 use std::pin::pin;
@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wasmtime::Store;
 
-use super::admission::{Turn, Turns};
+use super::admission::{Admission, Permit};
 use super::bindings::Serving;
 use super::body::GuestBody;
-use super::call::{Deadline, Guest, Run};
+use super::call::{Deadline, GuestTask, RunningCall};
 use super::component::Runtime;
 use super::config::Config;
 use super::error::{CallError, one_line};
@@ -28,25 +28,26 @@ use crate::database::Pool;
 use crate::memory::{self, HostCharge, HostMemory};
 use crate::telemetry::Counters;
 use crate::telemetry::log::{excerpt, excerpt_debug};
-use crate::wasi_http::bindings::whole::Whole;
+use crate::wasi_http::bindings::buffered::Buffered;
 use crate::wasi_http::request::IncomingRequest;
-use crate::wasi_http::response::{ResponseOutparam, Slot, Source};
+use crate::wasi_http::response::{BodySource, ResponseOutparam, Slot};
 use crate::wasi_http::{buffered, head};
 
 /// How instances are used.
 #[derive(Clone, Debug)]
 pub struct Limits {
     config: Config,
-    /// What the host may hold for all requests; clones share it.
+    /// The memory that the host may hold for all requests; clones share it.
     pub(crate) host_memory: HostMemory,
-    /// Requests in flight on one core. Further ones wait for their turn, for half of their deadline at most.
+    /// Requests in flight on one core. Further ones wait for a permit, at most half their deadline.
     in_flight: usize,
-    /// Whether a component that takes requests whole gets them so, or through `wasi:http/incoming-handler` as in other hosts.
-    pub whole: bool,
+    /// Whether `buffered-handler` is used if the component exports it. If not, all requests go
+    /// through `wasi:http/incoming-handler`, as in other hosts.
+    pub buffered: bool,
 }
 
 impl Limits {
-    /// What one instance may take of the host.
+    /// The limits of one instance.
     pub fn store(&self) -> StoreLimits {
         StoreLimits {
             memory: self.config.instance_memory,
@@ -57,39 +58,42 @@ impl Limits {
 }
 
 impl Config {
-    /// These limits, with so many requests in flight on one core.
+    /// These limits, with at most `in_flight` requests in flight on one core.
     pub fn limits(&self, in_flight: usize) -> Limits {
         Limits {
             config: self.clone(),
             host_memory: HostMemory::new(self.host_memory),
             in_flight,
-            whole: true,
+            buffered: true,
         }
     }
 }
 
-/// The instances of one core.
+/// The instance pool of one core.
 #[derive(Debug)]
 pub struct Instances {
     runtime: Arc<Runtime>,
     pool: Pool,
     limits: Limits,
-    turns: Arc<Turns>,
-    #[expect(clippy::vec_box, reason = "each is moved some ten times for a request")]
+    admission: Arc<Admission>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a request moves its instance some ten times"
+    )]
     idle: Mutex<Vec<Box<Instance>>>,
-    /// Guests that are still at work after an answer that was whole.
+    /// Guests that still run after a response that was complete at once.
     lingering: Mutex<JoinSet<Result<(), CallError>>>,
-    /// The header fields the component looks at, where it takes requests whole.
-    wanted: OnceLock<Vec<buffered::Wanted>>,
+    /// The header fields that the component requests with a buffered request.
+    requested_fields: OnceLock<Vec<buffered::RequestedField>>,
     counters: Arc<Counters>,
 }
 
-/// One sound instance between two requests.
+/// A clean instance between two requests.
 struct Instance {
     store: Store<State>,
     component: wasmtime::component::Instance,
-    whole: Option<Whole>,
-    /// Loaded when it is first needed.
+    buffered: Option<Buffered>,
+    /// Loaded on first use.
     serving: Option<Serving>,
     served: u32,
 }
@@ -102,32 +106,32 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// A body, and what it is counted as.
-struct Held(
+/// A body, and the charge for it.
+struct ChargedBody(
     Bytes,
     #[expect(dead_code, reason = "dropped with the body")] HostCharge,
 );
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ChargedBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What came of handing a request over whole.
-enum Taken {
-    Answered(Response<Bytes>),
-    /// The guest has done nothing, and wants it through `wasi:http/incoming-handler`.
-    Wanting(Box<Instance>),
+/// The outcome of passing a buffered request.
+enum BufferedOutcome {
+    Returned(Response<Bytes>),
+    /// The guest has done nothing; the request must go through `wasi:http/incoming-handler`.
+    Fallback(Box<Instance>),
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` passes it")]
 fn guest(error: wasmtime::Error) -> CallError {
     CallError::Guest(excerpt(one_line(&error)))
 }
 
 impl Instances {
-    /// An empty set; instances are made when requests need them.
+    /// An empty pool; instances are created on demand.
     pub fn new(
         runtime: Arc<Runtime>,
         pool: Pool,
@@ -137,49 +141,57 @@ impl Instances {
         Arc::new(Self {
             runtime,
             pool,
-            turns: Turns::new(limits.in_flight),
+            admission: Admission::new(limits.in_flight),
             limits,
             idle: Mutex::new(Vec::new()),
             lingering: Mutex::default(),
-            wanted: OnceLock::new(),
+            requested_fields: OnceLock::new(),
             counters,
         })
     }
 
-    /// Hands the guest one request, or all that it takes of it, and gives its response, whose body may still be produced while it is read.
+    /// Calls the guest with one request and returns its response. The guest may still be writing
+    /// the body while it is read.
     ///
     /// # Errors
-    /// See [`CallError`]. After an answer has begun, an error of the guest ends the response's body with an error instead.
+    /// See [`CallError`]. If the guest fails after its response has begun, the body ends with an
+    /// error.
     pub async fn call(
         self: &Arc<Self>,
         request: &mut Request<Bytes>,
     ) -> Result<Response<GuestBody>, CallError> {
         let arrival = Instant::now();
         let mut deadline = Deadline::new(arrival + self.limits.config.request_timeout);
-        let turn = match self.turns.at_once(arrival) {
-            Some(turn) => turn,
+        let permit = match self.admission.try_acquire(arrival) {
+            Some(permit) => permit,
             None => {
                 let latest = arrival + self.limits.config.request_timeout / 2;
-                self.turns.wait(latest).await.ok_or(CallError::Busy)?
+                self.admission
+                    .acquire(latest)
+                    .await
+                    .ok_or(CallError::Busy)?
             }
         };
-        // Boxed, so that its place is one that was used a moment ago, rather than the connection's own: where there are many connections,
-        // what belongs to one of them is out of the processor's cache.
-        let taken = Box::pin(self.whole(request, &mut deadline)).await?;
-        match taken {
-            Taken::Answered(answer) if answer.body().len() > memory::FREE => self.large(answer),
-            Taken::Answered(answer) => Ok(answer.map(|body| GuestBody::Whole(Some(body)))),
-            Taken::Wanting(instance) => {
+        // Boxed, so that the future is in memory that was used a moment ago. With many connections,
+        // the memory of a connection's task is out of the processor's cache.
+        match Box::pin(self.call_buffered(request, &mut deadline)).await? {
+            BufferedOutcome::Returned(response) if response.body().len() > memory::FREE => {
+                self.charge_large(response)
+            }
+            BufferedOutcome::Returned(response) => {
+                Ok(response.map(|body| GuestBody::Buffered(Some(body))))
+            }
+            BufferedOutcome::Fallback(instance) => {
                 let request = std::mem::take(request);
-                Box::pin(self.stream(instance, request, deadline, turn)).await
+                Box::pin(self.call_streaming(instance, request, deadline, permit)).await
             }
         }
     }
 
-    /// An answer that is counted until it is written.
+    /// Charges a large response until it is written.
     #[cold]
-    fn large(&self, answer: Response<Bytes>) -> Result<Response<GuestBody>, CallError> {
-        let (head, body) = answer.into_parts();
+    fn charge_large(&self, response: Response<Bytes>) -> Result<Response<GuestBody>, CallError> {
+        let (head, body) = response.into_parts();
         let (bytes, most) = (body.len(), self.limits.config.max_response);
         if bytes > most {
             return Err(CallError::Guest(format!(
@@ -188,25 +200,25 @@ impl Instances {
         }
         let charge = self.limits.host_memory.hold(bytes);
         let charge = charge.map_err(|over| CallError::Memory(over.to_string()))?;
-        let body = Bytes::from_owner(Held(body, charge));
-        Ok(Response::from_parts(head, GuestBody::Whole(Some(body))))
+        let body = Bytes::from_owner(ChargedBody(body, charge));
+        Ok(Response::from_parts(head, GuestBody::Buffered(Some(body))))
     }
 
-    /// Has a request answered in one call, where the component takes it so, and before the deadline.
-    async fn whole(
+    /// Passes a buffered request if the component exports `buffered-handler`, until the deadline.
+    async fn call_buffered(
         &self,
         request: &mut Request<Bytes>,
         deadline: &mut Deadline,
-    ) -> Result<Taken, CallError> {
-        let mut work = pin!(self.try_whole(request, deadline.at()));
+    ) -> Result<BufferedOutcome, CallError> {
+        let mut work = pin!(self.try_buffered(request, deadline.at()));
         std::future::poll_fn(|cx| deadline.poll(work.as_mut(), cx)).await?
     }
 
-    async fn try_whole(
+    async fn try_buffered(
         &self,
         request: &mut Request<Bytes>,
         deadline: Instant,
-    ) -> Result<Taken, CallError> {
+    ) -> Result<BufferedOutcome, CallError> {
         let mut instance = self.take().await?;
         let store = &mut instance.store;
         store.set_epoch_deadline(processor::TICKS);
@@ -215,91 +227,95 @@ impl Instances {
             .processor
             .begin(self.limits.config.cpu_time);
         store.data_mut().gate.set_deadline(deadline.into_std());
-        if let (Some(handler), Some(wanted)) = (&instance.whole, self.wanted.get()) {
-            let answer = buffered::handle(handler, &mut *store, request, wanted).await;
+        if let (Some(handler), Some(requested_fields)) =
+            (&instance.buffered, self.requested_fields.get())
+        {
+            let response = buffered::handle(handler, &mut *store, request, requested_fields).await;
             let failed = store.data().gate.last_failure();
-            if let Some(answer) = answer.map_err(|error| report::failure(error, failed))? {
-                report::answered(answer.status(), request.method(), failed);
+            if let Some(response) = response.map_err(|error| report::failure(error, failed))? {
+                report::server_error(response.status(), request.method(), failed);
                 instance.served += 1;
-                self.give_back(instance);
-                return Ok(Taken::Answered(answer));
+                self.recycle(instance);
+                return Ok(BufferedOutcome::Returned(response));
             }
         }
-        Ok(Taken::Wanting(instance))
+        Ok(BufferedOutcome::Fallback(instance))
     }
 
-    /// The same for a component that wants resources and streams.
-    async fn stream(
+    /// Passes a request through `wasi:http/incoming-handler`.
+    async fn call_streaming(
         self: &Arc<Self>,
         mut instance: Box<Instance>,
         request: Request<Bytes>,
         deadline: Deadline,
-        turn: Turn,
+        permit: Permit,
     ) -> Result<Response<GuestBody>, CallError> {
         let slot = Slot::default();
         let method = request.method().clone();
         let failed = instance.store.data().gate.last_failure().clone();
-        let taken = instance.store.data_mut().processor.taken();
-        let (set, answer) = (Arc::clone(self), slot.clone());
+        let bytes_read = instance.store.data_mut().processor.bytes_read();
+        let (pool, guest_slot) = (Arc::clone(self), slot.clone());
         let work = async move {
-            let done = set.handle(instance, request, answer).await;
-            drop(turn);
+            let done = pool.handle(instance, request, guest_slot).await;
+            drop(permit);
             done
         };
-        let mut run = Run::new(work, deadline);
-        let (answer, returned) = std::future::poll_fn(|cx| run.poll_answer(&slot, cx)).await?;
-        let answer = answer.map_err(|code| {
+        let mut call = RunningCall::new(work, deadline);
+        let (response, returned) = std::future::poll_fn(|cx| call.poll_response(&slot, cx)).await?;
+        let guest_response = response.map_err(|code| {
             CallError::Guest(format!(
                 "it answered with the error {}",
                 excerpt_debug(&code)
             ))
         })?;
-        report::answered(answer.status, &method, &failed);
-        let mut headers = answer.headers;
-        let mut agree = |body: Option<usize>| {
+        let status = guest_response.status;
+        report::server_error(status, &method, &failed);
+        let mut headers = guest_response.headers;
+        let mut reconcile = |body: Option<usize>| {
             if body.is_some() {
                 head::without_trailers(&mut headers);
             }
-            head::agree(&method, answer.status, &mut headers, answer.promised, body)
-                .map_err(|unsound| CallError::Guest(unsound.to_string()))
+            let content_length = guest_response.content_length;
+            head::reconcile(&method, status, &mut headers, content_length, body)
+                .map_err(|invalid| CallError::Guest(invalid.to_string()))
         };
-        let body = match answer.source {
-            // What the guest still does after an answer without a body is nobody's concern, and is not cut off at once.
-            Source::Whole(bytes) => {
-                agree(Some(bytes.len()))?;
+        let body = match guest_response.source {
+            // The guest may go on for `after_answer`; its outcome changes nothing for the client.
+            BodySource::Buffered(bytes) => {
+                reconcile(Some(bytes.len()))?;
                 if !returned {
-                    run.ends_after(self.limits.config.after_answer);
-                    self.linger(run);
+                    call.end_within(self.limits.config.after_answer);
+                    self.linger(call);
                 }
-                GuestBody::Whole(Some(bytes))
+                GuestBody::Buffered(Some(bytes))
             }
-            Source::Pipe(pipe) => match returned.then(|| pipe.whole()).flatten() {
-                Some(whole) => {
-                    agree(Some(whole.len()))?;
-                    GuestBody::Whole(Some(whole))
+            BodySource::Pipe(pipe) => match returned.then(|| pipe.take_complete()).flatten() {
+                Some(body) => {
+                    reconcile(Some(body.len()))?;
+                    GuestBody::Buffered(Some(body))
                 }
                 None => {
-                    agree(None)?;
-                    pipe.count(taken);
-                    run.is_read(
+                    reconcile(None)?;
+                    pipe.count_read(bytes_read);
+                    call.stream(
                         pipe.clone(),
                         self.limits.config.request_timeout,
                         self.limits.config.after_answer,
                     );
                     GuestBody::Streaming {
                         pipe,
-                        guest: (!returned).then(|| Guest::start(run)),
+                        guest: (!returned).then(|| GuestTask::start(call)),
                     }
                 }
             },
         };
         let mut response = Response::new(body);
-        *response.status_mut() = answer.status;
+        *response.status_mut() = status;
         *response.headers_mut() = headers;
         Ok(response)
     }
 
-    /// The guest's whole work on a request, its instance given back where that is sound.
+    /// Calls the guest's streaming handler, and recycles the instance when it returns.
     async fn handle(
         &self,
         mut instance: Box<Instance>,
@@ -329,14 +345,14 @@ impl Instances {
             .map_err(|error| report::failure(error, store.data().gate.last_failure()))?;
         instance.serving = Some(serving);
         instance.served += 1;
-        self.give_back(instance);
+        self.recycle(instance);
         Ok(())
     }
 
-    fn linger(&self, run: Run) {
+    fn linger(&self, call: RunningCall) {
         let mut lingering = self.lingering();
         while lingering.try_join_next().is_some() {}
-        lingering.spawn(run);
+        lingering.spawn(call);
     }
 
     fn lingering(&self) -> std::sync::MutexGuard<'_, JoinSet<Result<(), CallError>>> {
@@ -345,15 +361,15 @@ impl Instances {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no guest is at work.
-    pub(crate) async fn at_rest(&self) {
-        self.turns.at_rest().await;
+    /// Waits until no request is in flight.
+    pub(crate) async fn wait_until_idle(&self) {
+        self.admission.wait_until_idle().await;
     }
 
-    /// Ends those that nobody reads from any more.
+    /// Ends the guests that run after their response, and waits until no request is in flight.
     pub(crate) async fn end(&self) {
         self.lingering().abort_all();
-        self.at_rest().await;
+        self.wait_until_idle().await;
     }
 
     async fn take(&self) -> Result<Box<Instance>, CallError> {
@@ -361,10 +377,10 @@ impl Instances {
         if let Some(instance) = idle {
             return Ok(instance);
         }
-        Box::pin(self.make()).await
+        Box::pin(self.instantiate()).await
     }
 
-    async fn make(&self) -> Result<Box<Instance>, CallError> {
+    async fn instantiate(&self) -> Result<Box<Instance>, CallError> {
         let mut store = self.runtime.store(self.pool.gate(), &self.limits.store());
         store
             .data_mut()
@@ -377,41 +393,44 @@ impl Instances {
             .instantiate_async(&mut store)
             .await
             .map_err(failed)?;
-        let whole = match &self.runtime.whole {
-            Some(indices) if self.limits.whole => {
+        let buffered = match &self.runtime.buffered {
+            Some(indices) if self.limits.buffered => {
                 Some(indices.load(&mut store, &instance).map_err(failed)?)
             }
             _ => None,
         };
-        if let Some(whole) = &whole
-            && self.wanted.get().is_none()
+        if let Some(buffered) = &buffered
+            && self.requested_fields.get().is_none()
         {
-            let wanted = buffered::wanted(whole, &mut store).await.map_err(failed)?;
-            // Instances that are made at the same time come to the same result.
-            self.wanted.get_or_init(|| wanted);
+            let requested_fields = buffered::requested_fields(buffered, &mut store)
+                .await
+                .map_err(failed)?;
+            // Instances that are created at the same time get the same result.
+            self.requested_fields.get_or_init(|| requested_fields);
         }
         self.counters.instantiated();
         Ok(Box::new(Instance {
             store,
             component: instance,
-            whole,
+            buffered,
             serving: None,
             served: 0,
         }))
     }
 
-    /// Uncontended in service, where every core has a set of its own; a panic elsewhere leaves the list whole.
-    #[expect(clippy::vec_box, reason = "as it is kept")]
+    /// The lock is uncontended, since every core has a pool of its own. A panic cannot leave the
+    /// list inconsistent.
+    #[expect(clippy::vec_box, reason = "as in the struct")]
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<Instance>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an instance for the next request, unless it has served its share or still holds something of this one: dropping
-    /// it then drops that too.
-    fn give_back(&self, mut instance: Box<Instance>) {
+    /// Keeps an instance for the next request, unless it has served `instance_reuse` requests or
+    /// still holds resources of this one, which are dropped with it.
+    fn recycle(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
         let clean = state.gate.reset() && state.table.is_empty() && !state.growth.is_large();
-        // What a client has not read yet is none of the next request's.
+        // Bytes that the client has not read yet stay charged to the old request.
         if state.memory.used() > 0 {
             state.memory = self
                 .limits

@@ -1,14 +1,16 @@
-//! Processor time of guests: it is measured while they run, not while they wait, and who has used much of it gets few turns.
+//! Limits the processor time of guests, measured while they run and not while they wait.
 //!
-//! A thread of the engine's moves a coarse clock on and interrupts guests with each tick ([`clock`]). A guest that has run since it was
-//! last resumed is charged for it and lets its core serve others. Beyond [`FREE`] it is *busy*: beside other requests all busy guests of
-//! a core together get one [`SLICE`] in each [`PERIOD`], so that they delay one request in sixty by a millisecond. Where nobody else
-//! asks for anything, they run as if they were alone.
+//! A thread of the engine's advances a coarse clock and interrupts the running guests with each
+//! tick ([`clock`]). The tick charges a guest for its time and yields its core. A guest that has
+//! used more than [`FREE`] is *busy*: while other requests run, all busy guests of a core together
+//! get one [`SLICE`] in each [`PERIOD`], which delays one request in sixty by a millisecond. On a
+//! core without other requests, busy guests run without pauses.
 //!
-//! What a reader takes of a streamed answer pays for it: a list of any length is made for whoever reads
-//! it, however much processor time that takes in all.
+//! Each KiB that a client reads of a streamed response credits its guest with [`CREDIT_PER_KIB`],
+//! so that a list of any length can be produced while its client reads.
 //!
-//! A core that has no permit left for a request that waits ends the busy guest that has used most ([`evict`]).
+//! If a request waits and a core has no permit left, the busy guest that has used most is ended
+//! ([`evict`]).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,35 +23,37 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{EngineWeak, UpdateDeadline};
 
-/// How often running guests are interrupted to let others run, as long as none has run for so long.
+/// The clock's tick while no guest has run for a tick. A tick interrupts the running guests.
 const TICK: Duration = Duration::from_millis(5);
 
-/// The same while there are guests that have.
+/// The clock's tick for a second after a guest has run for a tick, and a busy guest's slice.
 const SLICE: Duration = Duration::from_millis(1);
 
-/// The processor time after which a guest is busy. Ten times what the dearest of the service's usual requests takes.
+/// The processor time after which a guest is busy: ten times that of the service's most expensive
+/// usual request.
 const FREE: Duration = Duration::from_millis(50);
 
-/// In each of these, all busy guests of a core together get one slice beside other requests.
+/// The period in which all busy guests of a core together get one slice beside other requests.
 const PERIOD: Duration = Duration::from_millis(64);
 
-/// A guest that has been busy for so long may have to make room for others. Before that it may just be about to end.
+/// How long a guest is busy before it may be evicted; it may end by itself until then.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A core on which nobody else has run for so long is the busy guests' alone.
+/// Busy guests need not pause on a core where no other guest has run for so long.
 const ALONE: Duration = Duration::from_millis(100);
 
-/// What each KiB that a reader takes of a streamed answer pays for, in microseconds: several times what
-/// the service's lists take. Paying for less than a tick of it needs 20 MB/s that somebody really reads.
-const PAID_PER_KIB: u64 = 50;
+/// The credit in microseconds for each KiB read: several times what the service's lists take. A
+/// guest whose credit is to cover its whole time needs a client that reads 20 MB/s.
+const CREDIT_PER_KIB: u64 = 50;
 
-/// Of a streamed answer, the limit on processor time counts from when so many bytes were last taken.
+/// The bytes read of a streamed response after which the limit on processor time starts anew.
 const PROGRESS: u64 = 64 << 10;
 
 /// Ticks a guest may run before it lets its core serve others for the first time.
 pub(crate) const TICKS: u64 = 2;
 
-/// The coarse clock, in microseconds since the first engine was started; and until when it ticks fast.
+/// The coarse clock, in microseconds since the first engine was started, and until when it ticks at
+/// the shorter interval.
 static NOW: AtomicU64 = AtomicU64::new(0);
 static FAST_UNTIL: AtomicU64 = AtomicU64::new(0);
 
@@ -57,13 +61,13 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Moves the clock on and interrupts what runs on an engine, until the engine is gone.
+/// Advances the clock and interrupts the guests of an engine, until the engine is dropped.
 pub(crate) fn clock(engine: &EngineWeak) {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let began = *BEGAN.get_or_init(Instant::now);
     while let Some(engine) = engine.upgrade() {
         let now = micros(began.elapsed());
-        // The clocks of several engines are the same.
+        // Several engines share the clock.
         NOW.fetch_max(now, Relaxed);
         engine.increment_epoch();
         drop(engine);
@@ -75,16 +79,16 @@ pub(crate) fn clock(engine: &EngineWeak) {
     }
 }
 
-/// What one core knows of those that run on it.
+/// The guests of one core.
 #[derive(Debug, Default)]
 struct Core {
-    /// When what runs now was resumed.
+    /// When the running guest was resumed.
     resumed: Cell<u64>,
-    /// Whether what was just resumed is busy.
+    /// Whether the running guest is busy.
     is_busy: Cell<bool>,
-    /// When a guest last ran that is not.
+    /// When a guest that is not busy last ran.
     others_ran: Cell<u64>,
-    /// From when on the next slice is free.
+    /// When the next free slice begins.
     next_slice: Cell<u64>,
     busy: RefCell<Vec<Weak<Busy>>>,
 }
@@ -101,7 +105,7 @@ thread_local! {
     };
 }
 
-/// Resumes a guest, and measures how long it runs.
+/// Polls a guest and notes when it ran.
 pub(crate) fn resume<F: Future + ?Sized>(
     guest: Pin<&mut F>,
     cx: &mut Context<'_>,
@@ -119,34 +123,34 @@ pub(crate) fn resume<F: Future + ?Sized>(
 /// The processor time of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Processor {
-    /// What it has used and nobody paid for, in microseconds.
+    /// The time used less the credit for bytes read, in microseconds.
     used: u64,
-    /// What it has used since its reader last took [`PROGRESS`] bytes, in microseconds.
+    /// The time used since [`PROGRESS`] bytes were last read, in microseconds.
     since_progress: u64,
-    /// None for what is no request: it only lets others run.
+    /// `None` outside a request, where a tick only yields.
     limit: Option<u64>,
     busy: Option<Arc<Busy>>,
-    /// Of a streamed answer, the bytes that its reader has taken, and how many of these have paid.
-    taken: Option<Arc<AtomicU64>>,
-    paid: u64,
+    /// The bytes read of a streamed response, and how many of them have been credited.
+    bytes_read: Option<Arc<AtomicU64>>,
+    credited: u64,
 }
 
-/// A guest that has used its free time.
+/// A guest that has used more than [`FREE`].
 #[derive(Debug, Default)]
 struct Busy {
-    /// Since when it is.
+    /// When it became busy.
     since: u64,
     used: AtomicU64,
     is_evicted: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
-/// Why a guest may run no more.
+/// Why a guest is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// It has used all the time a request has.
+    /// It has used all the processor time of a request.
     OutOfTime(Duration),
-    /// Others wait for its place, and it has used most.
+    /// Other requests wait for its permit, and it has used most.
     Evicted(Duration),
 }
 
@@ -155,11 +159,13 @@ impl fmt::Display for Ended {
         match self {
             Self::OutOfTime(used) => write!(
                 f,
-                "the request used {used:?} of processor time, all that one has (--cpu-time), and its instance was ended"
+                "the request used {used:?} of processor time, all that one has (--cpu-time), \
+                 and its instance was ended"
             ),
             Self::Evicted(used) => write!(
                 f,
-                "the request used {used:?} of processor time, and its instance was ended to make room for others"
+                "the request used {used:?} of processor time, \
+                 and its instance was ended to make room for others"
             ),
         }
     }
@@ -168,7 +174,7 @@ impl fmt::Display for Ended {
 impl std::error::Error for Ended {}
 
 impl Processor {
-    /// Begins a request, which has so much time.
+    /// Begins a request with this limit.
     pub(crate) fn begin(&mut self, limit: Duration) {
         *self = Self {
             limit: Some(micros(limit)),
@@ -176,30 +182,31 @@ impl Processor {
         };
     }
 
-    /// Where the bytes are counted that a reader takes of the request's streamed answer.
-    pub(crate) fn taken(&mut self) -> Arc<AtomicU64> {
-        Arc::clone(self.taken.get_or_insert_default())
+    /// The counter of the bytes read of the request's streamed response.
+    pub(crate) fn bytes_read(&mut self) -> Arc<AtomicU64> {
+        Arc::clone(self.bytes_read.get_or_insert_default())
     }
 
-    /// Takes what was read meanwhile into account.
-    fn pay(&mut self) {
-        let Some(taken) = &self.taken else {
+    /// Credits the bytes read since the last call, if they are enough.
+    fn credit_reads(&mut self) {
+        let Some(bytes_read) = &self.bytes_read else {
             return;
         };
-        let fresh = taken.load(Relaxed).saturating_sub(self.paid);
+        let fresh = bytes_read.load(Relaxed).saturating_sub(self.credited);
         if fresh < PROGRESS {
             return;
         }
-        self.paid += fresh;
+        self.credited += fresh;
         self.since_progress = 0;
-        let pays = (fresh >> 10).saturating_mul(PAID_PER_KIB);
-        self.used = self.used.saturating_sub(pays);
+        let credit = (fresh >> 10).saturating_mul(CREDIT_PER_KIB);
+        self.used = self.used.saturating_sub(credit);
         if self.used < micros(FREE) {
             self.busy = None;
         }
     }
 
-    /// What happens to a guest that runs when the clock ticks.
+    /// Charges the running guest when the clock ticks, and decides whether it yields, pauses or
+    /// ends.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let Some(limit) = self.limit else {
             return Ok(UpdateDeadline::YieldCustom(
@@ -210,12 +217,12 @@ impl Processor {
         let now = NOW.load(Relaxed);
         let ran = CORE.with(|core| now.saturating_sub(core.resumed.replace(now)));
         if ran == 0 {
-            // The tick came while it waited.
+            // The tick came while the guest waited.
             return Ok(UpdateDeadline::Continue(1));
         }
         self.used += ran;
         self.since_progress += ran;
-        self.pay();
+        self.credit_reads();
         let used = Duration::from_micros(self.used);
         if self.since_progress >= limit {
             let used = Duration::from_micros(self.since_progress);
@@ -223,8 +230,9 @@ impl Processor {
         }
         FAST_UNTIL.fetch_max(now + micros(Duration::from_secs(1)), Relaxed);
         if used < FREE {
-            // It waits as a task does that yields: behind whatever its core has heard of meanwhile. One that only asked to be polled
-            // again would keep it from listening, for as many ticks as tasks are polled between two looks at the outside.
+            // `yield_now` lets the runtime poll I/O and timers first. A task that only woke itself
+            // would delay that by as many ticks as tasks are polled between two polls of the
+            // driver.
             return Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),
@@ -237,7 +245,7 @@ impl Processor {
         }
         Ok(UpdateDeadline::YieldCustom(
             1,
-            Box::pin(Rest::new(Arc::clone(busy))),
+            Box::pin(SlicePause::new(Arc::clone(busy))),
         ))
     }
 }
@@ -255,12 +263,13 @@ fn register() -> Arc<Busy> {
     busy
 }
 
-/// Ends the busy guest of this core that has used most, if there is one that has been busy for [`GRACE`] and none is about to end.
+/// Evicts the guest of this core that has used most, of those busy for [`GRACE`], unless an
+/// eviction is under way.
 pub(crate) fn evict() {
     let most = CORE.with(|core| {
         let all = core.busy.borrow();
         let running: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
-        // One at a time: the place of one that was told to end is about to come free.
+        // One at a time: the permit of an evicted guest is about to become available.
         if running.iter().any(|busy| busy.is_evicted.load(Relaxed)) {
             return None;
         }
@@ -282,23 +291,23 @@ pub(crate) fn evict() {
     }
 }
 
-/// The time between two slices of a busy guest.
-struct Rest {
+/// Ready when a busy guest may run its next slice.
+struct SlicePause {
     busy: Arc<Busy>,
     stage: Stage,
 }
 
 enum Stage {
-    /// Others may run first, if there are any.
+    /// Other tasks may run first.
     Yielding(Pin<Box<dyn Future<Output = ()> + Send>>),
-    /// Others ran of late, so that it waits until its slice, or until they are gone.
+    /// Others ran within [`ALONE`], so the guest waits for its slice, or until they stop.
     Waiting {
         slice: u64,
         window: Pin<Box<tokio::time::Sleep>>,
     },
 }
 
-impl Rest {
+impl SlicePause {
     fn new(busy: Arc<Busy>) -> Self {
         Self {
             busy,
@@ -307,16 +316,17 @@ impl Rest {
     }
 }
 
-/// Takes the next slice that is free.
+/// Reserves the next free slice.
 fn slice(core: &Core, now: u64) -> u64 {
-    // Guests that ended before their slice leave it unused: so it is never further away than all of a core's would be.
+    // Guests that end before their slice leave it reserved. So the next slice is at most as far off
+    // as one period for each busy guest.
     let furthest = now + micros(PERIOD) * core.busy.borrow().len() as u64;
     let slice = core.next_slice.get().clamp(now, furthest);
     core.next_slice.set(slice + micros(PERIOD));
     slice
 }
 
-impl Future for Rest {
+impl Future for SlicePause {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -332,7 +342,7 @@ impl Future for Rest {
                         std::task::ready!(others.as_mut().poll(cx));
                     }
                     Stage::Waiting { window, .. } => {
-                        // Kept for who evicts it.
+                        // `evict` wakes it.
                         *this
                             .busy
                             .waker

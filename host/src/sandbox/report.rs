@@ -1,5 +1,7 @@
-//! The log lines of requests that a component answered badly. The component chooses when they come and much of what they say,
-//! so each kind has so many a second and each text is cut.
+//! Logs requests on which the component failed.
+//!
+//! The component decides how often these lines come and chooses much of their text, so each kind of
+//! line is limited to [`LINES`] a second and each text is cut.
 
 use std::fmt;
 
@@ -12,16 +14,16 @@ use crate::database::LastFailure;
 use crate::memory::OverLimit;
 use crate::telemetry::log::{LINES, LineLimit, excerpt};
 
-/// Whether an answer says that something is wrong with the service. 503 and 504 say that something is wrong with the database, whose
-/// loss and return have lines of their own.
+/// Whether a status reports a fault of the service. 503 and 504 report one of the database, whose
+/// loss and return are logged elsewhere.
 fn is_fault(status: StatusCode) -> bool {
     status.is_server_error()
         && status != StatusCode::SERVICE_UNAVAILABLE
         && status != StatusCode::GATEWAY_TIMEOUT
 }
 
-/// Says of an answer 500 what failed last at the database. Neither the path nor a value is named.
-pub(super) fn answered(status: StatusCode, method: &Method, failed: &LastFailure) {
+/// Logs a fault with what last failed at the database, without the path or any value.
+pub(super) fn server_error(status: StatusCode, method: &Method, failed: &LastFailure) {
     if is_fault(status) {
         fault(status, method, failed);
     }
@@ -37,12 +39,13 @@ fn fault(status: StatusCode, method: &Method, failed: &LastFailure) {
             "the component answered a {method} with {status}; last at the database: {cause}{line}"
         ),
         None => tracing::error!(
-            "the component answered a {method} with {status}; nothing had failed at the database{line}"
+            "the component answered a {method} with {status}; \
+             nothing had failed at the database{line}"
         ),
     }
 }
 
-/// A method of the standard by its name. Any other is a client's own text.
+/// The name of a standard method. Any other method is text that the client chose.
 fn named(method: &Method) -> &str {
     const KNOWN: [Method; 9] = [
         Method::GET,
@@ -62,7 +65,7 @@ fn named(method: &Method) -> &str {
     }
 }
 
-/// Says why an answer that had begun has no end.
+/// Logs why a response ended before it was complete.
 pub(super) fn cut_short(error: &dyn fmt::Display) {
     static CUT: LineLimit = LineLimit::new(LINES);
     if let Some(line) = CUT.line() {
@@ -70,8 +73,8 @@ pub(super) fn cut_short(error: &dyn fmt::Display) {
     }
 }
 
-/// A failure of the component, with what had failed at the database before it.
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+/// An error of the component, with what last failed at the database.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` passes it")]
 pub(super) fn failure(error: wasmtime::Error, failed: &LastFailure) -> CallError {
     if let Some(ended) = error.downcast_ref::<Ended>() {
         return match ended {

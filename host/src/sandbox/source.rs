@@ -31,7 +31,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// A file, as far as a component may be long, and one byte more by which it is seen that it is longer.
+/// A file, as far as a component may be long, and one byte more by which it is seen that it is
+/// longer.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;

@@ -1,4 +1,4 @@
-//! What the host keeps for one instance.
+//! The state that the host keeps for one instance, in its store.
 
 use std::fmt;
 
@@ -12,29 +12,29 @@ use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
 use crate::wasi_http;
 
-/// What one instance may take of the host.
+/// The limits of one instance.
 #[derive(Clone, Debug)]
 pub struct StoreLimits {
     /// Linear memory, in bytes.
     pub(crate) memory: usize,
-    /// What the host may hold for one request, in bytes.
+    /// The memory that the host may hold for one request, in bytes.
     pub(crate) request_memory: usize,
-    /// What it may hold for all.
+    /// The memory that the host may hold for all requests.
     pub(crate) host_memory: HostMemory,
 }
 
-/// Resources of the host's that an instance may have at the same time. A request takes some fifteen.
+/// Host resources that an instance may have at the same time. A request takes some fifteen.
 const RESOURCES: usize = 1000;
 
-/// What the host keeps for one instance.
+/// The state that the host keeps for one instance.
 pub struct State {
     pub(crate) table: ResourceTable,
     pub(crate) growth: Growth,
-    /// What the host holds for the request at hand.
+    /// The memory that the host holds for the current request.
     pub(super) memory: RequestMemory,
     pub(crate) processor: Processor,
     clocks: WasiClocksCtx,
-    /// Seeded on first use: most components never ask.
+    /// Seeded on first use; most components never use it.
     random: Option<WasiRandomCtx>,
     pub(super) gate: Gate,
 }

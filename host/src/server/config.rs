@@ -28,7 +28,13 @@ pub struct Config {
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
     /// How long to wait at start for a database that does not answer.
-    #[arg(long, env = "USHER_DATABASE_WAIT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_DATABASE_WAIT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = parse_duration
+    )]
     pub database_wait: Duration,
     /// The database, and what may be asked of it.
     #[command(flatten)]
@@ -37,7 +43,13 @@ pub struct Config {
     #[arg(long, env = "USHER_NO_MIGRATE")]
     pub no_migrate: bool,
     /// For bringing the schema up to date, waiting for locks included; 0s for as long as it takes.
-    #[arg(long, env = "USHER_MIGRATION_TIMEOUT", value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_MIGRATION_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = parse_duration
+    )]
     pub migration_timeout: Duration,
     /// What to serve, and what it may take.
     #[command(flatten)]
@@ -62,7 +74,13 @@ pub struct Config {
     #[command(flatten)]
     pub connections: connection::Limits,
     /// For connections to end after SIGTERM or Ctrl-C.
-    #[arg(long, env = "USHER_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_DRAIN_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = parse_duration
+    )]
     pub drain_timeout: Duration,
 }
 

@@ -35,22 +35,52 @@ use crate::wasi_http::forwarded;
 #[group(id = "connection-options")]
 pub struct Limits {
     /// A request's body; a larger one is 413.
-    #[arg(long, env = "USHER_MAX_BODY", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    #[arg(
+        long,
+        env = "USHER_MAX_BODY",
+        value_name = "SIZE",
+        default_value = "1MiB",
+        value_parser = size
+    )]
     pub max_body: usize,
     /// A request's line and headers together; larger ones are 431.
     // At least what the library reads them into.
-    #[arg(long, env = "USHER_MAX_HEAD", value_name = "SIZE", default_value = "64KiB", value_parser = size)]
+    #[arg(
+        long,
+        env = "USHER_MAX_HEAD",
+        value_name = "SIZE",
+        default_value = "64KiB",
+        value_parser = size
+    )]
     pub max_head: usize,
     /// For a request's head to arrive, and for a connection to be idle.
     // From the first byte of the head, or the end of the request before it, to its last.
-    #[arg(long, env = "USHER_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_HEAD_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_duration
+    )]
     pub head_timeout: Duration,
     /// For a request's body to arrive; a slower one is 408.
-    #[arg(long, env = "USHER_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_BODY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = parse_duration
+    )]
     pub body_timeout: Duration,
     /// How long a client may take nothing of its answer before it is cut off.
     // One that takes something has all of it again.
-    #[arg(long, env = "USHER_WRITE_TIMEOUT", value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    #[arg(
+        long,
+        env = "USHER_WRITE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = parse_duration
+    )]
     pub write_timeout: Duration,
     /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
     #[arg(
@@ -85,7 +115,7 @@ pub struct Service {
 /// request at hand is answered.
 pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
     let limits = &service.limits;
-    let is_trusted = forwarded::trusts(&limits.trusted_proxies, io.peer());
+    let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
     let ending = Arc::new(Ending::default());
     let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&ending));
     let connection = hyper::server::conn::http1::Builder::new()

@@ -34,7 +34,7 @@ impl Ending {
                     self.delimits.store(true, Relaxed);
                 }
             }
-            Body::Guest(GuestBody::Whole(_)) => {}
+            Body::Guest(GuestBody::Buffered(_)) => {}
             Body::Full(_) => {
                 // The host closes a connection by itself only where it has not read all of the request.
                 if response.headers().contains_key(CONNECTION) {

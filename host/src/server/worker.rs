@@ -136,7 +136,7 @@ async fn serve(
     let drained = async {
         graceful.shutdown().await;
         // A guest may be at work after its answer.
-        service.instances.at_rest().await;
+        service.instances.wait_until_idle().await;
     };
     if tokio::time::timeout(parts.drain, drained).await.is_err() {
         tracing::warn!(

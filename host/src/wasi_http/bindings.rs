@@ -1,7 +1,7 @@
 //! `wasi:http` and `usher:service/buffered-handler` as Rust: generated types and traits.
 //!
-//! The one circle of files in this crate is here. bindgen's `with:` names the types that stand for the interface's resources, and
-//! the files of these types implement the traits that it generates.
+//! This file is part of the crate's one circle of imports: bindgen's `with:` names the types of
+//! the interface's resources, and the files of these types implement the generated traits.
 
 #![allow(
     missing_docs,
@@ -10,7 +10,7 @@
     reason = "generated code, documented in wit/"
 )]
 
-// None of these calls waits: bodies are written to streams, which do.
+// No call of this interface waits; only the streams of bodies do.
 wasmtime::component::bindgen!({
     path: "../wit",
     inline: "package usher:host; world http { import wasi:http/types@0.2.12; }",
@@ -30,16 +30,22 @@ wasmtime::component::bindgen!({
         "wasi:http/types.outgoing-request": crate::wasi_http::outgoing::OutgoingRequest,
         "wasi:http/types.request-options": crate::wasi_http::outgoing::RequestOptions,
         "wasi:http/types.incoming-response": crate::wasi_http::outgoing::IncomingResponse,
-        "wasi:http/types.future-incoming-response": crate::wasi_http::outgoing::FutureIncomingResponse,
+        "wasi:http/types.future-incoming-response":
+            crate::wasi_http::outgoing::FutureIncomingResponse,
     },
 });
 
-/// HTTP in one call, of components that offer it.
-pub mod whole {
+/// `usher:service/buffered-handler`, which a component may export.
+pub mod buffered {
     wasmtime::component::bindgen!({
         path: "../wit",
-        inline: "package usher:host; world whole { export usher:service/buffered-handler@0.2.0; }",
-        world: "usher:host/whole",
+        inline: "
+            package usher:host;
+            world buffered {
+                export usher:service/buffered-handler@0.2.0;
+            }
+        ",
+        world: "usher:host/buffered",
         exports: { default: async },
         require_store_data_send: true,
         ownership: Borrowing { duplicate_if_necessary: true },

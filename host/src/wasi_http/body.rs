@@ -1,4 +1,7 @@
-//! A body on its way from the guest to the connection.
+//! The body of a guest's response, from the guest's stream to the connection.
+//!
+//! The guest can be at most 64 KiB ahead of the connection. A body that the guest
+//! drops before it is complete ends with [`Incomplete`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,10 +20,10 @@ use super::fields::Fields;
 use super::view::View;
 use crate::memory::Charge;
 
-/// Bytes that a guest may be ahead of the connection.
-const AHEAD: usize = 64 << 10;
+/// Bytes that a guest may have written and the connection not yet read.
+const MAX_UNREAD: usize = 64 << 10;
 
-/// The way of a body: the guest writes at one end, the connection reads at the other.
+/// A body that the guest writes and the connection reads.
 #[derive(Clone, Debug)]
 pub struct Pipe(Arc<Mutex<Inner>>);
 
@@ -30,36 +33,36 @@ struct Inner {
     /// Bytes in `chunks`.
     unread: usize,
     written: u64,
-    /// Whether a body that broke has let the connection write what came before.
+    /// Whether the connection has had the chance to send what precedes a broken body's end.
     flushed: bool,
-    /// When the connection last took something.
-    taken: Option<Instant>,
-    /// Where the bytes are counted that the connection takes.
-    counted: Option<Arc<AtomicU64>>,
-    /// What `Content-Length` promises.
-    promised: Option<u64>,
-    end: End,
+    /// When the connection last read a chunk.
+    last_read: Option<Instant>,
+    /// Counts the bytes that the connection reads.
+    read_counter: Option<Arc<AtomicU64>>,
+    /// The length that `Content-Length` declares.
+    content_length: Option<u64>,
+    end: Completion,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// What the host holds of it.
+    /// The charge for the bytes that the host holds.
     held: Charge,
 }
 
 impl Inner {
-    /// What the host holds for it by now.
+    /// The memory that the unread chunks take.
     fn bytes(&self) -> usize {
         self.unread + self.chunks.len() * CHUNK
     }
 }
 
-/// What a piece of a body takes beside its bytes.
+/// Memory that a chunk takes beside its bytes.
 const CHUNK: usize = 128;
 
 #[derive(Debug)]
-enum End {
+enum Completion {
     Open,
     Finished(Option<HeaderMap>),
-    /// The guest let go of the body before it was complete.
+    /// The guest dropped the body before it was complete.
     Broken,
 }
 
@@ -76,16 +79,16 @@ impl std::fmt::Display for Incomplete {
 impl std::error::Error for Incomplete {}
 
 impl Pipe {
-    pub(super) fn new(promised: Option<u64>, held: Charge) -> Self {
+    pub(super) fn new(content_length: Option<u64>, held: Charge) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             chunks: VecDeque::new(),
             unread: 0,
             written: 0,
             flushed: false,
-            taken: None,
-            counted: None,
-            promised,
-            end: End::Open,
+            last_read: None,
+            read_counter: None,
+            content_length,
+            end: Completion::Open,
             reader: None,
             writer: None,
             held,
@@ -96,39 +99,39 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The whole body, where it is complete, in one piece, and has no trailers.
-    pub fn whole(&self) -> Option<Bytes> {
+    /// Takes the body if it is complete, is one chunk, and has no trailers.
+    pub fn take_complete(&self) -> Option<Bytes> {
         let mut inner = self.lock();
-        if !matches!(inner.end, End::Finished(None)) || inner.chunks.len() > 1 {
+        if !matches!(inner.end, Completion::Finished(None)) || inner.chunks.len() > 1 {
             return None;
         }
-        let whole = inner.chunks.pop_front().unwrap_or_default();
+        let body = inner.chunks.pop_front().unwrap_or_default();
         inner.unread = 0;
         inner.held.shrink(0);
-        Some(whole)
+        Some(body)
     }
 
-    /// Whether the guest has completed it.
+    /// Whether the guest has completed the body.
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(self.lock().end, End::Finished(_))
+        matches!(self.lock().end, Completion::Finished(_))
     }
 
-    /// Whether the guest waits until the connection takes something.
+    /// Whether the guest has to wait for the connection to read.
     pub fn is_full(&self) -> bool {
-        self.lock().unread >= AHEAD
+        self.lock().unread >= MAX_UNREAD
     }
 
-    /// When the connection last took something of it.
-    pub fn taken(&self) -> Option<Instant> {
-        self.lock().taken
+    /// When the connection last read a chunk.
+    pub fn last_read(&self) -> Option<Instant> {
+        self.lock().last_read
     }
 
-    /// From now on the bytes are counted that the connection takes.
-    pub(crate) fn count(&self, taken: Arc<AtomicU64>) {
-        self.lock().counted = Some(taken);
+    /// Counts the bytes that the connection reads from now on.
+    pub(crate) fn count_read(&self, counter: Arc<AtomicU64>) {
+        self.lock().read_counter = Some(counter);
     }
 
-    /// The next piece.
+    /// The next chunk, or the trailers.
     pub fn poll_frame(
         &self,
         cx: &mut Context<'_>,
@@ -139,9 +142,9 @@ impl Pipe {
             inner.unread -= chunk.len();
             let held = inner.bytes();
             inner.held.shrink(held);
-            inner.taken = Some(Instant::now());
-            if let Some(counted) = &inner.counted {
-                counted.fetch_add(chunk.len() as u64, Relaxed);
+            inner.last_read = Some(Instant::now());
+            if let Some(counter) = &inner.read_counter {
+                counter.fetch_add(chunk.len() as u64, Relaxed);
             }
             if let Some(writer) = inner.writer.take() {
                 writer.wake();
@@ -149,26 +152,27 @@ impl Pipe {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         match &mut inner.end {
-            End::Finished(trailers) => Poll::Ready(
+            Completion::Finished(trailers) => Poll::Ready(
                 trailers
                     .take()
                     .map(|trailers| Ok(Frame::trailers(trailers))),
             ),
-            // What came before it is sent first: an error ends the connection with all that it has not written yet.
-            End::Broken if !inner.flushed => {
+            // An error discards what the connection has not written yet, so it gets one more poll
+            // to write.
+            Completion::Broken if !inner.flushed => {
                 inner.flushed = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            End::Broken => Poll::Ready(Some(Err(Incomplete))),
-            End::Open => {
+            Completion::Broken => Poll::Ready(Some(Err(Incomplete))),
+            Completion::Open => {
                 inner.reader = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: Completion) {
         let mut inner = self.lock();
         inner.end = end;
         if let Some(reader) = inner.reader.take() {
@@ -177,7 +181,7 @@ impl Pipe {
     }
 }
 
-/// The guest's end of a [`Pipe`]. Dropped before it is finished, it breaks the body.
+/// The guest's handle of a [`Pipe`]. When it is dropped before `finish`, the body is broken.
 #[derive(Debug)]
 pub struct OutgoingBody {
     pipe: Pipe,
@@ -195,15 +199,15 @@ impl OutgoingBody {
     }
 
     fn finish(mut self, trailers: Option<HeaderMap>) -> Result<(), ErrorCode> {
-        let (written, promised) = {
+        let (written, content_length) = {
             let inner = self.pipe.lock();
-            (inner.written, inner.promised)
+            (inner.written, inner.content_length)
         };
-        if promised.is_some_and(|promised| promised != written) {
+        if content_length.is_some_and(|length| length != written) {
             return Err(ErrorCode::HttpResponseBodySize(Some(written)));
         }
         self.finished = true;
-        self.pipe.end(End::Finished(trailers));
+        self.pipe.end(Completion::Finished(trailers));
         Ok(())
     }
 }
@@ -211,26 +215,26 @@ impl OutgoingBody {
 impl Drop for OutgoingBody {
     fn drop(&mut self) {
         if !self.finished {
-            self.pipe.end(End::Broken);
+            self.pipe.end(Completion::Broken);
         }
     }
 }
 
-/// The stream a guest writes a body to.
+/// The stream to which a guest writes a body.
 struct BodyStream(Pipe);
 
 impl OutputStream for BodyStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let mut inner = self.0.lock();
-        if bytes.len() > AHEAD.saturating_sub(inner.unread) {
+        if bytes.len() > MAX_UNREAD.saturating_sub(inner.unread) {
             return Err(StreamError::trap(
                 "more was written than check-write allowed",
             ));
         }
         inner.written += bytes.len() as u64;
         if inner
-            .promised
-            .is_some_and(|promised| promised < inner.written)
+            .content_length
+            .is_some_and(|length| length < inner.written)
         {
             let code = ErrorCode::HttpResponseBodySize(Some(inner.written));
             return Err(StreamError::LastOperationFailed(code.into()));
@@ -250,13 +254,13 @@ impl OutputStream for BodyStream {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        // What is written can be read at once: there is nothing to push.
+        // What is written can be read at once, so there is nothing to flush.
         Ok(())
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        // A reader that has gone takes the guest with it, so there always is one.
-        Ok(AHEAD.saturating_sub(self.0.lock().unread))
+        // There is always a reader: when the connection ends, the guest is dropped with it.
+        Ok(MAX_UNREAD.saturating_sub(self.0.lock().unread))
     }
 }
 
@@ -265,7 +269,7 @@ impl Pollable for BodyStream {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| {
             let mut inner = self.0.lock();
-            if inner.unread < AHEAD {
+            if inner.unread < MAX_UNREAD {
                 return Poll::Ready(());
             }
             inner.writer = Some(cx.waker().clone());

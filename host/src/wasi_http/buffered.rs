@@ -1,28 +1,28 @@
-//! A request and its response in one call, with a component that offers `usher:service/buffered-handler`.
+//! Passes a request and returns its response in one call of `usher:service/buffered-handler`.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use wasmtime::Store;
 
+use super::bindings::buffered::Buffered;
+use super::bindings::buffered::exports::usher::service::buffered_handler as wit;
 use super::bindings::wasi::http::types::{HeaderError, Scheme};
-use super::bindings::whole::Whole;
-use super::bindings::whole::exports::usher::service::buffered_handler as wit;
-use super::fields::{self, Given};
+use super::fields::{self, FieldMap};
 use super::request::authority;
 use super::{forwarded, head};
 
-/// A header field that a component looks at.
+/// A header field that a component requests.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedField {
     name: HeaderName,
-    /// It is handed over only where one of its values has this text in it, whatever the case.
+    /// The field is passed only if one of its values contains this text, in any case.
     containing: Option<String>,
 }
 
-impl Wanted {
-    /// Whether a field by this name is handed over: all of its lines, or none.
-    fn fits(&self, name: &HeaderName, headers: &HeaderMap) -> bool {
+impl RequestedField {
+    /// Whether all fields of this name are passed.
+    fn matches(&self, name: &HeaderName, headers: &HeaderMap) -> bool {
         self.name == *name
             && self.containing.as_deref().is_none_or(|text| {
                 let mut values = headers.get_all(name).iter();
@@ -31,7 +31,7 @@ impl Wanted {
     }
 }
 
-/// Whether a value has this text in it, whatever the case.
+/// Whether a value contains this text, in any case.
 fn contains(value: &[u8], text: &[u8]) -> bool {
     text.is_empty()
         || value
@@ -39,52 +39,56 @@ fn contains(value: &[u8], text: &[u8]) -> bool {
             .any(|window| window.eq_ignore_ascii_case(text))
 }
 
-/// The header fields a component looks at.
+/// The header fields that the component requests.
 ///
 /// # Errors
-/// Where the guest fails.
-pub(crate) async fn wanted<T: Send>(
-    whole: &Whole,
+/// If the guest fails.
+pub(crate) async fn requested_fields<T: Send>(
+    handler: &Buffered,
     store: &mut Store<T>,
-) -> wasmtime::Result<Vec<Wanted>> {
-    let fields = whole
+) -> wasmtime::Result<Vec<RequestedField>> {
+    let fields = handler
         .usher_service_buffered_handler()
         .call_header_fields(store)
         .await?;
-    let wanted = fields.into_iter().filter_map(|field| {
+    let requested = fields.into_iter().filter_map(|field| {
         let name = HeaderName::try_from(field.name.as_str()).ok()?;
-        (!fields::is_forbidden(&name)).then_some(Wanted {
+        (!fields::is_forbidden(&name)).then_some(RequestedField {
             name,
             containing: field.containing,
         })
     });
-    Ok(wanted.collect())
+    Ok(requested.collect())
 }
 
-/// Hands over a request. Without a response the guest has done nothing, and wants it by `wasi:http/incoming-handler`: then the request
-/// is as it was. Else its header fields are gone, and the response's are in their place.
+/// Passes a request to the guest. `None` means that the guest has done nothing and the request must
+/// go through `wasi:http/incoming-handler`; the request is then unchanged. A response takes over
+/// the request's header map.
 ///
 /// # Errors
-/// Where the guest fails, or answers with what is no response.
+/// If the guest fails or returns an invalid response.
 pub(crate) async fn handle<T: Send>(
-    whole: &Whole,
+    handler: &Buffered,
     store: &mut Store<T>,
     request: &mut Request<Bytes>,
-    wanted: &[Wanted],
+    requested: &[RequestedField],
 ) -> wasmtime::Result<Option<Response<Bytes>>> {
     let (headers, body, mut fields) = (request.headers(), request.body(), Vec::new());
-    // Found in the one pass over the headers: lookups would cost more.
+    // One pass over the headers costs less than lookups.
     let (mut host, mut is_forwarded) = (None, false);
     for (name, value) in headers {
         if *name == HOST {
             host = Some(value);
         }
         is_forwarded |= forwarded::names_scheme(name);
-        if wanted.iter().any(|wanted| wanted.fits(name, headers)) {
+        if requested
+            .iter()
+            .any(|requested| requested.matches(name, headers))
+        {
             fields.push((name.as_str(), value.as_bytes()));
         }
     }
-    let asked = wit::Request {
+    let call = wit::Request {
         method: method(request.method()),
         scheme: match is_forwarded.then(|| forwarded::scheme(headers)) {
             Some(Scheme::Https) => wit::Scheme::Https,
@@ -98,33 +102,39 @@ pub(crate) async fn handle<T: Send>(
         fields: (!fields.is_empty()).then_some(&fields),
         body: (!body.is_empty()).then_some(body),
     };
-    let answer = whole
+    let returned = handler
         .usher_service_buffered_handler()
-        .call_handle(store, asked)
+        .call_handle(store, call)
         .await?;
-    let Some(answer) = answer else {
+    let Some(returned) = returned else {
         return Ok(None);
     };
-    let status = head::status(answer.status)?;
-    let has_others = !answer.fields.is_empty();
-    let given = Given::in_place_of(std::mem::take(request.headers_mut()));
-    let fields = fields_of(given, answer.content_type, answer.etag, answer.fields)
+    let status = head::status(returned.status)?;
+    let has_others = !returned.fields.is_empty();
+    let map = FieldMap::reusing(std::mem::take(request.headers_mut()));
+    let fields = fields_of(map, returned.content_type, returned.etag, returned.fields)
         .map_err(|error| wasmtime::format_err!("a header of its response: {error}"))?;
-    // Looked for only where it can be.
-    let promised = if has_others {
+    // Only the other fields can contain one.
+    let content_length = if has_others {
         fields
             .content_length()
             .map_err(|()| wasmtime::format_err!("its Content-Length is no number"))?
     } else {
         None
     };
-    let body = Bytes::from(answer.body);
+    let body = Bytes::from(returned.body);
     let mut headers = fields.into_map();
     if has_others {
         head::without_trailers(&mut headers);
     }
     let bytes = Some(body.len());
-    head::agree(request.method(), status, &mut headers, promised, bytes)?;
+    head::reconcile(
+        request.method(),
+        status,
+        &mut headers,
+        content_length,
+        bytes,
+    )?;
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -133,28 +143,28 @@ pub(crate) async fn handle<T: Send>(
 
 /// The header fields of a response.
 fn fields_of(
-    mut given: Given,
+    mut map: FieldMap,
     content: Option<wit::Content>,
     etag: Option<String>,
     entries: Vec<(String, String)>,
-) -> Result<Given, HeaderError> {
+) -> Result<FieldMap, HeaderError> {
     if let Some(content) = content {
         let value = match content {
             wit::Content::Json => HeaderValue::from_static("application/json"),
             wit::Content::Other(text) => fields::parse_value(text.into())?,
         };
-        given.append(CONTENT_TYPE, value)?;
+        map.append(CONTENT_TYPE, value)?;
     }
     if let Some(etag) = etag {
-        given.append(ETAG, fields::parse_value(etag.into())?)?;
+        map.append(ETAG, fields::parse_value(etag.into())?)?;
     }
     for (name, value) in entries {
-        given.append(
+        map.append(
             fields::parse_name(&name)?,
             fields::parse_value(value.into())?,
         )?;
     }
-    Ok(given)
+    Ok(map)
 }
 
 fn method(method: &Method) -> wit::Method {

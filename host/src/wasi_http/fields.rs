@@ -9,27 +9,27 @@ use super::bindings::wasi::http::types::{self, HeaderError};
 use super::view::View;
 use crate::memory::{Charge, OverLimit, RequestMemory};
 
-/// Names and values together, in bytes, that a guest may collect in one set of fields, each field with [`ENTRY`] more.
-const MOST: usize = 128 << 10;
+/// The size that a guest's fields may have together: names, values, and [`ENTRY`] for each field.
+const MAX_SIZE: usize = 128 << 10;
 
-/// What a field counts beside its text, as in RFC 9113, 6.5.2: so there are no more than four thousand.
+/// What a field counts beside its text (RFC 9113, 6.5.2), so there are at most four thousand.
 const ENTRY: usize = 32;
 
-/// What a field takes in the host's memory beside its text, at most: its place in a map that has grown to twice its size.
+/// The most memory that a field takes beside its text: its entry in a map with twice the capacity.
 const ENTRY_HELD: usize = 320;
 
-/// Fields, shared with whatever they were taken from until one of the two is changed.
+/// Fields, shared copy-on-write.
 #[derive(Clone, Debug)]
 pub struct Fields {
-    given: Arc<Given>,
-    /// Those of a request, and of a response that has been made of them.
+    map: Arc<FieldMap>,
+    /// Set for the fields of a request, and for fields from which a message has been built.
     immutable: bool,
-    /// Those of a request, among which are some that are none of the guest's business.
+    /// Set for the fields of a request, some of which are hidden from the guest.
     received: bool,
 }
 
-/// What belongs to the connection rather than to the message (RFC 9110, 7.6.1), and `Host`, which has a function of its own.
-/// The host neither shows these to a guest nor takes them from it.
+/// Whether a field belongs to the connection rather than to the message (RFC 9110, 7.6.1), or is
+/// `Host`, for which there is a function. The host hides these from guests and refuses them.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
     match *name {
         header::CONNECTION
@@ -48,75 +48,74 @@ pub(super) fn is_forbidden(name: &HeaderName) -> bool {
 
 impl Fields {
     /// The fields of a received message.
-    pub(super) fn received(map: HeaderMap) -> Self {
+    pub(super) fn received(headers: HeaderMap) -> Self {
         Self {
-            given: Arc::new(Given {
-                map,
-                ..Given::default()
+            map: Arc::new(FieldMap {
+                headers,
+                ..FieldMap::default()
             }),
             immutable: true,
             received: true,
         }
     }
 
-    /// Fields of a guest's own.
-    fn of(given: Given) -> Self {
+    /// The fields of a guest.
+    fn of(map: FieldMap) -> Self {
         Self {
-            given: Arc::new(given),
+            map: Arc::new(map),
             immutable: false,
             received: false,
         }
     }
 
-    /// The same with these entries.
+    /// The fields of a guest, with these entries.
     fn collect(
         entries: Vec<(String, Vec<u8>)>,
         memory: &RequestMemory,
     ) -> Result<Result<Self, HeaderError>, OverLimit> {
-        let mut given = Given::held_by(memory);
+        let mut map = FieldMap::held_by(memory);
         for (name, value) in entries {
-            let added = parse_name(&name).and_then(|name| given.append(name, parse_value(value)?));
+            let added = parse_name(&name).and_then(|name| map.append(name, parse_value(value)?));
             if let Err(error) = added {
                 return Ok(Err(error));
             }
-            given.settle()?;
+            map.update_charge()?;
         }
-        Ok(Ok(Self::of(given)))
+        Ok(Ok(Self::of(map)))
     }
 
-    /// Whether a guest may know of a field by this name.
+    /// Whether the guest may see a field of this name.
     pub(super) fn shows(&self, name: &HeaderName) -> bool {
         !self.received || !is_forbidden(name)
     }
 
-    /// The same, no more to be changed.
+    /// The same fields, immutable.
     pub(super) fn freeze(mut self) -> Self {
         self.immutable = true;
         self
     }
 
-    /// As [`Given::content_length`].
+    /// As [`FieldMap::content_length`].
     pub(super) fn content_length(&self) -> Result<Option<u64>, ()> {
-        self.given.content_length()
+        self.map.content_length()
     }
 
     pub(super) fn into_map(self) -> HeaderMap {
-        match Arc::try_unwrap(self.given) {
-            Ok(given) => given.into_map(),
-            Err(shared) => shared.map.clone(),
+        match Arc::try_unwrap(self.map) {
+            Ok(map) => map.into_map(),
+            Err(shared) => shared.headers.clone(),
         }
     }
 
-    /// The fields to change, which are copied where they are shared.
-    fn own(&mut self) -> Result<&mut Given, OverLimit> {
-        if Arc::get_mut(&mut self.given).is_none() {
-            self.given = Arc::new(self.given.copy()?);
+    /// The fields to change, copied if they are shared.
+    fn own(&mut self) -> Result<&mut FieldMap, OverLimit> {
+        if Arc::get_mut(&mut self.map).is_none() {
+            self.map = Arc::new(self.map.copy()?);
         }
-        // Nobody else can have come by it meanwhile.
-        Ok(Arc::get_mut(&mut self.given).unwrap_or_else(|| unreachable!("it is no longer shared")))
+        Ok(Arc::get_mut(&mut self.map).unwrap_or_else(|| unreachable!("it is no longer shared")))
     }
 
-    /// The name of a field that may be changed.
+    /// Parses the name of a field that the guest changes, and checks that it may.
     fn mutable(&self, name: &str) -> Result<HeaderName, HeaderError> {
         if self.immutable {
             return Err(HeaderError::Immutable);
@@ -129,20 +128,20 @@ impl Fields {
     }
 }
 
-/// Fields within their limits.
+/// A header map and its size.
 #[derive(Debug, Default)]
-pub(super) struct Given {
-    map: HeaderMap,
-    /// What a guest has put in, by the measure of [`MOST`].
+pub(super) struct FieldMap {
+    headers: HeaderMap,
+    /// The size of what the guest has added, as [`MAX_SIZE`] limits it.
     size: usize,
-    /// The most fields there have been at the same time: a map does not shrink.
+    /// The highest number of fields so far: a map does not shrink.
     peak: usize,
-    /// What the host holds for them, where a guest holds them.
+    /// The charge for the fields, if the guest owns them.
     held: Option<Charge>,
 }
 
-impl Given {
-    /// None yet, and what is added is held for a request.
+impl FieldMap {
+    /// An empty map, charged to a request.
     fn held_by(memory: &RequestMemory) -> Self {
         Self {
             held: Some(memory.charge()),
@@ -150,40 +149,40 @@ impl Given {
         }
     }
 
-    /// None yet, in the room of others that nobody needs any more.
-    pub(super) fn in_place_of(mut map: HeaderMap) -> Self {
-        map.clear();
+    /// An empty map that reuses an allocation.
+    pub(super) fn reusing(mut headers: HeaderMap) -> Self {
+        headers.clear();
         Self {
-            map,
+            headers,
             ..Self::default()
         }
     }
 
-    /// The number in `Content-Length`, if there is one.
+    /// The value of `Content-Length`, if the field is present.
     pub(super) fn content_length(&self) -> Result<Option<u64>, ()> {
-        self.map
+        self.headers
             .get(header::CONTENT_LENGTH)
             .map(|value| parse_length(value).ok_or(()))
             .transpose()
     }
 
     pub(super) fn into_map(self) -> HeaderMap {
-        self.map
+        self.headers
     }
 
-    /// A copy that is held as well.
+    /// A copy, with a charge of its own.
     fn copy(&self) -> Result<Self, OverLimit> {
         Ok(Self {
             held: self.held.as_ref().map(Charge::again).transpose()?,
-            map: self.map.clone(),
+            headers: self.headers.clone(),
             size: self.size,
             peak: self.peak,
         })
     }
 
-    /// Counts what is held by now.
-    fn settle(&mut self) -> Result<(), OverLimit> {
-        self.peak = self.peak.max(self.map.len());
+    /// Adjusts the charge to the current size.
+    fn update_charge(&mut self) -> Result<(), OverLimit> {
+        self.peak = self.peak.max(self.headers.len());
         match &mut self.held {
             Some(held) => held.resize(self.size + self.peak * ENTRY_HELD),
             None => Ok(()),
@@ -199,19 +198,20 @@ impl Given {
             return Err(HeaderError::Forbidden);
         }
         let value = if name == header::CONTENT_LENGTH {
-            // One length, and a number: anything else makes two servers disagree where a message ends.
+            // With a second length, or one that is no number, servers could disagree where a
+            // message ends.
             match parse_length(&value) {
-                Some(length) if !self.map.contains_key(&name) => HeaderValue::from(length),
+                Some(length) if !self.headers.contains_key(&name) => HeaderValue::from(length),
                 _ => return Err(HeaderError::InvalidSyntax),
             }
         } else {
             value
         };
         let size = self.size + cost(&name, &value);
-        if size > MOST {
+        if size > MAX_SIZE {
             return Err(HeaderError::InvalidSyntax);
         }
-        self.map
+        self.headers
             .try_append(name, value)
             .map_err(|_| HeaderError::InvalidSyntax)?;
         self.size = size;
@@ -219,7 +219,7 @@ impl Given {
     }
 
     fn remove(&mut self, name: &HeaderName) {
-        if let header::Entry::Occupied(entry) = self.map.entry(name) {
+        if let header::Entry::Occupied(entry) = self.headers.entry(name) {
             let (name, values) = entry.remove_entry_mult();
             for value in values {
                 self.size = self.size.saturating_sub(cost(&name, &value));
@@ -228,12 +228,12 @@ impl Given {
     }
 }
 
-/// What a field counts by the measure of [`MOST`].
+/// The size of a field as [`MAX_SIZE`] counts it.
 fn cost(name: &HeaderName, value: &HeaderValue) -> usize {
     name.as_str().len() + value.len() + ENTRY
 }
 
-/// RFC 9110, 8.6: digits, and nothing else. Rust's own parser takes a sign as well.
+/// Parses digits only (RFC 9110, 8.6); Rust's parser would accept a sign.
 fn parse_length(value: &HeaderValue) -> Option<u64> {
     let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
     is_number.then(|| value.to_str().ok()?.parse().ok())?
@@ -250,8 +250,8 @@ pub(super) fn parse_value(value: Vec<u8>) -> Result<HeaderValue, HeaderError> {
 
 impl types::HostFields for View<'_> {
     fn new(&mut self) -> wasmtime::Result<Resource<Fields>> {
-        let given = Given::held_by(self.memory);
-        Ok(self.table.push(Fields::of(given))?)
+        let map = FieldMap::held_by(self.memory);
+        Ok(self.table.push(Fields::of(map))?)
     }
 
     fn from_list(
@@ -268,7 +268,7 @@ impl types::HostFields for View<'_> {
         let fields = self.table.get(&this)?;
         Ok(match parse_name(&name) {
             Ok(name) if fields.shows(&name) => {
-                let values = fields.given.map.get_all(name).into_iter();
+                let values = fields.map.headers.get_all(name).into_iter();
                 values.map(|value| value.as_bytes().to_owned()).collect()
             }
             _ => Vec::new(),
@@ -278,7 +278,7 @@ impl types::HostFields for View<'_> {
     fn has(&mut self, this: Resource<Fields>, name: String) -> wasmtime::Result<bool> {
         let fields = self.table.get(&this)?;
         Ok(parse_name(&name)
-            .is_ok_and(|name| fields.shows(&name) && fields.given.map.contains_key(name)))
+            .is_ok_and(|name| fields.shows(&name) && fields.map.headers.contains_key(name)))
     }
 
     fn set(
@@ -297,15 +297,15 @@ impl types::HostFields for View<'_> {
             (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
         };
         let before = fields.clone();
-        let given = fields.own()?;
-        given.remove(&name);
+        let map = fields.own()?;
+        map.remove(&name);
         for value in values {
-            if let Err(error) = given.append(name.clone(), value) {
+            if let Err(error) = map.append(name.clone(), value) {
                 *fields = before;
                 return Ok(Err(error));
             }
         }
-        given.settle()?;
+        map.update_charge()?;
         Ok(Ok(()))
     }
 
@@ -319,9 +319,9 @@ impl types::HostFields for View<'_> {
             Ok(name) => name,
             Err(error) => return Ok(Err(error)),
         };
-        let given = fields.own()?;
-        given.remove(&name);
-        given.settle()?;
+        let map = fields.own()?;
+        map.remove(&name);
+        map.update_charge()?;
         Ok(Ok(()))
     }
 
@@ -336,19 +336,19 @@ impl types::HostFields for View<'_> {
             (Ok(name), Ok(value)) => (name, value),
             (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
         };
-        let given = fields.own()?;
-        if let Err(error) = given.append(name, value) {
+        let map = fields.own()?;
+        if let Err(error) = map.append(name, value) {
             return Ok(Err(error));
         }
-        given.settle()?;
+        map.update_charge()?;
         Ok(Ok(()))
     }
 
     fn entries(&mut self, this: Resource<Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
         let fields = self.table.get(&this)?;
         Ok(fields
-            .given
             .map
+            .headers
             .iter()
             .filter(|(name, _)| fields.shows(name))
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
@@ -358,17 +358,17 @@ impl types::HostFields for View<'_> {
     fn clone(&mut self, this: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {
         let fields = self.table.get(&this)?;
         let copy = if fields.received {
-            let mut given = Given::held_by(self.memory);
-            let shown = fields.given.map.iter();
+            let mut map = FieldMap::held_by(self.memory);
+            let shown = fields.map.headers.iter();
             for (name, value) in shown.filter(|(name, _)| !is_forbidden(name)) {
-                // Within the limit of a request's head, and so not a guest's own.
-                given.map.append(name.clone(), value.clone());
+                // Not counted in `size`: the limit on a request's head bounds these.
+                map.headers.append(name.clone(), value.clone());
             }
-            given.settle()?;
-            Fields::of(given)
+            map.update_charge()?;
+            Fields::of(map)
         } else {
             Fields {
-                given: Arc::clone(&fields.given),
+                map: Arc::clone(&fields.map),
                 immutable: false,
                 received: false,
             }

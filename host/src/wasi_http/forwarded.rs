@@ -1,7 +1,7 @@
-//! What a proxy in front of the server says of its clients: by which scheme they came.
+//! The scheme of a client behind a proxy: `X-Forwarded-Proto` and `Forwarded` (RFC 7239).
 //!
-//! `X-Forwarded-Proto` and `Forwarded` (RFC 7239) are a client's own words unless a proxy has set them. So they count where the
-//! connection comes from a proxy that is trusted, by default from this machine; else they are taken off before anybody sees them.
+//! Any client can send these fields. So they are used only if the connection comes from a trusted
+//! proxy, by default one on this machine; otherwise they are removed before the guest sees them.
 
 use std::net::IpAddr;
 
@@ -12,13 +12,14 @@ use super::bindings::wasi::http::types::Scheme;
 
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whether one of these proxies is at the other end. Who connects from within the program is trusted.
-pub(crate) fn trusts(proxies: &[IpAddr], peer: Option<IpAddr>) -> bool {
-    // An IPv4 client of an IPv6 listener comes as a mapped address.
+/// Whether `peer` is one of these proxies. A connection from within the program has no address and
+/// is trusted.
+pub(crate) fn is_trusted(proxies: &[IpAddr], peer: Option<IpAddr>) -> bool {
+    // An IPv4 client of an IPv6 listener has an IPv4-mapped address.
     peer.is_none_or(|peer| proxies.contains(&peer.to_canonical()))
 }
 
-/// Takes off what only a trusted proxy may say.
+/// Removes the fields that only a trusted proxy may set.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     headers.remove(PROTO);
     headers.remove(FORWARDED);
@@ -29,9 +30,9 @@ pub(crate) fn names_scheme(name: &HeaderName) -> bool {
     *name == PROTO || *name == FORWARDED
 }
 
-/// The scheme by which a client came, as the last proxy has it. This host itself speaks HTTP.
+/// The client's scheme as the last proxy reports it, `http` by default.
 pub(crate) fn scheme(headers: &HeaderMap) -> Scheme {
-    let said = match headers.get_all(PROTO).iter().next_back() {
+    let reported = match headers.get_all(PROTO).iter().next_back() {
         Some(proto) => Some(proto.as_bytes().trim_ascii()),
         None => headers
             .get_all(FORWARDED)
@@ -39,14 +40,15 @@ pub(crate) fn scheme(headers: &HeaderMap) -> Scheme {
             .next_back()
             .and_then(|hops| proto_of_last(hops.as_bytes())),
     };
-    if said.is_some_and(|said| said.eq_ignore_ascii_case(b"https")) {
+    if reported.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https")) {
         Scheme::Https
     } else {
         Scheme::Http
     }
 }
 
-/// `proto` of the last element of `Forwarded`. A quoted string with a comma or semicolon in it can only make it unknown.
+/// `proto` of the last element of `Forwarded`. A comma or semicolon in a quoted string is read as a
+/// separator; at worst that gives an unknown scheme.
 fn proto_of_last(hops: &[u8]) -> Option<&[u8]> {
     let last = hops.rsplit(|&byte| byte == b',').next()?;
     last.split(|&byte| byte == b';').find_map(|pair| {
@@ -76,21 +78,21 @@ mod tests {
     }
 
     #[test]
-    fn scheme_is_what_the_last_proxy_says() {
-        for said in ["https", "HTTPS", " https "] {
-            assert!(is_https(&[("x-forwarded-proto", said)]), "{said}");
+    fn scheme_of_several_proxies_is_the_last_ones() {
+        for value in ["https", "HTTPS", " https "] {
+            assert!(is_https(&[("x-forwarded-proto", value)]), "{value}");
         }
-        for said in ["", "http", "https, http", "wss", "ftp", "httpss"] {
-            assert!(!is_https(&[("x-forwarded-proto", said)]), "{said}");
+        for value in ["", "http", "https, http", "wss", "ftp", "httpss"] {
+            assert!(!is_https(&[("x-forwarded-proto", value)]), "{value}");
         }
-        for said in [
+        for value in [
             "proto=https",
             "for=192.0.2.1;Proto=\"https\";by=203.0.113.1",
             "proto=http, for=\"[2001:db8::1]\"; proto = https",
         ] {
-            assert!(is_https(&[("forwarded", said)]), "{said}");
+            assert!(is_https(&[("forwarded", value)]), "{value}");
         }
-        for said in [
+        for value in [
             "",
             "for=a",
             "proto=https, for=a",
@@ -98,7 +100,7 @@ mod tests {
             "proto",
             "=;,",
         ] {
-            assert!(!is_https(&[("forwarded", said)]), "{said}");
+            assert!(!is_https(&[("forwarded", value)]), "{value}");
         }
         assert!(!is_https(&[]));
         let lines = [
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_of_this_machine_are_trusted_unless_others_are_named() {
+    fn peer_is_trusted_only_if_it_is_a_named_proxy() {
         let address = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
         let local = ["127.0.0.1", "::1"].map(|text| text.parse().expect("an address"));
         for trusted in [
@@ -118,16 +120,18 @@ mod tests {
             address("::1"),
             address("::ffff:127.0.0.1"),
         ] {
-            assert!(trusts(&local, trusted), "{trusted:?}");
+            assert!(is_trusted(&local, trusted), "{trusted:?}");
         }
         for other in [
             address("192.0.2.1"),
             address("127.0.0.2"),
             address("0.0.0.0"),
         ] {
-            assert!(!trusts(&local, other), "{other:?}");
+            assert!(!is_trusted(&local, other), "{other:?}");
         }
         let named = ["192.0.2.1".parse().expect("an address")];
-        assert!(trusts(&named, address("192.0.2.1")) && !trusts(&named, address("127.0.0.1")));
+        assert!(
+            is_trusted(&named, address("192.0.2.1")) && !is_trusted(&named, address("127.0.0.1"))
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! What the head of a guest's response may say: a status that ends an exchange, and a length that agrees with the body.
+//! Checks the head of a guest's response: the status is final, and the length is the body's.
 //!
-//! A head that says otherwise makes two readers of one connection disagree where a message ends (RFC 9112, 6.3), so it is put right
-//! where that changes nothing for the client, and refused where the guest has contradicted itself.
+//! With any other head, two readers of a connection could disagree where a message ends (RFC 9112,
+//! 6.3). A head is corrected if that changes nothing for the client, and refused if the guest has
+//! contradicted itself.
 
 use std::fmt;
 
@@ -9,83 +10,89 @@ use http::{HeaderMap, Method, StatusCode, header};
 
 /// Why a response is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unsound {
-    /// No status, or none that ends an exchange.
+pub(crate) enum InvalidResponse {
+    /// Not a final status.
     Status(u16),
-    /// A tunnel, which there is none of.
+    /// Success for a CONNECT, which would open a tunnel.
     Tunnel,
-    /// A body with a status that has none.
+    /// A body with a status that allows none.
     Content(StatusCode, usize),
-    /// Another length than the body's.
+    /// A length that is not the body's.
     Length {
-        /// What the head says.
-        promised: u64,
-        /// What there is.
-        given: usize,
+        /// The length in the head.
+        content_length: u64,
+        /// The body's length.
+        body: usize,
     },
 }
 
-impl fmt::Display for Unsound {
+impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(code) => write!(
                 f,
-                "it answered with the status {code}, which does not end an exchange (200 to 599 do)"
+                "it answered with the status {code}, which is not final (200 to 599 are)"
             ),
             Self::Tunnel => f.write_str("it answered a CONNECT with a tunnel"),
             Self::Content(status, bytes) => write!(
                 f,
-                "it answered with the status {} and a body of {bytes} bytes, which that has none of",
+                "it answered with a body of {bytes} bytes and the status {}, which allows none",
                 status.as_u16()
             ),
-            Self::Length { promised, given } => write!(
+            Self::Length {
+                content_length,
+                body,
+            } => write!(
                 f,
-                "it promised a body of {promised} bytes (content-length) and gave {given}"
+                "it promised a body of {content_length} bytes (content-length) and gave {body}"
             ),
         }
     }
 }
 
-impl std::error::Error for Unsound {}
+impl std::error::Error for InvalidResponse {}
 
-/// The status of a response, which ends an exchange: no 1xx, and none of a class that HTTP has not.
-pub(crate) fn status(code: u16) -> Result<StatusCode, Unsound> {
+/// The status of a response, which must be final and of a class that HTTP defines.
+pub(crate) fn status(code: u16) -> Result<StatusCode, InvalidResponse> {
     match StatusCode::from_u16(code) {
         Ok(status) if (200..=599).contains(&code) => Ok(status),
-        _ => Err(Unsound::Status(code)),
+        _ => Err(InvalidResponse::Status(code)),
     }
 }
 
-/// Leaves out what would announce trailers of a body that is all here, and so has none.
+/// Removes `Trailer`: a complete body has no trailers.
 pub(crate) fn without_trailers(headers: &mut HeaderMap) {
     headers.remove(header::TRAILER);
 }
 
-/// Has a head agree with its body, of which so many bytes are here; none where it is still to be written, and its length is held
-/// to what was promised while it is.
-pub(crate) fn agree(
+/// Makes a head agree with its body. `body` is the length of a complete body; a body that is still
+/// being written is held to `content_length` by its pipe.
+pub(crate) fn reconcile(
     method: &Method,
     status: StatusCode,
     headers: &mut HeaderMap,
-    promised: Option<u64>,
+    content_length: Option<u64>,
     body: Option<usize>,
-) -> Result<(), Unsound> {
+) -> Result<(), InvalidResponse> {
     if *method == Method::CONNECT && status.is_success() {
-        return Err(Unsound::Tunnel);
+        return Err(InvalidResponse::Tunnel);
     }
     match status {
         StatusCode::NO_CONTENT => {
             headers.remove(header::CONTENT_LENGTH);
         }
-        // Its length is that of what the client has already (RFC 9110, 8.6).
+        // The length is that of the representation that the client has (RFC 9110, 8.6).
         StatusCode::NOT_MODIFIED => {}
-        // The same of what it would have been sent.
-        _ if *method == Method::HEAD && body.is_none_or(|given| given == 0) => return Ok(()),
+        // The length is that of the response to a GET.
+        _ if *method == Method::HEAD && body.is_none_or(|bytes| bytes == 0) => return Ok(()),
         _ => {
-            if let (Some(promised), Some(given)) = (promised, body)
-                && promised != given as u64
+            if let (Some(content_length), Some(body)) = (content_length, body)
+                && content_length != body as u64
             {
-                return Err(Unsound::Length { promised, given });
+                return Err(InvalidResponse::Length {
+                    content_length,
+                    body,
+                });
             }
             if status != StatusCode::RESET_CONTENT {
                 return Ok(());
@@ -93,7 +100,7 @@ pub(crate) fn agree(
         }
     }
     match body {
-        Some(given) if given > 0 => Err(Unsound::Content(status, given)),
+        Some(bytes) if bytes > 0 => Err(InvalidResponse::Content(status, bytes)),
         _ => Ok(()),
     }
 }
@@ -103,9 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_that_ends_no_exchange_is_refused() {
+    fn status_that_is_not_final_is_refused() {
         for code in [0, 99, 100, 101, 103, 199, 600, 999, 1000, u16::MAX] {
-            assert_eq!(status(code), Err(Unsound::Status(code)));
+            assert_eq!(status(code), Err(InvalidResponse::Status(code)));
         }
         for code in [200, 204, 304, 418, 599] {
             assert_eq!(status(code).map(|status| status.as_u16()), Ok(code));
@@ -113,14 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn length_that_disagrees_with_the_body_is_refused_but_where_there_is_none() {
+    fn length_other_than_the_bodys_is_refused_unless_no_body_is_sent() {
         let mut headers = HeaderMap::new();
-        let mut check = |method: &Method, code, promised, body| {
+        let mut check = |method: &Method, code, content_length, body| {
             let status = status(code).expect("a status");
-            agree(method, status, &mut headers, promised, body)
+            reconcile(method, status, &mut headers, content_length, body)
         };
         let (get, head) = (Method::GET, Method::HEAD);
-        let differs = |promised, given| Err(Unsound::Length { promised, given });
+        let differs = |content_length, body| {
+            Err(InvalidResponse::Length {
+                content_length,
+                body,
+            })
+        };
         assert_eq!(check(&get, 200, Some(5), Some(5)), Ok(()));
         assert_eq!(check(&get, 200, None, Some(5)), Ok(()));
         assert_eq!(check(&get, 200, Some(5), None), Ok(()));
@@ -135,18 +147,18 @@ mod tests {
         }
         assert_eq!(
             check(&Method::CONNECT, 200, None, Some(0)),
-            Err(Unsound::Tunnel)
+            Err(InvalidResponse::Tunnel)
         );
         assert_eq!(check(&Method::CONNECT, 405, None, Some(0)), Ok(()));
     }
 
     #[test]
-    fn length_of_a_204_is_taken_out() {
+    fn content_length_of_a_204_is_removed() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, 0.into());
         let status = StatusCode::NO_CONTENT;
         assert_eq!(
-            agree(&Method::GET, status, &mut headers, Some(0), Some(0)),
+            reconcile(&Method::GET, status, &mut headers, Some(0), Some(0)),
             Ok(())
         );
         assert!(headers.is_empty());

@@ -1,14 +1,14 @@
-//! The import `wasi:http/types`, given to components.
+//! Adds the import `wasi:http/types` to a linker.
 
 use wasmtime::component::{HasData, Linker, Resource};
 
 use super::bindings::wasi::http::types;
 use super::view::View;
 
-/// Gives components the import `wasi:http/types`.
+/// Adds `wasi:http/types` to a linker.
 ///
 /// # Errors
-/// Where the linker has it already.
+/// If the linker already has it.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_>,

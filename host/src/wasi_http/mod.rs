@@ -1,19 +1,20 @@
-//! `wasi:http/types` for a server: one HTTP exchange as the guest sees it.
+//! `wasi:http/types` for a server: one request and its response as the guest sees them.
 //!
-//! A request costs a guest some fifteen calls of this interface, so each is made to do little: nothing of a request is copied
-//! before it is asked for, and a response goes to the connection as the guest wrote it. Components that offer HTTP in one call
-//! are spared all this: see `buffered`. Read in this order:
+//! A guest makes some fifteen calls of this interface for one request, so each call does little:
+//! nothing of a request is copied before the guest reads it, and the bytes of a response go to the
+//! connection uncopied. A component that exports `buffered-handler` needs none of these calls: see
+//! `buffered`. Read in this order:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | [`bindings`] | the interface, as Rust |
-//! | [`view`] | where an instance keeps its exchanges |
-//! | `head`, `forwarded` | what a response may say, and what a trusted proxy says of a request |
-//! | [`fields`] | header fields, of both |
-//! | [`request`] | the request that came in |
-//! | [`body`], [`response`] | the response on its way out |
-//! | [`outgoing`] | what components compiled against all of `wasi:http` refer to, without any way to send it |
-//! | [`linker`] | the import, given to components |
+//! | [`view`] | the parts of an instance's state that this module uses |
+//! | `head`, `forwarded` | checks of a response's head; the scheme that a trusted proxy reports |
+//! | [`fields`] | header fields of requests and responses |
+//! | [`request`] | the received request |
+//! | [`body`], [`response`] | the guest's response |
+//! | [`outgoing`] | outgoing requests, which can be built but not sent |
+//! | [`linker`] | adds the import to a linker |
 //! | `buffered` | a request and its response in one call |
 
 pub mod bindings;

@@ -1,6 +1,8 @@
-//! Requests of a guest's own, which it can make and has no way to send: the host gives no `wasi:http/outgoing-handler`, since
-//! the database is the only thing a guest may reach. Components compiled against the whole of `wasi:http/types` name these
-//! resources all the same.
+//! Outgoing requests, which a guest can build but not send.
+//!
+//! The database is the only thing that a guest may reach, so the host does not provide
+//! `wasi:http/outgoing-handler`. Components compiled against all of `wasi:http/types` import these
+//! resources nevertheless.
 
 use std::str::FromStr as _;
 
@@ -15,7 +17,7 @@ use super::request::IncomingBody;
 use super::view::View;
 use crate::memory::{Charge, OverLimit};
 
-/// A request in the making.
+/// A request that the guest is building.
 #[derive(Debug)]
 pub struct OutgoingRequest {
     method: Method,
@@ -24,18 +26,18 @@ pub struct OutgoingRequest {
     authority: Option<String>,
     fields: Fields,
     body: Option<Pipe>,
-    /// What the host holds for its texts.
+    /// The charge for its texts.
     held: Charge,
 }
 
 impl OutgoingRequest {
-    /// Counts a text that takes another's place.
+    /// Charges for a text that replaces another.
     fn replace(&mut self, before: usize, after: usize) -> Result<(), OverLimit> {
         self.held.resize(self.held.bytes() - before + after)
     }
 }
 
-/// The bytes of a method's text, where it is not the standard's.
+/// The bytes of a method that is not a standard one.
 fn method_bytes(method: &Method) -> usize {
     match method {
         Method::Other(name) => name.len(),
@@ -43,7 +45,7 @@ fn method_bytes(method: &Method) -> usize {
     }
 }
 
-/// The same of a scheme's.
+/// The bytes of a scheme that is not a standard one.
 fn scheme_bytes(scheme: Option<&Scheme>) -> usize {
     match scheme {
         Some(Scheme::Other(name)) => name.len(),
@@ -51,7 +53,7 @@ fn scheme_bytes(scheme: Option<&Scheme>) -> usize {
     }
 }
 
-/// How long a request may take, in nanoseconds.
+/// Timeouts of a request, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOptions {
     connect: Option<u64>,
@@ -59,11 +61,11 @@ pub struct RequestOptions {
     between_bytes: Option<u64>,
 }
 
-/// The response to a request that was sent. There is none.
+/// The response to a request that was sent; uninhabited.
 #[derive(Clone, Copy, Debug)]
 pub enum IncomingResponse {}
 
-/// A response to come. There is none.
+/// A response that has not arrived; uninhabited.
 #[derive(Clone, Copy, Debug)]
 pub enum FutureIncomingResponse {}
 

@@ -1,4 +1,4 @@
-//! The request that came in.
+//! The received request.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Uri, header, request};
@@ -10,11 +10,11 @@ use super::fields::Fields;
 use super::forwarded;
 use super::view::View;
 
-/// A request, its body already received.
+/// A request whose body has been received.
 #[derive(Debug)]
 pub struct IncomingRequest {
     head: request::Parts,
-    /// Taken from the head when they are first asked for.
+    /// Taken from the head on first use.
     fields: Option<Fields>,
     /// `Host`, once the fields have been taken.
     host: Option<HeaderValue>,
@@ -24,7 +24,7 @@ pub struct IncomingRequest {
 }
 
 impl IncomingRequest {
-    /// A request to hand to a guest.
+    /// A request to pass to a guest.
     pub fn new(request: http::Request<Bytes>) -> Self {
         let (head, body) = request.into_parts();
         Self {
@@ -45,13 +45,13 @@ pub(crate) fn authority<'a>(uri: &'a Uri, host: Option<&'a HeaderValue>) -> Opti
     }
 }
 
-/// A body that the guest has asked for.
+/// A body that the guest has consumed.
 #[derive(Debug)]
 pub struct IncomingBody {
     unread: Option<Bytes>,
 }
 
-/// The trailers of a body: known when the body is, and none, since the host does not pass them on.
+/// The trailers of a request's body. The host passes none on, so they are ready at once and empty.
 #[derive(Debug)]
 pub struct FutureTrailers {
     taken: bool,

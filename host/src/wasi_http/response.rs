@@ -1,4 +1,4 @@
-//! The response a guest makes, and where it hands it in.
+//! The response that a guest builds, and the slot in which it leaves it for the connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use super::fields::Fields;
 use super::head;
 use super::view::View;
 
-/// A response in the making.
+/// A response that the guest is building.
 #[derive(Debug)]
 pub struct OutgoingResponse {
     status: StatusCode,
@@ -20,52 +20,52 @@ pub struct OutgoingResponse {
     body: Option<Pipe>,
 }
 
-/// What a guest handed in.
+/// The response that a guest has set.
 #[derive(Debug)]
 pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// What `Content-Length` promises.
-    pub promised: Option<u64>,
-    /// Where the body comes from.
-    pub source: Source,
+    /// The length that `Content-Length` declares.
+    pub content_length: Option<u64>,
+    /// The source of the body.
+    pub source: BodySource,
 }
 
-/// Where a body comes from.
+/// The source of a body.
 #[derive(Debug)]
-pub enum Source {
-    /// It is here.
-    Whole(Bytes),
-    /// The guest writes it.
+pub enum BodySource {
+    /// The body is complete.
+    Buffered(Bytes),
+    /// The guest may still write it.
     Pipe(Pipe),
 }
 
-/// A guest's response, or why there is none.
-pub type Answer = Result<Response, ErrorCode>;
+/// A guest's response, or the error that it set instead.
+pub type ResponseResult = Result<Response, ErrorCode>;
 
-/// Where a guest's answer is left for the connection. Guest and connection share a task, so nobody needs to be woken.
+/// Holds a guest's response for the connection. Both run on one task, so no waker is needed.
 #[derive(Clone, Debug, Default)]
-pub struct Slot(Arc<Mutex<Option<Answer>>>);
+pub struct Slot(Arc<Mutex<Option<ResponseResult>>>);
 
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Option<Answer>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ResponseResult>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves the answer.
-    pub fn put(&self, answer: Answer) {
-        *self.lock() = Some(answer);
+    /// Stores the response.
+    pub fn put(&self, response: ResponseResult) {
+        *self.lock() = Some(response);
     }
 
-    /// The answer, if there is one by now.
-    pub fn take(&self) -> Option<Answer> {
+    /// Takes the response, if there is one.
+    pub fn take(&self) -> Option<ResponseResult> {
         self.lock().take()
     }
 }
 
-/// The guest's right to answer, once.
+/// The guest's right to set the response once.
 #[derive(Debug)]
 pub struct ResponseOutparam(pub(crate) Slot);
 
@@ -75,22 +75,22 @@ impl types::HostResponseOutparam for View<'_> {
         this: Resource<ResponseOutparam>,
         response: Result<Resource<OutgoingResponse>, ErrorCode>,
     ) -> wasmtime::Result<()> {
-        let answer = match response {
+        let result = match response {
             Ok(response) => {
                 let response = self.table.delete(response)?;
-                let nothing = || Source::Whole(Bytes::new());
+                let empty = || BodySource::Buffered(Bytes::new());
                 Ok(Response {
                     status: response.status,
-                    // What was let in is a number.
-                    promised: response.fields.content_length().ok().flatten(),
+                    // `append` accepts only a number.
+                    content_length: response.fields.content_length().ok().flatten(),
                     headers: response.fields.into_map(),
-                    source: response.body.map_or_else(nothing, Source::Pipe),
+                    source: response.body.map_or_else(empty, BodySource::Pipe),
                 })
             }
             Err(code) => Err(code),
         };
         let ResponseOutparam(slot) = self.table.delete(this)?;
-        slot.put(answer);
+        slot.put(result);
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl types::HostResponseOutparam for View<'_> {
         _status: u16,
         _headers: Resource<Fields>,
     ) -> wasmtime::Result<Result<(), ErrorCode>> {
-        // The server underneath cannot send 1xx responses; they are advice, and a guest must do without.
+        // hyper cannot send these 1xx responses. They are advisory, so a guest can do without.
         Ok(Err(ErrorCode::HttpProtocolError))
     }
 

@@ -1,4 +1,4 @@
-//! Where an instance keeps its exchanges.
+//! The parts of an instance's state that `wasi:http` uses.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use wasmtime::component::ResourceTable;
 
 use crate::memory::RequestMemory;
 
-/// The part of an instance's state that exchanges are kept in.
+/// The parts of an instance's state that `wasi:http` uses.
 pub struct View<'a> {
     /// The instance's resources.
     pub table: &'a mut ResourceTable,
-    /// What the host may hold for the request.
+    /// The memory that the host may hold for the request.
     pub(crate) memory: &'a RequestMemory,
 }
 

@@ -1,4 +1,4 @@
-//! Says what migrations are at while they run, and whom they wait for.
+//! Logs the progress of running migrations, and the sessions whose locks they wait for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use crate::database::Pool;
 use crate::database::migration::Migration;
 
-/// How often it is looked at. A lock is waited for longer than this.
-const LOOK: Duration = Duration::from_millis(400);
+/// The interval of checks, shorter than the wait for a lock.
+const INTERVAL: Duration = Duration::from_millis(400);
 
-/// How often a line is said at the most.
-const LINE: Duration = Duration::from_secs(5);
+/// The shortest time between two log lines.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The most of a statement that a line shows.
-const SHOWN: usize = 160;
+/// The characters of a statement that a log line shows.
+const MAX_STATEMENT: usize = 160;
 
-/// Waits for `work`, and says every few seconds what it is at. Gives also who held the lock that it last waited for.
+/// Waits for `work` and logs its progress. Returns also the sessions that held the lock for which it
+/// last waited.
 pub(super) async fn watch<T>(
     work: impl Future<Output = T>,
     pool: &Pool,
@@ -25,14 +26,14 @@ pub(super) async fn watch<T>(
     let mut watcher = Watcher {
         pool,
         migration,
-        said: Instant::now(),
+        logged: Instant::now(),
         blockers: None,
     };
     loop {
         tokio::select! {
             biased;
             done = work.as_mut() => return (done, watcher.blockers),
-            () = watcher.look() => {}
+            () = watcher.check() => {}
         }
     }
 }
@@ -40,17 +41,17 @@ pub(super) async fn watch<T>(
 struct Watcher<'a> {
     pool: &'a Pool,
     migration: &'a Arc<Migration>,
-    said: Instant,
+    logged: Instant,
     blockers: Option<String>,
 }
 
 impl Watcher<'_> {
-    async fn look(&mut self) {
-        tokio::time::sleep(LOOK).await;
+    async fn check(&mut self) {
+        tokio::time::sleep(INTERVAL).await;
         let Some((statement, since)) = self.migration.running() else {
             return;
         };
-        if since.elapsed() < LOOK {
+        if since.elapsed() < INTERVAL {
             return;
         }
         let Some(activity) = self.pool.activity(&statement.text).await else {
@@ -59,23 +60,23 @@ impl Watcher<'_> {
         if activity.blockers.is_some() {
             self.blockers = activity.blockers;
         }
-        if self.said.elapsed() < LINE || since.elapsed() < Duration::from_secs(1) {
+        if self.logged.elapsed() < LOG_INTERVAL || since.elapsed() < Duration::from_secs(1) {
             return;
         }
-        self.said = Instant::now();
+        self.logged = Instant::now();
         let text: String = statement
             .text
             .lines()
             .filter(|line| !line.trim_start().starts_with("--"))
             .flat_map(|line| [line.trim(), " "])
             .collect();
-        let text: String = text.trim().chars().take(SHOWN).collect();
+        let text: String = text.trim().chars().take(MAX_STATEMENT).collect();
         let progress = activity
             .progress
             .map(|progress| format!(", {progress}"))
             .unwrap_or_default();
         tracing::info!(
-            "the migrations are at work: {text} (for {:?}{progress})",
+            "the migrations are running: {text} (for {:?}{progress})",
             Duration::from_secs(since.elapsed().as_secs())
         );
     }
