@@ -1,4 +1,4 @@
-//! Builds the components that tests are made with, as the host's build script builds the service.
+//! Builds the components that tests use, as the host's build script builds the service.
 
 #[path = "../host/build/nested.rs"]
 mod nested;
@@ -18,7 +18,7 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let guests = tests.join("guests");
     println!("cargo::rerun-if-changed={}", guests.display());
-    // The guest `migrating` is made with the service's own way of applying migrations.
+    // The guest `migrating` uses the service's own code for migrations.
     for source in [
         "../wit",
         "../host/build/nested.rs",

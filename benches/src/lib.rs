@@ -2,7 +2,7 @@
 //!
 //! | program | what it is |
 //! |---|---|
-//! | `native` | the user service without a sandbox, once idiomatic and once at its best: [`native`] |
+//! | `native` | the user service without a sandbox, idiomatic and at its best: [`native`] |
 //! | `load` | sends requests to any server and says how long they took: [`load`] |
 //! | `compare` | starts servers, loads them in turns and prints one table: [`compare`] |
 //!

@@ -1,8 +1,9 @@
-//! What requests cost in process, without sockets and without reading HTTP, over a database in memory:
-//! `cargo bench -p usher-testing --bench requests`.
+//! Requests in process, without sockets and without parsing HTTP, over a database in memory: `cargo
+//! bench -p usher-testing --bench requests`.
 //!
-//! Wall-clock time, so for comparing parts of one run with each other. What holds on any machine is counted by
-//! `benches/instructions/run`, and whole servers are compared by the programs of `benches/`.
+//! The figures are wall-clock time, so compare only parts of one run. `benches/instructions/run`
+//! counts instructions, which are the same on every machine, and the programs of `benches/` compare
+//! whole servers.
 
 use std::num::NonZeroU32;
 
@@ -11,7 +12,7 @@ use http::StatusCode;
 use tokio::runtime::Runtime;
 use usher_testing::{Builder, TestApp};
 
-/// As the program's.
+/// The program's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -19,7 +20,7 @@ fn main() {
     divan::main();
 }
 
-/// A service with a hundred users, and what drives it.
+/// A service with a hundred users, and its runtime.
 struct Bench {
     runtime: Runtime,
     app: TestApp,
@@ -58,7 +59,7 @@ fn get(bencher: Bencher<'_, '_>, builder: Builder, path: &str, status: StatusCod
     bencher.bench_local(|| bench.get(black_box(path)));
 }
 
-/// The call of an instance, and what routes a request: no statement is run.
+/// The call of an instance and the routing of a request: no statement runs.
 #[divan::bench]
 fn a_path_that_no_route_knows(bencher: Bencher<'_, '_>) {
     get(
@@ -80,10 +81,10 @@ fn get_of_one_user_by_a_fresh_instance(bencher: Bencher<'_, '_>) {
     get(bencher, builder, "/users/1", StatusCode::OK);
 }
 
-/// As in other hosts, by resources and streams.
+/// The path that other hosts use, with resources and streams.
 #[divan::bench]
 fn get_of_one_user_by_the_incoming_handler(bencher: Bencher<'_, '_>) {
-    let builder = TestApp::builder().as_elsewhere();
+    let builder = TestApp::builder().via_incoming_handler();
     get(bencher, builder, "/users/1", StatusCode::OK);
 }
 
@@ -104,7 +105,7 @@ fn post(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| next.next().map(|number| bench.create(number)));
 }
 
-/// What is added to a request where no instance is at hand.
+/// The cost that a request has in addition if it needs a new instance.
 #[divan::bench]
 fn an_instance(bencher: Bencher<'_, '_>) {
     let bench = Bench::new(TestApp::builder());

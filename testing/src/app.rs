@@ -1,5 +1,7 @@
-//! The real component in a test, with a database of its own: the counterpart of overriding a dependency in a web framework,
-//! except that what is swapped is the component's import, so that the code under test is the very bytes that run in production.
+//! The real component in a test, with a database of its own.
+//!
+//! A web framework overrides a dependency; here only the component's import is replaced, and the
+//! code under test is the bytes that run in production.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -8,13 +10,14 @@
 //! let app = TestApp::start("memory:").await?;
 //! let created = app.post("/users/", r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
 //! assert_eq!(created.status(), 200);
-//! assert_eq!(app.get("/users/1").await?.body(), r#"{"id":1,"name":"Ann","email":"ann@example.com"}"#);
+//! let user = app.get("/users/1").await?;
+//! assert_eq!(user.body(), r#"{"id":1,"name":"Ann","email":"ann@example.com"}"#);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! No socket is opened. One process starts one engine and loads the component once; after that a test costs about a
-//! millisecond. Tests may run in parallel: every `memory:` database is another one.
+//! No socket is opened. A process starts one engine and loads the component once; after that a test
+//! costs about a millisecond. Tests may run in parallel, because every `memory:` database is new.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -41,10 +44,10 @@ use usher::telemetry::Counters;
 
 use crate::typed::{Typed, TypedPre};
 
-/// Why a test's application could not be set up or did not answer.
+/// Why a test application failed to start or to respond.
 #[derive(Debug)]
 pub enum TestError {
-    /// The database's URL makes no sense.
+    /// The database's URL is invalid.
     Url(database::UrlError),
     /// The database cannot be used.
     Database(OpenError),
@@ -52,9 +55,9 @@ pub enum TestError {
     Load(LoadError),
     /// Its migrations failed.
     Migrate(MigrateError),
-    /// The request cannot be made, as of a path with spaces in it.
+    /// The request is invalid, for example because of a space in its path.
     Request(http::Error),
-    /// The response broke off.
+    /// The response was truncated.
     Response(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -73,7 +76,7 @@ impl fmt::Display for TestError {
 
 impl std::error::Error for TestError {}
 
-/// What may differ from the defaults of production.
+/// Settings that may differ from the defaults of production.
 #[derive(Clone, Debug)]
 pub struct Builder {
     url: String,
@@ -89,79 +92,83 @@ struct Adjust {
     write_timeout: Option<Duration>,
     memory_limit: Option<usize>,
     instance_reuse: Option<NonZeroU32>,
-    as_elsewhere: bool,
+    via_incoming_handler: bool,
     statements: Option<Statements>,
 }
 
 impl Builder {
-    /// The database, by URL. `memory:` if nothing is said.
+    /// Sets the database, by URL. The default is `memory:`.
     #[must_use]
     pub fn database(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
     }
 
-    /// A database that is already open, for instance one with limits of its own or a scripted one.
+    /// Uses a database that is already open, such as a scripted one.
     #[must_use]
     pub fn open_database(mut self, database: Database) -> Self {
         self.database = Some(database);
         self
     }
 
-    /// Another component than the embedded one. If it declares no statements, see [`any_statements`](Self::any_statements).
+    /// Serves another component than the embedded one. If it declares no statements, see
+    /// [`any_statements`](Self::any_statements).
     #[must_use]
     pub fn component(mut self, source: Source) -> Self {
         self.source = source;
         self
     }
 
-    /// Leaves the schema as it is.
+    /// Skips migrations.
     #[must_use]
     pub fn no_migrate(mut self) -> Self {
         self.migrate = false;
         self
     }
 
-    /// How long a request may take; 30 s if nothing is said.
+    /// Sets the time for a request; the default is 30 s.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.adjust.request_timeout = Some(timeout);
         self
     }
 
-    /// How long a client may take nothing of its answer; as long as a request may take if nothing is said.
+    /// Sets the time for which a client may read nothing of its response; the default is the time
+    /// for a request.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.adjust.write_timeout = Some(timeout);
         self
     }
 
-    /// Linear memory of an instance, in bytes, 256 MiB at the most; 64 MiB if nothing is said.
+    /// Sets the linear memory of an instance in bytes, at most 256 MiB; the default is 64 MiB.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.adjust.memory_limit = Some(bytes);
         self
     }
 
-    /// Requests an instance serves before it is replaced; 128 if nothing is said.
+    /// Sets the number of requests that an instance serves before it is replaced; the default is
+    /// 128.
     #[must_use]
     pub fn instance_reuse(mut self, requests: NonZeroU32) -> Self {
         self.adjust.instance_reuse = Some(requests);
         self
     }
 
-    /// The component may run any statement that policy lets through, and not only those that it declares. A database that is
-    /// already open has its own setting.
+    /// Lets the component run every statement that the policy allows, not only those that it
+    /// declares. A database that is already open keeps its own setting.
     #[must_use]
     pub fn any_statements(mut self) -> Self {
         self.adjust.statements = Some(Statements::Any);
         self
     }
 
-    /// Requests go through `wasi:http/incoming-handler`, as in other hosts, also where the component takes them whole.
+    /// Sends all requests through `wasi:http/incoming-handler`, as other hosts do, even if the
+    /// component exports the buffered handler.
     #[must_use]
-    pub fn as_elsewhere(mut self) -> Self {
-        self.adjust.as_elsewhere = true;
+    pub fn via_incoming_handler(mut self) -> Self {
+        self.adjust.via_incoming_handler = true;
         self
     }
 
@@ -175,7 +182,7 @@ impl Builder {
             Some(database) => database,
             None => {
                 let mut config = database::Config::new(self.url.parse().map_err(TestError::Url)?);
-                // Where many tests run at once, nothing is to be learned from a server that takes its time.
+                // A slow server is no failure when many tests run at once.
                 config.connect_timeout = Duration::from_mins(1);
                 config.statements = self.adjust.statements.unwrap_or_default();
                 Database::open(config).await.map_err(TestError::Database)?
@@ -197,7 +204,7 @@ impl Builder {
         }
         let counters = Arc::new(Counters::default());
         let mut limits = config.instances();
-        limits.buffered = !self.adjust.as_elsewhere;
+        limits.buffered = !self.adjust.via_incoming_handler;
         let instances = Instances::new(
             Arc::clone(&runtime),
             pool.clone(),
@@ -220,9 +227,9 @@ impl Builder {
     }
 }
 
-/// The real component with a database of its own, called in-process.
+/// The real component with a database of its own, called in process.
 ///
-/// It must be used on the runtime on which it was started. Dropping it closes its database connections.
+/// Use it on the runtime on which it was started. Dropping it closes its database connections.
 #[derive(Debug)]
 pub struct TestApp {
     service: Arc<Service>,
@@ -234,7 +241,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// The embedded component over the database at this URL, migrated.
+    /// Starts the embedded component over the database at this URL, migrated.
     ///
     /// # Errors
     /// See [`TestError`].
@@ -242,7 +249,7 @@ impl TestApp {
         Self::builder().database(url).start().await
     }
 
-    /// The embedded component over a `memory:` database, for [`Builder`] to change.
+    /// Returns a builder for the embedded component over a `memory:` database.
     pub fn builder() -> Builder {
         Builder {
             url: "memory:".into(),
@@ -253,10 +260,11 @@ impl TestApp {
         }
     }
 
-    /// Sends a request and gives the whole response. Headers are as given, with a `Host` where there is none.
+    /// Sends a request and returns the complete response. Headers are as given, plus a `Host` if
+    /// there is none.
     ///
     /// # Errors
-    /// [`TestError::Response`] where the component failed after it had begun to answer.
+    /// [`TestError::Response`] if the component failed after its response had begun.
     pub async fn request(
         &self,
         request: Request<impl Into<Bytes>>,
@@ -275,7 +283,7 @@ impl TestApp {
         Ok(Response::from_parts(head, body))
     }
 
-    /// `GET path`.
+    /// Sends `GET path`.
     ///
     /// # Errors
     /// As [`request`](Self::request).
@@ -288,7 +296,7 @@ impl TestApp {
         .await
     }
 
-    /// `POST path` with a JSON body.
+    /// Sends `POST path` with a JSON body.
     ///
     /// # Errors
     /// As [`request`](Self::request).
@@ -300,7 +308,7 @@ impl TestApp {
         self.send(Method::POST, path, json).await
     }
 
-    /// Any method with a JSON body.
+    /// Sends any method with a JSON body.
     ///
     /// # Errors
     /// As [`request`](Self::request).
@@ -318,7 +326,8 @@ impl TestApp {
             .await
     }
 
-    /// A client connection that speaks HTTP/1.1 to the server code of production, byte by byte, without a socket.
+    /// Opens a client connection to the server code of production, without a socket. It speaks
+    /// HTTP/1.1.
     pub fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(256 << 10);
         tokio::spawn(connection::serve(
@@ -329,10 +338,11 @@ impl TestApp {
         client
     }
 
-    /// A fresh instance to call without HTTP: `typed.usher_users_users().call_create(&mut store, …)`.
+    /// Returns a new instance for calls without HTTP, such as
+    /// `typed.usher_users_users().call_create(&mut store, …)`.
     ///
     /// # Errors
-    /// Where the component does not export `usher:users/users`, or cannot be instantiated.
+    /// If the component does not export `usher:users/users`, or cannot be instantiated.
     pub async fn typed(&self) -> wasmtime::Result<(Store<State>, Typed)> {
         let mut store = self.runtime.store(self.pool.gate(), &self.limits);
         let pre = TypedPre::new(self.runtime.instance_pre().clone())?;
@@ -340,28 +350,29 @@ impl TestApp {
         Ok((store, typed))
     }
 
-    /// The database behind the component, for a test to prepare and to look into.
+    /// The database behind the component, for a test to prepare and inspect.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// The connections this application uses.
+    /// The database connections of this application.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
 }
 
-/// Components given as bytes that stay compiled.
-const REMEMBERED: usize = 8;
+/// How many components given as bytes stay compiled.
+const CACHED_COMPONENTS: usize = 8;
 
-/// A component's bytes, and what was made of them.
+/// A component's bytes, and its runtime.
 type Compiled = (Arc<[u8]>, Arc<Runtime>);
 
-/// What every test of a process shares: the engine, and the components in it, since compiling one takes far longer than a test.
+/// Returns the runtime of a component. All tests of a process share the engine and the compiled
+/// components, because compiling one takes far longer than a test.
 fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static EMBEDDED: OnceLock<Arc<Runtime>> = OnceLock::new();
-    static GIVEN: Mutex<VecDeque<Compiled>> = Mutex::new(VecDeque::new());
+    static CACHE: Mutex<VecDeque<Compiled>> = Mutex::new(VecDeque::new());
 
     if let (Source::Embedded, Some(runtime)) = (source, EMBEDDED.get()) {
         return Ok(Arc::clone(runtime));
@@ -373,7 +384,7 @@ fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
                 instances: 1000,
                 memory: 256 << 20,
             })?;
-            // Where two tests start at once, one of the two engines is used by both.
+            // If two tests start at once, both use one of the two engines.
             ENGINE.get_or_init(|| engine)
         }
     };
@@ -385,16 +396,16 @@ fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
         }
         Source::File(_) => load(),
         Source::Bytes(bytes) => {
-            // Held meanwhile, so that of many tests that start at once one compiles and the others wait for it.
-            let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, runtime)) = given.iter().find(|(known, _)| known == bytes) {
+            // The lock is held while one test compiles, so that the others wait for its result.
+            let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, runtime)) = cache.iter().find(|(known, _)| known == bytes) {
                 return Ok(Arc::clone(runtime));
             }
             let runtime = load()?;
-            if given.len() == REMEMBERED {
-                given.pop_front();
+            if cache.len() == CACHED_COMPONENTS {
+                cache.pop_front();
             }
-            given.push_back((Arc::clone(bytes), Arc::clone(&runtime)));
+            cache.push_back((Arc::clone(bytes), Arc::clone(&runtime)));
             Ok(runtime)
         }
     }

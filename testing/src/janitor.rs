@@ -1,7 +1,8 @@
-//! Cleans up after a test process, however that ends.
+//! Cleans up after a test process, however it ends.
 //!
-//! Destructors do not run when a process is killed. A shell that reads a pipe from the test process notices the end of it in
-//! any case, and then kills and removes what the process registered and did not take care of itself.
+//! Destructors do not run when a process is killed. A shell that reads a pipe from the test process
+//! sees the end of the pipe in every case. It then kills the processes and removes the directory
+//! that the test process registered and did not clean up itself.
 
 use std::fs::DirBuilder;
 use std::io::Write as _;
@@ -12,8 +13,8 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Reads `kill PID` and `spare PID`, one per line; `$1` is the directory to remove. A signal that is meant for the test
-/// process, as Ctrl-C in its terminal, must not keep the shell from cleaning up.
+/// Reads `kill PID` and `spare PID`, one per line; `$1` is the directory to remove. Ignores signals
+/// that are meant for the test process, such as Ctrl-C in its terminal.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 doomed=" "
@@ -63,18 +64,18 @@ impl Janitor {
 
     fn order(&self, order: &str, process: u32) {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        // Without its janitor a process could leave something behind, which is no reason for a test to fail.
+        // A missing janitor may leave files behind, but is no reason to fail a test.
         let _ = writeln!(orders, "{order} {process}");
     }
 }
 
-/// A process that must not outlive this one: it is killed when this process ends, unless it was waited for and this guard
-/// dropped.
+/// A process that must not outlive this one. It is killed when this process ends, unless its guard
+/// was dropped before.
 #[derive(Debug)]
 pub struct Doomed(u32);
 
 impl Doomed {
-    /// Has this process killed with this one.
+    /// Registers a process to be killed when this one ends.
     pub fn process(id: u32) -> Self {
         JANITOR.order("kill", id);
         Self(id)
@@ -87,15 +88,15 @@ impl Drop for Doomed {
     }
 }
 
-/// A directory of a test's own, removed when dropped or when the test process ends.
+/// A directory for one test, removed when dropped or when the test process ends.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes an empty directory.
+    /// Creates an empty directory.
     ///
     /// # Panics
-    /// Where the directory for temporary files cannot be written to.
+    /// If the directory for temporary files is not writable.
     pub fn new() -> Self {
         let path = JANITOR
             .directory
@@ -105,12 +106,12 @@ impl Scratch {
         Self(path)
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// A path in it, as text for a URL or a command line.
+    /// A path in the directory, as text for a URL or a command line.
     pub fn file(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
@@ -128,7 +129,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes a directory that no other process has, many of which may run at once, on one machine or in one container's image.
+/// Creates a directory with a name that no other process uses, on this machine or in other
+/// containers of one image.
 fn new_directory() -> PathBuf {
     let process = std::process::id();
     (0u32..)

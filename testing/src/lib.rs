@@ -1,17 +1,18 @@
-//! What tests of Usher, and of what is served with it, are made with.
+//! Test doubles and fixtures for Usher and for programs that embed it.
 //!
-//! Of two kinds: doubles that run in the test's own process, and real programs that are started for it and gone with it. The
-//! latter need neither the host nor wasmtime: without the feature `app` they compile in seconds.
+//! The doubles run in the test's own process. The fixtures are real programs, started for a test
+//! and ended with it; they need neither the host nor wasmtime, so without the feature `app` they
+//! compile in seconds.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`app`], [`typed`] | the real component in a test, with a database of its own; its service as typed calls |
-//! | [`scripted`] | a test's own answers, faults and delays in place of a database |
-//! | [`postgres`] | a PostgreSQL database for each test, on a server that all tests of a process share |
-//! | [`cluster`] | that server where none is given: a throw-away cluster, also to be had alone |
-//! | [`pgbouncer`], [`proxy`] | a connection pooler before a server, and what cuts, delays and throttles |
-//! | [`process`] | the `usher` program, started, heard, asked to stop |
-//! | [`janitor`] | what cleans up after a test process that was killed |
+//! | [`app`], [`typed`] | the real component with its own database; its service as typed calls |
+//! | [`scripted`] | a database that returns scripted rows, faults and delays |
+//! | [`postgres`] | a PostgreSQL database for each test, on a server that a process shares |
+//! | [`cluster`] | a throw-away PostgreSQL cluster, which is that server by default |
+//! | [`pgbouncer`], [`proxy`] | a connection pooler; a proxy that cuts, delays and throttles |
+//! | [`process`] | the `usher` program: start, standard error, signals |
+//! | [`janitor`] | cleans up after a test process that was killed |
 
 #[cfg(feature = "app")]
 pub mod app;

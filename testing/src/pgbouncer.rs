@@ -1,4 +1,4 @@
-//! A PgBouncer before a PostgreSQL server, from the program that is installed on this machine.
+//! A PgBouncer in front of a PostgreSQL server, from the program installed on this machine.
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -12,18 +12,18 @@ use tokio_postgres::config::Host;
 
 use crate::cluster::unprivileged_user;
 use crate::janitor::Doomed;
-use crate::process::PATIENCE;
+use crate::process::WAIT_LIMIT;
 
-/// For how long a server session belongs to a connection.
+/// How long a client connection keeps its server session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// As long as the connection lasts.
+    /// As long as the client connection lasts.
     Session,
-    /// For a transaction.
+    /// For one transaction.
     Transaction,
 }
 
-/// A running PgBouncer. It is gone when this value or the process is.
+/// A running PgBouncer, ended when this value is dropped or this process ends.
 #[derive(Debug)]
 pub struct PgBouncer {
     process: Option<(Child, Doomed)>,
@@ -33,11 +33,11 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one that leads to the server and role of this URL, whatever the database, with these
-    /// further settings.
+    /// Starts a PgBouncer for the server and role of this URL, for every database, with these
+    /// additional settings.
     ///
     /// # Panics
-    /// Where PgBouncer is not installed or does not start.
+    /// If PgBouncer is not installed or does not start.
     #[track_caller]
     pub fn start(url: &str, pooling: Pooling, settings: &[&str]) -> Self {
         let server: tokio_postgres::Config = url.parse().expect("a URL");
@@ -67,7 +67,7 @@ impl PgBouncer {
             port: free_port(),
             database: server.get_dbname().unwrap_or("postgres").to_owned(),
         };
-        // Another process may take the port before it is bound.
+        // Another process may bind the port first.
         for _ in 0..5 {
             if this.restart() {
                 return this;
@@ -77,12 +77,12 @@ impl PgBouncer {
         panic!("PgBouncer does not start");
     }
 
-    /// The URL of the database it was started for, for clients.
+    /// The URL for clients of the database that it was started for.
     pub fn url(&self) -> String {
         format!("postgres://usher@127.0.0.1:{}/{}", self.port, self.database)
     }
 
-    /// The URL of its console, where `SHOW POOLS`, `PAUSE` and their like are said.
+    /// The URL of its console, which accepts `SHOW POOLS`, `PAUSE` and similar commands.
     pub fn console(&self) -> String {
         format!("postgres://usher@127.0.0.1:{}/pgbouncer", self.port)
     }
@@ -90,12 +90,12 @@ impl PgBouncer {
     /// Its process id.
     ///
     /// # Panics
-    /// Where it was stopped.
+    /// If it was stopped.
     pub fn id(&self) -> u32 {
         self.process.as_ref().expect("it runs").0.id()
     }
 
-    /// Kills it: all its connections are cut.
+    /// Kills it and so closes all its connections.
     pub fn stop(&mut self) {
         if let Some((mut process, doomed)) = self.process.take() {
             let _ = process.kill();
@@ -104,14 +104,14 @@ impl PgBouncer {
         }
     }
 
-    /// Starts it again, on the port it had. Gives whether it accepts connections.
+    /// Starts it again on the same port. Returns whether it accepts connections.
     ///
     /// # Panics
-    /// Where PgBouncer is not installed.
+    /// If PgBouncer is not installed.
     pub fn restart(&mut self) -> bool {
         self.stop();
         let (uid, gid) = if rustix::process::geteuid().is_root() {
-            // It refuses to run as root.
+            // PgBouncer refuses to run as root.
             unprivileged_user()
         } else {
             (
@@ -143,11 +143,11 @@ impl PgBouncer {
         });
         let doomed = Doomed::process(process.id());
         let began = Instant::now();
-        // Another process may have the port: what answers there must be this one.
+        // Another process may have the port, so check that this one listens on it.
         while TcpStream::connect(("127.0.0.1", self.port)).is_err()
             || !listens(process.id(), self.port)
         {
-            if began.elapsed() > PATIENCE || process.try_wait().is_ok_and(|end| end.is_some()) {
+            if began.elapsed() > WAIT_LIMIT || process.try_wait().is_ok_and(|end| end.is_some()) {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -163,7 +163,7 @@ impl Drop for PgBouncer {
     }
 }
 
-/// The file of settings, which holds a password: it is there only until it was read.
+/// The file of settings. It holds a password and is removed as soon as it was read.
 struct Settings(PathBuf);
 
 impl Settings {
@@ -193,12 +193,12 @@ impl Drop for Settings {
     }
 }
 
-/// Whether it is this process that listens on a port of 127.0.0.1.
+/// Whether this process listens on a port of 127.0.0.1.
 fn listens(process: u32, port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let listening = table.lines().skip(1).filter_map(|line| {
-        // proc_net_tcp: the local address is the second, the state the fourth (0A: listening), the
-        // socket's number the tenth.
+        // proc_net_tcp: the second field is the local address, the fourth the state (0A:
+        // listening), the tenth the socket's number.
         let fields: Vec<_> = line.split_whitespace().collect();
         let (local, state, number) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
         (local.ends_with(&format!(":{port:04X}")) && *state == "0A")

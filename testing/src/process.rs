@@ -1,4 +1,5 @@
-//! The `usher` program as its users start it: arguments, environment, standard error, signals, exit code.
+//! The `usher` program as users start it: arguments, environment, standard error, signals, exit
+//! code.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -11,22 +12,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::janitor::Doomed;
 
-/// How long anything that a test waits for may take before it counts as not happening. Far more than it takes, also on a
-/// machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a test waits for any event before it fails: far longer than the event takes, even on a
+/// busy machine.
+pub const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
-/// What every program under test begins its report of being ready with.
+/// How the line begins that each program prints when it accepts connections.
 const READY: &str = "listening on http://";
 
-/// What it says of where operators find it.
+/// How the line begins that names the address for operators.
 const OPERATORS: &str = "operators: http://";
 
-/// A start of the program that is being put together.
+/// The arguments and environment of a start of the program.
 #[derive(Debug)]
 pub struct Usher(Command);
 
 impl Usher {
-    /// The program at `path`, with none of its environment variables set.
+    /// The program at `path`, without any of its environment variables.
     pub fn new(path: impl AsRef<Path>) -> Self {
         let mut command = Command::new(path.as_ref());
         for (name, _) in std::env::vars_os() {
@@ -67,7 +68,7 @@ impl Usher {
         self
     }
 
-    /// Components of tests make up their statements; the embedded one declares its own.
+    /// Components of tests build their statements at run time; the embedded one declares its own.
     fn prepare(&mut self) {
         let arguments: Vec<_> = self.0.get_args().collect();
         let has = |name: &str| arguments.iter().any(|argument| *argument == name);
@@ -79,7 +80,7 @@ impl Usher {
     /// Starts it.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[track_caller]
     pub fn spawn(mut self) -> Running {
         self.prepare();
@@ -89,8 +90,8 @@ impl Usher {
         let doomed = Doomed::process(child.id());
         let stderr = child.stderr.take().expect("it was asked for");
         let mut stdout = child.stdout.take().expect("it was asked for");
-        let (lines, said) = channel();
-        let stderr = std::thread::spawn(move || read_lines(stderr, |line| drop(lines.send(line))));
+        let (sender, lines) = channel();
+        let stderr = std::thread::spawn(move || read_lines(stderr, |line| drop(sender.send(line))));
         let stdout = std::thread::spawn(move || {
             let mut text = Vec::new();
             let _ = stdout.read_to_end(&mut text);
@@ -98,7 +99,7 @@ impl Usher {
         });
         Running {
             child,
-            said,
+            lines,
             heard: Vec::new(),
             stderr: Some(stderr),
             stdout: Some(stdout),
@@ -109,18 +110,18 @@ impl Usher {
     /// Starts it and waits for its end.
     ///
     /// # Panics
-    /// Where it cannot be started or does not end.
+    /// If it cannot be started or does not end.
     #[track_caller]
     pub fn run(self) -> Ended {
         self.spawn().wait()
     }
 }
 
-/// A program that was started; killed when dropped.
+/// A running program, killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    said: Receiver<String>,
+    lines: Receiver<String>,
     heard: Vec<String>,
     stderr: Option<JoinHandle<()>>,
     stdout: Option<JoinHandle<Vec<u8>>>,
@@ -128,19 +129,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until it says that it accepts connections, and gives the address, as `127.0.0.1:8000`.
+    /// Waits until it accepts connections, and returns its address, such as `127.0.0.1:8000`.
     ///
     /// # Panics
-    /// Where it ends before, or does not say so within [`PATIENCE`].
+    /// If it ends before, or prints no such line within [`WAIT_LIMIT`].
     #[track_caller]
     pub fn address(&mut self) -> String {
         self.address_after(READY)
     }
 
-    /// The same for where it tells operators to go, which it says before [`Self::address`].
+    /// Waits for the address for operators, which it prints before [`Self::address`].
     ///
     /// # Panics
-    /// Where it ends before, or does not say so within [`PATIENCE`].
+    /// If it ends before, or prints no such line within [`WAIT_LIMIT`].
     #[track_caller]
     pub fn operators(&mut self) -> String {
         self.address_after(OPERATORS)
@@ -154,16 +155,16 @@ impl Running {
         address[..end.unwrap_or(address.len())].to_owned()
     }
 
-    /// Waits for the first line on standard error that contains `text` and was not waited for before.
+    /// Waits for the next line on standard error that contains `text`.
     ///
     /// # Panics
-    /// Where it ends before, or does not say so within [`PATIENCE`].
+    /// If it ends before, or prints no such line within [`WAIT_LIMIT`].
     #[track_caller]
     pub fn line(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             match self
-                .said
+                .lines
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(line) => {
@@ -173,7 +174,7 @@ impl Running {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => panic!(
-                    "usher did not say {text:?}, only:\n{}",
+                    "usher did not print {text:?}, only:\n{}",
                     self.heard.join("\n")
                 ),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -183,34 +184,35 @@ impl Running {
         }
     }
 
-    /// The processor time it has taken so far, on all cores together, to the hundredth of a second.
+    /// The processor time it has used so far, on all cores together, in hundredths of a second.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// If it has ended.
     #[track_caller]
     pub fn processor_time(&self) -> Duration {
         let stat = self.proc("stat");
-        // Its name, which may hold anything, is in parentheses; then come the state, and user and system time as the 12th and
-        // 13th (proc_pid_stat(5)), in ticks of a hundredth on every Linux there is.
+        // proc_pid_stat(5): the name, which may hold any character, is in parentheses. After it
+        // user and system time are the 12th and 13th field, in hundredths of a second on every
+        // Linux.
         let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
     }
 
-    /// The memory it has in use, in bytes: its resident set.
+    /// Its resident memory in bytes.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// If it has ended.
     #[track_caller]
     pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most memory it has had in use so far, in bytes.
+    /// The most resident memory it has had so far, in bytes.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// If it has ended.
     #[track_caller]
     pub fn most_resident_bytes(&self) -> u64 {
         self.memory("VmHWM:")
@@ -233,7 +235,7 @@ impl Running {
     /// How many sockets it has open.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// If it has ended.
     #[track_caller]
     pub fn sockets(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
@@ -248,18 +250,18 @@ impl Running {
         self.child.id()
     }
 
-    /// Asks it to stop, as a service manager does.
+    /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Asks it to stop, as Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
     }
 
     fn signal(&self, signal: Signal) {
-        // The process is ours and has not been waited for, so that no other can have its id.
+        // Nobody has waited for this child process, so no other process can have its id.
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
@@ -268,20 +270,20 @@ impl Running {
     /// Waits for its end.
     ///
     /// # Panics
-    /// Where it does not end within [`PATIENCE`].
+    /// If it does not end within [`WAIT_LIMIT`].
     #[track_caller]
     pub fn wait(mut self) -> Ended {
-        let deadline = Instant::now() + PATIENCE;
-        // Its standard error is closed by its end.
+        let deadline = Instant::now() + WAIT_LIMIT;
+        // Its end closes its standard error.
         loop {
             match self
-                .said
+                .lines
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(line) => self.heard.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("usher did not end, and said:\n{}", self.heard.join("\n"))
+                    panic!("usher did not end, and printed:\n{}", self.heard.join("\n"))
                 }
             }
         }
@@ -312,8 +314,8 @@ impl Drop for Running {
         let _ = self.child.wait();
         self.join();
         if std::thread::panicking() {
-            self.heard.extend(self.said.try_iter());
-            eprintln!("the program said:\n{}", self.heard.join("\n"));
+            self.heard.extend(self.lines.try_iter());
+            eprintln!("the program printed:\n{}", self.heard.join("\n"));
         }
     }
 }
@@ -329,15 +331,15 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Its exit code, or none where a signal ended it.
+    /// Its exit code, or `None` if a signal ended it.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
-    /// The one line that it said.
+    /// The only line that it printed.
     ///
     /// # Panics
-    /// Where it said nothing, or more.
+    /// If it printed no line, or several.
     #[track_caller]
     pub fn only_line(&self) -> &str {
         match &self.stderr[..] {

@@ -1,7 +1,8 @@
-//! A TCP proxy between the program under test and its server, whose connections a test can disturb.
+//! A TCP proxy between the program under test and its server, with which a test can disturb
+//! connections.
 //!
-//! It runs on the runtime of the test. While the test blocks that runtime's only thread, as [`crate::process`] does, nothing
-//! passes: such tests want `flavor = "multi_thread"`.
+//! It runs on the runtime of the test. If the test blocks that runtime's only thread, as
+//! [`crate::process`] does, nothing is forwarded: such tests need `flavor = "multi_thread"`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,38 +16,40 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Towards {
+pub enum Direction {
     /// From the program under test.
     Server,
     /// To the program under test.
     Client,
 }
 
-/// What triggers a cut.
+/// When a connection is cut.
 #[derive(Clone, Debug)]
 pub enum At {
-    /// So many bytes have passed on one connection, counted from its beginning. They are the last to pass.
+    /// After this many bytes of one connection, in one direction. They are the last to be
+    /// forwarded.
     Bytes(u64),
-    /// These bytes are about to pass, also in several pieces. Nothing of the last piece passes.
+    /// Before these bytes are forwarded, even if they arrive in several pieces. Nothing of the last
+    /// piece is forwarded.
     Before(Vec<u8>),
-    /// These bytes have passed. The server is let do what it was asked for, and its answer goes nowhere.
+    /// After these bytes were forwarded. The server executes them, and its response is discarded.
     After(Vec<u8>),
 }
 
-/// How bytes pass.
+/// How bytes are forwarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Way {
-    /// Nothing passes and nothing is closed, as where packets are dropped.
+pub struct Conditions {
+    /// Nothing is forwarded and nothing is closed, like a network that drops packets.
     pub stalled: bool,
-    /// How long each piece is held back, in each direction.
+    /// How long each piece is delayed, in each direction.
     pub delay: Duration,
-    /// Bytes per second, for each connection and direction; none for as fast as it goes.
+    /// Bytes per second, for each connection and direction; unlimited if absent.
     pub rate: Option<u32>,
 }
 
-/// A proxy. Dropped, it closes its port and all its connections.
+/// A running proxy. Dropping it closes its port and all its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -57,8 +60,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     server: Mutex<SocketAddr>,
-    way: watch::Sender<Way>,
-    /// How often all connections were cut; whether new ones are let through.
+    conditions: watch::Sender<Conditions>,
+    /// How often all connections were cut; whether new ones are accepted.
     cuts: watch::Sender<u64>,
     closed: watch::Sender<bool>,
     trap: Mutex<Option<Trap>>,
@@ -71,34 +74,34 @@ impl Shared {
     }
 }
 
-/// A cut that waits for its moment.
+/// A cut that waits for its condition.
 #[derive(Debug)]
 struct Trap {
-    towards: Towards,
+    direction: Direction,
     at: At,
     sprung: oneshot::Sender<()>,
 }
 
-/// What to do with a piece.
+/// The decision about a piece.
 enum Verdict {
     Pass,
-    /// Pass so many bytes of it, then close both sides.
+    /// Forward this many bytes of it, then close both sides.
     Cut(usize),
-    /// Pass it, and see to it that nothing comes back.
+    /// Forward it, and discard what the server returns.
     Mute,
 }
 
 impl Proxy {
-    /// Listens on a free port of 127.0.0.1 for connections to `server`.
+    /// Listens on a free port of 127.0.0.1 and forwards connections to `server`.
     ///
     /// # Errors
-    /// Where there is no free port.
+    /// If there is no free port.
     pub async fn start(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             server: Mutex::new(server),
-            way: watch::Sender::default(),
+            conditions: watch::Sender::default(),
             cuts: watch::Sender::default(),
             closed: watch::Sender::default(),
             trap: Mutex::default(),
@@ -112,13 +115,13 @@ impl Proxy {
         })
     }
 
-    /// Where it listens.
+    /// The address of the proxy.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Leads every connection from now on to this server. Those that are open stay where they are.
-    pub fn lead_to(&self, server: SocketAddr) {
+    /// Forwards every new connection to this server. Open ones keep theirs.
+    pub fn forward_to(&self, server: SocketAddr) {
         *self.shared.server() = server;
     }
 
@@ -133,17 +136,17 @@ impl Proxy {
         }
     }
 
-    /// How many connections it has now.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.open.load(Relaxed)
     }
 
-    /// Changes how bytes pass from now on.
-    pub fn set(&self, way: Way) {
-        self.shared.way.send_replace(way);
+    /// Changes how bytes are forwarded from now on.
+    pub fn set(&self, conditions: Conditions) {
+        self.shared.conditions.send_replace(conditions);
     }
 
-    /// Closes all connections at once. New ones are let through.
+    /// Closes all connections. New ones are accepted.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
@@ -154,27 +157,28 @@ impl Proxy {
         self.cut();
     }
 
-    /// Lets new connections through again.
+    /// Accepts new connections again.
     pub fn open(&self) {
         self.shared.closed.send_replace(false);
     }
 
-    /// Lays a trap, in place of an earlier one that was not sprung: the first connection for which `at` comes true is cut, and that
-    /// one alone. What is returned is ready once that has happened.
+    /// Cuts the first connection for which `at` becomes true, and no other. Replaces an earlier
+    /// condition that has not become true. The returned future is ready once the connection was
+    /// cut.
     pub fn cut_when(
         &self,
-        towards: Towards,
+        direction: Direction,
         at: At,
     ) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
         let (sprung, springs) = oneshot::channel();
         *self.shared.trap() = Some(Trap {
-            towards,
+            direction,
             at,
             sprung,
         });
         async move {
             if springs.await.is_err() {
-                // Another trap was laid: this one is never sprung.
+                // Another condition has replaced this one.
                 std::future::pending::<()>().await;
             }
         }
@@ -183,7 +187,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // The connections are in a set of that task's own.
+        // The task owns the set of connections.
         self.accepting.abort();
     }
 }
@@ -193,11 +197,17 @@ impl Shared {
         self.trap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to do with a piece that comes after `before` bytes, the last of which are `tail`.
-    fn judge(&self, towards: Towards, before: u64, tail: &mut Vec<u8>, piece: &[u8]) -> Verdict {
+    /// Decides about a piece that follows `before` bytes, the last of which are `tail`.
+    fn decide(
+        &self,
+        direction: Direction,
+        before: u64,
+        tail: &mut Vec<u8>,
+        piece: &[u8],
+    ) -> Verdict {
         let mut trap = self.trap();
         let verdict = match &*trap {
-            Some(laid) if laid.towards == towards => {
+            Some(laid) if laid.direction == direction => {
                 let mut holds = |pattern: &[u8]| {
                     tail.extend_from_slice(piece);
                     let found = tail
@@ -221,7 +231,7 @@ impl Shared {
         if !matches!(verdict, Verdict::Pass)
             && let Some(laid) = trap.take()
         {
-            // Nobody may be waiting for it.
+            // The receiver may be gone.
             laid.sprung.send(()).ok();
         }
         verdict
@@ -244,7 +254,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Counts a connection for as long as it is there.
+/// Counts a connection as long as it exists.
 struct Counted(Arc<Shared>);
 
 impl Counted {
@@ -267,7 +277,7 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let Ok(server) = TcpStream::connect(server).await else {
         return;
     };
-    // What is small is sent at once, as if nobody stood between.
+    // Sends small pieces at once, as a direct connection would.
     if client
         .set_nodelay(true)
         .and(server.set_nodelay(true))
@@ -278,16 +288,16 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let (mut from_client, to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let ended = tokio::select! {
-        ended = pump(&mut from_client, &mut to_server, Towards::Server, &shared) => ended,
+        ended = pump(&mut from_client, &mut to_server, Direction::Server, &shared) => ended,
         ended = async {
             let mut to_client = to_client;
-            pump(&mut from_server, &mut to_client, Towards::Client, &shared).await
+            pump(&mut from_server, &mut to_client, Direction::Client, &shared).await
         } => ended,
         _ = cuts.changed() => Ended::Closed,
     };
     if ended == Ended::Muted {
-        // The client's side is closed. The server works on what it has, and finds then that there is nobody left to tell: closing
-        // with its answer unread would be a reset, which might overtake what it was sent.
+        // The client's side is closed, but the server may still be writing. Closing with an unread
+        // response would send a reset, which could overtake the request.
         drop((from_client, counted));
         let mut answer = [0; 4096];
         if to_server.shutdown().await.is_ok() {
@@ -306,14 +316,14 @@ enum Ended {
     Muted,
 }
 
-/// Passes bytes on until either side closes or the connection is to be cut.
+/// Forwards bytes until either side closes or the connection is to be cut.
 async fn pump(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
-    towards: Towards,
+    direction: Direction,
     shared: &Shared,
 ) -> Ended {
-    let mut way = shared.way.subscribe();
+    let mut conditions = shared.conditions.subscribe();
     let mut buffer = vec![0; 16 << 10];
     let (mut passed, mut tail) = (0_u64, Vec::new());
     loop {
@@ -321,7 +331,10 @@ async fn pump(
             Ok(0) | Err(_) => return Ended::Closed,
             Ok(count) => count,
         };
-        let Ok(Way { delay, rate, .. }) = way.wait_for(|way| !way.stalled).await.map(|way| *way)
+        let Ok(Conditions { delay, rate, .. }) = conditions
+            .wait_for(|conditions| !conditions.stalled)
+            .await
+            .map(|conditions| *conditions)
         else {
             return Ended::Closed;
         };
@@ -337,10 +350,14 @@ async fn pump(
                 let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
                 tokio::time::sleep(Duration::from_secs(1) * bytes / rate.max(1)).await;
             }
-            if way.wait_for(|way| !way.stalled).await.is_err() {
+            if conditions
+                .wait_for(|conditions| !conditions.stalled)
+                .await
+                .is_err()
+            {
                 return Ended::Closed;
             }
-            let verdict = shared.judge(towards, passed, &mut tail, piece);
+            let verdict = shared.decide(direction, passed, &mut tail, piece);
             let passing = match verdict {
                 Verdict::Cut(count) => &piece[..count.min(piece.len())],
                 Verdict::Pass | Verdict::Mute => piece,
@@ -360,12 +377,13 @@ async fn pump(
 
 #[cfg(test)]
 mod tests {
-    use super::{At, Proxy, Towards, Way};
+    use super::{At, Conditions, Direction, Proxy};
     use std::time::{Duration, Instant};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    /// Gives back what it gets, and says at each connection's end what that was.
+    /// Starts a server that returns what it receives, and reports that at the end of each
+    /// connection.
     async fn echo() -> (Proxy, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let proxy = Proxy::start(listener.local_addr().expect("an address"))
@@ -397,7 +415,7 @@ mod tests {
     }
 
     /// Sends, and reads to the end or as much as was sent.
-    async fn exchange(stream: &mut TcpStream, text: &[u8]) -> Vec<u8> {
+    async fn send_and_read(stream: &mut TcpStream, text: &[u8]) -> Vec<u8> {
         stream.write_all(text).await.ok();
         let mut answer = vec![0; text.len()];
         let mut count = 0;
@@ -415,21 +433,24 @@ mod tests {
     async fn proxy_forwards_both_directions_until_cut() {
         let (proxy, _heard) = echo().await;
         let mut stream = connect(&proxy).await;
-        assert_eq!(exchange(&mut stream, b"hello").await, b"hello");
+        assert_eq!(send_and_read(&mut stream, b"hello").await, b"hello");
         assert_eq!(proxy.connections(), 1);
         proxy.cut();
-        assert_eq!(exchange(&mut stream, b"hello").await, b"");
+        assert_eq!(send_and_read(&mut stream, b"hello").await, b"");
         assert_eq!(
-            exchange(&mut connect(&proxy).await, b"again").await,
+            send_and_read(&mut connect(&proxy).await, b"again").await,
             b"again"
         );
         proxy.close();
-        assert_eq!(exchange(&mut connect(&proxy).await, b"closed").await, b"");
+        assert_eq!(
+            send_and_read(&mut connect(&proxy).await, b"closed").await,
+            b""
+        );
         proxy.open();
         let mut stream = connect(&proxy).await;
-        assert_eq!(exchange(&mut stream, b"open").await, b"open");
+        assert_eq!(send_and_read(&mut stream, b"open").await, b"open");
         drop(proxy);
-        assert_eq!(exchange(&mut stream, b"gone").await, b"");
+        assert_eq!(send_and_read(&mut stream, b"gone").await, b"");
     }
 
     #[tokio::test]
@@ -440,26 +461,26 @@ mod tests {
             (At::Before(b"mit".to_vec()), "", Some("")),
             (At::After(b"mit".to_vec()), "commit", Some("")),
         ] {
-            let sprung = proxy.cut_when(Towards::Server, at.clone());
-            let answer = exchange(&mut connect(&proxy).await, b"commit").await;
+            let sprung = proxy.cut_when(Direction::Server, at.clone());
+            let answer = send_and_read(&mut connect(&proxy).await, b"commit").await;
             sprung.await;
             let got = heard.recv().await.expect("the connection's end");
             assert_eq!(got, passed.as_bytes(), "{at:?}");
             if let Some(answered) = answered {
                 assert_eq!(answer, answered.as_bytes(), "{at:?}");
             }
-            // Whoever comes next is not concerned.
+            // The next connection is not affected.
             assert_eq!(
-                exchange(&mut connect(&proxy).await, b"commit").await,
+                send_and_read(&mut connect(&proxy).await, b"commit").await,
                 b"commit"
             );
             heard.recv().await.expect("the connection's end");
         }
-        // A word that comes in pieces is known all the same, and one that was not waited for is not.
-        let sprung = proxy.cut_when(Towards::Client, At::Before(b"mit".to_vec()));
+        // A word in several pieces is found; another word does not cut.
+        let sprung = proxy.cut_when(Direction::Client, At::Before(b"mit".to_vec()));
         let mut stream = connect(&proxy).await;
-        assert_eq!(exchange(&mut stream, b"com").await, b"com");
-        assert_eq!(exchange(&mut stream, b"mit").await, b"");
+        assert_eq!(send_and_read(&mut stream, b"com").await, b"com");
+        assert_eq!(send_and_read(&mut stream, b"mit").await, b"");
         sprung.await;
     }
 
@@ -468,31 +489,33 @@ mod tests {
         let (proxy, _heard) = echo().await;
         let mut stream = connect(&proxy).await;
         let began = Instant::now();
-        proxy.set(Way {
+        proxy.set(Conditions {
             delay: Duration::from_millis(50),
-            ..Way::default()
+            ..Conditions::default()
         });
-        assert_eq!(exchange(&mut stream, b"late").await, b"late");
+        assert_eq!(send_and_read(&mut stream, b"late").await, b"late");
         assert!(began.elapsed() >= Duration::from_millis(100));
         let began = Instant::now();
-        proxy.set(Way {
+        proxy.set(Conditions {
             rate: Some(1000),
-            ..Way::default()
+            ..Conditions::default()
         });
-        assert_eq!(exchange(&mut stream, &[b'.'; 200]).await.len(), 200);
+        assert_eq!(send_and_read(&mut stream, &[b'.'; 200]).await.len(), 200);
         assert!(
             began.elapsed() >= Duration::from_millis(200),
             "{:?}",
             began.elapsed()
         );
-        proxy.set(Way {
+        proxy.set(Conditions {
             stalled: true,
-            ..Way::default()
+            ..Conditions::default()
         });
-        let stalled =
-            tokio::time::timeout(Duration::from_millis(50), exchange(&mut stream, b"wait"));
+        let stalled = tokio::time::timeout(
+            Duration::from_millis(50),
+            send_and_read(&mut stream, b"wait"),
+        );
         stalled.await.expect_err("nothing passes");
-        proxy.set(Way::default());
+        proxy.set(Conditions::default());
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).await.expect("it passes now");
         assert_eq!(&answer, b"wait");

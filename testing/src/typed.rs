@@ -1,4 +1,4 @@
-//! The users service as typed calls, as Rust.
+//! The users service as typed calls.
 
 #![allow(
     missing_docs,

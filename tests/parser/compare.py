@@ -25,7 +25,7 @@ class Jump(Exception):
 
 
 class Embedded:
-    """libpg-query.wasm, with the imports that the host gives it."""
+    """libpg-query.wasm, with the imports that the host provides."""
 
     def __init__(self):
         self.engine = wasmtime.Engine()
@@ -90,7 +90,7 @@ class Embedded:
         raise RuntimeError("a text without an end")
 
 
-def judge(text):
+def parse(text):
     """The other build's tree."""
     try:
         return json.loads(pglast.parser.parse_sql_json(text))
@@ -139,12 +139,12 @@ OPERATOR(pg_catalog.+) COLLATE "C" AT TIME ZONE EXTRACT(year INTERVAL '1' day SI
 def generated(count):
     """Statements of this repository's tests with some pieces replaced, and sequences of pieces."""
     chance = random.Random(5)
-    whole = [text for text in repository() if judge(text) not in (None, {}) and " " in text]
+    statements = [text for text in repository() if parse(text) not in (None, {}) and " " in text]
     for _ in range(count):
         if chance.random() < 0.1:
             yield " ".join(chance.choice(PIECES) for _ in range(chance.randint(1, 14)))
             continue
-        words = re.findall(r"\w+|\s+|[^\w\s]", chance.choice(whole))
+        words = re.findall(r"\w+|\s+|[^\w\s]", chance.choice(statements))
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
             place = chance.randrange(len(words) + 1)
             if chance.random() < 0.5 and place < len(words):
@@ -176,7 +176,7 @@ def main():
                 # Beyond its bounds: the host refuses it.
                 embedded.fresh()
                 ours = None
-            theirs = judge(text)
+            theirs = parse(text)
             if ours is None:
                 refused += 1
             else:

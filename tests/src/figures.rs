@@ -1,7 +1,7 @@
-//! Figures that a person may want to see of a test: `cargo test … -- --nocapture` shows them.
+//! Figures measured by a test, printed by `cargo test … -- --nocapture`.
 
 /// Prints one line.
 #[expect(clippy::print_stdout, reason = "shown only to who asks for it")]
-pub fn tell(of: &str, figures: &str) {
+pub fn print(of: &str, figures: &str) {
     println!("figures of {of}: {figures}");
 }

@@ -1,23 +1,24 @@
-//! HTTP/1.1 byte by byte: what is sent is exactly what the test wrote, over any stream.
+//! HTTP/1.1 byte by byte, over any stream: sends exactly what the test wrote.
 //!
-//! A client library would mend what a test wants to break, such as a path with raw spaces or a body without a length.
+//! A client library would correct what a test wants to be wrong, such as a path with raw spaces or
+//! a body without a length.
 
 use std::io;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// A request as it goes over the wire.
+/// A request as it is sent.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The method, verbatim.
     pub method: String,
     /// The request target, verbatim.
     pub path: String,
-    /// The headers, in order. `host`, `content-length` and `connection: close` are added where they are absent; with
-    /// `transfer-encoding` the body goes in one chunk.
+    /// The headers, in order. `host`, `content-length` and `connection: close` are added if they
+    /// are absent; with `transfer-encoding` the body is one chunk.
     pub headers: Vec<(String, String)>,
-    /// The body, none and an empty one being different things.
+    /// The body; an empty one differs from none.
     pub body: Option<Vec<u8>>,
 }
 
@@ -64,7 +65,7 @@ impl Request {
             .any(|(header, _)| header.eq_ignore_ascii_case(name))
     }
 
-    /// The bytes of the request, `authority` being its host where it names none.
+    /// The bytes of the request; `authority` is its host unless it has one.
     pub fn encode(&self, authority: &str) -> Vec<u8> {
         let chunked = self.has("transfer-encoding");
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
@@ -98,19 +99,19 @@ impl Request {
     }
 }
 
-/// A response, whole.
+/// A complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
     /// The headers in order, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body, with the transfer coding taken off.
+    /// The body without its transfer coding.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// A header's values, joined with `, ` as RFC 9110, section 5.3 allows.
+    /// A header's values, joined with `, ` (RFC 9110, 5.3).
     pub fn header(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self
             .headers
@@ -134,7 +135,7 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Panics
-    /// Where it is none, with the whole response.
+    /// If it is not JSON, with the complete response.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
@@ -148,18 +149,18 @@ impl Response {
     }
 }
 
-/// Sends a request on a connection that serves it alone, and reads the response.
+/// Sends a request on a connection of its own, and reads the response.
 ///
 /// # Errors
-/// Where the connection ends before the response is complete, or what comes is no HTTP/1.1 response.
-pub async fn exchange<S>(stream: S, request: &Request, authority: &str) -> io::Result<Response>
+/// If the connection ends before the response is complete, or the response is not HTTP/1.1.
+pub async fn send<S>(stream: S, request: &Request, authority: &str) -> io::Result<Response>
 where
     S: AsyncRead + AsyncWrite,
 {
     let (read, mut write) = tokio::io::split(stream);
     let bytes = request.encode(authority);
     let mut reader = Reader::new(read);
-    // At once, since a server may answer before it has read everything: what counts is the response, not the writing.
+    // Reads while it writes, because a server may respond before it has read everything.
     tokio::select! {
         response = reader.response(&request.method) => response,
         never = async {
@@ -177,7 +178,7 @@ pub struct Reader<R> {
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// Reads from `stream`, which has nothing of a response read yet.
+    /// Reads from `stream`, at the beginning of a response.
     pub fn new(stream: R) -> Self {
         Self {
             stream,
@@ -185,10 +186,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// Reads the final response to a request with this method; interim ones (1xx) are passed over.
+    /// Reads the final response to a request with this method, and skips interim ones (1xx).
     ///
     /// # Errors
-    /// See [`exchange`].
+    /// See [`send`].
     pub async fn response(&mut self, method: &str) -> io::Result<Response> {
         let (status, headers) = loop {
             let (status, headers) = self.head().await?;
@@ -218,11 +219,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Ok(response)
     }
 
-    /// As [`response`](Self::response) for one whose body comes in chunks, which are handed on as they come: the body of what is
-    /// given is empty.
+    /// As [`response`](Self::response) for a chunked body, which is passed to `chunk` as it
+    /// arrives. The returned body is empty.
     ///
     /// # Errors
-    /// As [`exchange`], and where the body does not come in chunks.
+    /// As [`send`], and if the body is not chunked.
     pub async fn streamed(&mut self, chunk: impl FnMut(&[u8])) -> io::Result<Response> {
         let (status, headers) = self.head().await?;
         let response = Response {
@@ -237,10 +238,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Ok(response)
     }
 
-    /// Reads until the server closes, and gives what had not been read as part of a response.
+    /// Reads until the server closes, and returns the bytes after the last response.
     ///
     /// # Errors
-    /// Where the connection is reset.
+    /// If the connection is reset.
     pub async fn rest(mut self) -> io::Result<Vec<u8>> {
         while self.fill().await? {}
         Ok(self.buffer)
@@ -270,7 +271,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             let size = line.split(';').next().unwrap_or_default().trim();
             let size = usize::from_str_radix(size, 16).map_err(|_| malformed(&line))?;
             if size == 0 {
-                // Trailers, of which there may be none, and the empty line after them.
+                // Trailers, if any, and the empty line after them.
                 while !self.line().await?.is_empty() {}
                 return Ok(());
             }
@@ -294,7 +295,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
         line.pop();
         line.pop_if(|last| *last == b'\r');
-        // As RFC 9112 has it, bytes outside ASCII are opaque; one char for each keeps them apart.
+        // Bytes outside ASCII are opaque (RFC 9112); one char for each keeps them distinct.
         Ok(line.into_iter().map(char::from).collect())
     }
 

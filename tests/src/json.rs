@@ -1,4 +1,4 @@
-//! JSON with numbers of any size and precision, and the first difference between two values in words.
+//! JSON with numbers of any size and precision, and the first difference between two values.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,36 +8,37 @@ use serde_json::value::RawValue;
 
 /// A JSON value.
 ///
-/// `serde_json::Value` would round an integer over 64 bits to the nearest double, and find two different ones equal.
+/// `serde_json::Value` rounds an integer over 64 bits to the nearest double, so different ones may
+/// be equal.
 #[derive(Clone, Debug)]
 pub enum Json {
     /// `null`.
     Null,
     /// `true` or `false`.
     Boolean(bool),
-    /// A number, as it was written.
+    /// A number, as written.
     Number(String),
     /// A string.
     String(String),
     /// An array.
     Array(Vec<Json>),
-    /// An object; of equal keys the last counts.
+    /// An object; the last of equal keys counts.
     Object(BTreeMap<String, Json>),
 }
 
 impl Json {
-    /// Reads a value.
+    /// Parses a value.
     ///
     /// # Errors
-    /// Where `text` is not JSON as RFC 8259 has it.
+    /// If `text` is not JSON (RFC 8259).
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         Self::from_raw(serde_json::from_str(text)?)
     }
 
-    /// Reads a value that was found inside another.
+    /// Parses a value inside another one.
     ///
     /// # Errors
-    /// Where a string holds an unpaired surrogate.
+    /// If a string holds an unpaired surrogate.
     pub fn from_raw(raw: &RawValue) -> Result<Self, serde_json::Error> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
@@ -78,7 +79,8 @@ impl Json {
         }
     }
 
-    /// The first place where `got` differs from this value, and how. The order of members does not count; 1 is 1.0.
+    /// The first place where `got` differs from this value, and how. The order of members does not
+    /// matter; 1 equals 1.0.
     pub fn difference(&self, got: &Self) -> Option<String> {
         self.difference_at("$", got)
     }
@@ -122,7 +124,7 @@ impl Json {
     }
 }
 
-/// Integers are compared digit by digit; where one has a fraction or an exponent, both as doubles.
+/// Compares integers digit by digit; if one number has a fraction or an exponent, both as doubles.
 fn same_number(a: &str, b: &str) -> bool {
     let fractional = |text: &str| text.contains(['.', 'e', 'E']);
     if fractional(a) || fractional(b) {
@@ -135,7 +137,7 @@ fn same_number(a: &str, b: &str) -> bool {
 }
 
 impl fmt::Display for Json {
-    /// Compact JSON, cut where it gets too long for a line.
+    /// Compact JSON, shortened to fit a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LIMIT: usize = 160;
         let mut text = String::new();

@@ -1,14 +1,15 @@
-//! What Usher's black-box tests are made with, beside [`usher_testing`].
+//! Helpers of Usher's black-box tests, beside [`usher_testing`].
 //!
-//! The tests themselves are one program, `tests/suite`, so that one PostgreSQL cluster serves them all and one program has to
-//! be linked. They know Usher by its public doors alone: the `usher` program, its HTTP, and [`usher_testing::TestApp`].
+//! The tests are one program, `tests/suite`, so that they share one PostgreSQL cluster and only one
+//! program is linked. They use Usher's public interfaces alone: the `usher` program, its HTTP, and
+//! [`usher_testing::TestApp`].
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`nginx`] | a real proxy before the program |
+//! | [`nginx`] | a real proxy in front of the program |
 //! | [`http`] | requests and responses byte by byte |
 //! | [`json`] | JSON values, compared with numbers of any size |
-//! | [`figures`] | what a test has measured, for whoever wants to see it |
+//! | [`figures`] | prints what a test has measured |
 
 pub mod figures;
 pub mod http;

@@ -1,4 +1,5 @@
-//! A real proxy before the program under test: nginx with its defaults, but for what a test says of its locations.
+//! A real proxy in front of the program under test: nginx with its defaults and a test's own
+//! locations.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use usher_testing::janitor::{Doomed, Scratch};
-use usher_testing::process::PATIENCE;
+use usher_testing::process::WAIT_LIMIT;
 
 /// A running nginx, killed when dropped.
 #[derive(Debug)]
@@ -17,14 +18,14 @@ pub struct Nginx {
     _scratch: Scratch,
 }
 
-/// Ports that are tried: one that was free may be taken by another test in between.
+/// How many ports to try, because another test may bind a free port first.
 const PORTS: usize = 8;
 
 impl Nginx {
-    /// Starts it on a free port of 127.0.0.1, with these lines in its only `server`.
+    /// Starts nginx on a free port of 127.0.0.1, with these lines in its only `server`.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[track_caller]
     pub fn start(server: &str) -> Self {
         for _ in 0..PORTS {
@@ -39,13 +40,15 @@ impl Nginx {
         let scratch = Scratch::new();
         let address = free_port();
         let folder = scratch.path().display();
-        // What it writes goes where the test's files are; all else is as it comes.
+        // It writes only to the test's directory.
         let config = format!(
-            "worker_processes 1; daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+            "worker_processes 1; daemon off; master_process off; pid {folder}/nginx.pid; \
+                error_log {folder}/error.log;
              events {{}}
              http {{
                  access_log off;
-                 client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+                 client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; \
+                 fastcgi_temp_path {folder}/fastcgi;
                  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
                  server {{ listen {address}; {server} }}
              }}"
@@ -65,7 +68,7 @@ impl Nginx {
                 panic!("cannot start nginx, `apt install nginx-light`: {error}")
             });
         let doomed = Doomed::process(child.id());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         while TcpStream::connect(address).is_err() {
             if child.try_wait().is_ok_and(|ended| ended.is_some()) || Instant::now() > deadline {
                 return None;
@@ -80,7 +83,7 @@ impl Nginx {
         })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -4,7 +4,8 @@
 //! cargo build --release -p usher
 //! cargo build --profile bench-native -p usher-benches --bins
 //! cargo run --profile bench-native -p usher-benches --bin compare
-//! cargo run --profile bench-native -p usher-benches --bin compare -- --scenarios get,post --rounds 9 --seconds 10
+//! cargo run --profile bench-native -p usher-benches --bin compare -- \
+//!     --scenarios get,post --rounds 9 --seconds 10
 //! ```
 //!
 //! A temporary PostgreSQL server is started from installed programs. With `--postgres URL` a
@@ -13,7 +14,8 @@
 //! by its command line:
 //!
 //! ```text
-//! … --bin compare -- --other 'wasmtime serve=wasmtime serve --addr {address} users-in-memory.wasm'
+//! … --bin compare -- \
+//!     --other 'wasmtime serve=wasmtime serve --addr {address} users-in-memory.wasm'
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -35,7 +37,12 @@ struct Options {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
     /// How often each server has its turn.
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "5",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     rounds: u32,
     /// How long a turn takes.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
@@ -47,7 +54,12 @@ struct Options {
     #[arg(long, value_name = "N", default_value = "32")]
     connections: usize,
     /// Users in the database, in scenarios that read.
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1000",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     users: u64,
     /// A PostgreSQL server to create a database on [default: a temporary one is started].
     #[arg(long, value_name = "URL")]
@@ -150,7 +162,8 @@ fn programs(
         path.is_file().then_some(path)
     };
     let native = native.or_else(|| beside("native")).ok_or(
-        "the native server is not beside this program: cargo build --profile bench-native -p usher-benches --bins",
+        "the native server is not beside this program: cargo build --profile bench-native -p \
+            usher-benches --bins",
     )?;
     let usher = usher.or_else(|| beside("../release/usher"));
     if usher.is_none() {

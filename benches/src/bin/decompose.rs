@@ -19,7 +19,12 @@ use usher_benches::compare::{catch_signals, machine, report};
 #[derive(Debug, Parser)]
 struct Options {
     /// How often each step has its turn.
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "5",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     rounds: u32,
     /// How long a turn takes.
     #[arg(long, value_name = "SECONDS", default_value = "3")]

@@ -20,7 +20,13 @@ use usher_benches::compare::{catch_signals, machine, plot, report};
 #[derive(Debug, Parser)]
 struct Options {
     /// How many users, separated by commas.
-    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,100,10000,1000000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N",
+        default_value = "1,100,10000,1000000",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     rows: Vec<u64>,
     /// How many connections, separated by commas.
     #[arg(
@@ -34,7 +40,12 @@ struct Options {
     #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,2,3")]
     hosts: Vec<usize>,
     /// How often each point has its turn.
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "5",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     rounds: u32,
     /// How long a turn takes.
     #[arg(long, value_name = "SECONDS", default_value = "3")]
@@ -102,7 +113,8 @@ fn run(options: &Options) -> Result<(), Error> {
             format!("; besides, for the servers alone, those numbered {cores}")
         });
     println!(
-        "{}{apart}. GET of one user, {} rounds of {} s; but for what grows, {} rows, {} connections, one host.\n",
+        "{}{apart}. GET of one user, {} rounds of {} s; but for what grows, {} rows, {} \
+            connections, one host.\n",
         machine::description(),
         settings.rounds,
         options.seconds,

@@ -1,8 +1,10 @@
 //! Loads an HTTP/1.1 server and prints its throughput and latency: see [`usher_benches::load`].
 //!
 //! ```text
-//! cargo run --profile bench-native -p usher-benches --bin load -- http://127.0.0.1:8000/users/1 --connections 64
-//! cargo run --profile bench-native -p usher-benches --bin load -- http://127.0.0.1:8000/users/ --new-users --requests 10000
+//! cargo run --profile bench-native -p usher-benches --bin load -- \
+//!     http://127.0.0.1:8000/users/1 --connections 64
+//! cargo run --profile bench-native -p usher-benches --bin load -- \
+//!     http://127.0.0.1:8000/users/ --new-users --requests 10000
 //! ```
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -81,7 +83,8 @@ fn run(options: &Options) -> Result<bool, Error> {
     })?;
     let ms = |share| outcome.quantile(share).as_secs_f64() * 1e3;
     println!(
-        "{:.0} requests/s ({} in {:.2} s), latency p50 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, most {:.3} ms",
+        "{:.0} requests/s ({} in {:.2} s), latency p50 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, \
+            most {:.3} ms",
         outcome.rate(),
         outcome.requests(),
         outcome.elapsed.as_secs_f64(),

@@ -86,7 +86,8 @@ impl Database {
     pub fn fill(&self, users: u64) -> Result<(), Error> {
         let insert = format!(
             "INSERT INTO users (name, email)
-             SELECT 'User ' || n, 'user.' || n || '@example.com' FROM generate_series(1, {users}) AS n ORDER BY n"
+             SELECT 'User ' || n, 'user.' || n || '@example.com' FROM generate_series(1, {users}) \
+             AS n ORDER BY n"
         );
         for statement in [
             "TRUNCATE users RESTART IDENTITY",
@@ -111,10 +112,12 @@ impl Database {
         }
         let statements = if wanted {
             format!(
-                "INSERT INTO users (id, name, email) VALUES ({SLOW_USER}, 'Slow', 'slow@example.com');
+                "INSERT INTO users (id, name, email) VALUES ({SLOW_USER}, 'Slow', \
+                    'slow@example.com');
                  ALTER TABLE users RENAME TO users_table;
                  CREATE VIEW users AS SELECT id,
-                     CASE WHEN id = {SLOW_USER} THEN name || pg_sleep({SLOW_SECONDS})::text ELSE name END AS name,
+                     CASE WHEN id = {SLOW_USER} THEN name || pg_sleep({SLOW_SECONDS})::text ELSE \
+                     name END AS name,
                      email, version
                  FROM users_table"
             )

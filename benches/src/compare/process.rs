@@ -1,8 +1,8 @@
-//! What the kernel knows of a process: the time it took of the processors, and its memory (proc(5)).
+//! The kernel's figures of a process: processor time and memory (proc(5)).
 
 use std::time::Duration;
 
-/// `USER_HZ`, in which the kernel tells times; 100 for every program on Linux, whatever the kernel's own tick.
+/// `USER_HZ`, the kernel's unit of time for programs: 100 per second on every Linux.
 const TICKS: u64 = 100;
 
 /// Processor time, user and system, of all threads of a process, those that have ended included.
@@ -39,7 +39,8 @@ pub fn system(pid: u32) -> std::io::Result<Duration> {
     stat(pid).map(|stat| duration(stat.system))
 }
 
-/// How often the threads of a process, as far as they live, have gone to sleep: each time is a switch to another thread, and one back.
+/// How often the living threads of a process have gone to sleep: each time is a switch to another
+/// thread, and one back.
 ///
 /// # Errors
 /// If there is no such process.

@@ -45,7 +45,8 @@ impl Requests {
         let body = format!(r#"{{"name":"User {number}","email":"user.{number}@example.com"}}"#);
         let length = body.len();
         let template = format!(
-            "POST /users/ HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "POST /users/ HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
+                application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let email = template.len() - number.len() - "@example.com\"}".len();
         let name = template.len() - length + r#"{"name":"User "#.len();

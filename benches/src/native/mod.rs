@@ -14,10 +14,10 @@
 //! | `failure` | the answer to whatever goes wrong |
 //! | `store` | what a database has to do |
 //! | `pool` | PostgreSQL as such services are written: a pool of 16 |
-//! | `shared` | PostgreSQL at its best: a few connections per core, on which statements are pipelined |
+//! | `shared` | PostgreSQL at its best: statements pipelined over a few connections per core |
 //! | `memory` | SQLite in memory |
 //! | `idiomatic` | one runtime with a thread per core, `axum::serve` |
-//! | `best` | an allocator of its own, and a runtime, a listener and database connections per core, nothing shared |
+//! | `best` | its own allocator; a runtime, a listener and database connections per core |
 //! | `hello` | no service at all: what HTTP alone costs |
 
 mod best;

@@ -1,4 +1,4 @@
-//! The contract of a back end, kept by a script.
+//! The back end that a script implements.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl BackendPool for Script {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        let answer = self.run(None, statement, params, budget).await;
-        answer
+        let outcome = self.run(None, statement, params, budget).await;
+        outcome
             .map_err(|fault| fault.error(statement.writes))?
             .rows(budget)
     }
@@ -52,8 +52,8 @@ impl BackendPool for Script {
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        let answer = self.run(None, statement, params, budget).await;
-        answer
+        let outcome = self.run(None, statement, params, budget).await;
+        outcome
             .map_err(|fault| fault.error(statement.writes))?
             .count()
     }
@@ -81,9 +81,9 @@ impl BackendPool for Script {
         params: Vec<Value>,
         budget: &Budget,
     ) -> Result<Box<dyn BackendCursor>, Error> {
-        let answer = self.run(None, statement, &params, budget).await;
+        let outcome = self.run(None, statement, &params, budget).await;
         Ok(Box::new(ScriptedCursor::new(
-            answer.map_err(|fault| fault.error(statement.writes))?,
+            outcome.map_err(|fault| fault.error(statement.writes))?,
         )))
     }
 }

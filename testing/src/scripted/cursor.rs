@@ -1,4 +1,4 @@
-//! A scripted result that is read bit by bit.
+//! A scripted result that is read in batches.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use usher::database::backend::BackendCursor;
 use usher::database::budget::Budget;
 use usher::database::{Error, Row, Rows};
 
-use super::rule::{self, Answer};
+use super::rule::{self, Outcome};
 
 /// A result that is being read.
 #[derive(Debug)]
 pub(crate) struct ScriptedCursor {
     rows: Arc<Rows>,
-    /// How many rows have been given.
+    /// How many rows have been returned.
     given: usize,
-    /// What comes after the last row in place of the end.
+    /// The error after the last row, if any.
     then: Option<Error>,
 }
 
 impl ScriptedCursor {
-    pub(super) fn new(answer: Answer) -> Self {
-        let (rows, then) = answer.parts();
+    pub(super) fn new(outcome: Outcome) -> Self {
+        let (rows, then) = outcome.parts();
         Self {
             rows,
             given: 0,
@@ -29,7 +29,7 @@ impl ScriptedCursor {
         }
     }
 
-    /// After an error there are no rows.
+    /// After an error the cursor has no rows.
     fn end(&mut self, error: Error) -> Error {
         self.given = self.rows.rows.len();
         self.then = None;

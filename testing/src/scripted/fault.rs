@@ -4,24 +4,24 @@ use usher::database::{Error, failure};
 
 /// Why a statement has no result.
 pub(super) enum Fault {
-    /// This was the answer.
-    Said(Error),
-    /// The connection was lost before one came.
+    /// The scripted error.
+    Scripted(Error),
+    /// The connection was lost before a result.
     Lost,
-    /// The deadline passed before one came.
+    /// The deadline passed before a result.
     Late,
 }
 
-/// What a lost connection reads like.
+/// The message of a lost connection.
 const LOST: &str = "the script dropped the connection";
 
 impl Fault {
-    /// What it is to the caller, where `doubtful` says whether a lost connection leaves doubt. A deadline leaves none: what is
-    /// late is cancelled.
-    pub(super) fn error(self, doubtful: bool) -> Error {
+    /// The error for the caller, where `in_doubt` is whether a lost connection is in doubt. A
+    /// passed deadline is not, because an overdue statement is cancelled.
+    pub(super) fn error(self, in_doubt: bool) -> Error {
         match self {
-            Self::Said(error) => error,
-            Self::Lost => failure::lost(doubtful, LOST),
+            Self::Scripted(error) => error,
+            Self::Lost => failure::lost(in_doubt, LOST),
             Self::Late => Error::Timeout,
         }
     }

@@ -1,45 +1,48 @@
-//! What a script was asked.
+//! The log of a script.
 
 use std::fmt;
 
 use usher::database::statement::Statement;
 use usher::database::{Isolation, Value};
 
-/// One thing a script was asked, noted as it came and before it was answered.
+/// One call on a script, logged when it arrives.
 ///
-/// It is shown as one line, such as `[1] DELETE FROM users WHERE id = $1 ($1 = 7)`, the transaction's number in front.
+/// It is printed as one line with the number of its transaction, such as `[1] DELETE FROM users
+/// WHERE id = $1 ($1 = 7)`.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The number of the transaction, counted from 1 in the order in which they were asked for; none outside of one.
+    /// The number of the transaction, counted from 1 in the order of their beginnings; none outside
+    /// a transaction.
     pub transaction: Option<u64>,
-    /// What was asked.
+    /// The call.
     pub event: Event,
 }
 
-/// What can be asked of a script, or happen to one of its transactions.
+/// A call on a script, or what happens to one of its transactions.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A statement, whichever way it was sent: for its rows, for their number, or by a cursor.
+    /// A statement: a query, an execution, or the statement of a cursor.
     Statement {
         /// Its text.
         text: String,
         /// Its parameters: the first is `$1`.
         params: Vec<Value>,
     },
-    /// A transaction was to begin.
+    /// The beginning of a transaction.
     Begin {
-        /// How far it was to be kept from concurrent ones.
+        /// The requested isolation.
         isolation: Isolation,
-        /// Whether it was not to write.
+        /// Whether it is read-only.
         read_only: bool,
     },
-    /// The transaction was to be committed.
+    /// A commit.
     Commit,
-    /// The transaction was rolled back: by the component, or because it was aborted when it should have been committed.
+    /// A rollback: by the component, or because the transaction was aborted when it should have
+    /// been committed.
     Rollback,
-    /// The transaction was dropped with neither, which rolls it back.
+    /// The transaction was dropped, which rolls it back.
     Dropped,
-    /// The connection was lost under a statement, and the transaction with it.
+    /// The connection was lost during a statement, and the transaction with it.
     Lost,
 }
 
@@ -95,7 +98,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// A value as a line of the log has it.
+/// A value as the log prints it.
 struct Shown<'v>(&'v Value);
 
 impl fmt::Display for Shown<'_> {

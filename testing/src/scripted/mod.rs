@@ -1,6 +1,7 @@
-//! A test's own answers in place of a database: rows, errors, delays and lost connections that a real one gives too rarely.
+//! A scripted database: rows, errors, delays and lost connections that a real one returns too
+//! rarely.
 //!
-//! A test says which statement gets which answer, runs the component, and looks at what was asked:
+//! A test adds rules for statements, runs the component, and reads the log:
 //!
 //! ```
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -12,7 +13,7 @@
 //!     .on("SELECT * FROM users WHERE id = $1")
 //!     .with_params(&[Value::Integer(7)])
 //!     .rows(["id", "name"], [vec![Value::Integer(7), Value::Text("Ann".into())]]);
-//! // The first time the pool is full, the second time the connection is lost under the statement.
+//! // First the pool is full, then the connection is lost during the statement.
 //! script.on("INSERT INTO users *").times(1).error(Error::Overloaded);
 //! script.on("INSERT INTO users *").drop_connection();
 //!
@@ -25,18 +26,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Policy, size limits and deadlines hold as over any database, since the script stands behind the same choke point. A script
-//! knows no SQL: it neither counts parameters nor holds data. But a transaction goes the way PostgreSQL's does: a refusal or a
-//! timeout aborts it, a lost connection ends it.
+//! Policy, size limits and deadlines hold as with any database, because a script is behind the same
+//! gate. A script does not parse SQL: it neither counts parameters nor holds data. A transaction
+//! has the states of PostgreSQL: a refusal or a timeout aborts it, a lost connection ends it.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`log`] | what was asked |
-//! | `fault`, `rule` | why a statement has no result; which statement gets which answer |
-//! | [`script`] | the rules of one test, and what was asked |
-//! | [`when`] | a rule in the making |
+//! | [`log`] | the calls on a script |
+//! | `fault`, `rule` | why a statement has no result; which statement gets which result |
+//! | [`script`] | the rules of one test, and its log |
+//! | [`when`] | builds a rule |
 //! | `transaction`, `cursor` | what outlives one call |
-//! | `backend` | the contract of a back end, kept |
+//! | `backend` | the traits of a back end |
 
 mod backend;
 mod cursor;

@@ -1,4 +1,4 @@
-//! Which statement gets which answer.
+//! The rules that select a result for each statement.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use usher::database::{Error, Row, Rows, Value};
 use super::fault::Fault;
 use super::log::Event;
 
-/// When a rule is asked.
+/// The calls that a rule is for.
 #[derive(Debug)]
 pub(super) enum Moment {
-    /// At statements that fit this pattern, its white space made even.
+    /// Statements that match this pattern, whose white space is normalised.
     Statement(String),
     Begin,
     Commit,
@@ -36,23 +36,23 @@ impl Moment {
     }
 }
 
-/// A rule with its answer.
+/// A rule with its result.
 #[derive(Debug)]
 pub(super) struct Rule {
     moment: Moment,
     params: Option<Vec<Value>>,
-    /// Whether it is for one occasion out of many, by its number.
+    /// Whether it is for one of several matches, by its number.
     numbered: bool,
     first: u64,
     times: u64,
-    /// How often it fitted, and how often it answered.
+    /// How often it matched, and how often it was used.
     seen: u64,
     used: u64,
     plan: Plan,
 }
 
 impl Rule {
-    /// A rule that has answered nothing yet, from the `first` occasion on that fits, where that is given.
+    /// A rule that was not used yet. It applies from the `first` match on, if that is given.
     pub(super) fn new(
         moment: Moment,
         params: Option<Vec<Value>>,
@@ -72,13 +72,13 @@ impl Rule {
         }
     }
 
-    /// What it has for this, if it is the one to answer. Every call that fits counts.
+    /// Returns the plan of this rule if it applies. Counts every call that matches.
     pub(super) fn plan(&mut self, event: &Event) -> Option<Plan> {
         let fits = self.moment.is_now(event)
             && match (&self.params, event) {
-                (Some(wanted), Event::Statement { params, .. }) => {
-                    wanted.len() == params.len()
-                        && wanted
+                (Some(expected), Event::Statement { params, .. }) => {
+                    expected.len() == params.len()
+                        && expected
                             .iter()
                             .zip(params)
                             .all(|(one, other)| same(one, other))
@@ -121,34 +121,34 @@ impl fmt::Display for Rule {
     }
 }
 
-/// An answer, and how long it takes to come.
+/// A result and its delay.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) delay: Duration,
-    pub(super) answer: Answer,
+    pub(super) outcome: Outcome,
 }
 
 impl Plan {
-    pub(super) async fn wait(self, budget: &Budget) -> Result<Answer, Fault> {
-        let Self { delay, answer } = self;
+    pub(super) async fn wait(self, budget: &Budget) -> Result<Outcome, Fault> {
+        let Self { delay, outcome } = self;
         let come = async {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            match answer {
-                Answer::Hang => std::future::pending().await,
-                Answer::Drop => Err(Fault::Lost),
-                Answer::Error(error) => Err(Fault::Said(error)),
-                answer => Ok(answer),
+            match outcome {
+                Outcome::Hang => std::future::pending().await,
+                Outcome::Drop => Err(Fault::Lost),
+                Outcome::Error(error) => Err(Fault::Scripted(error)),
+                outcome => Ok(outcome),
             }
         };
         budget.race(come).await.unwrap_or(Err(Fault::Late))
     }
 }
 
-/// What a rule answers.
+/// The result of a rule.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(super) enum Outcome {
     Rows {
         rows: Arc<Rows>,
         then: Option<Error>,
@@ -159,8 +159,8 @@ pub(super) enum Answer {
     Drop,
 }
 
-impl Answer {
-    /// All rows at once, if there is room for them.
+impl Outcome {
+    /// All rows at once, if they are within the budget.
     pub(super) fn rows(self, budget: &Budget) -> Result<Rows, Error> {
         match self.parts() {
             (_, Some(error)) => Err(error),
@@ -200,7 +200,7 @@ impl Answer {
     }
 }
 
-/// The bytes of a row beyond its values' places.
+/// The bytes of a row in addition to those counted for each value.
 pub(super) fn size(row: &Row) -> usize {
     let bytes = |value: &Value| match value {
         Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),

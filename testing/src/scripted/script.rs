@@ -1,4 +1,4 @@
-//! The rules of one test, and what was asked.
+//! The rules of one test, and its log.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,13 +8,14 @@ use usher::database::{Config, Database, SqlDialect, Statements, Url, Value, fail
 
 use super::fault::Fault;
 use super::log::{Entry, Event};
-use super::rule::{Answer, Plan, Rule};
+use super::rule::{Outcome, Plan, Rule};
 
-/// What a test answers in place of a database, and what it was asked. Clones share both.
+/// A database that returns scripted results and logs each call. Clones share both.
 ///
-/// Rules are tried in the order in which they were given; the first that fits answers. So an exception stands before the rule,
-/// and a rule that is used up ([`times`](super::When::times)) leaves the statement to the next. Begin, commit and rollback succeed
-/// unless a rule says otherwise; a statement without a rule is `Error::Invalid`, which shows the statement.
+/// The first rule that matches applies, in the order in which rules were added. So an exception
+/// stands before the general rule, and a rule that is used up ([`times`](super::When::times))
+/// leaves the statement to the next. Begin, commit and rollback succeed unless a rule matches; a
+/// statement without a rule is `Error::Invalid`, which shows the statement.
 #[derive(Clone, Debug)]
 pub struct Script(Arc<Mutex<State>>);
 
@@ -24,7 +25,7 @@ struct State {
     rules: Vec<Rule>,
     log: Vec<Entry>,
     unmatched: Vec<String>,
-    /// As many as were asked for, and so the number of the last.
+    /// The number of transactions so far, and so the number of the last.
     transactions: u64,
 }
 
@@ -35,7 +36,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// A script with no rules yet, which says that it speaks PostgreSQL's SQL.
+    /// A script without rules, whose dialect is PostgreSQL.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             dialect: SqlDialect::Postgres,
@@ -46,24 +47,25 @@ impl Script {
         })))
     }
 
-    /// Changes the SQL that the component is told to speak, on all clones. To be called before the application is started.
+    /// Sets the dialect that the component gets, on all clones. Call it before the application is
+    /// started.
     #[must_use]
     pub fn speaks(self, dialect: SqlDialect) -> Self {
         self.state().dialect = dialect;
         self
     }
 
-    /// What was asked so far, in order.
+    /// The calls so far, in order.
     pub fn log(&self) -> Vec<Entry> {
         self.state().log.clone()
     }
 
-    /// The statements that had no answer, with their parameters, in order.
+    /// The statements that no rule matched, with their parameters, in order.
     pub fn unmatched(&self) -> Vec<String> {
         self.state().unmatched.clone()
     }
 
-    /// The rules that never answered, in the order in which they were given.
+    /// The rules that were never used, in the order in which they were added.
     pub fn unused(&self) -> Vec<String> {
         let state = self.state();
         state
@@ -74,20 +76,21 @@ impl Script {
             .collect()
     }
 
-    /// Checks that every statement had an answer, and that every rule gave one.
+    /// Checks that every statement had a rule, and that every rule was used.
     ///
     /// # Panics
-    /// Where that is not so, with a list of them.
+    /// If not, with a list of them.
     #[track_caller]
     pub fn assert_done(&self) {
         let (unmatched, unused) = (self.unmatched(), self.unused());
         assert!(
             unmatched.is_empty() && unused.is_empty(),
-            "statements that had no answer: {unmatched:#?}\nrules that never answered: {unused:#?}"
+            "statements without a rule: {unmatched:#?}\nunused rules: {unused:#?}"
         );
     }
 
-    /// Never held while anything is awaited. Nothing in it is left half done by a panic, so a poisoned one is as good.
+    /// Locks the state, never across an await. No panic leaves it half changed, so a poisoned lock
+    /// is usable.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +99,7 @@ impl Script {
         self.state().rules.push(rule);
     }
 
-    /// Notes what was asked, and gives what a rule has for it.
+    /// Logs a call, and returns the plan of the rule that applies.
     fn ask(&self, entry: Entry) -> Option<Plan> {
         let mut state = self.state();
         let plan = state
@@ -117,25 +120,25 @@ impl Script {
         });
     }
 
-    /// What the script has for one statement, once it is time for it.
+    /// Returns the result of one statement after its delay.
     pub(super) async fn run(
         &self,
         transaction: Option<u64>,
         statement: &Statement,
         params: &[Value],
         budget: &Budget,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Outcome, Fault> {
         let event = Event::statement(statement, params);
         let shown = event.to_string();
         match self.ask(Entry { transaction, event }) {
             Some(plan) => plan.wait(budget).await,
-            None => Err(Fault::Said(failure::invalid(format!(
-                "the script has no answer for: {shown}"
+            None => Err(Fault::Scripted(failure::invalid(format!(
+                "the script has no rule for: {shown}"
             )))),
         }
     }
 
-    /// As [`run`](Self::run), for a beginning or an end.
+    /// As [`run`](Self::run), for the beginning or the end of a transaction.
     pub(super) async fn control(
         &self,
         transaction: u64,
@@ -151,7 +154,7 @@ impl Script {
         }
     }
 
-    /// The number of a transaction that is to begin.
+    /// The number of the next transaction.
     pub(super) fn next_transaction(&self) -> u64 {
         let mut state = self.state();
         state.transactions += 1;
@@ -162,7 +165,8 @@ impl Script {
         self.state().dialect
     }
 
-    /// A database over it, for [`crate::app::Builder::open_database`]. Any statement may run that policy lets through.
+    /// A database over this script, for [`crate::app::Builder::open_database`]. It runs any
+    /// statement that the policy allows.
     pub fn database(&self) -> Database {
         let mut config = Config::new(Url::memory());
         config.statements = Statements::Any;

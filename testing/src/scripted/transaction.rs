@@ -1,4 +1,4 @@
-//! A transaction over a script, which goes the way PostgreSQL's does.
+//! A transaction over a script, with the states of a transaction in PostgreSQL.
 
 use std::sync::Arc;
 
@@ -10,28 +10,29 @@ use usher::database::{Error, Rows, Value, failure};
 
 use super::fault::Fault;
 use super::log::Event;
-use super::rule::Answer;
+use super::rule::Outcome;
 use super::script::Script;
 
-/// A transaction that has begun. Dropping it rolls it back, and the log says so.
+/// A transaction that has begun. Dropping it rolls it back and is logged.
 #[derive(Debug)]
 pub(crate) struct ScriptedTransaction {
     script: Script,
     number: u64,
     state: State,
-    /// Whether something ran in it that may write, so that a lost COMMIT leaves doubt.
+    /// Whether a statement that may write ran in it, so that a lost COMMIT is in doubt.
     wrote: bool,
 }
 
-/// What has become of a transaction.
+/// The state of a transaction.
 #[derive(Clone, Debug)]
 enum State {
-    Whole,
-    /// A statement was refused or timed out: PostgreSQL takes no more, and COMMIT would roll back.
+    Open,
+    /// A statement was refused or timed out: PostgreSQL refuses further statements, and COMMIT
+    /// rolls back.
     Aborted,
     /// The connection is lost, and with it the transaction.
     Lost(Error),
-    /// Its end was asked for.
+    /// The component has ended it.
     Ended,
 }
 
@@ -40,7 +41,7 @@ impl ScriptedTransaction {
         Self {
             script,
             number,
-            state: State::Whole,
+            state: State::Open,
             wrote: false,
         }
     }
@@ -50,15 +51,16 @@ impl ScriptedTransaction {
         statement: &Statement,
         params: &[Value],
         budget: &Budget,
-        read: impl FnOnce(Answer) -> Result<T, Error> + Send,
+        read: impl FnOnce(Outcome) -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
         let over = match &self.state {
             State::Lost(error) => Some(error.clone()),
             State::Aborted => {
-                let message = "current transaction is aborted, commands are ignored until end of transaction block";
+                let message = "current transaction is aborted, commands are ignored until end of \
+                    transaction block";
                 Some(failure::refused("25P02", message, None, None))
             }
-            State::Whole | State::Ended => None,
+            State::Open | State::Ended => None,
         };
         if let Some(error) = over {
             self.script
@@ -66,16 +68,17 @@ impl ScriptedTransaction {
             return Err(error);
         }
         self.wrote |= statement.writes;
-        let answer = match self
+        let outcome = match self
             .script
             .run(Some(self.number), statement, params, budget)
             .await
         {
-            Ok(answer) => read(answer),
-            // Nothing in a transaction takes effect before COMMIT, so what is lost here is known not to have happened.
+            Ok(outcome) => read(outcome),
+            // Nothing in a transaction takes effect before COMMIT, so a lost connection is not in
+            // doubt.
             Err(fault) => Err(fault.error(false)),
         };
-        match &answer {
+        match &outcome {
             Err(Error::Refused(_) | Error::Timeout) => self.state = State::Aborted,
             Err(error @ (Error::Unavailable(_) | Error::InDoubt)) => {
                 self.state = State::Lost(error.clone());
@@ -83,17 +86,17 @@ impl ScriptedTransaction {
             }
             _ => {}
         }
-        answer
+        outcome
     }
 
-    /// Ends it, where `doubtful` says whether an answer that does not come leaves doubt.
-    async fn end(&mut self, how: Event, doubtful: bool, budget: &Budget) -> Result<(), Error> {
+    /// Ends it, where `in_doubt` is whether a missing result is in doubt.
+    async fn end(&mut self, how: Event, in_doubt: bool, budget: &Budget) -> Result<(), Error> {
         self.state = State::Ended;
         match self.script.control(self.number, how, budget).await {
             Ok(()) => Ok(()),
             // A COMMIT cannot be cancelled.
-            Err(Fault::Late) if doubtful => Err(Error::InDoubt),
-            Err(fault) => Err(fault.error(doubtful)),
+            Err(Fault::Late) if in_doubt => Err(Error::InDoubt),
+            Err(fault) => Err(fault.error(in_doubt)),
         }
     }
 }
@@ -106,7 +109,7 @@ impl BackendTransaction for ScriptedTransaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run(statement, params, budget, |answer| answer.rows(budget))
+        self.run(statement, params, budget, |outcome| outcome.rows(budget))
             .await
     }
 
@@ -116,7 +119,7 @@ impl BackendTransaction for ScriptedTransaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        self.run(statement, params, budget, Answer::count).await
+        self.run(statement, params, budget, Outcome::count).await
     }
 
     async fn commit(mut self: Box<Self>, budget: &Budget) -> Result<(), Error> {
@@ -124,7 +127,8 @@ impl BackendTransaction for ScriptedTransaction {
             State::Lost(error) => Err(error.clone()),
             State::Aborted => {
                 self.end(Event::Rollback, false, budget).await?;
-                // What PostgreSQL says to any statement in this state; to COMMIT it says ROLLBACK, as if all were well.
+                // PostgreSQL's error for any statement in this state. To COMMIT it returns ROLLBACK
+                // without an error.
                 Err(failure::refused(
                     "25P02",
                     "current transaction is aborted, and was rolled back",
@@ -132,7 +136,7 @@ impl BackendTransaction for ScriptedTransaction {
                     None,
                 ))
             }
-            State::Whole | State::Ended => {
+            State::Open | State::Ended => {
                 let wrote = self.wrote;
                 self.end(Event::Commit, wrote, budget).await
             }
@@ -149,7 +153,7 @@ impl BackendTransaction for ScriptedTransaction {
 
 impl Drop for ScriptedTransaction {
     fn drop(&mut self) {
-        if matches!(self.state, State::Whole | State::Aborted) {
+        if matches!(self.state, State::Open | State::Aborted) {
             self.script.note(self.number, Event::Dropped);
         }
     }

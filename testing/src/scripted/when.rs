@@ -1,4 +1,4 @@
-//! A rule in the making.
+//! Builds the rules of a script.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -6,37 +6,40 @@ use std::time::Duration;
 
 use usher::database::{Error, Row, Rows, Value};
 
-use super::rule::{Answer, Moment, Plan, Rule};
+use super::rule::{Moment, Outcome, Plan, Rule};
 use super::script::Script;
 
 impl Script {
-    /// Begins a rule for the statements that this pattern fits.
+    /// Begins a rule for the statements that match this pattern.
     ///
-    /// A pattern is the whole text, in which `*` stands for anything, nothing included: `INSERT INTO users *` begins so,
-    /// `*users*` contains it. A run of white space is one space on both sides; upper and lower case differ.
+    /// A pattern is the complete text, in which `*` matches any text, even none: `INSERT INTO users
+    /// *` is a prefix, `*users*` a part. A run of white space equals one space; letters are
+    /// case-sensitive.
     pub fn on(&self, pattern: &str) -> When<'_, OnStatement> {
         When::new(self, Moment::statement(pattern))
     }
 
-    /// Begins a rule for transactions that begin.
+    /// Begins a rule for the beginning of transactions.
     pub fn on_begin(&self) -> When<'_, OnTransaction> {
         When::new(self, Moment::Begin)
     }
 
-    /// Begins a rule for transactions that are to be committed. One that was aborted before is rolled back instead.
+    /// Begins a rule for commits. An aborted transaction is rolled back instead.
     pub fn on_commit(&self) -> When<'_, OnTransaction> {
         When::new(self, Moment::Commit)
     }
 
-    /// Begins a rule for transactions that are rolled back, by the component or as aborted ones at commit; not those dropped.
+    /// Begins a rule for rollbacks, by the component or of an aborted transaction at commit; not
+    /// for dropped transactions.
     pub fn on_rollback(&self) -> When<'_, OnTransaction> {
         When::new(self, Moment::Rollback)
     }
 }
 
-/// A rule that has no answer yet. Its last call gives it one, and only then does it count.
+/// A rule that has no result yet. Its last call sets the result and adds the rule.
 #[derive(Debug)]
-#[must_use = "a rule counts once it has an answer: end it with `rows`, `affected`, `ok`, `error`, `hang` or `drop_connection`"]
+#[must_use = "a rule is added by its last call: end it with `rows`, `affected`, `ok`, `error`, \
+    `hang` or `drop_connection`"]
 pub struct When<'s, Of> {
     script: &'s Script,
     moment: Moment,
@@ -68,55 +71,58 @@ impl<'s, Of> When<'s, Of> {
         }
     }
 
-    /// Answers at most so many times; after that the rules that follow are asked.
+    /// Applies at most this many times; after that the following rules apply.
     pub fn times(mut self, count: u64) -> Self {
         self.times = Some(count);
         self
     }
 
-    /// Answers the `n`-th that fits, counted from 1, and leaves those before and after it to the rules that follow. Together
-    /// with [`times`](Self::times): so many from the `n`-th on.
+    /// Applies to the `n`-th match, counted from 1, and leaves the others to the following rules.
+    /// Together with [`times`](Self::times): to so many matches from the `n`-th on.
     ///
-    /// What a rule further up has answered is not counted. `on("*").nth(3)` as the first rule is the third statement of all.
+    /// A statement that an earlier rule took does not count. `on("*").nth(3)` as the first rule is
+    /// the third statement of all.
     pub fn nth(mut self, n: u64) -> Self {
         self.first = Some(n);
         self
     }
 
-    /// Waits so long before the answer. Where the deadline comes first, the answer is a timeout.
+    /// Waits this long before the result. If the deadline is earlier, the result is a timeout.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Answers with an error.
+    /// Returns an error.
     ///
-    /// In a transaction `Error::Refused` and `Error::Timeout` abort it, as in PostgreSQL; `Error::Unavailable` and
-    /// `Error::InDoubt` mean that its connection is lost.
+    /// In a transaction `Error::Refused` and `Error::Timeout` abort it, as in PostgreSQL;
+    /// `Error::Unavailable` and `Error::InDoubt` mean that its connection is lost.
     pub fn error(self, error: Error) {
-        self.answer(Answer::Error(error));
+        self.finish(Outcome::Error(error));
     }
 
-    /// Never answers, so that the deadline ends it: a timeout, and in doubt where it was the COMMIT of something written.
+    /// Never returns a result, so that the deadline ends the call: a timeout, or in doubt at the
+    /// COMMIT of a transaction that wrote.
     pub fn hang(self) {
-        self.answer(Answer::Hang);
+        self.finish(Outcome::Hang);
     }
 
-    /// Loses the connection instead of an answer.
+    /// Loses the connection.
     ///
-    /// Under a statement of its own that may write, and at the COMMIT of a transaction that ran one, that is
-    /// `Error::InDoubt`; otherwise nothing can have happened, and it is `Error::Unavailable`. A transaction is over with it.
+    /// The result is `Error::InDoubt` for a single statement that may write, and for the COMMIT of
+    /// a transaction that ran one. Otherwise nothing can have happened, and it is
+    /// `Error::Unavailable`. The transaction is over.
     pub fn drop_connection(self) {
-        self.answer(Answer::Drop);
+        self.finish(Outcome::Drop);
     }
 
-    fn answer(self, answer: Answer) {
+    fn finish(self, outcome: Outcome) {
         let times = self
             .times
             .unwrap_or(if self.first.is_some() { 1 } else { u64::MAX });
         let plan = Plan {
             delay: self.delay,
-            answer,
+            outcome,
         };
         self.script
             .add(Rule::new(self.moment, self.params, self.first, times, plan));
@@ -124,16 +130,16 @@ impl<'s, Of> When<'s, Of> {
 }
 
 impl When<'_, OnStatement> {
-    /// Fits only with these very parameters. NaN is itself here, and 0.0 is not -0.0.
+    /// Matches only with exactly these parameters. NaN equals NaN, and 0.0 does not equal -0.0.
     pub fn with_params(mut self, params: &[Value]) -> Self {
         self.params = Some(params.to_vec());
         self
     }
 
-    /// Answers with rows. Where their number is asked for, that is it.
+    /// Returns rows. An execution returns their number.
     ///
     /// # Panics
-    /// Where a row has more or fewer values than there are columns.
+    /// If a row has more or fewer values than there are columns.
     #[track_caller]
     pub fn rows(
         self,
@@ -141,10 +147,10 @@ impl When<'_, OnStatement> {
         rows: impl IntoIterator<Item = Row>,
     ) {
         let rows = result(columns, rows);
-        self.answer(Answer::Rows { rows, then: None });
+        self.finish(Outcome::Rows { rows, then: None });
     }
 
-    /// Answers with rows and then an error in place of the end: a cursor gives the rows first, a query only the error.
+    /// Returns rows and then an error: a cursor returns the rows first, a query only the error.
     ///
     /// # Panics
     /// As [`rows`](Self::rows).
@@ -156,22 +162,22 @@ impl When<'_, OnStatement> {
         error: Error,
     ) {
         let rows = result(columns, rows);
-        self.answer(Answer::Rows {
+        self.finish(Outcome::Rows {
             rows,
             then: Some(error),
         });
     }
 
-    /// Answers that so many rows were affected. Where rows are asked for there are none, and no columns.
+    /// Returns the number of affected rows. A query returns no rows and no columns.
     pub fn affected(self, count: u64) {
-        self.answer(Answer::Affected(count));
+        self.finish(Outcome::Affected(count));
     }
 }
 
 impl When<'_, OnTransaction> {
-    /// Succeeds, which makes sense after a [`delay`](Self::delay) or before another rule.
+    /// Succeeds, which is useful after a [`delay`](Self::delay) or before another rule.
     pub fn ok(self) {
-        self.answer(Answer::Affected(0));
+        self.finish(Outcome::Affected(0));
     }
 }
 
@@ -183,10 +189,10 @@ fn result(
     let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
     let rows: Vec<Row> = rows.into_iter().collect();
     for (index, row) in rows.iter().enumerate() {
-        let (number, values, wanted) = (index + 1, row.len(), columns.len());
+        let (number, values, expected) = (index + 1, row.len(), columns.len());
         assert!(
-            values == wanted,
-            "row {number} has {values} values, and there are {wanted} columns"
+            values == expected,
+            "row {number} has {values} values, and there are {expected} columns"
         );
     }
     Arc::new(Rows { columns, rows })

@@ -1,4 +1,4 @@
-//! Transactions abandoned by the thousand, in every way at once: nothing of them is left.
+//! Thousands of transactions abandoned in every way at once leave nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use usher_tests::figures;
 use usher_tests::http::{self, Request};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres::{self, Database};
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// How many of each way, unless `USHER_TEST_ABANDONED` says otherwise. A thousand take a minute or two, most of them spent by guests that
-/// run in circles.
+/// How many transactions of each case, unless `USHER_TEST_ABANDONED` says otherwise. A thousand
+/// take a minute or two, most of it for guests in endless loops.
 const OF_EACH: usize = 1000;
 
 fn of_each() -> usize {
@@ -25,34 +25,34 @@ fn of_each() -> usize {
     given.map_or(OF_EACH, |count| count.parse().expect("a number"))
 }
 
-/// Clients at the same time.
+/// How many clients at once.
 const CLIENTS: usize = 24;
 
-/// What ends a request that does not end by itself.
+/// The deadline of requests that do not end by themselves.
 const DEADLINE: &str = "100ms";
 
-/// How much the server's memory may grow between a tenth of the way and its end. Of a thousand in each way, a kibibyte lost with each
-/// would be more.
+/// How much the server's memory may grow between a tenth of the transactions and all of them. With
+/// a thousand of each case, a leak of one KiB each would exceed it.
 const FLAT: u64 = 8 << 20;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Client {
-    /// Reads its answer.
+    /// Reads the response.
     Stays,
-    /// Leaves without waiting for anything.
+    /// Disconnects at once.
     LeavesAtOnce,
-    /// Leaves when it has read the first word of its answer.
+    /// Disconnects after the first word of the response.
     LeavesMidway,
 }
 
-/// The ways to abandon a transaction: what the component does, and what its client does.
-const WAYS: [(&str, Client); 14] = [
+/// The cases: what the component does, and what its client does.
+const CASES: [(&str, Client); 14] = [
     ("/rollback", Client::Stays),
     ("/drop", Client::Stays),
     ("/drop", Client::LeavesAtOnce),
     ("/answer-first", Client::Stays),
-    // An instance that keeps a transaction is retired, and takes it along.
+    // An instance that keeps a transaction is retired, and the transaction with it.
     ("/keep", Client::Stays),
     ("/trap", Client::Stays),
     ("/begun-trap", Client::Stays),
@@ -65,21 +65,21 @@ const WAYS: [(&str, Client); 14] = [
     ("/begun-loop", Client::LeavesMidway),
 ];
 
-/// Those that take the most memory.
+/// The cases that use the most memory.
 const WORST: [(&str, Client); 2] = [("/memory", Client::Stays), ("/stack", Client::Stays)];
 
-/// Ended, in a way that counts: by its answer's status, or without one.
+/// Returns whether the request counts: it ended with the expected status, or without a response.
 async fn abandon(address: &str, (path, client): (&str, Client)) -> Result<(), String> {
     let wrong = |error: io::Error| format!("{path}: {error}");
     let stream = TcpStream::connect(address).await.map_err(wrong)?;
     let request = Request::get(path);
     match client {
-        Client::Stays => match http::exchange(stream, &request, address).await {
-            // Where many are at work, each of them may find no connection or no time.
+        Client::Stays => match http::send(stream, &request, address).await {
+            // Under load a request may get no connection or exceed its deadline.
             Ok(answer) if matches!(answer.status, 200 | 500 | 503 | 504) => Ok(()),
             Ok(answer) => Err(format!("{path}: {} {}", answer.status, answer.text())),
-            // An answer that had begun breaks off. On a busy machine the deadline may pass between the
-            // head and the end of any.
+            // A response that has begun is truncated. On a busy machine the deadline may pass
+            // between any head and its body.
             Err(_) if path.starts_with("/begun") => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             Err(error) => Err(wrong(error)),
@@ -101,7 +101,7 @@ async fn abandon(address: &str, (path, client): (&str, Client)) -> Result<(), St
     }
 }
 
-/// Abandons transactions number `from` to `to`, way after way, many at the same time.
+/// Abandons transactions number `from` to `to`, case after case, many at the same time.
 async fn abandon_all(
     address: &Arc<str>,
     ways: &'static [(&'static str, Client)],
@@ -119,7 +119,7 @@ async fn abandon_all(
                     return;
                 }
                 let abandoned = abandon(&address, ways[number % ways.len()]);
-                tokio::time::timeout(PATIENCE, abandoned)
+                tokio::time::timeout(WAIT_LIMIT, abandoned)
                     .await
                     .expect("every request ends")
                     .unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -129,12 +129,13 @@ async fn abandon_all(
     clients.join_all().await;
 }
 
-/// Commits one transaction. On a busy machine that may take longer than a request has, so it is tried until it is acknowledged.
+/// Commits one transaction, and tries until it is acknowledged, because on a busy machine that may
+/// exceed the deadline.
 async fn commit(address: &str) {
     let committed = async {
         loop {
             let stream = TcpStream::connect(address).await.expect("a connection");
-            let answer = http::exchange(stream, &Request::get("/commit"), address).await;
+            let answer = http::send(stream, &Request::get("/commit"), address).await;
             let answer = answer.expect("an answer");
             match answer.status {
                 200 => return,
@@ -143,25 +144,27 @@ async fn commit(address: &str) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, committed)
+    tokio::time::timeout(WAIT_LIMIT, committed)
         .await
         .expect("a transaction goes through");
 }
 
-/// How many rows there are.
+/// The number of rows.
 async fn rows(database: &Database) -> i64 {
     let count = "SELECT count(*) FROM notes";
     let row = database.connect().await.query_one(count, &[]).await;
     row.expect("a count").get(0)
 }
 
-/// Sessions of the database that are in a transaction, sessions at work, and locks, of all but the one who asks.
-const LEFT: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'), \
-    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()), \
+/// The numbers of other sessions in a transaction, of other active sessions, and of their locks.
+const LEFT: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = \
+    current_database() AND state LIKE 'idle in%'), \
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = \
+    'active' AND pid <> pg_backend_pid()), \
     (SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
      WHERE datname = current_database() AND pid <> pg_backend_pid())";
 
-/// Waits until nothing is left of any transaction.
+/// Waits until no transaction has left anything.
 async fn nothing_is_left(database: &Database) {
     let client = database.connect().await;
     let began = Instant::now();
@@ -172,7 +175,7 @@ async fn nothing_is_left(database: &Database) {
             return;
         }
         assert!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < WAIT_LIMIT,
             "{} sessions in a transaction, {} at work, {} locks are left",
             left[0],
             left[1],
@@ -182,7 +185,7 @@ async fn nothing_is_left(database: &Database) {
     }
 }
 
-/// A table for the component to write to, and the component.
+/// Creates the table, and writes the component to a file.
 async fn prepare(scratch: &Scratch, database: &Database) {
     let client = database.connect().await;
     let table = client.batch_execute("CREATE TABLE notes (body text)").await;
@@ -199,7 +202,7 @@ fn start(scratch: &Scratch, database: &Database, options: &[&str]) -> Running {
         .spawn()
 }
 
-/// The server, with a deadline that ends what does not end by itself, and a connection for every client.
+/// Starts the server, with a short deadline and a connection for every client.
 async fn server(scratch: &Scratch, database: &Database) -> Running {
     prepare(scratch, database).await;
     let options = ["--instance-memory", "16MiB", "--request-timeout", DEADLINE];
@@ -207,13 +210,13 @@ async fn server(scratch: &Scratch, database: &Database) -> Running {
     start(scratch, database, &options)
 }
 
-/// A quarter of the connections are for transactions, and of these each core has its half.
+/// A quarter of the connections are for transactions, half of these for each core.
 const ROOMY: [&str; 4] = ["--workers", "2", "--pool-size", "96"];
 
-/// The transactions that have begun and ended so far, by the server's own count.
+/// The number of transactions that have begun and ended, from the server's metrics.
 async fn ended(operators: &str) -> usize {
     let stream = TcpStream::connect(operators).await.expect("a connection");
-    let metrics = http::exchange(stream, &Request::get("/metrics"), operators).await;
+    let metrics = http::send(stream, &Request::get("/metrics"), operators).await;
     let metrics = metrics.expect("an answer").text();
     let counts = metrics
         .lines()
@@ -222,27 +225,29 @@ async fn ended(operators: &str) -> usize {
     counts.sum()
 }
 
-/// Sessions that run a statement that takes long, and those that are in a transaction and run none.
-const AT_WORK: &str = "SELECT count(*) FILTER (WHERE wait_event = 'PgSleep'), count(*) FILTER (WHERE state = 'idle in transaction') \
+/// The numbers of sessions that run a long statement, and of sessions that are idle in a
+/// transaction.
+const ACTIVE: &str = "SELECT count(*) FILTER (WHERE wait_event = 'PgSleep'), count(*) FILTER \
+    (WHERE state = 'idle in transaction') \
     FROM pg_stat_activity WHERE datname = current_database()";
 
-/// Waits until so many sessions run a statement that takes long, and so many are in a transaction and run none.
-async fn are_at_work(database: &Database, running: i64, idle: i64) {
+/// Waits for these numbers of sessions that run a long statement or are idle in a transaction.
+async fn are_active(database: &Database, running: i64, idle: i64) {
     let client = database.connect().await;
     let at_work = async {
         loop {
-            let row = client.query_one(AT_WORK, &[]).await.expect("an answer");
+            let row = client.query_one(ACTIVE, &[]).await.expect("an answer");
             if [row.get::<_, i64>(0), row.get(1)] == [running, idle] {
                 return;
             }
         }
     };
-    tokio::time::timeout(PATIENCE, at_work)
+    tokio::time::timeout(WAIT_LIMIT, at_work)
         .await
         .expect("all of them are at work");
 }
 
-/// Asks for all of this, and waits for no answer.
+/// Sends these requests without waiting for responses.
 async fn ask_all(address: &str, paths: impl Iterator<Item = &'static str>) -> Vec<TcpStream> {
     let mut asked = Vec::new();
     for path in paths {
@@ -254,7 +259,7 @@ async fn ask_all(address: &str, paths: impl Iterator<Item = &'static str>) -> Ve
     asked
 }
 
-/// Options that end nothing before the server is told to stop, and then let nothing go on.
+/// Options with which nothing ends before SIGTERM, and nothing continues after it.
 const HURRIED: [&str; 8] = [
     "--drain-timeout",
     "100ms",
@@ -266,8 +271,8 @@ const HURRIED: [&str; 8] = [
     "10m",
 ];
 
-/// What is at work when the server is told to stop, and would be for ten minutes: a statement on its own, two in transactions, and
-/// two transactions whose guest is busy with itself or with its client.
+/// Requests that would run for ten minutes when the server gets SIGTERM: a single statement, two in
+/// transactions, and two transactions whose guest is busy computing or sending.
 const ENDLESS: [&str; 5] = [
     "/slow-alone",
     "/slow-statement",
@@ -276,7 +281,7 @@ const ENDLESS: [&str; 5] = [
     "/flood",
 ];
 
-/// A server that is told to stop and has no time for what it is at ends it: nothing of it runs on without a server.
+/// A server without time to drain ends what is in flight: nothing runs on without it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_beyond_its_timeout_leaves_no_transaction() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -284,14 +289,14 @@ async fn drain_beyond_its_timeout_leaves_no_transaction() {
     let mut running = start(&scratch, &database, &[&HURRIED[..], &ROOMY].concat());
     let address = running.address();
     let _asked = ask_all(&address, ENDLESS.into_iter()).await;
-    are_at_work(&database, 3, 2).await;
+    are_active(&database, 3, 2).await;
     running.terminate();
     assert_eq!(running.wait().code(), Some(0));
     nothing_is_left(&database).await;
     assert_eq!(rows(&database).await, 0);
 }
 
-/// With figures: `cargo test -p usher-tests --test suite abandoned:: -- --nocapture`.
+/// Prints figures: `cargo test -p usher-tests --test suite abandoned:: -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_abandoned_transactions_leave_nothing() {
     let of_each = of_each();
@@ -300,21 +305,21 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
     let operators = running.operators();
     let address: Arc<str> = running.address().into();
 
-    let all = of_each * WAYS.len();
-    // Of what an instance touched, its place keeps up to 1 MiB for the next one. Once every place had the worst that there is, what
-    // grows is lost.
+    let all = of_each * CASES.len();
+    // A slot of the instance pool keeps up to 1 MiB of what its last instance touched. Once every
+    // slot has had the worst case, any growth is a leak.
     abandon_all(&address, &WORST, 0, CLIENTS * 20).await;
     nothing_is_left(&database).await;
     let (began, before) = (Instant::now(), ended(&operators).await);
     let (mut asked, mut held) = (0, 0);
     let mut memory = Vec::new();
     for tenth in 1..=10 {
-        // A client that leaves at once may do so before its transaction begins; of the others, on a busy machine, some come too late
-        // to begin one. They make way for others.
-        let wanted = of_each * (WAYS.len() - 1) * tenth / 10;
-        while asked < all * tenth / 10 || held < wanted {
-            let more = (all / 10).max(WAYS.len());
-            abandon_all(&address, &WAYS, asked, asked + more).await;
+        // A client that disconnects at once may do so before its transaction begins, and on a busy
+        // machine others may be too late to begin one. More requests make up for those.
+        let needed = of_each * (CASES.len() - 1) * tenth / 10;
+        while asked < all * tenth / 10 || held < needed {
+            let more = (all / 10).max(CASES.len());
+            abandon_all(&address, &CASES, asked, asked + more).await;
             asked += more;
             nothing_is_left(&database).await;
             held = ended(&operators).await - before;
@@ -324,7 +329,7 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
     let took = began.elapsed();
 
     assert_eq!(rows(&database).await, 0, "nothing lasted");
-    // The pool is whole: as many transactions as it has room for, and more, all go through.
+    // The pool is complete: as many transactions as it has connections, and more, all succeed.
     let mut commits = JoinSet::new();
     for _ in 0..32 {
         let address = Arc::clone(&address);
@@ -337,12 +342,13 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
         .iter()
         .map(|bytes| (bytes >> 10).to_string())
         .collect();
-    figures::tell(
+    figures::print(
         "abandoned transactions",
         &format!(
-            "{held} begun by {asked} requests in {} ways, at least {of_each} each, in {took:.1?}; 0 sessions in a transaction, \
+            "{held} begun by {asked} requests in {} ways, at least {of_each} each, in {took:.1?}; \
+                0 sessions in a transaction, \
              0 locks, 0 rows; KiB of resident memory after each tenth: {}",
-            WAYS.len(),
+            CASES.len(),
             figures.join(" ")
         ),
     );
@@ -355,10 +361,11 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
     database.remove().await;
 }
 
-/// As many again as in each way of the test before, by servers that are told to stop with all their connections taken.
+/// As many again as of each case in the test before, by servers that get SIGTERM while all their
+/// connections are in use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_dropped_by_stopping_servers_leave_nothing() {
-    // For 24 transactions; a connection is handed to the core that has the fewest.
+    // For 24 transactions; a new connection goes to the core that has the fewest.
     const HELD: usize = 20;
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     prepare(&scratch, &database).await;
@@ -370,13 +377,13 @@ async fn transactions_dropped_by_stopping_servers_leave_nothing() {
         let paths = ["/begun-slow-statement", "/flood"].into_iter().cycle();
         let _asked = ask_all(&address, paths.take(HELD)).await;
         let half = i64::try_from(HELD / 2).expect("a small number");
-        are_at_work(&database, half, half).await;
+        are_active(&database, half, half).await;
         running.terminate();
         assert_eq!(running.wait().code(), Some(0));
         nothing_is_left(&database).await;
     }
     assert_eq!(rows(&database).await, 0);
-    figures::tell(
+    figures::print(
         "transactions dropped by a drain",
         &format!(
             "{} in {rounds} servers, in {:.1?}; 0 sessions in a transaction, 0 locks, 0 rows",
@@ -387,16 +394,16 @@ async fn transactions_dropped_by_stopping_servers_leave_nothing() {
     database.remove().await;
 }
 
-/// A server that is told to stop ends the transactions it has, in their time.
+/// A server that gets SIGTERM completes the transactions in flight.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_after_sigterm_leaves_no_transaction() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
     let address: Arc<str> = running.address().into();
     let mut asked = JoinSet::new();
-    for way in WAYS {
+    for way in CASES {
         let address = Arc::clone(&address);
-        // Those that come too late find nobody.
+        // Later clients get no connection.
         asked.spawn(async move { abandon(&address, way).await.is_ok() });
     }
     asked.join_next().await;

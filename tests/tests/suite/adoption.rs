@@ -1,6 +1,7 @@
-//! A table of users that another program has made is taken over with all that it means, or nothing is changed and the plan says why.
+//! Adoption of a table of users that another program created: it keeps its meaning, or nothing is
+//! changed and the plan says why.
 //!
-//! Each case is a schema as somebody has it, and a start of the program itself.
+//! Each case is a schema and a start of the program itself.
 
 use serde_json::json;
 use usher_tests::http::{Request, Response};
@@ -11,16 +12,18 @@ use crate::databases::{Fresh, Kind};
 use crate::migrations::{LASTING, Onlooker};
 use crate::startup::{ask, usher};
 
-/// The seed's model by `create_all`, on each database.
+/// The FastAPI service's model by `create_all`, on each database.
 const SEED: [(Kind, &str); 2] = [
     (
         Kind::File,
-        "CREATE TABLE users (id INTEGER NOT NULL, name VARCHAR NOT NULL, email VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (email)); \
+        "CREATE TABLE users (id INTEGER NOT NULL, name VARCHAR NOT NULL, email VARCHAR NOT NULL, \
+            PRIMARY KEY (id), UNIQUE (email)); \
          CREATE INDEX ix_users_id ON users (id)",
     ),
     (
         Kind::Postgres,
-        "CREATE TABLE users (id SERIAL NOT NULL, name VARCHAR NOT NULL, email VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (email)); \
+        "CREATE TABLE users (id SERIAL NOT NULL, name VARCHAR NOT NULL, email VARCHAR NOT NULL, \
+            PRIMARY KEY (id), UNIQUE (email)); \
          CREATE INDEX ix_users_id ON users (id)",
     ),
 ];
@@ -39,7 +42,7 @@ impl Case {
     async fn new(kind: Kind, schema: &str) -> Self {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let onlooker = Onlooker::of(&fresh).await;
-        onlooker.say(schema).await;
+        onlooker.execute(schema).await;
         Self {
             scratch,
             fresh,
@@ -66,24 +69,24 @@ impl Case {
         (running, address)
     }
 
-    /// The start says what stands in the way, as the plan does, and changes nothing.
+    /// Expects the start to report the same obstacle as the plan, and to change nothing.
     #[track_caller]
     fn is_refused(&self, parts: &[&str]) {
         let (code, plan) = self.plan();
         assert_eq!(code, Some(1), "{plan}");
         assert!(plan.contains("OBSTACLE"), "{plan}");
         let ended = self.usher("serve").run();
-        let said = ended.stderr.join("\n");
-        assert_eq!(ended.code(), Some(1), "{said}");
+        let output = ended.stderr.join("\n");
+        assert_eq!(ended.code(), Some(1), "{output}");
         for part in parts {
             assert!(plan.contains(part), "{part:?} is not in {plan}");
-            assert!(said.contains(part), "{part:?} is not in {said}");
+            assert!(output.contains(part), "{part:?} is not in {output}");
         }
-        assert!(said.contains("nothing was changed"), "{said}");
+        assert!(output.contains("nothing was changed"), "{output}");
     }
 }
 
-fn told(ended: &Ended) -> String {
+fn output(ended: &Ended) -> String {
     ended.stderr.join("\n")
 }
 
@@ -106,7 +109,7 @@ fn detail(response: &Response) -> String {
     body["detail"].as_str().unwrap_or_default().to_owned()
 }
 
-/// All that PostgreSQL says of the table, to be compared.
+/// PostgreSQL's description of the table, for comparison.
 async fn shape(case: &Case) -> String {
     let Some(postgres) = &case.fresh.postgres else {
         panic!("it is asked of PostgreSQL")
@@ -115,9 +118,11 @@ async fn shape(case: &Case) -> String {
         .connect()
         .await
         .query(
-            "SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull || ' ' || a.attcollation \
+            "SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || \
+                a.attnotnull || ' ' || a.attcollation \
              FROM pg_attribute a WHERE a.attrelid = to_regclass('users') AND attnum > 0 \
-             UNION ALL SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass('users') \
+             UNION ALL SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = \
+             to_regclass('users') \
              UNION ALL SELECT 'record' WHERE to_regclass('usher_migrations') IS NOT NULL",
             &[],
         )
@@ -138,7 +143,7 @@ async fn sqlalchemy_table_is_adopted_with_its_rows() {
             plan.contains("change") && plan.contains("0001_users"),
             "{plan}"
         );
-        // Looking changes nothing.
+        // The plan changes nothing.
         assert_eq!(case.plan().1, plan);
         let (running, address) = case.serve();
         let ann = ask(&address, Request::get("/users/1")).await;
@@ -150,7 +155,8 @@ async fn sqlalchemy_table_is_adopted_with_its_rows() {
             (409, "Email already registered"),
             "{kind:?}"
         );
-        // The id of the last user is not given again. On PostgreSQL what was refused has used one up.
+        // The id of the last user is not reused. On PostgreSQL a refused write has used one more
+        // id.
         let deleted = ask(&address, delete("/users/2")).await;
         assert_eq!(deleted.status, 204, "{kind:?}");
         let next = ask(&address, user("C", "cid@example.com")).await;
@@ -158,7 +164,7 @@ async fn sqlalchemy_table_is_adopted_with_its_rows() {
             serde_json::from_str::<serde_json::Value>(&next.text()).expect("JSON")["id"].as_i64();
         assert!(id.is_some_and(|id| id > 2), "{kind:?}: {}", next.text());
         drop(running);
-        // Once taken over there is nothing more to do.
+        // After adoption there is nothing left to do.
         let (code, plan) = case.plan();
         assert_eq!(code, Some(0), "{plan}");
         assert!(plan.contains("nothing to do"), "{plan}");
@@ -174,7 +180,8 @@ async fn taken_address_with_any_key_name_returns_409() {
         "ALTER TABLE users ADD CONSTRAINT uq_users_email UNIQUE (email)",
         "CREATE UNIQUE INDEX blind ON users (lower(email))",
         "CREATE UNIQUE INDEX named ON users (email) WHERE name <> ''",
-        "CREATE UNIQUE INDEX a ON users (email); CREATE UNIQUE INDEX b ON users (email) INCLUDE (name)",
+        "CREATE UNIQUE INDEX a ON users (email); CREATE UNIQUE INDEX b ON users (email) INCLUDE \
+            (name)",
         "ALTER TABLE users ADD CONSTRAINT late UNIQUE (email) DEFERRABLE INITIALLY DEFERRED",
         "ALTER TABLE users ADD CONSTRAINT apart EXCLUDE USING btree (email WITH =)",
         "SELECT 1",
@@ -196,7 +203,8 @@ async fn taken_address_with_any_key_name_returns_409() {
             "{key}"
         );
     }
-    let table = "CREATE TABLE users (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL, age INTEGER)";
+    let table = "CREATE TABLE users (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR NOT NULL, \
+        email VARCHAR NOT NULL, age INTEGER)";
     for key in [
         "CREATE UNIQUE INDEX ix_users_email ON users (email)",
         "CREATE UNIQUE INDEX blind ON users (lower(email))",
@@ -232,17 +240,21 @@ async fn duplicate_addresses_are_counted_and_change_nothing() {
     let tables = [
         (
             Kind::Postgres,
-            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL)",
+            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL)",
         ),
         (
             Kind::File,
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL)",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL)",
         ),
     ];
     for (kind, table) in tables {
         let case = Case::new(kind, &format!("{table}; {USERS}; {USERS}")).await;
         case.is_refused(&["users.email", "2 addresses", "GROUP BY email"]);
-        case.onlooker.say("DELETE FROM users WHERE id > 2").await;
+        case.onlooker
+            .execute("DELETE FROM users WHERE id > 2")
+            .await;
         let (_running, address) = case.serve();
         assert_eq!(
             ask(&address, user("B", "ann@example.com")).await.status,
@@ -256,36 +268,59 @@ async fn duplicate_addresses_are_counted_and_change_nothing() {
 async fn column_whose_meaning_would_change_is_an_obstacle_and_unchanged() {
     let email = |kind: &str| {
         format!(
-            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email {kind} NOT NULL UNIQUE)"
+            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email {kind} NOT \
+                NULL UNIQUE)"
         )
     };
     let cases = [
         (
-            format!("CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false); {}", email("text COLLATE blind")),
+            format!(
+                "CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', \
+                deterministic = false); {}",
+                email("text COLLATE blind")
+            ),
             vec!["users.email", "collation blind"],
         ),
         (
-            format!("CREATE TYPE address AS ENUM ('a@example.com'); {}", email("address")),
+            format!(
+                "CREATE TYPE address AS ENUM ('a@example.com'); {}",
+                email("address")
+            ),
             vec!["users.email", "address"],
         ),
-        (format!("CREATE DOMAIN address AS text; {}", email("address")), vec!["users.email", "address"]),
+        (
+            format!(
+                "CREATE DOMAIN address AS text; \
+            {}",
+                email("address")
+            ),
+            vec!["users.email", "address"],
+        ),
         (email("jsonb"), vec!["users.email", "jsonb"]),
         (email("char(40)"), vec!["users.email", "character"]),
         (email("bytea"), vec!["users.email", "bytea"]),
         (
-            "CREATE TABLE users (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text NOT NULL, email text NOT NULL UNIQUE)".into(),
+            "CREATE TABLE users (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text NOT \
+                NULL, email text NOT NULL UNIQUE)"
+                .into(),
             vec!["users.id", "uuid"],
         ),
         (
-            "CREATE TABLE users (id numeric PRIMARY KEY DEFAULT 1, name text NOT NULL, email text NOT NULL UNIQUE)".into(),
+            "CREATE TABLE users (id numeric PRIMARY KEY DEFAULT 1, name text NOT NULL, email text \
+                NOT NULL UNIQUE)"
+                .into(),
             vec!["users.id", "numeric"],
         ),
         (
-            "CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL, email text NOT NULL UNIQUE, version text)".into(),
+            "CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL, email text NOT NULL \
+                UNIQUE, version text)"
+                .into(),
             vec!["users.version", "text", "RENAME COLUMN version"],
         ),
         (
-            "CREATE TABLE users (id serial PRIMARY KEY, first text, name text GENERATED ALWAYS AS (upper(first)) STORED, email text NOT NULL UNIQUE)".into(),
+            "CREATE TABLE users (id serial PRIMARY KEY, first text, name text GENERATED ALWAYS AS \
+                (upper(first)) STORED, email text NOT NULL UNIQUE)"
+                .into(),
             vec!["users.name", "generated"],
         ),
     ];
@@ -299,16 +334,22 @@ async fn column_whose_meaning_would_change_is_an_obstacle_and_unchanged() {
 
 #[tokio::test]
 async fn relation_that_is_not_an_ordinary_table_is_an_obstacle() {
-    let table = "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE)";
+    let table = "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT \
+        NULL UNIQUE)";
     let cases = [
-        ("CREATE TABLE people (id serial, name text, email text); CREATE VIEW users AS SELECT * FROM people".to_owned(), "it is a view"),
-        ("CREATE MATERIALIZED VIEW users AS SELECT 1 AS id, ''::text AS name, ''::text AS email".into(), "materialized view"),
-        ("CREATE TABLE users (id bigserial, name text, email text, PRIMARY KEY (id)) PARTITION BY RANGE (id)".into(), "partitioned"),
+        ("CREATE TABLE people (id serial, name text, email text); CREATE VIEW users AS SELECT * \
+            FROM people".to_owned(), "it is a view"),
+        ("CREATE MATERIALIZED VIEW users AS SELECT 1 AS id, ''::text AS name, ''::text AS \
+            email".into(), "materialized view"),
+        ("CREATE TABLE users (id bigserial, name text, email text, PRIMARY KEY (id)) PARTITION BY \
+            RANGE (id)".into(), "partitioned"),
         ("CREATE SEQUENCE users".into(), "a sequence"),
         (table.replace("CREATE TABLE", "CREATE UNLOGGED TABLE"), "unlogged"),
         (format!("{table}; CREATE TABLE more () INHERITS (users)"), "INHERITS"),
-        (format!("{table}; CREATE RULE soft AS ON DELETE TO users DO INSTEAD NOTHING"), "the rule soft"),
-        ("CREATE TABLE users (id serial PRIMARY KEY, email text UNIQUE, hashed_password text)".into(), "no column name"),
+        (format!("{table}; CREATE RULE soft AS ON DELETE TO users DO INSTEAD NOTHING"), "the rule \
+            soft"),
+        ("CREATE TABLE users (id serial PRIMARY KEY, email text UNIQUE, hashed_password \
+            text)".into(), "no column name"),
         ("CREATE TABLE users (login text PRIMARY KEY)".into(), "no column id"),
     ];
     for (schema, part) in cases {
@@ -323,31 +364,39 @@ async fn relation_that_is_not_an_ordinary_table_is_an_obstacle() {
 async fn columns_and_rows_that_the_service_cannot_serve_are_obstacles() {
     let cases = [
         (
-            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE, hashed_password VARCHAR NOT NULL)",
+            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE, hashed_password VARCHAR NOT NULL)",
             vec!["users.hashed_password", "DROP NOT NULL"],
         ),
         (
-            "CREATE DOMAIN secret AS text NOT NULL; CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE, pin secret)",
+            "CREATE DOMAIN secret AS text NOT NULL; CREATE TABLE users (id SERIAL PRIMARY KEY, \
+                name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE, pin secret)",
             vec!["users.pin"],
         ),
         (
-            "CREATE TABLE users (id integer PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE)",
+            "CREATE TABLE users (id integer PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE)",
             vec!["users.id", "no default", "AS IDENTITY"],
         ),
         (
-            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR, email VARCHAR NOT NULL UNIQUE); INSERT INTO users (email) VALUES ('n@example.com')",
+            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR, email VARCHAR NOT NULL \
+                UNIQUE); INSERT INTO users (email) VALUES ('n@example.com')",
             vec!["users.name", "1 user without a value", "UPDATE"],
         ),
         (
-            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR, email VARCHAR UNIQUE); INSERT INTO users (name) VALUES ('a'), ('b')",
+            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR, email VARCHAR UNIQUE); \
+                INSERT INTO users (name) VALUES ('a'), ('b')",
             vec!["users.email", "2 users without a value"],
         ),
         (
-            "CREATE TABLE users (id SERIAL, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); INSERT INTO users VALUES (1, 'a', 'a@example.com'), (1, 'b', 'b@example.com')",
+            "CREATE TABLE users (id SERIAL, name VARCHAR NOT NULL, email VARCHAR NOT NULL \
+                UNIQUE); INSERT INTO users VALUES (1, 'a', 'a@example.com'), (1, 'b', \
+                'b@example.com')",
             vec!["users.id", "1 ids belong to several"],
         ),
         (
-            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); INSERT INTO users VALUES (0, 'a', 'a@example.com')",
+            "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE); INSERT INTO users VALUES (0, 'a', 'a@example.com')",
             vec!["users.id", "1 user below"],
         ),
     ];
@@ -361,7 +410,8 @@ async fn columns_and_rows_that_the_service_cannot_serve_are_obstacles() {
 
 #[tokio::test]
 async fn missing_columns_and_constraints_that_fit_the_rows_are_added() {
-    let schema = "CREATE TABLE users (id SERIAL, name VARCHAR(20), email VARCHAR(40), version INTEGER); \
+    let schema = "CREATE TABLE users (id SERIAL, name VARCHAR(20), email VARCHAR(40), version \
+        INTEGER); \
                   INSERT INTO users (name, email, version) VALUES ('Ann', 'ann@example.com', 7)";
     let case = Case::new(Kind::Postgres, schema).await;
     let (code, plan) = case.plan();
@@ -394,7 +444,8 @@ async fn missing_columns_and_constraints_that_fit_the_rows_are_added() {
 async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
     for (kind, end) in [("SERIAL", 2_147_483_647_i64), ("SMALLSERIAL", 32_767)] {
         let schema = format!(
-            "CREATE TABLE users (id {kind} PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); \
+            "CREATE TABLE users (id {kind} PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE); \
              SELECT setval('users_id_seq', {end})"
         );
         let case = Case::new(Kind::Postgres, &schema).await;
@@ -407,15 +458,20 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
             next.text()
         );
     }
-    let schema = "CREATE TABLE users (id INTEGER GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); \
-                  INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM generate_series(1, 100) AS g";
+    let schema = "CREATE TABLE users (id INTEGER GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, \
+        name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); \
+                  INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM \
+                  generate_series(1, 100) AS g";
     let case = Case::new(Kind::Postgres, schema).await;
     let (running, address) = case.serve();
     let next = ask(&address, user("X", "x@example.com")).await;
     assert!(next.text().contains("\"id\":101"), "{}", next.text());
-    // Rows that come with ids of their own while it serves: each request takes ids until one is free.
+    // Rows with explicit ids arrive while it serves: each request takes ids until one is free.
     case.onlooker
-        .say("INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM generate_series(102, 150) AS g")
+        .execute(
+            "INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM \
+            generate_series(102, 150) AS g",
+        )
         .await;
     let mut statuses = Vec::new();
     for _ in 0..3 {
@@ -427,7 +483,10 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
     );
     drop(running);
     case.onlooker
-        .say("INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM generate_series(1001, 1100) AS g")
+        .execute(
+            "INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM \
+            generate_series(1001, 1100) AS g",
+        )
         .await;
     let mut running = case.usher("serve").spawn();
     running.line("behind the greatest id");
@@ -435,7 +494,8 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
     let next = ask(&address, user("Z", "z@example.com")).await;
     assert!(next.text().contains("\"id\":1101"), "{}", next.text());
     // A sequence of another name is not altered, and the remedy names it.
-    let schema = "CREATE TABLE accounts (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); \
+    let schema = "CREATE TABLE accounts (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email \
+        VARCHAR NOT NULL UNIQUE); \
                   ALTER TABLE accounts RENAME TO users";
     Case::new(Kind::Postgres, schema)
         .await
@@ -444,13 +504,17 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
 
 #[tokio::test]
 async fn violated_rules_of_another_program_return_409_or_422() {
-    let schema = "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL CHECK (name <> 'x'), email VARCHAR(30) NOT NULL UNIQUE); \
+    let schema = "CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL CHECK (name <> \
+        'x'), email VARCHAR(30) NOT NULL UNIQUE); \
                   CREATE VIEW emails AS SELECT email FROM users; \
                   CREATE TABLE items (owner_id int REFERENCES users (id)); \
                   CREATE TABLE cards (owner_id int REFERENCES users (id) ON DELETE RESTRICT); \
-                  CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'; \
-                  CREATE TRIGGER no BEFORE INSERT ON users FOR EACH ROW WHEN (NEW.name = 'trigger') EXECUTE FUNCTION no(); \
-                  INSERT INTO users (name, email) VALUES ('Ann', 'ann@example.com'), ('Bob', 'bob@example.com'); \
+                  CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION \
+                  ''no''; END'; \
+                  CREATE TRIGGER no BEFORE INSERT ON users FOR EACH ROW WHEN (NEW.name = \
+                  'trigger') EXECUTE FUNCTION no(); \
+                  INSERT INTO users (name, email) VALUES ('Ann', 'ann@example.com'), ('Bob', \
+                  'bob@example.com'); \
                   INSERT INTO items VALUES (1); INSERT INTO cards VALUES (2)";
     let case = Case::new(Kind::Postgres, schema).await;
     let (_, plan) = case.plan();
@@ -462,7 +526,7 @@ async fn violated_rules_of_another_program_return_409_or_422() {
     ] {
         assert!(plan.contains(part), "{part} is not in {plan}");
     }
-    // The id is narrower than ids are, and a view on another column is not in its way.
+    // The id is narrower than required; a view on another column is no obstacle.
     let (_running, address) = case.serve();
     for id in [1, 2] {
         let deleted = ask(&address, delete(&format!("/users/{id}"))).await;
@@ -490,11 +554,12 @@ async fn violated_rules_of_another_program_return_409_or_422() {
 
 #[tokio::test]
 async fn null_name_of_another_program_is_listed_as_empty_text() {
-    let schema = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR, email VARCHAR NOT NULL UNIQUE, age INTEGER)";
+    let schema = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR, email VARCHAR NOT \
+        NULL UNIQUE, age INTEGER)";
     let case = Case::new(Kind::File, &format!("{schema}; {USERS}")).await;
     let (_running, address) = case.serve();
     case.onlooker
-        .say("INSERT INTO users (email) VALUES ('nobody@example.com')")
+        .execute("INSERT INTO users (email) VALUES ('nobody@example.com')")
         .await;
     let list = ask(&address, Request::get("/users/")).await;
     assert_eq!(list.status, 200);
@@ -508,11 +573,12 @@ async fn null_name_of_another_program_is_listed_as_empty_text() {
 
 #[tokio::test]
 async fn view_is_an_obstacle_only_if_a_type_has_to_change() {
-    let right = "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE); \
+    let right = "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT \
+        NULL UNIQUE); \
                  CREATE VIEW emails AS SELECT id, email FROM users";
     let case = Case::new(Kind::Postgres, right).await;
     let ended = case.usher("migrate").run();
-    assert_eq!(ended.code(), Some(0), "{}", told(&ended));
+    assert_eq!(ended.code(), Some(0), "{}", output(&ended));
     let narrow = right.replace("BIGSERIAL", "SERIAL");
     Case::new(Kind::Postgres, &narrow)
         .await
@@ -533,7 +599,7 @@ async fn write_of_another_program_raises_the_version() {
                 200
             );
             case.onlooker
-                .say("UPDATE users SET name = 'Changed' WHERE id = 1")
+                .execute("UPDATE users SET name = 'Changed' WHERE id = 1")
                 .await;
             let fresh = ask(
                 &address,
@@ -555,9 +621,9 @@ async fn write_of_another_program_raises_the_version() {
                 "{kind:?}"
             );
             drop(running);
-            // Where the trigger is gone it is made anew.
+            // A missing trigger is created again.
             case.onlooker
-                .say(match kind {
+                .execute(match kind {
                     Kind::Postgres => "DROP TRIGGER usher_next_version ON users",
                     _ => "DROP TRIGGER usher_next_version",
                 })
@@ -566,7 +632,7 @@ async fn write_of_another_program_raises_the_version() {
             running.line("usher_next_version");
             let address = running.address();
             case.onlooker
-                .say("UPDATE users SET name = 'Again' WHERE id = 1")
+                .execute("UPDATE users SET name = 'Again' WHERE id = 1")
                 .await;
             let again = ask(&address, Request::get("/users/1")).await;
             assert_eq!(again.header("etag").as_deref(), Some("\"4\""), "{kind:?}");
@@ -578,7 +644,8 @@ async fn write_of_another_program_raises_the_version() {
 async fn table_in_a_later_schema_of_the_search_path_is_an_obstacle() {
     let case = Case::new(
         Kind::Postgres,
-        "CREATE SCHEMA app; CREATE SCHEMA old; CREATE TABLE old.users (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE)",
+        "CREATE SCHEMA app; CREATE SCHEMA old; CREATE TABLE old.users (id SERIAL PRIMARY KEY, \
+            name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE)",
     )
     .await;
     let with = |path: &str| format!("{}?options=-csearch_path%3D{path}", case.fresh.url);
@@ -597,7 +664,7 @@ async fn table_in_a_later_schema_of_the_search_path_is_an_obstacle() {
         plan.contains("old.users") && plan.contains("schema app"),
         "{plan}"
     );
-    // Each answer to the question is a search path.
+    // Either search path of the remedy works.
     let (code, plan) = run("old");
     assert_eq!(code, Some(0), "{plan}");
     assert!(plan.contains("old.users_id_seq"), "{plan}");
@@ -613,11 +680,12 @@ async fn table_in_a_later_schema_of_the_search_path_is_an_obstacle() {
 async fn superuser_plan_omits_row_level_security_that_it_bypasses() {
     let case = Case::new(
         Kind::Postgres,
-        "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE); \
+        "CREATE TABLE users (id BIGSERIAL PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL \
+            UNIQUE); \
          ALTER TABLE users ENABLE ROW LEVEL SECURITY; ALTER TABLE users FORCE ROW LEVEL SECURITY",
     )
     .await;
-    // A superuser sees everything, and is not told of it.
+    // A superuser bypasses row-level security, so the plan does not mention it.
     assert_eq!(case.plan().0, Some(0));
 }
 
@@ -637,7 +705,7 @@ async fn locked_table_delays_readers_for_at_most_the_lock_timeout() {
         line.contains("report") && line.contains("session"),
         "{line}"
     );
-    // For as long as the lock is held readers get through again and again.
+    // While the lock is held, readers succeed again and again.
     let reader = postgres.connect().await;
     reader
         .batch_execute("SET statement_timeout = '4s'")
@@ -652,7 +720,7 @@ async fn locked_table_delays_readers_for_at_most_the_lock_timeout() {
     holder.batch_execute("COMMIT").await.expect("it is over");
     let address = running.address();
     assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
-    // With a limit it gives up, and names the option.
+    // With a limit the migration gives up and names the option.
     let case = Case::new(Kind::Postgres, &schema).await;
     let holder = case
         .fresh
@@ -671,22 +739,29 @@ async fn locked_table_delays_readers_for_at_most_the_lock_timeout() {
         .run();
     assert_eq!(ended.code(), Some(1));
     assert!(
-        told(&ended).contains("--migration-timeout"),
+        output(&ended).contains("--migration-timeout"),
         "{}",
-        told(&ended)
+        output(&ended)
     );
 }
 
 #[tokio::test]
 async fn file_with_other_columns_keeps_its_table_and_gets_what_is_missing() {
-    let schema = "CREATE TABLE users (id INTEGER NOT NULL, name VARCHAR(50) NOT NULL, email VARCHAR NOT NULL, is_active BOOLEAN DEFAULT 1, PRIMARY KEY (id)); \
-                  CREATE UNIQUE INDEX ix_users_email ON users (email); CREATE INDEX ix_users_name ON users (name); \
-                  CREATE TABLE items (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES users (id) ON DELETE CASCADE, other_id INTEGER REFERENCES users (id)); \
-                  CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY); INSERT INTO alembic_version VALUES ('abc'); \
+    let schema = "CREATE TABLE users (id INTEGER NOT NULL, name VARCHAR(50) NOT NULL, email \
+        VARCHAR NOT NULL, is_active BOOLEAN DEFAULT 1, PRIMARY KEY (id)); \
+                  CREATE UNIQUE INDEX ix_users_email ON users (email); CREATE INDEX ix_users_name \
+                  ON users (name); \
+                  CREATE TABLE items (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES users \
+                  (id) ON DELETE CASCADE, other_id INTEGER REFERENCES users (id)); \
+                  CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY); \
+                  INSERT INTO alembic_version VALUES ('abc'); \
                   CREATE VIEW names AS SELECT name FROM users";
     let case = Case::new(
         Kind::File,
-        &format!("{schema}; {USERS}; INSERT INTO items (owner_id) VALUES (1); INSERT INTO items (other_id) VALUES (2)"),
+        &format!(
+            "{schema}; {USERS}; INSERT INTO items (owner_id) VALUES (1); INSERT INTO items \
+            (other_id) VALUES (2)"
+        ),
     )
     .await;
     let (code, plan) = case.plan();
@@ -730,7 +805,8 @@ async fn file_with_other_columns_keeps_its_table_and_gets_what_is_missing() {
 #[tokio::test]
 async fn file_with_references_to_users_keeps_them() {
     let schema = format!(
-        "{}; CREATE TABLE items (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES users (id) ON DELETE CASCADE); {USERS}; \
+        "{}; CREATE TABLE items (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES users (id) \
+            ON DELETE CASCADE); {USERS}; \
          INSERT INTO items (owner_id) VALUES (1), (2)",
         SEED[0].1
     );
@@ -750,39 +826,48 @@ async fn file_with_references_to_users_keeps_them() {
 async fn file_with_unservable_users_is_refused_and_unchanged() {
     let cases = [
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE COLLATE NOCASE)",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE COLLATE NOCASE)",
             "collation",
         ),
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE, hashed_password VARCHAR NOT NULL)",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE, hashed_password VARCHAR NOT NULL)",
             "users.hashed_password",
         ),
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR, email VARCHAR NOT NULL UNIQUE); INSERT INTO users (email) VALUES ('n@example.com')",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR, email VARCHAR NOT NULL \
+                UNIQUE); INSERT INTO users (email) VALUES ('n@example.com')",
             "1 user without a value",
         ),
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); INSERT INTO users VALUES (1, x'00', 'n@example.com')",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE); INSERT INTO users VALUES (1, x'00', 'n@example.com')",
             "1 user without a text",
         ),
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE); INSERT INTO users VALUES (0, 'a', 'n@example.com')",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE); INSERT INTO users VALUES (0, 'a', 'n@example.com')",
             "1 user below",
         ),
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name NUMERIC NOT NULL, email VARCHAR NOT NULL UNIQUE)",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name NUMERIC NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE)",
             "users.name",
         ),
         (
-            "CREATE TABLE users (id TEXT PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE)",
+            "CREATE TABLE users (id TEXT PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE)",
             "users.id",
         ),
         (
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE) WITHOUT ROWID",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE) WITHOUT ROWID",
             "WITHOUT ROWID",
         ),
         (
-            "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, email TEXT); CREATE VIEW users AS SELECT * FROM people",
+            "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, email TEXT); CREATE VIEW \
+                users AS SELECT * FROM people",
             "it is a view",
         ),
         (
@@ -790,7 +875,8 @@ async fn file_with_unservable_users_is_refused_and_unchanged() {
             "no column name",
         ),
         (
-            "CREATE TABLE users (id BIGINT PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT NULL UNIQUE, age INTEGER)",
+            "CREATE TABLE users (id BIGINT PRIMARY KEY, name VARCHAR NOT NULL, email VARCHAR NOT \
+                NULL UNIQUE, age INTEGER)",
             "INTEGER PRIMARY KEY",
         ),
     ];
@@ -811,7 +897,8 @@ async fn file_with_unservable_users_is_refused_and_unchanged() {
 
 #[tokio::test]
 async fn file_with_bigint_ids_gets_a_new_table() {
-    let schema = "CREATE TABLE users (id BIGINT NOT NULL, name VARCHAR NOT NULL, email VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (email)); \
+    let schema = "CREATE TABLE users (id BIGINT NOT NULL, name VARCHAR NOT NULL, email VARCHAR \
+        NOT NULL, PRIMARY KEY (id), UNIQUE (email)); \
                   INSERT INTO users VALUES (7, 'Ann', 'ann@example.com')";
     let case = Case::new(Kind::File, schema).await;
     let (_running, address) = case.serve();

@@ -1,35 +1,35 @@
-//! The sources import one way: no circle of files, no import from a lower floor up to a higher one.
+//! Imports between files form no cycle and never reach from a lower layer to a higher one.
 //!
-//! The sources are read as text. An arrow is a `use` or a path in code that names another file of
-//! the crate; a name that `mod.rs` re-exports is an arrow to `mod.rs`. Tests are left out.
+//! The sources are read as text. An import is a `use` or a path in code that names another file of
+//! the crate; a name that `mod.rs` re-exports is an import of `mod.rs`. Tests are left out.
 
-#[path = "architecture/buildings.rs"]
-mod buildings;
 #[path = "architecture/imports.rs"]
 mod imports;
+#[path = "architecture/layers.rs"]
+mod layers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use buildings::{BUILDINGS, Building};
-use imports::Arrow;
+use imports::Import;
+use layers::{CRATES, Layering};
 
 const MAX_LINES: usize = 800;
 
 #[test]
-fn file_imports_form_no_circle() {
-    fail_on_any(Sources::circles);
+fn file_imports_form_no_cycle() {
+    fail_on_any(Sources::cycles);
 }
 
 #[test]
-fn file_imports_never_reach_a_higher_floor() {
+fn file_imports_never_reach_a_higher_layer() {
     fail_on_any(Sources::upward);
 }
 
 #[test]
-fn reading_table_names_every_module_in_floor_order() {
-    fail_on_any(Sources::unread);
+fn module_table_names_every_module_in_layer_order() {
+    fail_on_any(Sources::table_faults);
 }
 
 #[test]
@@ -40,23 +40,23 @@ fn source_file_stays_within_800_lines() {
 fn fail_on_any(faults: impl Fn(&Sources) -> Vec<String>) {
     let workspace = std::env::var_os("CARGO_MANIFEST_DIR").expect("Cargo names the package");
     let workspace = Path::new(&workspace).join("..");
-    let found: Vec<String> = BUILDINGS
+    let found: Vec<String> = CRATES
         .iter()
-        .filter(|building| workspace.join(building.folder).exists())
-        .flat_map(|building| faults(&Sources::read(&workspace, building)))
+        .filter(|layering| workspace.join(layering.folder).exists())
+        .flat_map(|layering| faults(&Sources::read(&workspace, layering)))
         .collect();
     assert!(found.is_empty(), "{}:\n{}", found.len(), found.join("\n"));
 }
 
 /// The files of a crate, by their paths without `.rs`.
 struct Sources {
-    building: &'static Building,
+    layering: &'static Layering,
     files: BTreeMap<String, String>,
 }
 
 impl Sources {
-    fn read(workspace: &Path, building: &'static Building) -> Self {
-        let root = workspace.join(building.folder);
+    fn read(workspace: &Path, layering: &'static Layering) -> Self {
+        let root = workspace.join(layering.folder);
         let (mut files, mut folders) = (BTreeMap::new(), vec![root.clone()]);
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).expect("a folder of sources is readable") {
@@ -71,7 +71,7 @@ impl Sources {
                 }
             }
         }
-        let mut sources = Self { building, files };
+        let mut sources = Self { layering, files };
         sources.leave_tests_out();
         sources
     }
@@ -96,7 +96,7 @@ impl Sources {
     }
 
     fn shown(&self, file: &str) -> String {
-        format!("{}/{file}.rs", self.building.folder)
+        format!("{}/{file}.rs", self.layering.folder)
     }
 
     /// The file of a module, if it has one of its own.
@@ -111,92 +111,116 @@ impl Sources {
         names.find(|name| self.files.contains_key(name))
     }
 
-    fn arrows_of(&self, file: &str) -> Vec<Arrow> {
+    fn imports_of(&self, file: &str) -> Vec<Import> {
         let find = |module: &[String]| self.file(module);
-        imports::arrows(&self.files[file], file, self.building.name, &find)
+        imports::imports(&self.files[file], file, self.layering.name, &find)
     }
 
-    /// Each file's arrows, but for those of the circle that may be there.
-    fn graph(&self) -> BTreeMap<&str, Vec<Arrow>> {
-        let in_circle = |file: &str| self.building.circle.contains(&file);
-        let arrows = |file: &str| {
-            let mut arrows = self.arrows_of(file);
-            arrows.retain(|arrow| !(in_circle(file) && in_circle(&arrow.to)));
-            arrows
+    /// Each file's imports, except those within the allowed cycle.
+    fn graph(&self) -> BTreeMap<&str, Vec<Import>> {
+        let in_cycle = |file: &str| self.layering.cycle.contains(&file);
+        let found = |file: &str| {
+            let mut found = self.imports_of(file);
+            found.retain(|import| !(in_cycle(file) && in_cycle(&import.to)));
+            found
         };
         self.files
             .keys()
-            .map(|file| (file.as_str(), arrows(file)))
+            .map(|file| (file.as_str(), found(file)))
             .collect()
     }
 
-    /// One shortest circle of each group of files that import each other.
-    fn circles(&self) -> Vec<String> {
+    /// One shortest cycle of each group of files that import each other.
+    fn cycles(&self) -> Vec<String> {
         let graph = self.graph();
-        let searches: BTreeMap<&str, Came<'_>> = graph
+        let searches: BTreeMap<&str, Tree<'_>> = graph
             .keys()
             .map(|&start| (start, search(&graph, start)))
             .collect();
-        let mut circles: Vec<_> = searches
+        let mut cycles: Vec<_> = searches
             .iter()
-            .filter_map(|(start, came)| back(came, start))
+            .filter_map(|(start, tree)| cycle_through(tree, start))
             .collect();
-        circles.sort_by_key(Vec::len);
-        let (mut told, mut shown) = (BTreeSet::new(), Vec::new());
-        for circle in circles {
-            let start = circle[0].0;
-            if told.contains(start) {
+        cycles.sort_by_key(Vec::len);
+        let (mut reported, mut shown) = (BTreeSet::new(), Vec::new());
+        for cycle in cycles {
+            let start = cycle[0].0;
+            if reported.contains(start) {
                 continue;
             }
             let group = searches[start]
                 .keys()
                 .filter(|file| searches[*file].contains_key(start));
-            told.extend(group.copied());
-            let steps = circle.iter().map(|(from, arrow)| self.step(from, arrow));
+            reported.extend(group.copied());
+            let steps = cycle.iter().map(|(from, import)| self.step(from, import));
             shown.push(format!(
-                "circle:\n  {}",
+                "cycle:\n  {}",
                 steps.collect::<Vec<_>>().join("\n  ")
             ));
         }
         shown
     }
 
-    fn step(&self, from: &str, arrow: &Arrow) -> String {
-        let (to, line) = (self.shown(&arrow.to), arrow.line);
-        format!("{}:{line} imports {to} ({})", self.shown(from), arrow.text)
+    fn step(&self, from: &str, import: &Import) -> String {
+        let (to, line) = (self.shown(&import.to), import.line);
+        format!("{}:{line} imports {to} ({})", self.shown(from), import.text)
     }
 
-    fn floor(&self, file: &str) -> Option<usize> {
-        let holds = |floor: &str| {
-            file.strip_prefix(floor)
+    fn layer(&self, file: &str) -> Option<usize> {
+        let holds = |layer: &str| {
+            file.strip_prefix(layer)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let floors = self.building.floors.iter().enumerate();
-        floors
-            .filter(|(_, floor)| holds(floor))
-            .max_by_key(|(_, floor)| floor.len())
+        let layers = self.layering.layers.iter().enumerate();
+        layers
+            .filter(|(_, layer)| holds(layer))
+            .max_by_key(|(_, layer)| layer.len())
             .map(|(at, _)| at)
     }
 
     fn upward(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        for (from, arrows) in self.graph() {
-            match self.floor(from) {
-                Some(floor) => faults.extend(
-                    arrows
+        for (from, found) in self.graph() {
+            match self.layer(from) {
+                Some(layer) => faults.extend(
+                    found
                         .iter()
-                        .filter(|arrow| self.floor(&arrow.to).is_some_and(|to| to < floor))
-                        .map(|arrow| format!("upward: {}", self.step(from, arrow))),
+                        .filter(|import| self.layer(&import.to).is_some_and(|to| to < layer))
+                        .map(|import| format!("upward: {}", self.step(from, import))),
                 ),
-                None if self.building.floors.is_empty() => {}
-                None => faults.push(format!("{} is on no floor", self.shown(from))),
+                None if self.layering.layers.is_empty() => {}
+                None => faults.push(format!("{} is on no layer", self.shown(from))),
             }
         }
         faults
     }
 
-    /// What the reading table of `lib.rs` and the modules that it declares do not have in common.
-    fn unread(&self) -> Vec<String> {
+    /// The modules that the table of modules has to name: those that `lib.rs` declares, and if the
+    /// table has two levels, the public ones of each of these.
+    fn declared_modules(&self) -> Vec<String> {
+        let declared = |file: &str, is_public: bool| -> Vec<String> {
+            let code = imports::without_text(&self.files[file]);
+            let tokens: Vec<&str> = imports::tokens(&code).iter().map(|token| token.1).collect();
+            let names = tokens.windows(4).filter(|words| {
+                words[1] == "mod" && words[3] == ";" && (!is_public || words[0] == "pub")
+            });
+            names.map(|words| words[2].to_owned()).collect()
+        };
+        let mut modules = declared("lib", false);
+        if self.layering.table_levels == 2 {
+            for module in modules.clone() {
+                let file = format!("{module}/mod");
+                if self.files.contains_key(&file) {
+                    let below = declared(&file, true).into_iter();
+                    modules.extend(below.map(|name| format!("{module}::{name}")));
+                }
+            }
+        }
+        modules
+    }
+
+    /// Differences between the table of modules in `lib.rs` and the modules.
+    fn table_faults(&self) -> Vec<String> {
         let lib = &self.files["lib"];
         let rows = lib.lines().filter_map(|line| line.strip_prefix("//! |"));
         let cells = rows.filter_map(|row| row.split('|').next());
@@ -205,12 +229,11 @@ impl Sources {
             .collect();
         let top = |path: &str| vec![path.split("::").next().unwrap_or(path).to_owned()];
         let mut faults = Vec::new();
-        for pair in imports::tokens(&imports::without_text(lib)).windows(3) {
-            if pair[0].1 == "mod" && pair[2].1 == ";" && !named.contains(&pair[1].1) {
+        for module in self.declared_modules() {
+            if !named.contains(&module.as_str()) {
                 faults.push(format!(
-                    "{}: the reading table lacks `{}`",
-                    self.shown("lib"),
-                    pair[1].1
+                    "{}: the table of modules does not name `{module}`",
+                    self.shown("lib")
                 ));
             }
         }
@@ -218,19 +241,19 @@ impl Sources {
             let path: Vec<String> = name.split("::").map(str::to_owned).collect();
             if self.file(&path).is_none() {
                 faults.push(format!(
-                    "{}: the reading table names `{name}`, which has no file",
+                    "{}: the table of modules names `{name}`, which has no file",
                     self.shown("lib")
                 ));
             }
         }
-        let floors: Vec<_> = named
+        let layers: Vec<_> = named
             .iter()
-            .filter_map(|name| self.floor(&self.file(&top(name))?))
+            .filter_map(|name| self.layer(&self.file(&top(name))?))
             .collect();
-        // A crate may be read from its roof or from its ground.
-        if !floors.is_sorted() && !floors.iter().rev().is_sorted() {
+        // A table may list the highest layer first or the lowest.
+        if !layers.is_sorted() && !layers.iter().rev().is_sorted() {
             faults.push(format!(
-                "{}: the reading table is not in the order of the floors",
+                "{}: the table of modules is not in the order of the layers",
                 self.shown("lib")
             ));
         }
@@ -248,28 +271,28 @@ impl Sources {
     }
 }
 
-/// How a search came to each file: from which one, by which arrow.
-type Came<'g> = BTreeMap<&'g str, (&'g str, &'g Arrow)>;
+/// The search tree: the file that imports each file, and its import.
+type Tree<'g> = BTreeMap<&'g str, (&'g str, &'g Import)>;
 
-fn search<'g>(graph: &'g BTreeMap<&'g str, Vec<Arrow>>, start: &'g str) -> Came<'g> {
-    let (mut came, mut queue) = (Came::new(), VecDeque::from([start]));
+fn search<'g>(graph: &'g BTreeMap<&'g str, Vec<Import>>, start: &'g str) -> Tree<'g> {
+    let (mut tree, mut queue) = (Tree::new(), VecDeque::from([start]));
     while let Some(file) = queue.pop_front() {
-        for arrow in &graph[file] {
-            came.entry(&arrow.to).or_insert_with(|| {
-                queue.push_back(&arrow.to);
-                (file, arrow)
+        for import in &graph[file] {
+            tree.entry(&import.to).or_insert_with(|| {
+                queue.push_back(&import.to);
+                (file, import)
             });
         }
     }
-    came
+    tree
 }
 
-/// The way from a file back to itself, if a search from there found one.
-fn back<'g>(came: &Came<'g>, start: &str) -> Option<Vec<(&'g str, &'g Arrow)>> {
-    let mut way = vec![*came.get(start)?];
-    while way[way.len() - 1].0 != start {
-        way.push(came[way[way.len() - 1].0]);
+/// The cycle through a file, if a search from that file found one.
+fn cycle_through<'g>(tree: &Tree<'g>, start: &str) -> Option<Vec<(&'g str, &'g Import)>> {
+    let mut path = vec![*tree.get(start)?];
+    while path[path.len() - 1].0 != start {
+        path.push(tree[path[path.len() - 1].0]);
     }
-    way.reverse();
-    Some(way)
+    path.reverse();
+    Some(path)
 }

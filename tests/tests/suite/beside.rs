@@ -1,5 +1,5 @@
-//! A component's attacks with a usual load beside them, on the whole program: the load is answered,
-//! probes say what is true, and the server stops when asked to.
+//! A hostile component beside ordinary load, on the whole program: the load is served, probes are
+//! right, and the server stops on SIGTERM.
 
 use std::time::{Duration, Instant};
 
@@ -10,28 +10,29 @@ use tokio::task::JoinSet;
 use usher_tests::figures;
 use usher_tests::http::{self, Request};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 use crate::databases::{Fresh, Kind};
 
 const SQL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sql.wasm"));
 
-/// Clients of the usual load, each with one request after another.
+/// Clients of the ordinary load, each with one request after another.
 const CLIENTS: usize = 8;
 
-/// How long a load is measured.
+/// How long load is measured.
 const MEASURED: Duration = Duration::from_secs(2);
 
-/// Statements that take all the time they are given, inside one function or one step.
+/// Statements that use all the time they get, inside one function or one step.
 const SLOW_ON_SQLITE: &[&str] = &[
-    "SELECT instr(replace(hex(zeroblob(4000000)),'0','a'), replace(hex(zeroblob(2000000)),'0','a')||'b')",
+    "SELECT instr(replace(hex(zeroblob(4000000)),'0','a'), \
+        replace(hex(zeroblob(2000000)),'0','a')||'b')",
     "SELECT replace(hex(zeroblob(4000000)), replace(hex(zeroblob(1000000)),'0','0')||'1', '')",
     "SELECT hex(zeroblob(40000)) LIKE '%0%0%0%0%0%0%0%0%0%0%0%0%1'",
     "SELECT hex(zeroblob(40000)) GLOB '*0*0*0*0*0*0*0*0*0*0*0*0*1'",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
 ];
 
-/// The same on PostgreSQL, and statements that ask for more memory than a result may have.
+/// The same on PostgreSQL, and statements that need more memory than a result may have.
 const SLOW_ON_POSTGRES: &[&str] = &[
     "SELECT pg_sleep(30)",
     "SELECT count(*) FROM generate_series(1, 1000000000)",
@@ -40,8 +41,8 @@ const SLOW_ON_POSTGRES: &[&str] = &[
     "SELECT repeat('a', 100000) ~ '(a*)*b'",
 ];
 
-/// The program with a component that runs what it is sent, and how to reach its clients' and its
-/// operators' side.
+/// The program with a component that runs the statements it receives, and its addresses for clients
+/// and operators.
 struct Served {
     running: Running,
     clients: String,
@@ -72,12 +73,12 @@ impl Served {
         }
     }
 
-    /// What an operator's path answers.
+    /// The status of a path for operators.
     async fn status(&self, path: &str) -> u16 {
         let stream = TcpStream::connect(&self.operators)
             .await
             .expect("a connection");
-        let answer = http::exchange(stream, &Request::get(path), &self.operators).await;
+        let answer = http::send(stream, &Request::get(path), &self.operators).await;
         answer.expect("an answer").status
     }
 }
@@ -88,7 +89,7 @@ fn post(address: &str, step: &Value) -> Vec<u8> {
         .encode(address)
 }
 
-/// One client of the usual load: how long each answer took. Each must be the right one.
+/// One client of the ordinary load: the latency of each response. Each must be the right one.
 async fn client(address: String, until: Instant) -> Vec<Duration> {
     let step = json!({"do": "query", "sql": "SELECT 1 + 1 AS two"});
     let request = post(&address, &step);
@@ -106,7 +107,7 @@ async fn client(address: String, until: Instant) -> Vec<Duration> {
     times
 }
 
-/// The time within which 99 of 100 answers of the usual load came, and how many there were.
+/// The latency that 99 of 100 responses did not exceed, and their number.
 async fn load(address: &str) -> (Duration, usize) {
     let until = Instant::now() + MEASURED;
     let mut clients = JoinSet::new();
@@ -118,13 +119,13 @@ async fn load(address: &str) -> (Duration, usize) {
     (times[times.len() * 99 / 100], times.len())
 }
 
-/// Sends one statement again and again, whatever comes of it.
+/// Sends one statement again and again, and ignores the result.
 async fn attack(address: String, statement: &'static str) {
     let request = post(&address, &json!({"do": "query", "sql": statement}));
     loop {
         let mut stream = TcpStream::connect(&address).await.expect("a connection");
         if stream.write_all(&request).await.is_ok() {
-            // An error in place of rows, or an answer that the deadline made: both are right.
+            // An error, or a response at the deadline: both are right.
             let _ = http::Reader::new(&mut stream).response("POST").await;
         }
     }
@@ -146,15 +147,16 @@ async fn load_beside_attacks_is_served(kind: Kind, attacks: &[&'static str]) {
         assert_eq!(served.status("/ready").await, 200, "{statement}");
         let ratio = beside.as_secs_f64() / alone.as_secs_f64();
         worst = worst.max(ratio);
-        figures::tell(
+        figures::print(
             &format!("a load on {kind:?} beside {statement:.60}"),
             &format!(
-                "p99 {alone:?} alone, {beside:?} beside ({ratio:.1} times); {requests} and {served_beside} requests"
+                "p99 {alone:?} alone, {beside:?} beside ({ratio:.1} times); {requests} and \
+                    {served_beside} requests"
             ),
         );
         attackers.shutdown().await;
     }
-    // Asked to stop in the middle of attacks, it does.
+    // It stops on SIGTERM even during attacks.
     let mut attackers = JoinSet::new();
     for _ in 0..ATTACKERS {
         attackers.spawn(attack(served.clients.clone(), attacks[0]));
@@ -165,9 +167,9 @@ async fn load_beside_attacks_is_served(kind: Kind, attacks: &[&'static str]) {
     served.running.terminate();
     let ended = served.running.wait();
     assert_eq!(ended.code(), Some(0), "{:?}", ended.stderr);
-    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_LIMIT / 2, "{:?}", began.elapsed());
     served.fresh.end().await;
-    // A guard against hangs alone: the machine that tests run on is shared.
+    // Only a guard against hangs, because other tests share the machine.
     assert!(worst < 1000.0, "p99 of others is {worst} times as long");
 }
 

@@ -1,4 +1,4 @@
-//! The component as a file: what it asks of a host, and that everyone builds the same one.
+//! The component as a file: what it imports, and that every build has the same bytes.
 
 use std::path::Path;
 use std::process::Command;
@@ -62,8 +62,9 @@ fn component_imports_only_database_and_http() {
     );
 }
 
-/// Builds the component from these sources. Only what runs while it is built, such as the generator of
-/// its bindings, is there already, unless `USHER_TEST_COLD_BUILD` is set: none of it is in the result.
+/// Builds the component from these sources. What only runs during the build, such as the generator
+/// of bindings, is there already, unless `USHER_TEST_COLD_BUILD` is set: none of it is in the
+/// result.
 fn build(workspace: &Path) -> Vec<u8> {
     let target = Scratch::new();
     let program = Path::new(env!("CARGO_BIN_EXE_usher-under-test"));
@@ -107,7 +108,7 @@ fn component_built_in_two_places_has_the_same_bytes() {
         .arg(elsewhere.path())
         .status();
     assert!(copied.expect("cp runs").success());
-    // The embedded one is the build in this place.
+    // The embedded component is the build in this place.
     assert!(
         build(elsewhere.path()) == USERS_WASM,
         "a build in another directory differs"

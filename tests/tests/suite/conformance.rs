@@ -6,13 +6,13 @@ use tokio::task::JoinSet;
 use usher::sandbox::Source;
 use usher_testing::TestApp;
 use usher_tests::pgbouncer::Pooling;
-use usher_tests::process::PATIENCE;
+use usher_tests::process::WAIT_LIMIT;
 
 use crate::databases::Kind;
 
 pub(crate) const SUITE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/conformance.wasm"));
 
-/// Cases that run at the same time, each with a database of its own.
+/// How many cases run at once, each with a database of its own.
 const AT_ONCE: usize = 8;
 
 async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
@@ -23,17 +23,18 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
             config.max_statement_bytes = 64 << 10;
             config.max_parameters = 100;
             config.max_transactions = 4;
-            // What comes late has cases of its own, in the program; here a busy machine is to be no reason.
-            config.statement_timeout = PATIENCE;
-            config.pool_wait = PATIENCE;
-            // Policy lets this one through, so that the database is who says that it is not there.
+            // `impatient` tests the timeouts; here a busy machine must not be a failure.
+            config.statement_timeout = WAIT_LIMIT;
+            config.pool_wait = WAIT_LIMIT;
+            // The policy allows this function, so that the database itself reports that it does not
+            // exist.
             config.allowed.functions = vec!["no_such_function".to_owned()];
         })
         .await;
     let builder = TestApp::builder()
         .open_database(database)
         .component(Source::Bytes(Arc::from(SUITE)))
-        .request_timeout(PATIENCE)
+        .request_timeout(WAIT_LIMIT)
         .no_migrate();
     (builder.start().await.expect("the suite starts"), fresh)
 }

@@ -1,4 +1,5 @@
-//! Every recorded case of the HTTP contract, each on a database of its own, over the server code of production without a socket.
+//! Every recorded case of the HTTP contract, each on a database of its own, over the server code of
+//! production without a socket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use crate::databases::{Fresh, Kind};
 
 const CASES: &str = include_str!("../../contract/cases.jsonl");
 
-/// Cases that run at the same time.
+/// How many cases run at once.
 const AT_ONCE: usize = 8;
 
 const HOST: &str = "testserver:8000";
@@ -26,20 +27,20 @@ struct Case {
     group: String,
     level: Level,
     setup: Vec<Sent>,
-    /// The id of the user that each of `setup` stores, where it stores one.
+    /// The id of the user that each request of `setup` stores, if it stores one.
     #[serde(default)]
     setup_ids: Vec<Option<i64>>,
     request: Sent,
     response: Expected,
 }
 
-/// How closely an answer is looked at.
+/// How closely a response is compared.
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Level {
     /// Status, content type, location and body.
     Exact,
-    /// Status, content type, and of every error its type and place.
+    /// Status, content type, and the type and place of every error.
     Shape,
     /// Status, content type, the first error's type and the first part of its place.
     Type,
@@ -126,7 +127,7 @@ fn errors(body: &Json, all: bool) -> Option<Vec<String>> {
 impl Case {
     async fn run(&self, app: &TestApp) -> Result<(), String> {
         for (number, sent) in self.setup.iter().enumerate() {
-            let answer = exchange(app, &sent.request()).await?;
+            let answer = send(app, &sent.request()).await?;
             if let Some(Some(id)) = self.setup_ids.get(number) {
                 let stored = answer.status == 200 && answer.json()["id"] == *id;
                 if !stored {
@@ -138,79 +139,80 @@ impl Case {
                 }
             }
         }
-        let got = exchange(app, &self.request.request()).await?;
+        let got = send(app, &self.request.request()).await?;
         self.compare(&got)
     }
 
-    fn compare(&self, got: &Response) -> Result<(), String> {
+    fn compare(&self, response: &Response) -> Result<(), String> {
         let want = &self.response;
-        if got.status != want.status {
+        if response.status != want.status {
             return Err(format!(
                 "status {} in place of {}: {}",
-                got.status,
+                response.status,
                 want.status,
-                got.text()
+                response.text()
             ));
         }
         if self.level == Level::Status {
             return Ok(());
         }
         let header = |name: &str| want.headers.get(name).map(String::as_str);
-        let (wanted, given) = (
+        let (expected, got) = (
             content_type(header("content-type")),
-            content_type(got.header("content-type").as_deref()),
+            content_type(response.header("content-type").as_deref()),
         );
-        if wanted != given {
-            return Err(format!("content type {given:?} in place of {wanted:?}"));
+        if expected != got {
+            return Err(format!("content type {got:?} in place of {expected:?}"));
         }
         if let Some(location) = header("location") {
             let location = location.replacen("{host}", HOST, 1);
-            if got.header("location").as_deref() != Some(&location) {
+            if response.header("location").as_deref() != Some(&location) {
                 return Err(format!(
                     "location {:?} in place of {location:?}",
-                    got.header("location")
+                    response.header("location")
                 ));
             }
         }
         let Some(json) = &want.json else {
             let text = want.text.as_deref().unwrap_or_default();
-            return if got.text() == text {
+            return if response.text() == text {
                 Ok(())
             } else {
-                Err(format!("body {:?} in place of {text:?}", got.text()))
+                Err(format!("body {:?} in place of {text:?}", response.text()))
             };
         };
-        let wanted = Json::from_raw(json).map_err(|error| format!("the recorded body: {error}"))?;
-        let given =
-            Json::parse(&got.text()).map_err(|error| format!("{error} in {}", got.text()))?;
+        let expected =
+            Json::from_raw(json).map_err(|error| format!("the recorded body: {error}"))?;
+        let got = Json::parse(&response.text())
+            .map_err(|error| format!("{error} in {}", response.text()))?;
         if self.level == Level::Exact {
-            return wanted.difference(&given).map_or(Ok(()), Err);
+            return expected.difference(&got).map_or(Ok(()), Err);
         }
         let all = self.level == Level::Shape;
-        match (errors(&wanted, all), errors(&given, all)) {
-            (Some(wanted), Some(given)) if wanted == given => Ok(()),
-            (wanted, given) => Err(format!("errors {given:?} in place of {wanted:?}")),
+        match (errors(&expected, all), errors(&got, all)) {
+            (Some(expected), Some(got)) if expected == got => Ok(()),
+            (expected, got) => Err(format!("errors {got:?} in place of {expected:?}")),
         }
     }
 }
 
-async fn exchange(app: &TestApp, request: &Request) -> Result<Response, String> {
-    http::exchange(app.connect(), request, HOST)
+async fn send(app: &TestApp, request: &Request) -> Result<Response, String> {
+    http::send(app.connect(), request, HOST)
         .await
         .map_err(|error| format!("no answer: {error}"))
 }
 
-/// Migrated, empty databases, made quickly: on PostgreSQL as copies of one that was migrated, which
-/// are emptied and used again.
+/// Migrated, empty databases: on PostgreSQL copies of a migrated one, which are emptied and used
+/// again.
 struct Source {
     kind: Kind,
-    as_elsewhere: bool,
+    via_incoming_handler: bool,
     template: Option<postgres::Database>,
     emptied: Mutex<Vec<postgres::Database>>,
 }
 
 impl Source {
-    async fn new(kind: Kind, as_elsewhere: bool) -> Self {
+    async fn new(kind: Kind, via_incoming_handler: bool) -> Self {
         let template = match kind {
             Kind::Postgres | Kind::Pooled(_) => {
                 let template = postgres::database().await;
@@ -221,7 +223,7 @@ impl Source {
         };
         Self {
             kind,
-            as_elsewhere,
+            via_incoming_handler,
             template,
             emptied: Mutex::default(),
         }
@@ -247,13 +249,13 @@ impl Source {
         if copy.is_some() {
             app = app.no_migrate();
         }
-        if self.as_elsewhere {
-            app = app.as_elsewhere();
+        if self.via_incoming_handler {
+            app = app.via_incoming_handler();
         }
         (app.start().await.expect("it starts"), fresh, copy)
     }
 
-    /// Takes a copy back.
+    /// Returns a copy for reuse.
     async fn reuse(&self, copy: postgres::Database) {
         let client = copy.connect().await;
         let empty = "TRUNCATE users RESTART IDENTITY";
@@ -262,8 +264,8 @@ impl Source {
     }
 }
 
-async fn holds(kind: Kind, as_elsewhere: bool) {
-    let source = Arc::new(Source::new(kind, as_elsewhere).await);
+async fn holds(kind: Kind, via_incoming_handler: bool) {
+    let source = Arc::new(Source::new(kind, via_incoming_handler).await);
     let mut running = JoinSet::new();
     let (mut failed, mut count) = (Vec::new(), 0);
     for line in CASES.lines().filter(|line| !line.is_empty()) {

@@ -1,5 +1,5 @@
-//! What one request may cost the host: memory, processor time, and what is sent in its name. The component is built to cost as much
-//! as it can, and others are served beside it.
+//! What one request may cost the host: memory, processor time, and response heads. The component
+//! uses as much as it can, while other requests must be served.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::{PATIENCE, Usher};
+use usher_tests::process::{Usher, WAIT_LIMIT};
 
 const GREEDY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greedy.wasm"));
 
-/// The program on one core, with the component that takes what it can.
+/// The program on one core, with the component `greedy`.
 fn greedy(scratch: &Scratch) -> Usher {
     std::fs::write(scratch.path().join("greedy.wasm"), GREEDY).expect("a file");
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -30,7 +30,7 @@ fn greedy(scratch: &Scratch) -> Usher {
 
 async fn send(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &request, address)
+    http::send(stream, &request, address)
         .await
         .expect("an answer")
 }
@@ -45,7 +45,8 @@ fn kept(request: &Request, address: &str) -> Vec<u8> {
     request.encode(address)
 }
 
-/// Asks one after another on one connection until told to stop, and counts the answers. Each must be 200.
+/// Sends one request after another on one connection until `until`, and counts the responses. Each
+/// must be 200.
 async fn load(address: String, until: Instant) -> u32 {
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     let request = kept(&Request::get("/ok"), &address);
@@ -84,10 +85,10 @@ async fn hoarding_request_is_ended_and_others_are_served() {
         "/parameter/40000000",
         "/statement/40000000",
         "/error-text/40000000",
-        "/whole/header/50000000",
-        "/whole/body/50000000",
-        // What one call may hand over, and more than a response may have.
-        "/whole/body/20000000",
+        "/buffered/header/50000000",
+        "/buffered/body/50000000",
+        // More than one call may pass, and more than a response may have.
+        "/buffered/body/20000000",
     ] {
         let attack = tokio::spawn({
             let address = address.clone();
@@ -98,14 +99,14 @@ async fn hoarding_request_is_ended_and_others_are_served() {
         }
         assert_eq!(attack.await.expect("an answer"), 500, "{target}");
     }
-    // One instance's memory, what a request may have held, and as much again that one call handed over.
+    // The memory of one instance, that of a request, and as much again that one call passed.
     let grown = running.most_resident_bytes().saturating_sub(before);
     assert!(
         grown < (64 + 32 + 32 + 64) * MIB,
         "{} MiB more",
         grown / MIB
     );
-    // What is given back may be had again, as often as one likes.
+    // Released memory can be used again, as often as needed.
     assert_eq!(
         ask(&address, "/one-after-another/100/5000000").await.status,
         200
@@ -126,7 +127,7 @@ async fn unread_responses_are_bounded_over_all_requests() {
     let (mut idle, mut refused) = (Vec::new(), 0);
     for _ in 0..CLIENTS {
         let mut stream = TcpStream::connect(&address).await.expect("a connection");
-        let request = Request::get("/whole/body/15000000").encode(&address);
+        let request = Request::get("/buffered/body/15000000").encode(&address);
         stream.write_all(&request).await.expect("a request");
         let mut status = [0; 12];
         stream.read_exact(&mut status).await.expect("an answer");
@@ -135,16 +136,16 @@ async fn unread_responses_are_bounded_over_all_requests() {
             b"HTTP/1.1 503" => refused += 1,
             other => panic!("{}", String::from_utf8_lossy(other)),
         }
-        // Who needs little is served whatever others hold.
+        // Small requests are served whatever others hold.
         assert_eq!(ask(&address, "/ok").await.status, 200);
     }
     assert_eq!((idle.len(), refused), (4, CLIENTS - 4));
     let grown = running.resident_bytes().saturating_sub(before) >> 20;
     assert!(grown < 64 + 64 + 64, "{grown} MiB more");
-    // Once they are gone there is room again.
+    // Once the others are gone there is memory again.
     drop(idle);
-    let answered = async { while ask(&address, "/whole/body/15000000").await.status != 200 {} };
-    tokio::time::timeout(PATIENCE, answered)
+    let answered = async { while ask(&address, "/buffered/body/15000000").await.status != 200 {} };
+    tokio::time::timeout(WAIT_LIMIT, answered)
         .await
         .expect("there is room again");
 }
@@ -165,11 +166,11 @@ async fn grown_instance_is_replaced() {
             .expect("a count")
     };
     for _ in 0..3 {
-        assert_eq!(ask(&address, "/whole/body/1000").await.status, 200);
+        assert_eq!(ask(&address, "/buffered/body/1000").await.status, 200);
     }
     assert_eq!(instances().await, 1);
-    assert_eq!(ask(&address, "/whole/body/12000000").await.status, 200);
-    assert_eq!(ask(&address, "/whole/body/1000").await.status, 200);
+    assert_eq!(ask(&address, "/buffered/body/12000000").await.status, 200);
+    assert_eq!(ask(&address, "/buffered/body/1000").await.status, 200);
     assert_eq!(instances().await, 2);
 }
 
@@ -208,11 +209,12 @@ async fn endless_loops_leave_their_core_to_others() {
         let address = address.clone();
         spins.spawn(async move { ask(&address, "/spin").await.status });
     }
-    // By then each has used what it may use like anybody else.
+    // By then each loop has used its even share.
     load(address.clone(), Instant::now() + time).await;
     let beside = load(address.clone(), Instant::now() + time).await;
     assert!(spins.try_join_next().is_none(), "they have no end");
-    // Machines are noisy. Without a share of its own for each loop it is a hundredth.
+    // On a noisy machine a lower bound has to be low. Without a share for each loop it would be a
+    // hundredth.
     assert!(
         beside * 4 > alone,
         "{alone} alone, {beside} beside {SPINS} loops"
@@ -226,12 +228,12 @@ async fn endless_loop_alone_uses_the_whole_core() {
     let address = running.address();
     let began = Instant::now();
     assert_eq!(ask(&address, "/spin").await.status, 504);
-    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_LIMIT / 2, "{:?}", began.elapsed());
     let line = running.line("--cpu-time");
     assert!(line.contains("processor time"), "{line}");
 }
 
-/// What is read pays for what it took, as with a list of millions.
+/// A client that reads pays for the processor time of a stream, such as a list of millions.
 #[tokio::test]
 async fn list_that_is_read_may_exceed_cpu_time() {
     const PIECES: usize = 300;
@@ -242,13 +244,13 @@ async fn list_that_is_read_may_exceed_cpu_time() {
     let target = format!("/laborious/{PIECES}/20000000");
     let answer = ask(&address, &target).await;
     assert_eq!((answer.status, answer.body.len()), (200, PIECES << 16));
-    // Else nothing is shown.
+    // Otherwise the test shows nothing.
     let took = running.processor_time().saturating_sub(before);
     assert!(took > Duration::from_millis(1200), "{took:?}");
-    // One that goes on without writing is ended.
+    // A guest that runs on without writing is ended.
     let stream = TcpStream::connect(&address).await.expect("a connection");
     let endless = Request::get("/laborious/1/4000000000");
-    let cut = http::exchange(stream, &endless, &address).await;
+    let cut = http::send(stream, &endless, &address).await;
     assert!(cut.is_err(), "{cut:?}");
 }
 
@@ -258,7 +260,7 @@ async fn waiting_request_uses_no_processor_time() {
     let mut running = greedy(&scratch).args(["--cpu-time", "200ms"]).spawn();
     let address = running.address();
     assert_eq!(ask(&address, "/wait/1000").await.status, 200);
-    assert_eq!(ask(&address, "/whole/spin").await.status, 504);
+    assert_eq!(ask(&address, "/buffered/spin").await.status, 504);
 }
 
 #[tokio::test]
@@ -283,7 +285,7 @@ async fn busy_guest_is_ended_for_a_waiting_request() {
     let line = tokio::spawn({
         let address = address.clone();
         async move {
-            // Asked until both have had their place, so that one has to go.
+            // Send until both have a permit, so that one of them has to be ended.
             while spins
                 .try_join_next()
                 .is_none_or(|ended| ended.expect("an answer").status != 503)
@@ -292,7 +294,7 @@ async fn busy_guest_is_ended_for_a_waiting_request() {
             }
         }
     });
-    tokio::time::timeout(PATIENCE, line)
+    tokio::time::timeout(WAIT_LIMIT, line)
         .await
         .expect("one of them is ended")
         .expect("others are served");
@@ -314,14 +316,14 @@ async fn guest_that_runs_after_its_response_is_ended() {
         let mut status = [0; 12];
         stream.read_exact(&mut status).await.expect("an answer");
         assert_eq!(&status, b"HTTP/1.1 200");
-        // It drains once no guest is at work.
+        // The server drains once no guest runs.
         running.terminate();
         assert_eq!(running.wait().code(), Some(0), "{target}");
         drop(stream);
     }
 }
 
-/// What is wrong with the bytes of a response to `method`, read as strictly as RFC 9112 has it. Gives where it ends.
+/// Checks the bytes of a response to `method` strictly against RFC 9112. Returns where it ends.
 fn strictly(bytes: &[u8], method: &str) -> Result<Option<usize>, String> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
@@ -393,7 +395,7 @@ fn strictly(bytes: &[u8], method: &str) -> Result<Option<usize>, String> {
     Ok(Some(end + 4 + body))
 }
 
-/// Reads one response strictly; none where the server closed the connection instead.
+/// Reads one response strictly; none if the server closed the connection instead.
 async fn read_strictly(stream: &mut TcpStream, left: &mut Vec<u8>, method: &str) -> Option<u16> {
     loop {
         match strictly(left, method) {
@@ -413,7 +415,8 @@ async fn read_strictly(stream: &mut TcpStream, left: &mut Vec<u8>, method: &str)
     }
 }
 
-/// Heads that no server should send, in numbers: each answer is read strictly, and what follows it on its connection as well.
+/// Many heads that no server should send: each response is read strictly, and so is the next one on
+/// its connection.
 #[tokio::test]
 async fn invalid_response_heads_are_corrected_or_refused() {
     const NAMES: [&str; 16] = [
@@ -466,7 +469,7 @@ async fn invalid_response_heads_are_corrected_or_refused() {
     let mut left = Vec::new();
     let mut seed = 0x5eed_u64;
     let mut pick = |count: usize| {
-        // Numerical Recipes' constants.
+        // The constants of Numerical Recipes.
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
@@ -483,7 +486,7 @@ async fn invalid_response_heads_are_corrected_or_refused() {
             ));
         }
         let digits = hexadecimal(&fields);
-        let way = ["/head", "/whole/head"][pick(2)];
+        let way = ["/head", "/buffered/head"][pick(2)];
         let length = ["", "0", "5", "6"][pick(4)];
         let status = STATUSES[pick(STATUSES.len())];
         let method = ["GET", "GET", "HEAD", "POST"][pick(4)];
@@ -491,7 +494,8 @@ async fn invalid_response_heads_are_corrected_or_refused() {
         let request = kept(&Request::new(method, &target), &address);
         stream.write_all(&request).await.expect("a connection");
         match read_strictly(&mut stream, &mut left, method).await {
-            // A body that was cut short ends its connection, and no bytes of it are taken for another answer.
+            // A truncated body ends its connection, and none of its bytes are taken for another
+            // response.
             None => {
                 closed += 1;
                 left.clear();
@@ -531,13 +535,13 @@ async fn signed_content_length_and_content_length_of_204_are_not_sent() {
         (422, "HeaderError::InvalidSyntax")
     );
     assert_eq!(
-        ask(&address, &format!("/whole/head/200/5/{signed}"))
+        ask(&address, &format!("/buffered/head/200/5/{signed}"))
             .await
             .status,
         500
     );
     let zero = digits("content-length:0\n");
-    for way in ["/head/204/", "/head/204/0", "/whole/head/204/0"] {
+    for way in ["/head/204/", "/head/204/0", "/buffered/head/204/0"] {
         let answer = ask(&address, &format!("{way}/{zero}")).await;
         assert_eq!(
             (answer.status, answer.header("content-length")),
@@ -545,27 +549,27 @@ async fn signed_content_length_and_content_length_of_204_are_not_sent() {
             "{way}"
         );
     }
-    // A length without a body would have a client wait for it.
+    // A client would wait for a body of this length.
     let five = digits("content-length:5\n");
     assert_eq!(
         ask(&address, &format!("/head/200//{five}")).await.status,
         500
     );
     assert_eq!(
-        ask(&address, &format!("/whole/head/200/6/{five}"))
+        ask(&address, &format!("/buffered/head/200/6/{five}"))
             .await
             .status,
         500
     );
     assert_eq!(
-        ask(&address, &format!("/whole/head/101/0/{zero}"))
+        ask(&address, &format!("/buffered/head/101/0/{zero}"))
             .await
             .status,
         500
     );
 }
 
-/// A component of components, each of which has the one before it in it, twice instantiated.
+/// A component of nested components, each of which instantiates the one before it twice.
 fn doubling(levels: usize) -> Vec<u8> {
     fn leb(mut value: usize) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -16,7 +16,8 @@ fn missing(field: &str, input: &Value) -> Value {
 }
 
 fn no_string(field: &str, input: &Value) -> Value {
-    json!({"type": "string_type", "loc": ["body", field], "msg": "Input should be a valid string", "input": input})
+    json!({"type": "string_type", "loc": ["body", field], "msg": "Input should be a valid \
+        string", "input": input})
 }
 
 fn no_id(input: &str) -> Value {
@@ -24,7 +25,7 @@ fn no_id(input: &str) -> Value {
     json!({"type": "int_parsing", "loc": ["path", "user_id"], "msg": msg, "input": input})
 }
 
-/// The faults of a 422: their types and places.
+/// The errors of a 422: their types and places.
 #[track_caller]
 fn faults(response: &http::Response) -> Vec<(String, Value)> {
     assert_eq!(response.status, 422, "{}", response.text());
@@ -40,7 +41,7 @@ fn faults(response: &http::Response) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// Expects that user 1 is as `ann` made it, whatever was tried.
+/// Expects that user 1 is as `ann` created it.
 async fn ann_is_untouched(service: &Service, tag: Option<&str>) {
     let got = service.get("/users/1").await;
     is(&got, 200, &user(1, "Ann", "ann@example.org"));
@@ -68,7 +69,7 @@ async fn put_replaces_name_and_email() {
             (got.text(), got.header("etag")),
             (put.text(), put.header("etag"))
         );
-        // The address that was given up is free, and the one that was taken is not.
+        // The released address is free, and the other one is taken.
         assert_eq!(service.create("x", "ann@example.org").await, 2);
         let taken = json!({"name": "x", "email": "Bob@example.net"});
         fails(
@@ -248,7 +249,7 @@ async fn invalid_body_returns_422_and_changes_nothing() {
             ],
         )
         .await;
-        // What is right beside what is wrong is not stored.
+        // Valid fields beside invalid ones are not stored.
         patch(
             json!({"name": "x", "email": "x@localhost"}),
             &[("value_error", json!(["body", "email"]))],
@@ -291,7 +292,7 @@ async fn invalid_id_and_body_return_all_errors_before_any_lookup() {
             no_string("email", &json!(1)),
         ];
         is(&answer, 422, &json!({"detail": detail}));
-        // Nobody has id 5, and still it is the body that is at fault.
+        // There is no user 5, but the body is checked first.
         let answer = service.send("PATCH", "/users/5", &json!({"name": 1})).await;
         is(
             &answer,
@@ -323,7 +324,8 @@ async fn deleted_user_is_gone_and_its_id_is_not_reused() {
             "User not found",
         );
         is(&service.get("/users/").await, 200, &json!([]));
-        // The address may be had again, the id may not: a client that kept it must not meet someone else.
+        // The address can be used again, the id cannot: a client that kept the id must not reach
+        // another user.
         assert_eq!(service.create("Ann", "ann@example.org").await, 2);
     })
     .await;

@@ -1,4 +1,5 @@
-//! An answer that breaks off can be told from one that is complete, by clients of HTTP/1.0 and 1.1 and behind a proxy.
+//! Clients of HTTP/1.0 and 1.1, and clients behind a proxy, can tell a truncated response from a
+//! complete one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,22 +12,23 @@ use usher_tests::janitor::Scratch;
 use usher_tests::nginx::Nginx;
 use usher_tests::postgres;
 use usher_tests::process::{Running, Usher};
-use usher_tests::proxy::{At, Proxy, Towards};
+use usher_tests::proxy::{At, Direction, Proxy};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// Users of a list that takes its time: some 15 MB of them.
+/// Users of a long list, some 15 MB.
 const USERS: usize = 120_000;
 
-/// Where the connection to the database is cut while that list is read, in bytes.
+/// After how many bytes the connection to the database is cut while that list is read.
 const CUT: u64 = 4 << 20;
 
-/// The head of a request for a list, by this version of HTTP.
+/// The head of a request for a list, in this version of HTTP.
 fn lines(version: &str, path: &str) -> String {
     format!("GET {path} HTTP/{version}\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n")
 }
 
-/// Reads an answer to its end, as a client of this version would: the lines of its body, or how it broke.
+/// Reads a response to its end, as a client of this version does: the number of its lines, or the
+/// error.
 async fn read(address: &str, version: &str, path: &str) -> io::Result<usize> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(lines(version, path).as_bytes()).await?;
@@ -42,10 +44,10 @@ async fn finish(mut stream: TcpStream, version: &str) -> io::Result<usize> {
         assert_eq!(answer.status, 200);
         return Ok(found);
     }
-    let mut whole = Vec::new();
-    stream.read_to_end(&mut whole).await?;
-    let end = whole.windows(4).position(|end| end == b"\r\n\r\n");
-    let (head, body) = whole.split_at(end.expect("a head") + 4);
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await?;
+    let end = all.windows(4).position(|end| end == b"\r\n\r\n");
+    let (head, body) = all.split_at(end.expect("a head") + 4);
     let head = String::from_utf8_lossy(head).to_lowercase();
     assert!(head.starts_with("http/1.0 200"), "{head}");
     assert!(!head.contains("transfer-encoding"), "{head}");
@@ -58,7 +60,7 @@ fn is_cut(read: &io::Result<usize>, version: &str, what: &str) {
         Ok(lines) => panic!("{what} by HTTP/{version}: {lines} lines look like all of them"),
         Err(error) => error.kind(),
     };
-    // Without a length only a reset tells the end from a cut.
+    // Without a length only a reset tells a truncated response from a complete one.
     let expected: &[io::ErrorKind] = match version {
         "1.0" => &[io::ErrorKind::ConnectionReset],
         _ => &[io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof],
@@ -74,7 +76,7 @@ fn program(scratch: &Scratch, database: &str) -> Usher {
 
 fn hostile(scratch: &Scratch) -> Usher {
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
-    // In a file, since a database in memory lets nobody read while a transaction writes.
+    // In a file, because in memory a writer excludes readers.
     program(scratch, "sqlite:notes.db").args(["--component", "hostile.wasm", "--no-migrate"])
 }
 
@@ -90,13 +92,14 @@ async fn listed() -> postgres::Database {
     assert_eq!(migrated.code(), Some(0), "{:?}", migrated.stderr);
     let client = database.connect().await;
     let insert = format!(
-        "INSERT INTO users (name, email) SELECT repeat('n', 80), 'u' || i || '@example.org' FROM generate_series(1, {USERS}) AS i"
+        "INSERT INTO users (name, email) SELECT repeat('n', 80), 'u' || i || '@example.org' FROM \
+            generate_series(1, {USERS}) AS i"
     );
     client.batch_execute(&insert).await.expect("users");
     database
 }
 
-/// The program with a proxy before its database.
+/// The program, with a proxy in front of its database.
 async fn start(scratch: &Scratch, database: &postgres::Database) -> (Running, String, Proxy) {
     let (_, server) = database.url().rsplit_once('@').expect("a user");
     let (server, _) = server.split_once('/').expect("a database");
@@ -113,18 +116,18 @@ async fn list_with_lost_database_is_truncated_in_every_http_version() {
     let database = listed().await;
     for version in ["1.0", "1.1"] {
         let (_running, address, proxy) = start(&scratch, &database).await;
-        let sprung = proxy.cut_when(Towards::Client, At::Bytes(CUT));
+        let sprung = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let cut = read(&address, version, "/users/").await;
         sprung.await;
         is_cut(&cut, version, "a database that is gone");
-        // All of it comes through where nothing breaks, also where only the end of the connection ends it.
+        // Without a fault the list is complete, even where only the end of the connection ends it.
         let (_running, address, proxy) = start(&scratch, &database).await;
-        let whole = read(&address, version, "/users/").await;
-        assert_eq!(whole.expect("all of it"), USERS);
+        let all = read(&address, version, "/users/").await;
+        assert_eq!(all.expect("all of it"), USERS);
         drop(proxy);
         let (_running, address, proxy) = start(&scratch, &database).await;
-        // What curl makes of it is what a script sees.
-        let sprung = proxy.cut_when(Towards::Client, At::Bytes(CUT));
+        // The exit code of curl is what a script sees.
+        let sprung = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let http = format!("--http{version}");
         let url = format!("http://{address}/users/");
         let curl = || {
@@ -147,23 +150,24 @@ async fn list_with_lost_database_is_truncated_behind_nginx() {
     for location in [
         "location / { proxy_pass http://ADDRESS; }",
         "location / { proxy_pass http://ADDRESS; proxy_buffering off; }",
-        "location / { proxy_pass http://ADDRESS; proxy_http_version 1.1; proxy_set_header Connection ''; }",
+        "location / { proxy_pass http://ADDRESS; proxy_http_version 1.1; proxy_set_header \
+            Connection ''; }",
     ] {
         let (_running, address, proxy) = start(&scratch, &database).await;
         let nginx = Nginx::start(&location.replace("ADDRESS", &address));
-        let sprung = proxy.cut_when(Towards::Client, At::Bytes(CUT));
+        let sprung = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let cut = read(nginx.address(), "1.1", "/users/").await;
         sprung.await;
         is_cut(&cut, "1.1", location);
         let (_running, address, _proxy) = start(&scratch, &database).await;
         let nginx = Nginx::start(&location.replace("ADDRESS", &address));
-        let whole = read(nginx.address(), "1.1", "/users/").await;
-        assert_eq!(whole.expect("all of it"), USERS, "{location}");
+        let all = read(nginx.address(), "1.1", "/users/").await;
+        assert_eq!(all.expect("all of it"), USERS, "{location}");
     }
     database.remove().await;
 }
 
-/// Whatever ends a guest after its answer has begun.
+/// A guest may fail in any way after its response has begun.
 #[tokio::test]
 async fn response_of_failed_guest_is_truncated_in_every_http_version() {
     let scratch = Scratch::new();
@@ -189,7 +193,7 @@ async fn response_of_failed_guest_is_truncated_in_every_http_version() {
     }
 }
 
-/// A client that has the beginning of an answer without an end.
+/// A client that has read the beginning of an endless response.
 async fn begun(address: &str, version: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let request = lines(version, "/flood");
@@ -202,12 +206,12 @@ async fn begun(address: &str, version: &str) -> TcpStream {
     stream
 }
 
-/// Puts back the letter that [`begun`] has read.
+/// Reads on after the letter that [`begun`] has read.
 async fn rest(mut stream: TcpStream, version: &str) -> io::Result<usize> {
     if version == "1.0" {
-        let mut whole = Vec::new();
-        stream.read_to_end(&mut whole).await?;
-        return Ok(whole.len());
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await?;
+        return Ok(all.len());
     }
     let mut reader = Reader::new(io::Cursor::new(b"H").chain(stream));
     let mut found = 0;
@@ -218,7 +222,7 @@ async fn rest(mut stream: TcpStream, version: &str) -> io::Result<usize> {
 #[tokio::test]
 async fn response_of_ended_server_is_truncated_in_every_http_version() {
     for version in ["1.0", "1.1"] {
-        for how in ["drained", "told twice", "killed"] {
+        for how in ["drained", "terminated twice", "killed"] {
             let scratch = Scratch::new();
             let mut running = hostile(&scratch).args(["--drain-timeout", "300ms"]).spawn();
             let address = running.address();
@@ -231,7 +235,7 @@ async fn response_of_ended_server_is_truncated_in_every_http_version() {
                     running.line("draining");
                     drop(running.wait());
                 }
-                "told twice" => {
+                "terminated twice" => {
                     running.terminate();
                     running.line("draining");
                     running.terminate();

@@ -1,4 +1,4 @@
-//! A database of each kind for whoever wants one.
+//! Databases of each kind for tests.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use usher_tests::janitor::Scratch;
 use usher_tests::pgbouncer::{PgBouncer, Pooling};
 use usher_tests::postgres;
 
-/// The kinds of database there are.
+/// The kinds of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
@@ -17,21 +17,21 @@ pub(crate) enum Kind {
     Pooled(Pooling),
 }
 
-/// All that a server has to itself.
+/// All kinds without a pooler.
 pub(crate) const ALL: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
 
-/// A database of a test's own. It is gone when this is dropped.
+/// A database for one test, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) url: String,
     _file: Option<Scratch>,
-    /// Gone before the database.
+    /// Dropped before the database.
     pooler: Option<PgBouncer>,
     pub(crate) postgres: Option<postgres::Database>,
 }
 
 impl Kind {
-    /// An empty one.
+    /// Creates an empty database.
     pub(crate) async fn fresh(self) -> Fresh {
         match self {
             Self::Memory => Fresh {
@@ -73,19 +73,19 @@ impl Kind {
 }
 
 impl Fresh {
-    /// Opens it, with limits to be adjusted.
+    /// Opens it, with limits that a test adjusts.
     pub(crate) async fn open(&self, adjust: impl FnOnce(&mut Config)) -> Database {
         let mut config = Config::new(self.url.parse().expect("a database URL"));
-        // Where many tests run at once, nothing is to be learned from a server that takes its time.
+        // A slow server is no failure when many tests run at once.
         config.connect_timeout = Duration::from_mins(1);
-        // Components of tests make up their statements.
+        // Components of tests build their statements at run time.
         config.statements = Statements::Any;
         adjust(&mut config);
         Database::open(config).await.expect("a database that opens")
     }
 
-    /// Removes it, on PostgreSQL without keeping the thread from the connections that are still closing, or being made: the server
-    /// waits for those.
+    /// Removes it. On PostgreSQL the server waits for connections that are still opening or
+    /// closing, so this does not block the thread.
     pub(crate) async fn end(self) {
         drop(self.pooler);
         if let Some(postgres) = self.postgres {

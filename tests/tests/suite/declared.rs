@@ -1,4 +1,4 @@
-//! A component declares the statements that it runs, and runs no others.
+//! A component declares its statements, and runs no others.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::databases::{self, Kind};
 
 const SQL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sql.wasm"));
 
-/// The component that runs what it is sent, with a declaration in it.
+/// The component that runs the statements it receives, with a declaration.
 fn declaring(statements: &[(&str, &str, &str)]) -> Vec<u8> {
     let mut data = String::new();
     for (about, name, text) in statements {
@@ -71,7 +71,7 @@ async fn declared_statement_runs_and_any_other_is_denied() {
         let added = run(&app, &json!({"sql": "SELECT $1 + 1", "params": [1]})).await;
         assert_eq!(added["rows"], json!([[2]]), "{kind:?}: {added}");
         assert!(run(&app, &json!({"sql": own})).await.get("rows").is_some());
-        // Spelled otherwise, of another database, or harmless: it is not on the list.
+        // In another spelling, of another database, or harmless: it is not on the list.
         for statement in [
             other,
             "SELECT $1+1",
@@ -167,7 +167,7 @@ fn component_without_declaration_is_refused_in_one_line() {
     ] {
         assert!(line.contains(part), "{line}");
     }
-    // A section that cannot be read is no declaration either.
+    // An unreadable section is no declaration.
     let mut broken = declaring(&[("service any", "ONE", "SELECT 1")]);
     broken.extend_from_slice(b"\x00\x12\x10usher:statementsx");
     std::fs::write(scratch.file("broken.wasm"), broken).expect("a file");
@@ -210,8 +210,8 @@ fn component_info_lists_imports_exports_and_statements() {
             String::from_utf8_lossy(&ended.stdout).into_owned(),
         )
     };
-    let told = info(Some("declaring.wasm"));
-    assert_eq!(told.0, Some(0));
+    let output = info(Some("declaring.wasm"));
+    assert_eq!(output.0, Some(0));
     for part in [
         "imports\n",
         "  usher:database/database@0.2.0\n",
@@ -221,12 +221,16 @@ fn component_info_lists_imports_exports_and_statements() {
         "  ODD\n    SELECT '\\u{1b}[2J\\u{202e}'\n",
         "statements of migrations: 1\n  0001 (sqlite)\n    CREATE TABLE users (id int)\n",
     ] {
-        assert!(told.1.contains(part), "{part}: {}", told.1);
+        assert!(output.1.contains(part), "{part}: {}", output.1);
     }
-    let told = info(Some("sql.wasm"));
-    assert!(told.1.contains("statements: not declared"), "{}", told.1);
-    let told = info(None);
-    assert!(told.1.contains("usher:users/users@0.2.0"), "{}", told.1);
+    let output = info(Some("sql.wasm"));
+    assert!(
+        output.1.contains("statements: not declared"),
+        "{}",
+        output.1
+    );
+    let output = info(None);
+    assert!(output.1.contains("usher:users/users@0.2.0"), "{}", output.1);
     assert_eq!(info(Some("nowhere.wasm")).0, Some(2));
     std::fs::write(scratch.file("text.wasm"), "no component").expect("a file");
     assert_eq!(info(Some("text.wasm")).0, Some(2));

@@ -1,4 +1,4 @@
-//! What the documents point to exists: files, folders and headings.
+//! The documents point to files, folders and headings that exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
     other.is_ok_and(|text| headings(&text).any(|heading| heading == fragment))
 }
 
-/// The fragments by which headings are reached.
+/// The fragments of the headings.
 fn headings(text: &str) -> impl Iterator<Item = String> {
     let titles = text.lines().filter(|line| line.starts_with('#'));
     titles.map(|line| {
@@ -75,8 +75,8 @@ fn headings(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The paths of one line that do not exist. A name without a folder is looked for in the folder
-/// named last in the line.
+/// The paths of one line that do not exist. A name without a folder is resolved in the last folder
+/// that the line names.
 fn missing_paths<'t>(root: &Path, paths: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
     let mut folder = None;
     let mut missing = Vec::new();

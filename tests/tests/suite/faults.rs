@@ -1,4 +1,4 @@
-//! A cause that nobody is told: every answer 500 leaves one line, which shows no value, and no more lines than a disk can take.
+//! Every response 500 logs one line with its cause and without values, and their number is limited.
 
 use rusqlite::Connection;
 use tokio::net::TcpStream;
@@ -34,12 +34,12 @@ fn greedy(scratch: &Scratch) -> Usher {
 
 async fn ask(address: &str, target: &str) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &Request::get(target), address)
+    http::send(stream, &Request::get(target), address)
         .await
         .expect("an answer")
 }
 
-/// The lines of errors that a program wrote.
+/// The lines of level ERROR that a program logged.
 fn errors(ended: &Ended) -> Vec<&str> {
     let errors = ended.stderr.iter().filter(|line| line.contains("ERROR"));
     errors.map(String::as_str).collect()
@@ -47,7 +47,7 @@ fn errors(ended: &Ended) -> Vec<&str> {
 
 #[tokio::test]
 async fn response_500_logs_one_line_with_its_cause_and_no_value() {
-    for target in ["/fault", "/whole/fault"] {
+    for target in ["/fault", "/buffered/fault"] {
         let scratch = Scratch::new();
         let mut running = greedy(&scratch).spawn();
         let address = running.address();
@@ -78,7 +78,7 @@ async fn response_500_after_a_failed_request_logs_only_its_own_cause() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
-    // One instance serves all three: what the first one met is none of the third one's.
+    // One instance serves all three: the error of the first must not show in the third.
     assert_eq!(ask(&address, "/parameter/1").await.status, 200);
     assert_eq!(ask(&address, "/statement/1").await.status, 200);
     assert_eq!(ask(&address, "/status/500").await.status, 500);
@@ -123,7 +123,7 @@ async fn many_responses_500_log_few_lines_and_their_count() {
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
     for _ in 0..ASKED {
-        assert_eq!(ask(&address, "/whole/fault").await.status, 500);
+        assert_eq!(ask(&address, "/buffered/fault").await.status, 500);
     }
     running.terminate();
     let ended = running.wait();

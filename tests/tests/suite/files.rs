@@ -1,4 +1,4 @@
-//! An SQLite file that is moved, replaced or removed under the program.
+//! An SQLite file that is moved, replaced or removed while the program runs.
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ fn post(number: usize) -> Request {
     )
 }
 
-/// The addresses in a file that is whole.
+/// The addresses in a file, which must be intact.
 #[track_caller]
 fn addresses(path: &Path) -> Vec<String> {
     let sqlite = rusqlite::Connection::open(path).expect("a database");
-    let whole: String = sqlite
+    let all: String = sqlite
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .expect("a check");
-    assert_eq!(whole, "ok", "{}", path.display());
+    assert_eq!(all, "ok", "{}", path.display());
     let mut rows = sqlite.prepare(ROWS).expect("a table of users");
     let rows = rows.query_map([], |row| row.get(0)).expect("rows");
     rows.map(|row| row.expect("an address")).collect()
@@ -37,7 +37,7 @@ fn serve(scratch: &Scratch) -> Running {
         .spawn()
 }
 
-/// What was saved of the file that had lost its name.
+/// The saved copy of a file that had lost its name.
 #[track_caller]
 fn saved(scratch: &Scratch) -> std::path::PathBuf {
     std::fs::read_dir(scratch.path())

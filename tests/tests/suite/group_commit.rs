@@ -1,4 +1,4 @@
-//! Writes of many clients that are committed together, which none of them may notice.
+//! Group commit of the writes of many clients, which no client may notice.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use usher_testing::TestApp;
 use usher_tests::postgres;
 
-/// As many as make sure that some of them wait for others.
+/// Enough clients that some of them wait for others.
 const CLIENTS: usize = 60;
 
 async fn start() -> (Arc<TestApp>, postgres::Database, Client) {
@@ -23,7 +23,7 @@ async fn end(app: Arc<TestApp>, database: postgres::Database, client: Client) {
     database.remove().await;
 }
 
-/// Posts all of these at once and gives the statuses in the same order.
+/// Sends all these requests at once and returns the statuses in the same order.
 async fn post(app: &Arc<TestApp>, emails: impl Iterator<Item = String>) -> Vec<u16> {
     let mut posts = JoinSet::new();
     for (number, email) in emails.enumerate() {
@@ -47,7 +47,7 @@ async fn count(client: &Client, what: &str) -> usize {
     usize::try_from(row.get::<_, i64>(0)).expect("a count is not negative")
 }
 
-/// Posts until writes have been committed together, so that the connections for it are there.
+/// Sends requests until a group commit has happened, so that its connections exist.
 async fn until_together(app: &Arc<TestApp>, client: &Client) {
     for round in 0..50 {
         let statuses = post(
@@ -56,7 +56,7 @@ async fn until_together(app: &Arc<TestApp>, client: &Client) {
         )
         .await;
         assert_eq!(statuses, [200; CLIENTS]);
-        // What one transaction has written bears its number.
+        // Rows of one transaction have its number.
         if count(client, "DISTINCT xmin::text").await < count(client, "*").await {
             return;
         }

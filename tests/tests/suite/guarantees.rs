@@ -1,10 +1,11 @@
-//! `docs/database.md`, `docs/limits.md` and `docs/security.md` say which test shows which guarantee. A test that they name and nobody has written would
-//! be worse than none.
+//! The tables of `docs/database.md`, `docs/limits.md` and `docs/security.md` name the tests that
+//! show each guarantee. Every named test must exist.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The sources in which a test may be: those of this suite and its guests, and those of the host, the service and the test doubles.
+/// The sources that may have tests: of this suite and its guests, of the host, the service and the
+/// test doubles.
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
@@ -48,7 +49,7 @@ fn functions() -> BTreeSet<String> {
         .collect()
 }
 
-/// The rows of all tables, each as its cells. A vertical line in code stands as `\|`.
+/// The rows of all tables, each as its cells. A vertical line in code is written `\|`.
 fn rows(document: &str) -> Vec<Vec<&str>> {
     let rows = document
         .lines()
@@ -64,7 +65,8 @@ fn document_tables_name_existing_tests() {
     names_tests("docs/security.md", 15);
 }
 
-/// Fails where a table of the document names a test that is not there, or where it names fewer than so many.
+/// Fails if a table of the document names a test that does not exist, or the document names fewer
+/// tests than `at_least`.
 fn names_tests(document: &str, at_least: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
@@ -76,7 +78,7 @@ fn names_tests(document: &str, at_least: usize) {
     let mut in_tests = false;
     for row in rows(&text) {
         let last = row.last().copied().unwrap_or_default();
-        // The last column is what this is about where its head says so.
+        // A table lists tests if the head of its last column says so.
         if last == "shown by" {
             in_tests = true;
             continue;

@@ -1,4 +1,4 @@
-//! What a client may not do, and what it is told.
+//! Limits on clients, and the responses beyond them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 
 async fn ask(app: &TestApp, request: &Request) -> Response {
-    http::exchange(app.connect(), request, "test")
+    http::send(app.connect(), request, "test")
         .await
         .expect("an answer")
 }
@@ -24,7 +24,7 @@ fn is_json(response: &Response, status: u16) {
     assert!(response.json().get("detail").is_some());
 }
 
-/// The body of a 413, as the component's description has it.
+/// The body of a 413, as the component's description documents it.
 fn described_413() -> serde_json::Value {
     let description: serde_json::Value =
         serde_json::from_str(include_str!("../../../openapi.json")).expect("a description");
@@ -35,7 +35,7 @@ fn described_413() -> serde_json::Value {
 #[tokio::test]
 async fn body_over_the_limit_returns_413_before_it_is_read() {
     let app = TestApp::start("memory:").await.expect("it starts");
-    // A length is announced, and nothing of the body ever sent: the answer cannot have waited for it.
+    // The request announces a length and sends no body, so the response cannot have waited for it.
     let announced = Request::new("POST", "/users/")
         .header("content-type", "application/json")
         .header("content-length", "1048577");
@@ -93,7 +93,7 @@ async fn invalid_http_returns_json_error() {
 async fn request_beyond_its_deadline_returns_504() {
     let hostile: Arc<[u8]> =
         Arc::from(&include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))[..]);
-    // A file, since a database in memory lets nobody read while a transaction writes.
+    // A file, because in memory a writer excludes readers.
     let scratch = Scratch::new();
     let app = TestApp::builder()
         .database(format!("sqlite:{}", scratch.file("users.db")))
@@ -105,7 +105,7 @@ async fn request_beyond_its_deadline_returns_504() {
         .await
         .expect("it starts");
     assert_eq!(ask(&app, &Request::get("/table")).await.status, 200);
-    // While one request never ends, another is served: neither knows of the other.
+    // While one request never ends, another one is served.
     let looping = Request::get("/loop");
     let (endless, other) = tokio::join!(ask(&app, &looping), async {
         ask(&app, &Request::get("/count")).await
@@ -136,7 +136,7 @@ async fn lost_database_returns_503_with_retry_after() {
     let body = serde_json::json!({"name": "a", "email": "a@example.org"});
     let written = ask(&app, &Request::post("/users/", &body)).await;
     is_json(&written, 503);
-    // Of a write whose connection was lost nobody knows, and so it is said.
+    // The outcome of a write with a lost connection is unknown, and the response says so.
     assert_ne!(written.text(), read.text());
     assert!(written.text().contains("unknown"), "{}", written.text());
 }

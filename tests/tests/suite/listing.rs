@@ -15,7 +15,7 @@ fn ids(response: &Response) -> Vec<i64> {
         .collect()
 }
 
-/// Where the next page is, as RFC 8288 writes it, resolved against the path of this one.
+/// The URL of the next page (RFC 8288), resolved against the path of this one.
 #[track_caller]
 pub(crate) fn next(response: &Response) -> Option<String> {
     let link = response.header("link")?;
@@ -27,7 +27,7 @@ pub(crate) fn next(response: &Response) -> Option<String> {
     Some(format!("/users/{query}"))
 }
 
-/// Stores users `first` to `last`, whose ids are these numbers on a fresh database.
+/// Stores users `first` to `last`, whose ids are these numbers on a new database.
 async fn fill(service: &Service, first: i64, last: i64) {
     for number in first..=last {
         let id = service
@@ -53,7 +53,7 @@ async fn list_is_ordered_by_id() {
         service.create("Zoë", "z@example.org").await;
         service.create("b", "b@example.org").await;
         service.create("a\"\\\n", "a@example.org").await;
-        // A row that is written anew lies elsewhere in the table, and is still listed where its id puts it.
+        // An updated row moves within the table, but is still listed by its id.
         service
             .send("PATCH", "/users/1", &json!({"name": "Zoé"}))
             .await;
@@ -64,7 +64,12 @@ async fn list_is_ordered_by_id() {
         let listed = service.get("/users/").await;
         assert_eq!(
             listed.text(),
-            r#"[{"id":1,"name":"Zoé","email":"z@example.org"},{"id":3,"name":"a\"\\\n","email":"a@example.org"},{"id":4,"name":"c","email":"c@example.org"}]"#
+            [
+                r#"[{"id":1,"name":"Zoé","email":"z@example.org"},"#,
+                r#"{"id":3,"name":"a\"\\\n","email":"a@example.org"},"#,
+                r#"{"id":4,"name":"c","email":"c@example.org"}]"#,
+            ]
+            .concat()
         );
         assert_eq!(next(&listed), None);
     })
@@ -78,7 +83,8 @@ async fn pages_have_every_user_exactly_once() {
         let mut page = service.get("/users/?limit=10").await;
         let mut seen = ids(&page);
         assert_eq!(seen.len(), 10);
-        // What is deleted or stored between two pages shifts nothing: a page goes on after an id, not after a count.
+        // Users deleted or stored between two pages shift nothing, because a page starts after an
+        // id, not after a count.
         service
             .ask(&usher_tests::http::Request::new("DELETE", "/users/3"))
             .await;
@@ -106,8 +112,8 @@ async fn full_last_page_has_no_next_link() {
         assert_eq!(ids(&first), [1, 2]);
         let last = service.get(&next(&first).expect("a next page")).await;
         assert_eq!((ids(&last), next(&last)), (vec![3, 4], None));
-        let whole = service.get("/users/?limit=4").await;
-        assert_eq!((ids(&whole), next(&whole)), (vec![1, 2, 3, 4], None));
+        let all = service.get("/users/?limit=4").await;
+        assert_eq!((ids(&all), next(&all)), (vec![1, 2, 3, 4], None));
     })
     .await;
 }
@@ -122,8 +128,8 @@ async fn page_limit_defaults_to_100_and_is_at_most_1000() {
             ids(&service.get(&next(&page).expect("a next page")).await),
             [101]
         );
-        let whole = service.get("/users/?limit=1000").await;
-        assert_eq!((ids(&whole).len(), next(&whole)), (101, None));
+        let all = service.get("/users/?limit=1000").await;
+        assert_eq!((ids(&all).len(), next(&all)), (101, None));
     })
     .await;
 }
@@ -164,14 +170,14 @@ async fn email_filter_matches_the_normalised_address() {
             ("email=A%2Bb%40b%C3%BCcher.ch", vec![2]),
             ("email=PostMaster@EXAMPLE.org", vec![3]),
             ("email=nobody@example.org", vec![]),
-            // Exactly: neither a part of an address nor a pattern of one.
+            // An exact match, neither a part of an address nor a pattern.
             ("email=b@b%C3%BCcher.ch", vec![]),
             ("email=%25@example.org", vec![]),
             ("email=postmaste_@example.org", vec![]),
             // Together with the other two.
             ("email=postmaster@example.org&after=2&limit=1", vec![3]),
             ("email=postmaster@example.org&after=3", vec![]),
-            // Of a parameter that is given twice the last counts; others are nobody's business.
+            // The last of repeated parameters counts; unknown ones are ignored.
             (
                 "email=nobody@example.org&email=postmaster@example.org&sort=name",
                 vec![3],
@@ -190,17 +196,22 @@ async fn invalid_query_returns_422_with_all_errors() {
         let msg = "Input should be a valid integer, unable to parse string as an integer";
         json!({"type": "int_parsing", "loc": ["query", name], "msg": msg, "input": input})
     }
+    fn limit(kind: &str, msg: &str, input: &str, ctx: &Value) -> Value {
+        let loc = ["query", "limit"];
+        json!({"type": kind, "loc": loc, "msg": msg, "input": input, "ctx": ctx})
+    }
     fn least(input: &str) -> Value {
         let msg = "Input should be greater than or equal to 1";
-        json!({"type": "greater_than_equal", "loc": ["query", "limit"], "msg": msg, "input": input, "ctx": {"ge": 1}})
+        limit("greater_than_equal", msg, input, &json!({"ge": 1}))
     }
     fn most(input: &str) -> Value {
         let msg = "Input should be less than or equal to 1000";
-        json!({"type": "less_than_equal", "loc": ["query", "limit"], "msg": msg, "input": input, "ctx": {"le": 1000}})
+        limit("less_than_equal", msg, input, &json!({"le": 1000}))
     }
     fn address(input: &str, reason: &str) -> Value {
         let msg = format!("value is not a valid email address: {reason}");
-        json!({"type": "value_error", "loc": ["query", "email"], "msg": msg, "input": input, "ctx": {"reason": reason}})
+        let (loc, ctx) = (["query", "email"], json!({"reason": reason}));
+        json!({"type": "value_error", "loc": loc, "msg": msg, "input": input, "ctx": ctx})
     }
     const NO_AT: &str = "An email address must have an @-sign.";
 

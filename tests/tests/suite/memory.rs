@@ -1,4 +1,4 @@
-//! What a database of one's own costs in a build that is not optimised.
+//! The cost of a memory database per test, in a build without optimisation.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use usher_testing::TestApp;
 
 #[tokio::test]
 async fn memory_database_per_test_costs_less_than_ten_milliseconds() {
-    // The first one starts the engine, which all others of the process share.
+    // The first one starts the engine that all tests of the process share.
     drop(TestApp::start("memory:").await.expect("it starts"));
     let mut took = Vec::new();
     for _ in 0..50 {
@@ -15,7 +15,7 @@ async fn memory_database_per_test_costs_less_than_ten_milliseconds() {
         took.push(began.elapsed());
         assert_eq!(app.get("/users/1").await.expect("an answer").status(), 404);
     }
-    // Other tests run beside this one, and what they take is no part of the cost: so the quickest counts.
+    // Other tests run at the same time, so the fastest one counts.
     let least = took.iter().min().expect("fifty of them");
     assert!(
         *least < Duration::from_millis(10),

@@ -1,7 +1,7 @@
-//! The schema is brought up to date, by many hosts at once as well as by one, or one line says why not.
+//! Migrations by one host and by many at once: the schema is current, or one line says why not.
 //!
-//! Each of these is a start of the program itself. What differs from the embedded component is the component `migrating`,
-//! whose third migration fails half-way unless there is a table `permitted`.
+//! Each test starts the program itself. The component `migrating` has a third migration, which
+//! fails half-way unless there is a table `permitted`.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use crate::startup::{ask, says, usher};
 
 const MIGRATING: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/migrating.wasm"));
 
-/// Those that several programs can share.
+/// Kinds that several programs can share.
 pub(crate) const LASTING: [Kind; 2] = [Kind::File, Kind::Postgres];
 
-/// A place with the component `migrating` in it.
+/// A directory with the component `migrating`.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     std::fs::write(scratch.path().join("migrating.wasm"), MIGRATING).expect("a file");
@@ -30,7 +30,7 @@ fn migrate(scratch: &Scratch, url: &str) -> Usher {
     usher(scratch).args(["migrate", "--database", url])
 }
 
-/// A database as somebody else sees it.
+/// Another client of the database.
 pub(crate) enum Onlooker {
     File(rusqlite::Connection),
     Postgres(tokio_postgres::Client),
@@ -47,19 +47,20 @@ impl Onlooker {
         }
     }
 
-    pub(crate) async fn say(&self, statement: &str) {
+    pub(crate) async fn execute(&self, statement: &str) {
         match self {
             Self::File(file) => file.execute_batch(statement).expect("it is right"),
             Self::Postgres(client) => client.batch_execute(statement).await.expect("it is right"),
         }
     }
 
-    /// The names of the service's tables and of those of `migrating`, and the recorded versions.
+    /// The names of the tables of the service and of `migrating`, and the recorded versions.
     async fn state(&self) -> (Vec<String>, Vec<i64>) {
         let record = "SELECT version FROM usher_migrations ORDER BY version";
         match self {
             Self::File(file) => {
-                let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ('half', 'users') ORDER BY name";
+                let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN \
+                    ('half', 'users') ORDER BY name";
                 let mut names = file.prepare(names).expect("a statement");
                 let names = names
                     .query_map([], |row| row.get(0))
@@ -73,7 +74,8 @@ impl Onlooker {
                 (names.collect(), record.collect())
             }
             Self::Postgres(client) => {
-                let names = "SELECT tablename::text FROM pg_tables WHERE tablename IN ('half', 'users') ORDER BY 1";
+                let names = "SELECT tablename::text FROM pg_tables WHERE tablename IN ('half', \
+                    'users') ORDER BY 1";
                 let names = client.query(names, &[]).await.expect("names");
                 let record = client.query(record, &[]).await.expect("a record");
                 (
@@ -112,11 +114,11 @@ async fn ten_hosts_starting_at_once_migrate_an_empty_database_once() {
             let address = host.address();
             assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
         }
-        let said: Vec<_> = hosts.into_iter().map(heard).collect();
-        let applied = said
+        let output: Vec<_> = hosts.into_iter().map(heard).collect();
+        let applied = output
             .iter()
-            .filter(|said| said.contains("applied migration 1 (0001_users)"));
-        assert_eq!(applied.count(), 1, "{said:?}");
+            .filter(|output| output.contains("applied migration 1 (0001_users)"));
+        assert_eq!(applied.count(), 1, "{output:?}");
         let (tables, record) = Onlooker::of(&fresh).await.state().await;
         assert_eq!(
             (tables, record),
@@ -132,7 +134,7 @@ async fn failing_migration_is_reported_and_rolled_back() {
         let (scratch, fresh) = (scratch(), kind.fresh().await);
         let start =
             || usher(&scratch).args(["--component", "migrating.wasm", "--database", &fresh.url]);
-        // The second time shows that the first one is over: no lock is left, and no table in the way.
+        // The second run shows that the first one has ended: it left no lock and no table.
         for _ in 0..2 {
             says(
                 &start().run(),
@@ -143,7 +145,7 @@ async fn failing_migration_is_reported_and_rolled_back() {
                     "42P01",
                 ],
             );
-            // What came before it stays.
+            // Earlier migrations remain.
             let (tables, record) = Onlooker::of(&fresh).await.state().await;
             assert_eq!(
                 (tables, record),
@@ -153,7 +155,7 @@ async fn failing_migration_is_reported_and_rolled_back() {
         }
         Onlooker::of(&fresh)
             .await
-            .say("CREATE TABLE permitted (id bigint)")
+            .execute("CREATE TABLE permitted (id bigint)")
             .await;
         let mut running = start().spawn();
         running.line("applied migration 3 (0003_half)");
@@ -172,16 +174,18 @@ async fn edited_past_migration_is_an_error() {
     for kind in LASTING {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         assert_eq!(migrate(&scratch, &fresh.url).run().code(), Some(0));
-        // The same component, but for one letter in a comment of its migration.
+        // The same component with one letter changed in a comment of its migration.
         let (before, after) = match kind {
             Kind::Postgres => (
-                "-- A table that somebody else has made is brought in line before this, and is left as it is here.\nCREATE TABLE IF NOT EXISTS users (\n    id bigint",
-                "-- A Table that somebody else has made is brought in line before this, and is left as it is here.\nCREATE TABLE IF NOT EXISTS users (\n    id bigint",
+                "-- A table that somebody else has made is brought in line before this, and is \
+                    left as it is here.\nCREATE TABLE IF NOT EXISTS users (\n    id bigint",
+                "-- A Table that somebody else has made is brought in line before this, and is \
+                    left as it is here.\nCREATE TABLE IF NOT EXISTS users (\n    id bigint",
             ),
             _ => ("-- AUTOINCREMENT keeps", "-- Autoincrement keeps"),
         };
         let mut bytes = usher::sandbox::USERS_WASM.to_vec();
-        // It stands in the component's data, and in the list of the statements it will run.
+        // The letter is in the component's data, and in its list of statements.
         let places: Vec<_> = bytes
             .windows(before.len())
             .enumerate()
@@ -224,7 +228,7 @@ async fn database_newer_than_the_component_is_an_error() {
         let (scratch, fresh) = (scratch(), kind.fresh().await);
         Onlooker::of(&fresh)
             .await
-            .say("CREATE TABLE permitted (id bigint)")
+            .execute("CREATE TABLE permitted (id bigint)")
             .await;
         let newer = migrate(&scratch, &fresh.url)
             .args(["--component", "migrating.wasm"])
@@ -254,13 +258,14 @@ async fn database_newer_than_the_component_is_an_error() {
     }
 }
 
-/// The other hosts' lock is a lock on the server, which is waited for a second at a time, for as long as it takes.
+/// Another host's lock is a lock on the server. It is waited for a second at a time, for as long as
+/// it takes.
 #[tokio::test]
 async fn host_waits_for_migrations_of_another_host() {
     let (scratch, fresh) = (Scratch::new(), Kind::Postgres.fresh().await);
     let other = Onlooker::of(&fresh).await;
     other
-        .say("BEGIN; SELECT pg_advisory_xact_lock(504447395186)")
+        .execute("BEGIN; SELECT pg_advisory_xact_lock(504447395186)")
         .await;
     let mut running = usher(&scratch)
         .args(["--database-wait", "10m", "--log", "debug"])
@@ -270,7 +275,7 @@ async fn host_waits_for_migrations_of_another_host() {
         let line = running.line("another host has been applying them");
         assert!(line.contains("trying again"), "{line}");
     }
-    other.say("COMMIT").await;
+    other.execute("COMMIT").await;
     running.line("applied migration 1 (0001_users)");
     let address = running.address();
     assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
@@ -298,15 +303,15 @@ async fn role_without_ddl_privileges_serves_a_current_schema() {
     );
     let start = || usher(&scratch).args(["--database", &url, "--database-wait", "10m"]);
 
-    // With something to do it says at once what it lacks.
+    // With something to do it reports the missing privilege at once.
     let ended = start().run();
-    let said = ended.stderr.join("\n");
-    assert_eq!(ended.code(), Some(1), "{said}");
+    let output = ended.stderr.join("\n");
+    assert_eq!(ended.code(), Some(1), "{output}");
     for part in ["permission denied", "clerk", "42501", "nothing was changed"] {
-        assert!(said.contains(part), "{part:?} is not in {said}");
+        assert!(output.contains(part), "{part:?} is not in {output}");
     }
     assert_eq!(migrate(&scratch, &cluster.url()).run().code(), Some(0));
-    // So it does where it may not even look.
+    // The same holds if it may not even read the catalogue.
     says(
         &start().run(),
         1,
@@ -314,7 +319,10 @@ async fn role_without_ddl_privileges_serves_a_current_schema() {
     );
 
     owner
-        .batch_execute("GRANT SELECT ON usher_migrations TO clerk; GRANT SELECT, INSERT, UPDATE, DELETE ON users TO clerk")
+        .batch_execute(
+            "GRANT SELECT ON usher_migrations TO clerk; GRANT SELECT, INSERT, UPDATE, \
+            DELETE ON users TO clerk",
+        )
         .await
         .expect("a superuser may");
     let mut running = start().spawn();
@@ -324,7 +332,7 @@ async fn role_without_ddl_privileges_serves_a_current_schema() {
         ask(&address, Request::post("/users/", &ann)).await.status,
         200
     );
-    // One migration later there is something to do again, and the service that is up to date goes on.
+    // One migration later there is something to do again, and the current service continues.
     says(
         &start().args(["--component", "migrating.wasm"]).run(),
         1,

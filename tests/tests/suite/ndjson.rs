@@ -1,4 +1,4 @@
-//! Users come line by line where a client asks for that.
+//! Lists of users as NDJSON.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::transactions::{NOTHING_LEFT, SOON, becomes};
 
 const NDJSON: &str = "application/x-ndjson";
 
-fn lines(path: &str) -> Request {
+fn ndjson(path: &str) -> Request {
     Request::get(path).header("accept", NDJSON)
 }
 
@@ -34,11 +34,18 @@ async fn ndjson_list_is_ordered_by_id() {
         service.create("Zoë\n", "z@example.org").await;
         service.create("b", "b@example.org").await;
         service.create("a", "a@example.org").await;
-        service.send("PATCH", "/users/1", &json!({"name": "Zoé\n"})).await;
+        service
+            .send("PATCH", "/users/1", &json!({"name": "Zoé\n"}))
+            .await;
         service.ask(&Request::new("DELETE", "/users/2")).await;
         is_lines(
-            &service.ask(&lines("/users/")).await,
-            "{\"id\":1,\"name\":\"Zoé\\n\",\"email\":\"z@example.org\"}\n{\"id\":3,\"name\":\"a\",\"email\":\"a@example.org\"}\n",
+            &service.ask(&ndjson("/users/")).await,
+            concat!(
+                r#"{"id":1,"name":"Zoé\n","email":"z@example.org"}"#,
+                "\n",
+                r#"{"id":3,"name":"a","email":"a@example.org"}"#,
+                "\n",
+            ),
         );
     })
     .await;
@@ -54,14 +61,14 @@ async fn ndjson_list_is_longer_than_a_page() {
                 "{{\"id\":{id},\"name\":\"n\",\"email\":\"u{id}@example.org\"}}\n"
             ));
         }
-        is_lines(&service.ask(&lines("/users/")).await, &expected);
+        is_lines(&service.ask(&ndjson("/users/")).await, &expected);
     })
     .await;
 }
 
 #[tokio::test]
 async fn ndjson_list_without_users_is_empty() {
-    on_each(async |service| is_lines(&service.ask(&lines("/users/")).await, "")).await;
+    on_each(async |service| is_lines(&service.ask(&ndjson("/users/")).await, "")).await;
 }
 
 #[tokio::test]
@@ -83,7 +90,7 @@ async fn ndjson_list_is_filtered_like_a_page() {
             let expected: String = ids.into_iter().map(line).collect();
             let query = query.replace('ü', "%C3%BC");
             is_lines(
-                &service.ask(&lines(&format!("/users/?{query}"))).await,
+                &service.ask(&ndjson(&format!("/users/?{query}"))).await,
                 &expected,
             );
         }
@@ -95,7 +102,7 @@ async fn ndjson_list_is_filtered_like_a_page() {
 async fn ndjson_list_with_invalid_query_returns_422_like_a_page() {
     on_each(async |service| {
         let query = "/users/?limit=0&after=x&email=y";
-        let refused = service.ask(&lines(query)).await;
+        let refused = service.ask(&ndjson(query)).await;
         assert_eq!(refused.status, 422);
         assert_eq!(refused.json(), service.get(query).await.json());
     })
@@ -128,8 +135,7 @@ async fn list_without_ndjson_in_accept_returns_a_page() {
                 "{accept:?}"
             );
         }
-        // In two lines, of which only one says what the other is weighed against.
-        // Several lines count as one.
+        // In two header lines; several lines count as one list.
         let request = Request::get("/users/").header("accept", "application/json;q=0.2");
         let request = request.header("accept", "Application/X-NDJSON;q=0.1");
         assert_eq!(service.ask(&request).await.json(), page);
@@ -147,7 +153,7 @@ async fn list_without_ndjson_in_accept_returns_a_page() {
 async fn ndjson_accept_on_other_routes_is_ignored() {
     on_each(async |service| {
         service.create("n", "n@example.org").await;
-        let answer = service.ask(&lines("/users/1")).await;
+        let answer = service.ask(&ndjson("/users/1")).await;
         is(
             &answer,
             200,
@@ -162,11 +168,11 @@ async fn ndjson_accept_on_other_routes_is_ignored() {
 async fn head_of_ndjson_list_returns_headers_alone() {
     on_each(async |service| {
         service.create("n", "n@example.org").await;
-        let mut request = lines("/users/");
+        let mut request = ndjson("/users/");
         request.method = "HEAD".into();
         let head = service.ask(&request).await;
         is_lines(&head, "");
-        // Whoever is told a length would believe it.
+        // A client would rely on a length.
         assert_eq!(head.header("content-length"), None);
         request.path = "/users/?limit=x".into();
         assert_eq!(service.ask(&request).await.status, 422);
@@ -174,7 +180,7 @@ async fn head_of_ndjson_list_returns_headers_alone() {
     .await;
 }
 
-/// A database that gives so many users and then an error in place of the end.
+/// A database that returns this many users and then an error.
 async fn failing(users: i64, error: Error) -> TestApp {
     let script = Script::new();
     let row = |id| {
@@ -205,7 +211,7 @@ async fn error_before_the_first_user_sets_the_status() {
         (Error::TooLarge(1), 500),
     ] {
         let app = failing(0, error).await;
-        let answer = http::exchange(app.connect(), &lines("/users/"), HOST)
+        let answer = http::send(app.connect(), &ndjson("/users/"), HOST)
             .await
             .expect("an answer");
         assert_eq!(answer.status, status);
@@ -217,12 +223,12 @@ async fn error_before_the_first_user_sets_the_status() {
 async fn error_after_the_first_user_truncates_the_body() {
     let app = failing(1000, Error::Unavailable("gone".into())).await;
     let mut client = app.connect();
-    let request = lines("/users/").header("connection", "keep-alive");
+    let request = ndjson("/users/").header("connection", "keep-alive");
     client
         .write_all(&request.encode(HOST))
         .await
         .expect("it is read");
-    // No last chunk, and no more on this connection: there is no way to take it for the whole.
+    // No last chunk, and nothing more on this connection, so it cannot be taken for complete.
     let mut raw = Vec::new();
     client.read_to_end(&mut raw).await.expect("it is closed");
     let raw = String::from_utf8_lossy(&raw);
@@ -235,7 +241,7 @@ async fn error_after_the_first_user_truncates_the_body() {
         "{raw}"
     );
     assert!(!raw.ends_with("0\r\n\r\n"), "{raw}");
-    let request = http::exchange(app.connect(), &lines("/users/"), HOST).await;
+    let request = http::send(app.connect(), &ndjson("/users/"), HOST).await;
     assert_eq!(
         request.map_err(|error| error.kind()),
         Err(std::io::ErrorKind::UnexpectedEof)
@@ -252,7 +258,7 @@ fn http_request() -> ::http::Request<bytes::Bytes> {
     request.body(bytes::Bytes::new()).expect("a request")
 }
 
-/// More than all the buffers between a guest and its client hold, with some to spare.
+/// More than all the buffers between a guest and its client hold.
 const MANY: i64 = 400;
 const LARGE: usize = 10 << 10;
 
@@ -263,11 +269,11 @@ async fn many(service: &Service) {
     }
 }
 
-/// A client that has asked, and read no more than the beginning.
+/// A client that has sent a request and read only the beginning of the response.
 async fn begun(app: &TestApp) -> (DuplexStream, Vec<u8>) {
     let mut client = app.connect();
     client
-        .write_all(&lines("/users/").encode(HOST))
+        .write_all(&ndjson("/users/").encode(HOST))
         .await
         .expect("it is read");
     let mut read = Vec::new();
@@ -278,7 +284,7 @@ async fn begun(app: &TestApp) -> (DuplexStream, Vec<u8>) {
     (client, read)
 }
 
-/// How many lines the rest of an answer has, once it is known to be complete.
+/// How many lines the rest of a response has, once it is complete.
 async fn rest(client: DuplexStream, begun: Vec<u8>) -> std::io::Result<i64> {
     let mut count = 0;
     let mut reader = Reader::new(std::io::Cursor::new(begun).chain(client));
@@ -297,7 +303,7 @@ async fn rest(client: DuplexStream, begun: Vec<u8>) -> std::io::Result<i64> {
 async fn disconnected_client_of_a_list_frees_its_cursor() {
     on_each(async |service| {
         many(service).await;
-        // More of them than there are connections to read with.
+        // More of them than there are connections for reading.
         for _ in 0..40 {
             drop(begun(&service.app).await);
         }
@@ -320,7 +326,7 @@ async fn ndjson_list_is_a_snapshot_of_its_start() {
         let service = Service::new(kind).await;
         many(&service).await;
         let (client, read) = begun(&service.app).await;
-        // Somebody reads, and nobody waits for that to end.
+        // A slow reader does not delay other requests.
         service.create("n", "last@example.org").await;
         let deleted = service
             .ask(&Request::new("DELETE", &format!("/users/{MANY}")))
@@ -335,7 +341,7 @@ async fn ndjson_list_is_a_snapshot_of_its_start() {
     }
 }
 
-/// Over a database of this kind, with so much time for a request.
+/// A service over a database of this kind, with this time for a request.
 async fn hurried(kind: Kind, deadline: Duration) -> Service {
     let service = Service::with(kind, |builder| builder.request_timeout(deadline)).await;
     many(&service).await;
@@ -350,7 +356,7 @@ async fn list_lasts_as_long_as_its_client_reads() {
         let (mut client, mut read) = begun(&service.app).await;
         let began = Instant::now();
         while began.elapsed() < DEADLINE + DEADLINE / 4 {
-            // By nature this takes its time: a reader that is slow, and never for long.
+            // A slow reader takes its time.
             tokio::time::sleep(DEADLINE / 40).await;
             let count = (&mut client).take(32 << 10).read_to_end(&mut read).await;
             assert_eq!(count.expect("more of it"), 32 << 10, "cut off on {kind:?}");

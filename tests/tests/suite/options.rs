@@ -1,5 +1,5 @@
-//! What the command line grants a component, seen by the component itself in the program as its users start it; and what operators
-//! see of it.
+//! Limits on the command line, observed by the component in the program as users start it, and
+//! metrics.
 
 use tokio::task::JoinSet;
 use usher_tests::figures;
@@ -11,7 +11,7 @@ use crate::conformance::SUITE;
 use crate::databases::{ALL, Kind};
 use crate::startup::{ask, usher};
 
-/// The program with the conformance suite in place of the service.
+/// The program with the conformance suite as its component.
 pub(crate) fn suite(scratch: &Scratch, url: &str) -> Usher {
     std::fs::write(scratch.path().join("suite.wasm"), SUITE).expect("a file");
     usher(scratch)
@@ -19,7 +19,7 @@ pub(crate) fn suite(scratch: &Scratch, url: &str) -> Usher {
         .args(["--database", url])
 }
 
-/// What became of a case: nothing if it holds.
+/// Runs a case; returns its error, if any.
 async fn case(address: &str, name: &str) -> Option<String> {
     let answer = ask(address, Request::new("POST", &format!("/{name}"))).await;
     assert!(
@@ -37,7 +37,7 @@ pub(crate) async fn holds(kind: Kind, address: &str, name: &str) {
     }
 }
 
-/// Expects these cases to hold where the options are given, each on a database and in a program of its own.
+/// Expects these cases to hold with these options, each on a database and in a program of its own.
 async fn hold(options: &'static [&str], cases: &[&'static str]) {
     let mut running = JoinSet::new();
     for kind in ALL {
@@ -59,7 +59,7 @@ async fn hold(options: &'static [&str], cases: &[&'static str]) {
     }
 }
 
-/// An option, a value for it, and the cases that hold with this value and with no other.
+/// An option, a value for it, and the cases that hold only with this value.
 const LIMITS: [(&str, &str, &[&str]); 4] = [
     (
         "--max-rows-bytes",
@@ -215,7 +215,7 @@ async fn read_only_database_serves_reads() {
         );
         writing.terminate();
         assert_eq!(writing.wait().code(), Some(0));
-        // Its schema is up to date, and so there is nothing to migrate.
+        // The schema is current, so there is nothing to migrate.
         let mut reading = usher(&scratch)
             .args(["--database", &fresh.url, "--database-read-only"])
             .spawn();
@@ -239,7 +239,8 @@ async fn read_only_database_serves_reads() {
     }
 }
 
-/// A result is stopped at its limit while it is read: of half a gigabyte there is never much more than that.
+/// A result is stopped at its limit while it is read, so the host never holds much of half a
+/// gigabyte.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn result_uses_bounded_memory_while_it_is_read() {
@@ -261,7 +262,7 @@ async fn result_uses_bounded_memory_while_it_is_read() {
         let before = running.resident_bytes();
         holds(kind, &address, "huge_results_are_too_large").await;
         let growth = running.most_resident_bytes().saturating_sub(before);
-        figures::tell(
+        figures::print(
             &format!("results without end on {kind:?}"),
             &format!("{} KiB more memory at most", growth >> 10),
         );
@@ -297,7 +298,7 @@ async fn metrics_count_statements_and_transactions() {
         "two_statements_in_one_text_are_invalid",
         "transactions_over_the_limit_are_denied",
     ] {
-        // What they are named for is shown elsewhere; the tables of the first are in the way of none.
+        // Other tests show these cases; the tables of the first affect none of them.
         holds(Kind::File, &address, name).await;
     }
     let text = ask(&operators, Request::get("/metrics")).await.text();

@@ -1,4 +1,4 @@
-//! More than the program was told to do at once, and clients that take their time.
+//! More requests than permits, and slow clients.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -6,11 +6,11 @@ use tokio::task::JoinSet;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres;
-use usher_tests::process::{PATIENCE, Usher};
+use usher_tests::process::{Usher, WAIT_LIMIT};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// The program with one core and room for one request, on a port of its own.
+/// The program with one core and one permit, on a port of its own.
 fn narrow(scratch: &Scratch, database: &str) -> Usher {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
@@ -20,7 +20,7 @@ fn narrow(scratch: &Scratch, database: &str) -> Usher {
 
 async fn ask(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &request, address)
+    http::send(stream, &request, address)
         .await
         .expect("an answer")
 }
@@ -59,12 +59,12 @@ async fn request_without_permit_in_time_returns_503_with_retry_after() {
             other => panic!("{other} {}", answer.text()),
         }
     }
-    // The one that had the room was too late; those that never had it were not even begun.
+    // The request with the permit exceeded its deadline; the others never began.
     assert!(busy > 0 && late > 0, "{busy} x 503, {late} x 504");
     assert_eq!(ask(&address, Request::get("/count")).await.text(), "0");
 }
 
-/// There is one core, and a guest on it that does not end by itself.
+/// One core, and a guest on it that does not end by itself.
 #[tokio::test]
 async fn endless_loop_does_not_stop_other_requests() {
     let scratch = Scratch::new();
@@ -81,7 +81,7 @@ async fn endless_loop_does_not_stop_other_requests() {
         let address = address.clone();
         async move { ask(&address, Request::get("/spin")).await }
     });
-    // Each on a connection of its own, which the core has to hear of first.
+    // Each on a connection of its own, which the core has to accept first.
     for _ in 0..50 {
         assert_eq!(ask(&address, Request::get("/count")).await.status, 200);
     }
@@ -103,7 +103,8 @@ async fn waiting_request_gets_a_released_permit() {
     assert_eq!(asked.join_all().await, [200; 100]);
 }
 
-/// The service has one connection for what has to wait in the database, and somebody has locked its table.
+/// The service has one connection for statements that wait in the database, and its table is
+/// locked.
 #[tokio::test]
 async fn request_without_connection_in_time_returns_503_with_retry_after() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -123,7 +124,7 @@ async fn request_without_connection_in_time_returns_503_with_retry_after() {
         let body = serde_json::json!({"name": "x", "email": format!("u{number}@example.org")});
         asked.spawn(async move { ask(&address, Request::post("/users/", &body)).await });
     }
-    // One of them waits for the lock, and the others for its connection.
+    // One of them waits for the lock, the others for its connection.
     for _ in 0..4 {
         let answer = asked.join_next().await.expect("an answer");
         let answer = answer.expect("it does not panic");
@@ -131,7 +132,7 @@ async fn request_without_connection_in_time_returns_503_with_retry_after() {
         assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
         assert_eq!(answer.json()["detail"], "Service Unavailable");
     }
-    // Who reads needs neither.
+    // A read needs neither.
     assert_eq!(ask(&address, Request::get("/users/99")).await.status, 404);
     holder.batch_execute("COMMIT").await.expect("it held");
     let answer = asked.join_next().await.expect("an answer");
@@ -162,12 +163,12 @@ async fn write_to_a_locked_file_returns_503_with_retry_after() {
     other.execute_batch("COMMIT").expect("it held");
     let stored =
         async { while ask(&address, Request::post("/users/", &ann)).await.status != 200 {} };
-    tokio::time::timeout(PATIENCE, stored)
+    tokio::time::timeout(WAIT_LIMIT, stored)
         .await
         .expect("the file can be written to again");
 }
 
-/// There is one core, on which fewer requests are at work at once as long as they are quick; and another program writes to the file.
+/// One core, whose short requests are limited, and another program that writes to the file.
 #[tokio::test]
 async fn many_slow_requests_do_not_stop_other_requests() {
     const SLOW: usize = 48;
@@ -194,7 +195,7 @@ async fn many_slow_requests_do_not_stop_other_requests() {
         });
     }
     for _ in 0..50 {
-        let answer = tokio::time::timeout(PATIENCE, ask(&address, Request::get("/users/"))).await;
+        let answer = tokio::time::timeout(WAIT_LIMIT, ask(&address, Request::get("/users/"))).await;
         assert_eq!(answer.expect("it waits for nothing").text(), "[]");
     }
     assert!(slow.try_join_next().is_none(), "the file was locked");
@@ -205,7 +206,7 @@ async fn many_slow_requests_do_not_stop_other_requests() {
 #[tokio::test]
 async fn client_that_does_not_read_holds_its_permit_until_the_deadline() {
     let scratch = Scratch::new();
-    // A list larger than the buffers of both ends of a connection, stored by one that has time for it.
+    // A list larger than the buffers of both ends of a connection, stored with a longer deadline.
     let mut running = narrow(&scratch, "sqlite:users.db").spawn();
     let address = running.address();
     let name = "x".repeat((1 << 20) - 100);
@@ -228,18 +229,19 @@ async fn client_that_does_not_read_holds_its_permit_until_the_deadline() {
             idle.write_all(&request).await.expect("a request");
             let mut status = [0; 12];
             idle.read_exact(&mut status).await.expect("an answer");
-            // On a busy machine so large a list may not be begun in time.
+            // On a busy machine so large a list may not begin before the deadline.
             if &status == b"HTTP/1.1 200" {
                 return idle;
             }
         }
     };
-    let _idle = tokio::time::timeout(PATIENCE, begun)
+    let _idle = tokio::time::timeout(WAIT_LIMIT, begun)
         .await
         .expect("an answer begins in time");
-    // The answer has begun and is not read on. Others may have to wait for its deadline, and no longer.
+    // The response has begun and is not read. Other requests may wait for its deadline, but no
+    // longer.
     let served = async { while ask(&address, Request::get("/users/99")).await.status != 404 {} };
-    tokio::time::timeout(PATIENCE, served)
+    tokio::time::timeout(WAIT_LIMIT, served)
         .await
         .expect("others are served");
 }
@@ -292,7 +294,7 @@ async fn idle_connection_is_closed() {
             .await
             .expect("a connection");
         let closed = http::Reader::new(stream).rest();
-        tokio::time::timeout(PATIENCE, closed)
+        tokio::time::timeout(WAIT_LIMIT, closed)
             .await
             .expect("it is closed")
             .expect("it is closed in order");

@@ -12,13 +12,13 @@ use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::pgbouncer::{PgBouncer, Pooling};
 use usher_tests::postgres::{self, Database};
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 const IGNORE: &str = "ignore_startup_parameters = options";
 
 async fn ask(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &request, address)
+    http::send(stream, &request, address)
         .await
         .expect("an answer")
 }
@@ -41,7 +41,7 @@ fn patch(path: &str, name: &str) -> Request {
         .body(json!({"name": name}).to_string())
 }
 
-/// A server behind a pooler, and what is needed to look behind it.
+/// A server behind a pooler, and a connection past it.
 struct Pooled {
     running: Running,
     address: String,
@@ -68,7 +68,7 @@ impl Pooled {
     }
 }
 
-/// Every way to the service, each of which uses connections in another manner.
+/// Sends requests on every code path; each uses connections differently.
 async fn serves(address: &str, name: &str) {
     let created = ask(address, user(name)).await;
     assert_eq!(created.status, 200, "{name}: {}", created.text());
@@ -122,7 +122,7 @@ async fn pooler_that_refuses_or_ignores_options_is_used() {
 #[tokio::test]
 async fn pooler_of_another_mode_than_configured_is_refused_at_start() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
-    for (pooling, said, expected) in [
+    for (pooling, mode, expected) in [
         (Pooling::Session, "none", "pooler"),
         (Pooling::Transaction, "none", "pooler"),
         (
@@ -132,8 +132,8 @@ async fn pooler_of_another_mode_than_configured_is_refused_at_start() {
         ),
     ] {
         let pooler = PgBouncer::start(database.url(), pooling, &[IGNORE]);
-        let ended = usher(&scratch, &pooler.url(), &["--database-pooler", said]).run();
-        assert_eq!(ended.code(), Some(2), "{said}: {:?}", ended.stderr);
+        let ended = usher(&scratch, &pooler.url(), &["--database-pooler", mode]).run();
+        assert_eq!(ended.code(), Some(2), "{mode}: {:?}", ended.stderr);
         assert!(
             ended.only_line().contains(expected),
             "{}",
@@ -142,7 +142,7 @@ async fn pooler_of_another_mode_than_configured_is_refused_at_start() {
     }
 }
 
-/// Two servers share a handful of server sessions, whose statements used to have the same names.
+/// Two servers share a few server sessions. Their prepared statements once had the same names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_behind_one_pooler_run_only_their_own_statements() {
     let settings = ["default_pool_size = 3", "server_round_robin = 1"];
@@ -160,7 +160,7 @@ async fn hosts_behind_one_pooler_run_only_their_own_statements() {
         clients.spawn(async move {
             for round in 0..25 {
                 serves(&address, &format!("guest{number}x{round}")).await;
-                // These have no effect, and are other statements than the rest.
+                // These have no effect and use other statements.
                 let gone = Request::new("DELETE", "/users/999999999");
                 assert_eq!(ask(&address, gone).await.status, 404);
                 for id in kept.iter().take(3) {
@@ -177,13 +177,13 @@ async fn hosts_behind_one_pooler_run_only_their_own_statements() {
     let rows = pooled.client.query(left, &[]).await.expect("the users");
     let left: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(left, kept);
-    // Nothing stays behind in the sessions of others.
+    // Nothing remains prepared in the shared sessions.
     let named = pooled.prepared().await;
     assert!(named.is_empty(), "{named:?}");
 }
 
 impl Pooled {
-    /// The statements that are prepared in the session which the pooler hands out next.
+    /// The statements that are prepared in the session which the pooler uses next.
     async fn prepared(&self) -> Vec<String> {
         let (client, connection) =
             tokio_postgres::connect(&self.pooler.url(), tokio_postgres::NoTls)
@@ -203,7 +203,7 @@ impl Pooled {
             .collect()
     }
 
-    /// Has every read of users write as well, through a function that a view calls.
+    /// Makes every read of users write as well, through a function that a view calls.
     async fn make_reads_write(&self) {
         self.client
             .batch_execute(
@@ -225,7 +225,7 @@ async fn read_only_database_behind_pooler_is_not_written_to() {
         (Pooling::Session, &[]),
         (Pooling::Transaction, &[]),
     ] {
-        // The first one makes the table.
+        // The first one creates the table.
         let mut pooled = Pooled::start(pooling, &[IGNORE], &[]).await;
         assert_eq!(ask(&pooled.address, user("ann")).await.status, 200);
         pooled.make_reads_write().await;
@@ -254,7 +254,7 @@ async fn read_only_database_behind_pooler_is_not_written_to() {
     }
 }
 
-/// Without its settings a session would wait for a lock as long as it lasts.
+/// Without its settings a session would wait for a lock for ever.
 #[tokio::test]
 async fn statement_timeout_behind_pooler_limits_lock_waits() {
     for (pooling, options) in [
@@ -285,7 +285,7 @@ async fn statement_timeout_behind_pooler_limits_lock_waits() {
     }
 }
 
-/// Waits until every kind of request is served, and gives how long it took.
+/// Waits until every kind of request is served, and returns how long that took.
 async fn recovered(address: &str) -> Duration {
     let began = Instant::now();
     let served = async {
@@ -303,7 +303,7 @@ async fn recovered(address: &str) -> Duration {
             in_a_row = if served { in_a_row + 1 } else { 0 };
         }
     };
-    tokio::time::timeout(PATIENCE, served)
+    tokio::time::timeout(WAIT_LIMIT, served)
         .await
         .expect("it recovers by itself");
     began.elapsed()
@@ -334,7 +334,7 @@ async fn restarted_pooler_under_load_is_used_again() {
         while let Some(statuses) = clients.join_next().await {
             seen.extend(statuses.expect("a client does not panic"));
         }
-        figures::tell(
+        figures::print(
             "a pooler that is restarted",
             &format!("{pooling:?}: {seen:?}"),
         );
@@ -344,7 +344,7 @@ async fn restarted_pooler_under_load_is_used_again() {
     }
 }
 
-/// What the pooler says in its own name when it has no room for all connections.
+/// The pooler's own error if it has no room for all connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_pooler_returns_503() {
     for (pooling, setting) in [
@@ -373,7 +373,7 @@ async fn full_pooler_returns_503() {
         while let Some(statuses) = clients.join_next().await {
             seen.extend(statuses.expect("a client does not panic"));
         }
-        figures::tell(setting, &format!("{pooling:?}: {seen:?}"));
+        figures::print(setting, &format!("{pooling:?}: {seen:?}"));
         assert!(
             seen.is_subset(&BTreeSet::from([200, 503])),
             "{setting}: {seen:?}"
@@ -382,7 +382,7 @@ async fn full_pooler_returns_503() {
     }
 }
 
-/// Others have all server sessions for as long as they like.
+/// Other clients hold all server sessions.
 #[tokio::test]
 async fn pooler_with_all_sessions_in_use_returns_503() {
     let settings = ["default_pool_size = 1", "query_wait_timeout = 1"];

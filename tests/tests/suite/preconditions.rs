@@ -1,4 +1,4 @@
-//! What `ETag`, `If-Match` and `If-None-Match` promise (RFC 9110, 8.8.3 and 13).
+//! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13).
 
 use serde_json::{Value, json};
 use usher_tests::http::{Request, Response};
@@ -16,7 +16,7 @@ fn tag(response: &Response) -> String {
     tag
 }
 
-/// Stores user 1, changes it once, and gives the tag it had and the one it has.
+/// Stores user 1, changes it once, and returns the old tag and the new one.
 async fn changed(service: &Service) -> (String, String) {
     let body = json!({"name": "Ann", "email": "ann@example.org"});
     let old = tag(&service.send("POST", "/users/", &body).await);
@@ -43,7 +43,8 @@ async fn etag_identifies_one_state_of_a_user() {
             ("PUT", json!({"name": "Bob", "email": "ann@example.org"})),
             ("PATCH", json!({"name": "Ann"})),
             ("PATCH", json!({"email": "bob@example.org"})),
-            // Back to what it was at first, and yet later than that: who read the first must not overwrite it.
+            // The same content as at first is a later state: a client that read the first must not
+            // overwrite it.
             ("PUT", body),
         ] {
             let written = tag(&service.send(method, "/users/1", &body).await);
@@ -178,7 +179,7 @@ async fn invalid_request_returns_422_before_its_precondition() {
         assert_eq!(service.ask(&wrong).await.status, 422);
         let no_id = sending("DELETE", "/users/x", &json!({})).header("if-match", &old);
         assert_eq!(service.ask(&no_id).await.status, 422);
-        // Nobody is asked for an address by a write that may not go ahead.
+        // A write that may not proceed checks no address.
         service.create("Bob", "bob@example.org").await;
         let taken = json!({"email": "bob@example.org"});
         let stale = sending("PATCH", "/users/1", &taken).header("if-match", &old);
@@ -193,7 +194,7 @@ async fn invalid_request_returns_422_before_its_precondition() {
 async fn etags_in_two_header_lines_are_one_list() {
     on_each(async |service| {
         let (old, new) = changed(service).await;
-        // RFC 9110, 5.3: lines of one name say what they would say joined by a comma.
+        // RFC 9110, 5.3: lines of one name equal one line, joined by a comma.
         let known = Request::get("/users/1")
             .header("if-none-match", &old)
             .header("if-none-match", &new);

@@ -1,4 +1,4 @@
-//! What many clients do at once.
+//! Many clients at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ async fn two_hundred_equal_posts_store_one_user() {
         for number in 0..200 {
             let app = Arc::clone(&app);
             posts.spawn(async move {
-                // The same address in two spellings: it is the normalised one that is unique.
+                // The same address in two spellings: the normalised one is unique.
                 let email = if number % 2 == 0 {
                     "one@example.org"
                 } else {
@@ -41,14 +41,20 @@ async fn two_hundred_equal_posts_store_one_user() {
             });
         }
         let statuses = posts.join_all().await;
-        let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+        let of = |expected| {
+            statuses
+                .iter()
+                .filter(|status| **status == expected)
+                .count()
+        };
         assert_eq!((of(200), of(409)), (1, 199), "on {kind:?}: {statuses:?}");
         drop(app);
         fresh.end().await;
     }
 }
 
-/// Fifty clients read a user, change it and write it back under the tag they read; whoever is told 412 tries again.
+/// Fifty clients read a user, change it and write it back with the tag they read; after a 412 they
+/// retry.
 async fn no_update_is_lost(kind: Kind) {
     const CLIENTS: usize = 50;
     const ROUNDS: usize = 20;
@@ -130,7 +136,7 @@ async fn concurrent_updates_in_postgresql_lose_none() {
     no_update_is_lost(Kind::Postgres).await;
 }
 
-/// Sends all these requests at once, and counts the answers by status.
+/// Sends all these requests at once, and counts the responses by status.
 async fn at_once(service: &Arc<Service>, requests: Vec<Request>) -> BTreeMap<u16, usize> {
     let mut asked = JoinSet::new();
     for request in requests {
@@ -183,7 +189,8 @@ async fn concurrent_deletes_of_one_user_succeed_once() {
     }
 }
 
-/// Several programs over one database that refuses whoever comes second, where it would have them wait by default.
+/// Several programs over one database whose default isolation is serializable, so that conflicts
+/// are refused instead of waiting.
 async fn serializable(programs: usize) -> (crate::databases::Fresh, Vec<Arc<TestApp>>) {
     let fresh = Kind::Postgres.fresh().await;
     let postgres = fresh.postgres.as_ref().expect("PostgreSQL");
@@ -237,7 +244,7 @@ async fn serializable_changes_of_one_user_all_succeed() {
     }
     clients.join_all().await;
     let answer = apps[0].get("/users/1").await.expect("an answer");
-    // Once each: what was refused had not been done.
+    // Once each: a refused change had no effect.
     assert_eq!(
         answer.headers()["etag"],
         format!("\"{}\"", CLIENTS * CHANGES + 1)
@@ -262,7 +269,12 @@ async fn serializable_equal_posts_store_one_user() {
         });
     }
     let statuses = posts.join_all().await;
-    let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    let of = |expected| {
+        statuses
+            .iter()
+            .filter(|status| **status == expected)
+            .count()
+    };
     assert_eq!((of(200), of(409)), (1, 59), "{statuses:?}");
     drop(apps);
     fresh.end().await;

@@ -1,5 +1,5 @@
-//! Reaching PostgreSQL: which of several servers, over which transport, by which spelling, and what
-//! is said where it cannot be.
+//! Reaching PostgreSQL: which of several servers, over which transport, by which spelling, and the
+//! error if none can be reached.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -12,17 +12,17 @@ use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres;
-use usher_tests::process::{Ended, PATIENCE, Running, Usher};
-use usher_tests::proxy::{Proxy, Way};
+use usher_tests::process::{Ended, Running, Usher, WAIT_LIMIT};
+use usher_tests::proxy::{Conditions, Proxy};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// How soon a service is back once there is a server for it.
+/// How soon the service must be back once there is a server for it.
 const BACK: Duration = Duration::from_secs(2);
 
 async fn send(address: &str, request: &Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, request, address)
+    http::send(stream, request, address)
         .await
         .expect("an answer")
 }
@@ -48,7 +48,7 @@ fn hostile(scratch: &Scratch, url: &str) -> Usher {
     usher(scratch, url).args(["--component", "hostile.wasm", "--no-migrate"])
 }
 
-/// It serves, though it tries no more than once.
+/// Expects it to serve, although it tries only once.
 async fn serves(start: Usher, what: &str) -> (Running, String) {
     let mut running = start.args(["--database-wait", "0s"]).spawn();
     let address = running.address();
@@ -56,7 +56,7 @@ async fn serves(start: Usher, what: &str) -> (Running, String) {
     (running, address)
 }
 
-/// It does not start, and says why in a line, at once.
+/// Expects it to fail at once with one line.
 #[track_caller]
 fn refuses(start: Usher, what: &str, parts: &[&str]) -> Ended {
     let began = Instant::now();
@@ -80,7 +80,7 @@ async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
         .await
         .expect("a server that runs");
-    // Its end is seen by whoever uses the client.
+    // The user of the client sees its end.
     tokio::spawn(async move { drop(connection.await) });
     client
 }
@@ -102,7 +102,7 @@ fn parts(cluster: &Cluster) -> (String, u16) {
     (credentials.expect("a URL").to_owned(), cluster.port())
 }
 
-/// A cluster with such a certificate for a name, and the file that its clients are to trust.
+/// A cluster with this kind of certificate for a name, and the file that its clients have to trust.
 async fn certified(scratch: &Scratch, kind: Certificate, name: &str) -> (Cluster, String) {
     let cluster = cluster();
     cluster.certify_as(kind, name);
@@ -116,15 +116,14 @@ async fn certified(scratch: &Scratch, kind: Certificate, name: &str) -> (Cluster
     (cluster, file)
 }
 
-/// Somebody who takes connections, and never says a word.
+/// A server that accepts connections and never sends anything.
 fn silent() -> (TcpListener, u16) {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     (silent, port)
 }
 
-/// A port whose connections are dropped without a word: its queue is full, and nobody takes from
-/// it.
+/// A port whose connections are dropped silently, because its queue is full and not accepted from.
 async fn dropping() -> (Vec<Box<dyn Send>>, u16) {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket
@@ -140,21 +139,21 @@ async fn dropping() -> (Vec<Box<dyn Send>>, u16) {
     (kept, address.port())
 }
 
-/// A port where a web server answers.
+/// A port with a web server.
 fn stranger() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            // Whoever does not read it has seen enough.
+            // The client may have closed already.
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
     port
 }
 
-/// A port where nobody listens, and nobody else will.
+/// A port that refuses connections and that no other process can bind.
 fn refused() -> (tokio::net::TcpSocket, u16) {
     let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
     taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
@@ -162,11 +161,11 @@ fn refused() -> (tokio::net::TcpSocket, u16) {
     (taken, port)
 }
 
-/// Waits for an answer of this kind, and says how long that took.
+/// Waits for a result of this kind, and returns how long that took.
 async fn until(address: &str, is_it: impl AsyncFn(&str) -> bool) -> Duration {
     let began = Instant::now();
     while !is_it(address).await {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < WAIT_LIMIT);
     }
     began.elapsed()
 }
@@ -210,7 +209,7 @@ async fn silent_first_host_is_skipped_at_start() {
         let began = Instant::now();
         serves(usher(&scratch, &url), &url).await;
         let late = began.elapsed().saturating_sub(alone);
-        figures::tell(
+        figures::print(
             "a silent host before the well one",
             &format!("{late:?} later"),
         );
@@ -218,7 +217,7 @@ async fn silent_first_host_is_skipped_at_start() {
     }
 }
 
-/// Nothing is closed: statements are sent, and nothing comes back.
+/// Nothing is closed: statements are sent, and nothing is returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -238,9 +237,9 @@ async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
         assert_eq!(ask(&address, "/users/?limit=2").await.status, 200);
     }
     assert!(proxy.connections() > 0, "the first host is preferred");
-    proxy.set(Way {
+    proxy.set(Conditions {
         stalled: true,
-        ..Way::default()
+        ..Conditions::default()
     });
     let reads = until(&address, async |address| {
         ask(address, "/users/1").await.status == 200
@@ -251,7 +250,7 @@ async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
         send(address, &write(number)).await.status == 200
     })
     .await;
-    figures::tell(
+    figures::print(
         "a server falls silent",
         &format!("reads after {reads:?}, writes {writes:?} later"),
     );
@@ -259,15 +258,15 @@ async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
         reads + writes < BACK + Duration::from_secs(1),
         "{reads:?}, {writes:?}"
     );
-    // It is preferred again when it is back, for what is opened then.
-    proxy.set(Way::default());
+    // Once it is back it is preferred again, for new connections.
+    proxy.set(Conditions::default());
 }
 
 #[tokio::test]
 async fn target_session_attrs_choose_among_servers_as_in_libpq() {
     let scratch = Scratch::new();
     let (primary, standby) = (cluster(), cluster());
-    // Both have what they need before one of them takes no more writes.
+    // Both have the schema before one of them stops accepting writes.
     for cluster in [&primary, &standby] {
         serves(usher(&scratch, &cluster.url()), "one server").await;
         let client = connect(&cluster.url()).await;
@@ -291,7 +290,7 @@ async fn target_session_attrs_choose_among_servers_as_in_libpq() {
             primary.port()
         )
     };
-    for (wanted, port) in [
+    for (requested, port) in [
         ("any", standby.port()),
         ("read-write", primary.port()),
         ("primary", primary.port()),
@@ -299,9 +298,9 @@ async fn target_session_attrs_choose_among_servers_as_in_libpq() {
         ("read-only", standby.port()),
         ("prefer-standby", standby.port()),
     ] {
-        let url = url(&format!("target_session_attrs={wanted}"));
+        let url = url(&format!("target_session_attrs={requested}"));
         let start = usher(&scratch, &url).args(["--no-migrate", "--workers", "1"]);
-        let (_running, _address) = serves(start, wanted).await;
+        let (_running, _address) = serves(start, requested).await;
         let url = format!("postgres://usher:usher@127.0.0.1:{port}/postgres");
         let client = connect(&url).await;
         let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'usher'";
@@ -310,9 +309,9 @@ async fn target_session_attrs_choose_among_servers_as_in_libpq() {
             .await
             .expect("an answer")
             .get(0);
-        assert!(found > 0, "{wanted}");
+        assert!(found > 0, "{requested}");
     }
-    // None that fits may come about.
+    // No session on another server may exist.
     let alone = format!(
         "postgres://usher:usher@127.0.0.1:{}/postgres?target_session_attrs=primary",
         standby.port()
@@ -352,7 +351,7 @@ async fn hosts_and_ports_in_every_spelling_reach_the_server() {
         format!("postgres://{credentials}@/postgres?host={path}/.s.PGSQL.{port}"),
         format!("host=127.0.0.1 port={port} user={user} password='{password}' dbname=postgres"),
         format!("postgres://{credentials}@127.0.0.1:{port}/postgres\n"),
-        // libpq takes no notice of it on a socket.
+        // libpq ignores it on a socket.
         format!("postgres://{credentials}@{socket}:{port}/postgres?sslmode=require"),
         format!("postgres://{credentials}@{socket}:{port}/postgres?sslmode=verify-full"),
         format!("postgres://{credentials}@{socket},127.0.0.1/postgres?port={refused},{port}"),
@@ -384,7 +383,7 @@ async fn environment_and_password_file_complete_the_url() {
     };
     mode(0o600);
     serves(environment(usher(&scratch, "postgres://")), "~/.pgpass").await;
-    // The environment comes before the file, and the URL before both.
+    // The environment precedes the file, and the URL precedes both.
     let wrong = environment(usher(&scratch, "postgres://")).env("PGPASSWORD", "wrong");
     refuses(wrong, "a wrong password", &["28P01"]);
     let other = usher(
@@ -398,16 +397,16 @@ async fn environment_and_password_file_complete_the_url() {
         "the URL",
     )
     .await;
-    // One that others may read is not used.
+    // A file that other users may read is ignored.
     mode(0o644);
     let ended = environment(usher(&scratch, "postgres://")).run();
     assert_eq!(ended.code(), Some(2), "{:?}", ended.stderr);
-    let said = ended.stderr.join("\n");
+    let output = ended.stderr.join("\n");
     assert!(
-        said.contains("0600") && said.contains("asks for a password"),
-        "{said}"
+        output.contains("0600") && output.contains("asks for a password"),
+        "{output}"
     );
-    // Another database does not ask for these.
+    // Another database does not need them.
     let mut running = environment(usher(&scratch, "memory:")).spawn();
     running.address();
 }
@@ -487,7 +486,7 @@ fn permanent_connection_error_is_reported_at_once() {
     }
 }
 
-/// Whatever stands in the password, and wherever the URL is given: nothing of it is said.
+/// No part of the password is printed, whatever it contains and wherever the URL is set.
 #[test]
 fn error_output_shows_no_part_of_a_password() {
     let scratch = Scratch::new();
@@ -533,7 +532,7 @@ fn error_output_shows_no_part_of_a_password() {
     let secret = "postgres://me:Zaq?Wsx@127.0.0.1/Cde";
     ended.push(start(secret).args(["--help"]).run());
     ended.push(start(secret).args(["serve", "--help"]).run());
-    // As a shell takes it apart that was given no quotes.
+    // As a shell splits it without quotes.
     ended.push(
         start("x")
             .args(["--database", "postgres://me:Zaq", "Wsx", "Cde@h/d"])
@@ -551,9 +550,9 @@ fn error_output_shows_no_part_of_a_password() {
             .run(),
     );
     for ended in ended {
-        let said = ended.stderr.join("\n") + &String::from_utf8_lossy(&ended.stdout);
+        let output = ended.stderr.join("\n") + &String::from_utf8_lossy(&ended.stdout);
         for piece in pieces {
-            assert!(!said.contains(piece), "{said}");
+            assert!(!output.contains(piece), "{output}");
         }
     }
 }
@@ -604,7 +603,7 @@ async fn certificates_made_as_in_the_manual_are_trusted() {
     }
 }
 
-/// Somebody else's certificate is not trusted for being of the same make.
+/// Another server's certificate of the same kind is not trusted.
 #[tokio::test]
 async fn certificates_without_trusted_issuer_are_refused() {
     for kind in [
@@ -630,7 +629,7 @@ async fn certificates_without_trusted_issuer_are_refused() {
     }
 }
 
-/// Every transport, as the URL asks for it.
+/// The URLs of every transport.
 async fn transports(cluster: &Cluster) -> Vec<String> {
     let (credentials, port) = parts(cluster);
     let socket = socket(cluster).await;
@@ -638,7 +637,7 @@ async fn transports(cluster: &Cluster) -> Vec<String> {
         format!("{}?sslmode=disable", cluster.url()),
         format!("{}?sslmode=require", cluster.url()),
         format!("postgres://{credentials}@{socket}:{port}/postgres"),
-        // One of each, so that the list is no reason to do without.
+        // One of each, so that none can be left out silently.
         format!("postgres://{credentials}@{socket},127.0.0.1/postgres?port={port},{port}"),
     ]
 }
@@ -651,19 +650,19 @@ async fn row_of_any_size_uses_bounded_memory_on_every_transport() {
         let limits = [
             ["--workers", "1"],
             ["--max-rows-bytes", "1MiB"],
-            // So much text takes its time on a machine that has other things to do.
+            // On a busy machine so much text takes its time.
             ["--statement-timeout", "1m"],
             ["--request-timeout", "2m"],
         ];
         let mut running = hostile(&scratch, &url).args(limits.concat()).spawn();
         let address = running.address();
-        // It is there from the second time on.
+        // The function exists from the second time on.
         ask(&address, "/table").await;
         let before = running.most_resident_bytes();
         for path in ["/giant", "/giant-error"] {
             let answer = ask(&address, path).await.text();
             assert!(answer.contains("TooLarge(1"), "{url} {path}: {answer}");
-            // The connection is as good as before.
+            // The connection is still usable.
             assert_eq!(ask(&address, "/count").await.text(), "0");
         }
         let grown = running.most_resident_bytes() - before;
@@ -671,7 +670,7 @@ async fn row_of_any_size_uses_bounded_memory_on_every_transport() {
     }
 }
 
-/// Seen from outside: nobody sleeps any more, long before the statement would have ended by itself.
+/// No session sleeps any more, long before the statement would have ended by itself.
 #[tokio::test]
 async fn statement_is_cancelled_on_every_transport() {
     let scratch = Scratch::new();
@@ -691,7 +690,7 @@ async fn statement_is_cancelled_on_every_transport() {
             .args(["--request-timeout", "1500ms", "--workers", "1"])
             .spawn();
         let address = running.address();
-        // It is there from the second time on.
+        // The function exists from the second time on.
         ask(&address, "/table").await;
         for path in ["/slow-alone", "/slow-statement"] {
             assert_eq!(ask(&address, path).await.status, 504, "{url} {path}");

@@ -1,4 +1,4 @@
-//! `/ready` says what requests are told, and takes no connection from them.
+//! `/ready` agrees with requests, and takes no connection from them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))
 
 async fn ask(address: &str, path: &str) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &Request::get(path), address)
+    http::send(stream, &Request::get(path), address)
         .await
         .expect("an answer")
 }
@@ -37,7 +37,7 @@ async fn sessions(client: &Client) -> i64 {
     client.query_one(count, &[]).await.expect("a count").get(0)
 }
 
-/// The server has no room for a connection more than requests use, all of which are taken.
+/// The server has no room for one connection more than requests use, all of which are in use.
 #[tokio::test]
 async fn ready_probe_with_all_connections_in_use_takes_none() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -98,7 +98,7 @@ async fn ready_probe_at_the_role_connection_limit_agrees_with_requests() {
         .args(["--pool-size", "2"])
         .spawn();
     let (operators, address) = addresses(&mut running);
-    // The place of a connection of the start is free a moment after it was closed.
+    // A closed connection of the start releases its place a moment later.
     while ask(&address, "/users/1").await.status != 404 {}
     for _ in 0..5 {
         assert_eq!(ask(&address, "/users/1").await.status, 404);

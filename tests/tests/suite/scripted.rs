@@ -1,4 +1,4 @@
-//! The service over a test's own answers: what no real database does on demand.
+//! The service over a scripted database: what no real database does on demand.
 
 use std::time::Duration;
 
@@ -57,7 +57,10 @@ async fn script_returns_rows_and_logs_statements_with_parameters() {
     assert_eq!(
         log,
         [
-            r#"INSERT INTO users (name, email) VALUES ($1, $2) RETURNING id, name, email, version ($1 = "ann", $2 = "ann@example.org")"#,
+            concat!(
+                "INSERT INTO users (name, email) VALUES ($1, $2) RETURNING id, name, email, version",
+                r#" ($1 = "ann", $2 = "ann@example.org")"#,
+            ),
             "SELECT name, email, version FROM users WHERE id = $1 ($1 = 8)",
         ]
     );
@@ -100,7 +103,7 @@ async fn script_returns_faults_by_pattern_and_by_count() {
 async fn statement_without_scripted_result_is_an_error_with_its_text() {
     let script = Script::new();
     let app = app(&script).await;
-    // What is wrong inside is not for clients to read.
+    // Internal errors are not shown to clients.
     let (status, text) = post(&app, "ann").await;
     assert_eq!(
         (status, text.as_str()),
@@ -108,7 +111,8 @@ async fn statement_without_scripted_result_is_an_error_with_its_text() {
     );
     let unmatched = script.unmatched();
     assert!(
-        matches!(unmatched.as_slice(), [only] if only.starts_with("INSERT INTO users") && only.contains(r#"$1 = "ann""#)),
+        matches!(unmatched.as_slice(), [only] if only.starts_with("INSERT INTO \
+            users") && only.contains(r#"$1 = "ann""#)),
         "{unmatched:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! The three tests of the service this one replaces, with the database swapped at the component's import in place of
+//! The three tests of the FastAPI service. The component's import replaces the database, instead of
 //! `app.dependency_overrides[get_db]`.
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The service over a database of a test's own, asked byte by byte.
+//! The service over a database of its own, with requests byte by byte.
 
 use serde_json::{Value, json};
 use usher_testing::{Builder, TestApp};
@@ -6,7 +6,7 @@ use usher_tests::http::{self, Request, Response};
 
 use crate::databases::{ALL, Fresh, Kind};
 
-/// What the service calls itself in these tests.
+/// The authority of the service in these tests.
 pub(crate) const HOST: &str = "testserver:8000";
 
 /// The embedded component over a database that is empty at first.
@@ -22,7 +22,7 @@ impl Service {
         Self::with(kind, |builder| builder).await
     }
 
-    /// Over a database of this kind, with something else than the defaults.
+    /// Over a database of this kind, with settings that differ from the defaults.
     pub(crate) async fn with(kind: Kind, adjust: impl FnOnce(Builder) -> Builder) -> Self {
         let fresh = kind.fresh().await;
         let builder = TestApp::builder().open_database(fresh.open(|_| ()).await);
@@ -36,14 +36,14 @@ impl Service {
         self.fresh.end().await;
     }
 
-    /// Its database, where that is one on PostgreSQL.
+    /// Its database, if it is on PostgreSQL.
     pub(crate) fn postgres(&self) -> Option<&usher_tests::postgres::Database> {
         self.fresh.postgres.as_ref()
     }
 
-    /// Asks on a connection of its own.
+    /// Sends a request on a connection of its own.
     pub(crate) async fn ask(&self, request: &Request) -> Response {
-        http::exchange(self.app.connect(), request, HOST)
+        http::send(self.app.connect(), request, HOST)
             .await
             .unwrap_or_else(|error| panic!("{} {}: {error}", request.method, request.path))
     }
@@ -58,7 +58,7 @@ impl Service {
         self.ask(&sending(method, path, body)).await
     }
 
-    /// Stores a user, which must succeed, and gives its id.
+    /// Stores a user, which must succeed, and returns its id.
     pub(crate) async fn create(&self, name: &str, email: &str) -> i64 {
         let body = json!({"name": name, "email": email});
         let created = self.send("POST", "/users/", &body).await;
@@ -74,7 +74,7 @@ pub(crate) fn sending(method: &str, path: &str, body: &Value) -> Request {
         .body(body.to_string())
 }
 
-/// Runs a test on each kind of database. Which one it fails on stands last in its output.
+/// Runs a test on each kind of database. The last line of output names the kind on which it fails.
 pub(crate) async fn on_each(test: impl AsyncFn(&Service)) {
     for kind in ALL {
         eprintln!("on {kind:?}");
@@ -84,7 +84,7 @@ pub(crate) async fn on_each(test: impl AsyncFn(&Service)) {
     }
 }
 
-/// Expects a status and exactly this JSON, as every answer with a body is.
+/// Expects a status and exactly this JSON.
 #[track_caller]
 pub(crate) fn is(response: &Response, status: u16, body: &Value) {
     assert_eq!(response.status, status, "{}", response.text());
@@ -95,7 +95,7 @@ pub(crate) fn is(response: &Response, status: u16, body: &Value) {
     assert_eq!(&response.json(), body);
 }
 
-/// Expects an error that says this.
+/// Expects an error with this text.
 #[track_caller]
 pub(crate) fn fails(response: &Response, status: u16, detail: &str) {
     is(response, status, &json!({"detail": detail}));

@@ -1,7 +1,7 @@
-//! What stays in a session of PostgreSQL from one use to the next: nothing that one could leave there.
+//! No session state of PostgreSQL remains from one use to the next.
 //!
-//! Policy lets no guest say what would change a session. Here functions of the database do, which
-//! policy does not see.
+//! The policy denies a guest every statement that would change a session. Here functions of the
+//! database change it, which the policy does not see.
 
 use tokio::net::TcpStream;
 use tokio_postgres::Client;
@@ -16,7 +16,8 @@ use crate::transactions::{SOON, becomes};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-/// Has every row of `notes` or `users` that is inserted write down what its session is, and spoil it.
+/// A trigger on `notes` and `users` that records the state of the session at each insert, and then
+/// changes it.
 const SPOIL: &str = "
     CREATE TABLE found (process int, work_mem text, strings text, path text, advisory bigint,
         temporary boolean, channels bigint);
@@ -41,7 +42,7 @@ const SPOIL: &str = "
 
 async fn ask(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &request, address)
+    http::send(stream, &request, address)
         .await
         .expect("an answer")
 }
@@ -57,7 +58,7 @@ fn usher(scratch: &Scratch, url: &str) -> Usher {
         .args(["--workers", "1", "--pool-size", "2"])
 }
 
-/// The component that does as its path says, on a table whose rows spoil their session.
+/// The component `hostile`, on a table whose trigger changes the session.
 async fn spoilt(argument: &str) -> (Scratch, Database, Client, Running, String) {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
@@ -102,8 +103,9 @@ async fn session_state_of_a_transaction_is_reset_before_the_next() {
             "one session for all"
         );
     }
-    // Seen from outside, too: nobody waits for what follows a COMMIT. Other tests have locks elsewhere.
-    let is_free = "SELECT NOT EXISTS (SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
+    // From outside: no request waits for what follows a COMMIT. Other tests hold locks elsewhere.
+    let is_free = "SELECT NOT EXISTS (SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = \
+        l.database \
         WHERE datname = current_database() AND locktype = 'advisory' AND objid = 4242)";
     tokio::time::timeout(SOON, becomes(&client, is_free))
         .await
@@ -140,7 +142,7 @@ async fn session_with_a_changed_setting_is_closed_before_its_next_use() {
     running.line("standard_conforming_strings");
 }
 
-/// A setting that the server does not report when it is changed.
+/// A setting whose change the server does not report.
 #[tokio::test]
 async fn session_state_of_a_single_statement_is_reset_within_a_second() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
@@ -211,8 +213,8 @@ async fn lost_database_error_names_no_address_role_or_database() {
     assert_eq!(get(&address, "/table").await.status, 200);
     cluster.stop(Stop::Fast);
     for _ in 0..3 {
-        let told = get(&address, "/commit-and-tell").await.text();
-        assert!(told.contains("Unavailable"), "{told}");
+        let text = get(&address, "/commit-and-report").await.text();
+        assert!(text.contains("Unavailable"), "{text}");
         for secret in [
             "127.0.0.1",
             &cluster.port().to_string(),
@@ -220,7 +222,7 @@ async fn lost_database_error_names_no_address_role_or_database() {
             "postgres",
             "refused",
         ] {
-            assert!(!told.contains(secret), "{told}");
+            assert!(!text.contains(secret), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The server's sessions on PostgreSQL: TLS, name, number, life, and what ends their statements.
+//! The server's sessions on PostgreSQL: TLS, name, number, lifetime, and cancelled statements.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::postgres::{self, Database};
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
 async fn ask(address: &str, path: &str) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &Request::get(path), address)
+    http::send(stream, &Request::get(path), address)
         .await
         .expect("an answer")
 }
@@ -27,13 +27,13 @@ fn usher(scratch: &Scratch, url: &str) -> Usher {
         .args(["--listen", "127.0.0.1:0", "--database", url])
 }
 
-/// With the component that does as its path says.
+/// The program with the component `hostile`.
 fn hostile(scratch: &Scratch, url: &str) -> Usher {
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
     usher(scratch, url).args(["--component", "hostile.wasm", "--no-migrate"])
 }
 
-/// What PostgreSQL knows of the sessions of the server under test.
+/// PostgreSQL's view of the sessions of the server under test.
 async fn sessions(client: &Client, what: &str) -> Vec<String> {
     let statement = format!(
         "SELECT ({what})::text FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) \
@@ -43,7 +43,7 @@ async fn sessions(client: &Client, what: &str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Waits until the sessions are as they should be.
+/// Waits until the sessions satisfy a condition.
 async fn until(client: &Client, what: &str, is_so: impl Fn(&[String]) -> bool) {
     let began = Instant::now();
     loop {
@@ -51,11 +51,11 @@ async fn until(client: &Client, what: &str, is_so: impl Fn(&[String]) -> bool) {
         if is_so(&found) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{what}: {found:?}");
+        assert!(began.elapsed() < WAIT_LIMIT, "{what}: {found:?}");
     }
 }
 
-/// A server that offers TLS under the name `localhost`, and the certificate of who vouches for it, in a file.
+/// A server that offers TLS as `localhost`, and a file with the certificate of its authority.
 async fn certified(scratch: &Scratch) -> (Cluster, String) {
     let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
     cluster.certify("localhost");
@@ -73,7 +73,7 @@ async fn connect(cluster: &Cluster) -> Client {
     let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
         .await
         .expect("a server that runs");
-    // Its end is seen by whoever uses the client.
+    // The user of the client sees its end.
     tokio::spawn(async move { drop(connection.await) });
     client
 }
@@ -89,7 +89,7 @@ async fn connection_security_matches_sslmode() {
         (&cluster.url(), "?sslmode=disable".into(), false),
         (&cluster.url(), "?sslmode=prefer".into(), true),
         (&cluster.url(), "?sslmode=require".into(), true),
-        // As in libpq: somebody whom the certificates vouch for, under any name.
+        // As in libpq: any server with a certificate of the authority, under any name.
         (
             &cluster.url(),
             format!("?sslmode=require&sslrootcert={authority}"),
@@ -100,7 +100,7 @@ async fn connection_security_matches_sslmode() {
             format!("?sslmode=verify-full&sslrootcert={authority}"),
             true,
         ),
-        // An address alone is as good as a host.
+        // An address instead of a host.
         (
             &by_name,
             format!("?sslmode=verify-full&sslrootcert={authority}&hostaddr=127.0.0.1"),
@@ -137,13 +137,13 @@ async fn server_with_another_certificate_is_refused() {
     drop(elsewhere);
     let other = scratch.file("other.crt");
     std::fs::write(&other, stranger).expect("a file");
-    for (url, said) in [
-        // Known, under another name.
+    for (url, message) in [
+        // A trusted certificate for another name.
         (
             format!("{url}?sslmode=verify-full&sslrootcert={authority}"),
             "certificate",
         ),
-        // The right name, by an authority that is not known, or another one.
+        // The right name, by an unknown authority or by another one.
         (format!("{by_name}?sslmode=verify-full"), "certificate"),
         (
             format!("{by_name}?sslmode=verify-full&sslrootcert={other}"),
@@ -165,7 +165,7 @@ async fn server_with_another_certificate_is_refused() {
         let ended = usher(&scratch, &url).args(["--database-wait", "0s"]).run();
         assert!(ended.code().is_some_and(|code| code > 0), "{url}");
         assert!(
-            ended.only_line().contains(said),
+            ended.only_line().contains(message),
             "{url}: {}",
             ended.only_line()
         );
@@ -189,7 +189,7 @@ async fn required_tls_is_never_skipped() {
     }
 }
 
-/// The server on a database of the test's own, with a connection to look at it from outside.
+/// The server on a database of the test's own, with a connection to observe it.
 async fn watched(options: &[&str]) -> (Scratch, Database, Client, Running, String) {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let client = database.connect().await;
@@ -207,14 +207,14 @@ async fn sessions_have_a_name_and_a_lifetime() {
         watched(&["--workers", "1", "--connection-lifetime", "100ms"]).await;
     let mut seen = BTreeSet::new();
     let began = Instant::now();
-    // Both those that are shared and those of transactions.
+    // Both shared and dedicated connections.
     while seen.len() < 6 {
         assert_eq!(ask(&address, "/count").await.status, 200);
         assert_eq!(ask(&address, "/rollback").await.status, 200);
         seen.extend(sessions(&client, "pid").await);
-        assert!(began.elapsed() < PATIENCE, "{seen:?}");
+        assert!(began.elapsed() < WAIT_LIMIT, "{seen:?}");
     }
-    // Those that were replaced are closed.
+    // The replaced connections are closed.
     until(&client, "pid", |now| now.len() <= 4).await;
 }
 
@@ -236,12 +236,14 @@ async fn sessions_stay_within_pool_size() {
     assert!((1..=4).contains(&most), "{most} sessions");
 }
 
-/// What Linux knows of the connections to a port of this machine: for each the kind of timer it runs, and when that is due.
+/// The connections to a port of this machine, as Linux reports them: the kind of each timer, and
+/// when it is due.
 #[cfg(target_os = "linux")]
 fn timers(port: u16) -> Vec<(String, Duration)> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("a table");
     let of = |line: &str| {
-        // proc_net_tcp: the remote address is the third, the state the fourth (1: established), the timer the sixth, in hundredths.
+        // proc_net_tcp: the third field is the remote address, the fourth the state (1:
+        // established), the sixth the timer, in hundredths of a second.
         let fields: Vec<_> = line.split_whitespace().collect();
         let (remote, state, timer) = (fields.get(2)?, fields.get(3)?, fields.get(5)?);
         let (kind, due) = timer.split_once(':')?;
@@ -262,7 +264,7 @@ async fn sessions_have_the_requested_tcp_keepalive() {
         let address = running.address();
         assert_eq!(ask(&address, "/users/1").await.status, 404);
         let began = Instant::now();
-        // While something is under way another timer runs.
+        // While something is being sent another timer runs.
         loop {
             let found = timers(cluster.port());
             assert!(!found.is_empty(), "there is a session");
@@ -274,12 +276,12 @@ async fn sessions_have_the_requested_tcp_keepalive() {
                 );
                 break;
             }
-            assert!(began.elapsed() < PATIENCE, "{found:?}");
+            assert!(began.elapsed() < WAIT_LIMIT, "{found:?}");
         }
     }
 }
 
-/// Somebody listens, and never says a word.
+/// A server that accepts connections and never sends anything.
 #[tokio::test]
 async fn silent_server_is_given_up_after_connect_timeout() {
     let scratch = Scratch::new();
@@ -302,13 +304,13 @@ async fn request_without_database_takes_no_connection() {
         .args(["--no-migrate"])
         .spawn();
     let address = running.address();
-    // The database was reached once, to know that it is there.
+    // The start connects once, to check that the database is there.
     until(&client, "pid", <[String]>::is_empty).await;
     for (path, status) in [("/users/x", 422), ("/nowhere", 404), ("/openapi.json", 200)] {
         assert_eq!(ask(&address, path).await.status, status, "{path}");
     }
     assert!(sessions(&client, "pid").await.is_empty());
-    // One that does is told that there is no table, and leaves a connection behind.
+    // A request with the database returns that there is no table, and leaves a connection.
     assert_eq!(ask(&address, "/users/1").await.status, 500);
     assert!(!sessions(&client, "pid").await.is_empty());
 }
@@ -324,7 +326,7 @@ async fn wait_for_a_connection_ends_after_pool_wait() {
     let overloaded = async {
         loop {
             let began = Instant::now();
-            let answer = ask(&address, "/commit-and-tell").await;
+            let answer = ask(&address, "/commit-and-report").await;
             if answer.status == 503 {
                 assert_eq!(answer.text(), "Error::Overloaded");
                 assert!(began.elapsed() >= Duration::from_millis(200));
@@ -332,19 +334,19 @@ async fn wait_for_a_connection_ends_after_pool_wait() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, overloaded)
+    tokio::time::timeout(WAIT_LIMIT, overloaded)
         .await
         .expect("there is one connection, and it is taken");
-    // What needs none of its own is served.
+    // A request without a connection of its own is served.
     assert_eq!(ask(&address, "/count").await.status, 200);
     holder.abort();
     let free = async { while ask(&address, "/commit").await.status != 200 {} };
-    tokio::time::timeout(PATIENCE, free)
+    tokio::time::timeout(WAIT_LIMIT, free)
         .await
         .expect("the client left, and its transaction with it");
 }
 
-/// Seen from outside: nobody sleeps any more, long before the statement would have ended by itself.
+/// From outside: no session sleeps any more, long before the statement would have ended by itself.
 #[tokio::test]
 async fn overdue_or_abandoned_statement_is_cancelled_on_postgresql() {
     let (_scratch, _database, client, _running, address) =
@@ -370,7 +372,7 @@ async fn overdue_or_abandoned_statement_is_cancelled_on_postgresql() {
     }
 }
 
-/// Seen from outside: the process has nothing to do any more.
+/// From outside: the process uses no more processor time.
 #[tokio::test]
 async fn overdue_or_abandoned_statement_is_cancelled_on_sqlite() {
     let scratch = Scratch::new();
@@ -390,7 +392,7 @@ async fn overdue_or_abandoned_statement_is_cancelled_on_sqlite() {
             if running.processor_time().saturating_sub(before) < Duration::from_millis(100) {
                 break;
             }
-            assert!(began.elapsed() < PATIENCE, "{path} runs on");
+            assert!(began.elapsed() < WAIT_LIMIT, "{path} runs on");
         }
     }
 }
@@ -407,11 +409,11 @@ async fn row_of_any_size_uses_no_more_memory_than_the_limit() {
             "{path}: {}",
             answer.text()
         );
-        // The connection is as good as before.
+        // The connection is still usable.
         assert_eq!(ask(&address, "/count").await.text(), "0");
     }
     let grown = running.most_resident_bytes() - before;
-    figures::tell(
+    figures::print(
         "a value of 300 MB",
         &format!("{} KiB more memory at most", grown >> 10),
     );

@@ -1,4 +1,5 @@
-//! Every user that can be stored can be listed, however large: pages and batches are bounded by bytes as well as by count.
+//! Every user that can be stored can be listed, however large: pages and batches are bounded by
+//! bytes as well as by count.
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -10,13 +11,13 @@ use crate::databases::{ALL, Kind};
 use crate::listing::next;
 use crate::service::{Service, is, on_each, sending};
 
-/// The longest name that a body of 1 MiB has room for.
+/// The longest name that fits a body of 1 MiB.
 const LONGEST: usize = (1 << 20) - 64;
 
-/// Larger than a page by itself: no answer but that to one user is.
+/// The size of a page, which the response for one user alone may exceed.
 const PAGE: usize = 1 << 20;
 
-/// A user of a test: as it is stored, and as it is listed.
+/// A user of a test, as stored and as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct User {
     name: String,
@@ -36,7 +37,8 @@ impl User {
     }
 }
 
-/// Names of all sizes in an order without a pattern: many that are long, many that are six times as long in JSON, and short ones.
+/// Names of all sizes in mixed order: many long ones, many that are six times as long in JSON, and
+/// short ones.
 fn mixed() -> Vec<User> {
     let mut sizes: Vec<(usize, char)> = Vec::new();
     sizes.extend([(LONGEST, 'n'); 17]);
@@ -59,7 +61,7 @@ fn mixed() -> Vec<User> {
     named.collect()
 }
 
-/// The users of a page or of lines, by ascending id.
+/// The users of a page or of an NDJSON list, by ascending id.
 fn users(listed: &[Value]) -> Vec<User> {
     let text = |user: &Value, field: &str| user[field].as_str().expect("a text").to_owned();
     let ids: Vec<i64> = listed
@@ -93,7 +95,7 @@ fn start_of(response: &Response) -> String {
     response.text().chars().take(200).collect()
 }
 
-/// Walks all pages from a first one.
+/// Follows all pages from a first one.
 async fn walk(service: &Service, first: &str) -> Vec<User> {
     let mut path = first.to_owned();
     let mut listed = Vec::new();
@@ -126,7 +128,7 @@ async fn store(service: &Service, users: &[User]) {
     }
 }
 
-/// Expects exactly these, without a megabyte in the message where it is not so.
+/// Expects exactly these users, without a megabyte in the message otherwise.
 #[track_caller]
 fn are(found: &[User], expected: &[User], what: &str) {
     let sizes =
@@ -187,14 +189,14 @@ async fn pages_shrink_to_max_rows_bytes() {
         {
             let user = User::new(number, "n".repeat(size));
             let stored = sending("POST", "/users/", &user.body());
-            let stored = http::exchange(app.connect(), &stored, "test").await;
+            let stored = http::send(app.connect(), &stored, "test").await;
             assert_eq!(stored.expect("an answer").status, 200, "on {kind:?}");
             expected.push(user);
         }
         for first in ["/users/", "/users/?limit=2", "/users/?limit=1000"] {
             let (mut path, mut listed) = (Some(first.to_owned()), Vec::new());
             while let Some(asked) = path {
-                let answer = http::exchange(app.connect(), &Request::get(&asked), "test").await;
+                let answer = http::send(app.connect(), &Request::get(&asked), "test").await;
                 let answer = answer.expect("an answer");
                 listed.extend(page(&answer));
                 path = next(&answer);
@@ -216,7 +218,7 @@ async fn page_ends_before_a_user_over_max_rows_bytes() {
         for number in 1..=4 {
             let user = User::new(number, "n".repeat(500_000)).body();
             let stored = sending("POST", "/users/", &user);
-            let stored = http::exchange(app.connect(), &stored, "test").await;
+            let stored = http::send(app.connect(), &stored, "test").await;
             assert_eq!(stored.expect("an answer").status, 200);
         }
         drop(app);
@@ -226,15 +228,15 @@ async fn page_ends_before_a_user_over_max_rows_bytes() {
         let wider = wider.start().await.expect("it starts");
         let large = json!({"name": "n".repeat(600_000)});
         let changed = sending("PATCH", "/users/3", &large);
-        let changed = http::exchange(wider.connect(), &changed, "test").await;
+        let changed = http::send(wider.connect(), &changed, "test").await;
         assert_eq!(changed.expect("an answer").status, 200);
         let app = usher_testing::TestApp::builder().open_database(database);
         let app = app.start().await.expect("it starts");
         let get = async |path: &str| {
-            let answer = http::exchange(app.connect(), &Request::get(path), "test").await;
+            let answer = http::send(app.connect(), &Request::get(path), "test").await;
             answer.expect("an answer")
         };
-        // Whoever comes before and after is still listed.
+        // Users before and after it are still listed.
         let first = get("/users/").await;
         assert_eq!(page(&first).len(), 2, "on {kind:?}");
         assert_eq!(get(&next(&first).expect("there is more")).await.status, 500);
@@ -245,7 +247,7 @@ async fn page_ends_before_a_user_over_max_rows_bytes() {
     }
 }
 
-/// What a request needs with the largest user that a body can bring, in as little memory as the program may be given for that.
+/// A request with the largest user that fits a body, in the least memory that the program accepts.
 #[tokio::test]
 async fn small_instance_memory_shrinks_pages_without_errors() {
     for kind in [Kind::File, Kind::Postgres] {
@@ -258,7 +260,7 @@ async fn small_instance_memory_shrinks_pages_without_errors() {
         let address = running.address();
         let ask = async |request: Request| {
             let stream = TcpStream::connect(&address).await.expect("a connection");
-            let answer = http::exchange(stream, &request, &address).await;
+            let answer = http::send(stream, &request, &address).await;
             answer.expect("an answer")
         };
         let mut expected = Vec::new();

@@ -1,4 +1,4 @@
-//! Clients that read slowly or not at all, over real TCP, where the system's buffers lie between them and the server.
+//! Clients that read slowly or not at all, over real TCP with the system's buffers.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use crate::transactions::{NOTHING_LEFT, SOON, becomes};
 /// Users of a list of some 20 MB, more than all buffers on the way hold.
 const USERS: usize = 150_000;
 
-/// How long a list is read slowly: several times as long as any limit that is set here.
+/// How long a list is read slowly: several times as long as any limit set here.
 const SLOWLY: Duration = Duration::from_secs(30);
 
-/// The program over a database with many users, and these options.
+/// The program over a database with many users, with these options.
 async fn many(kind: Kind, options: &[&str]) -> (Running, String, Fresh, Scratch) {
     let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
     let mut running = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -29,13 +29,15 @@ async fn many(kind: Kind, options: &[&str]) -> (Running, String, Fresh, Scratch)
     let address = running.address();
     if let Some(postgres) = &fresh.postgres {
         let insert = format!(
-            "INSERT INTO users (name, email) SELECT repeat('n', 80), 'u' || i || '@example.org' FROM generate_series(1, {USERS}) AS i"
+            "INSERT INTO users (name, email) SELECT repeat('n', 80), 'u' || i || '@example.org' \
+                FROM generate_series(1, {USERS}) AS i"
         );
         let client = postgres.connect().await;
         client.batch_execute(&insert).await.expect("users");
     } else {
         let insert = format!(
-            "INSERT INTO users (name, email) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {USERS}) \
+            "INSERT INTO users (name, email) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i \
+                + 1 FROM n WHERE i < {USERS}) \
              SELECT printf('%.*c', 80, 'n'), 'u' || i || '@example.org' FROM n"
         );
         let file = fresh.url.strip_prefix("sqlite:").expect("a file");
@@ -51,7 +53,7 @@ fn lines(address: &str) -> Vec<u8> {
         .encode(address)
 }
 
-/// A connection whose client holds so many bytes that it has not read, where something is said.
+/// A connection whose client buffers this many unread bytes, or the default.
 async fn connect(address: &str, buffer: Option<u32>) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     if let Some(bytes) = buffer {
@@ -61,7 +63,8 @@ async fn connect(address: &str, buffer: Option<u32>) -> TcpStream {
     socket.connect(address).await.expect("a connection")
 }
 
-/// Reads a list at so many bytes a second for a while, and then as fast as it goes: how many lines there are.
+/// Reads a list at this many bytes per second for a while, and then at full speed. Returns the
+/// number of lines.
 async fn read_slowly(address: &str, rate: usize, buffer: Option<u32>) -> std::io::Result<usize> {
     const PAUSE: Duration = Duration::from_millis(100);
     let mut stream = connect(address, buffer).await;
@@ -69,7 +72,7 @@ async fn read_slowly(address: &str, rate: usize, buffer: Option<u32>) -> std::io
     let began = Instant::now();
     let mut read = Vec::new();
     while began.elapsed() < SLOWLY {
-        // By nature this takes its time.
+        // Slow reading takes its time.
         tokio::time::sleep(PAUSE).await;
         let due = rate * usize::try_from(began.elapsed().as_millis()).unwrap_or(usize::MAX) / 1000;
         let now = due.saturating_sub(read.len()) as u64;
@@ -82,7 +85,7 @@ async fn read_slowly(address: &str, rate: usize, buffer: Option<u32>) -> std::io
     Ok(found)
 }
 
-/// All limits are seconds, and the system's buffers hold what the slower ones read in a minute.
+/// All limits are seconds, and the system's buffers hold what the slower clients read in a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn list_read_slowly_over_tcp_is_complete() {
     let slowly = async |kind| {
@@ -152,7 +155,7 @@ async fn unread_list_over_tcp_is_truncated_after_write_timeout() {
     fresh.end().await;
 }
 
-/// A page is at hand whole when the first of it is sent.
+/// A page is complete when its first byte is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_pages_are_truncated_after_write_timeout() {
     const CLIENTS: usize = 100;

@@ -1,4 +1,4 @@
-//! What only real connections show: answers given before the request is read, proxies, and descriptors that run out.
+//! What only real connections show: early responses, proxies, and exhausted descriptors.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use usher_tests::http::{self, Reader, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::nginx::Nginx;
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 fn program(scratch: &Scratch) -> Usher {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -19,12 +19,12 @@ fn program(scratch: &Scratch) -> Usher {
 
 async fn ask(address: &str, request: &Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, request, address)
+    http::send(stream, request, address)
         .await
         .expect("an answer")
 }
 
-/// A client that sends all it has to say before it reads, as most libraries do.
+/// A client that sends everything before it reads, as most libraries do.
 async fn send_all_then_read(address: &str, request: &[u8]) -> Response {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(request).await.expect("all of it is taken");
@@ -66,7 +66,7 @@ async fn early_response_arrives_before_the_request_is_read() {
         assert_eq!(answer.status, status, "{head:.80}");
         assert!(answer.json()["detail"].is_string(), "{}", answer.text());
     }
-    // One that is too slow gets its answer, also where it goes on sending.
+    // A client over the limit gets its response, even if it continues to send.
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     let head = format!("{post}content-length: 100000\r\n\r\n");
     stream
@@ -82,7 +82,7 @@ async fn early_response_arrives_before_the_request_is_read() {
     assert_eq!(late.expect("the answer arrives").status, 408);
 }
 
-/// A client that has its answer and neither closes nor sends anything is not waited for long.
+/// A client that has its response and neither closes nor sends anything is closed soon.
 #[tokio::test]
 async fn connection_after_early_response_is_closed() {
     let scratch = Scratch::new();
@@ -104,7 +104,7 @@ async fn connection_after_early_response_is_closed() {
     assert_eq!(running.wait().code(), Some(0));
 }
 
-/// What the libraries make of it in which clients are written.
+/// Client libraries read the early response.
 #[tokio::test(flavor = "multi_thread")]
 async fn early_response_reaches_real_clients() {
     const PYTHON: &str = "import http.client, sys
@@ -146,10 +146,10 @@ print(answer.status, answer.read().decode(), end='')";
                 .output()
         };
         let run = tokio::task::block_in_place(run);
-        let said = run.unwrap_or_else(|error| panic!("{client} is not installed: {error}"));
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let output = run.unwrap_or_else(|error| panic!("{client} is not installed: {error}"));
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
         let expected = format!("{begins}{{\"detail\":\"Request body too large\"}}");
-        assert_eq!(said, expected, "{client}");
+        assert_eq!(output, expected, "{client}");
     }
 }
 
@@ -198,7 +198,7 @@ async fn buffered_request_has_scheme_and_authority_of_the_client() {
         ("x-forwarded-proto", "https", "https://api.example.com"),
         ("forwarded", "proto=https", "https://api.example.com"),
     ] {
-        let request = Request::get("/whole/origin").header("host", "api.example.com");
+        let request = Request::get("/buffered/origin").header("host", "api.example.com");
         let answer = ask(&address, &request.header(name, value)).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, origin));
     }
@@ -273,7 +273,7 @@ fn descriptors(running: &Running, limit: u64) {
     prlimit(id, Resource::Nofile, limit).expect("it may be lowered");
 }
 
-/// The program is told of fewer open files than `--max-connections` takes.
+/// The limit on open files is lower than `--max-connections`.
 #[tokio::test]
 async fn idle_clients_leave_descriptors_for_the_database() {
     let scratch = Scratch::new();
@@ -311,9 +311,9 @@ async fn idle_clients_leave_descriptors_for_the_database() {
             .expect("an answer");
         assert_eq!(answer.status, 200);
     }
-    // Those who do nothing go, and whoever waited comes in.
+    // The idle clients disconnect, and waiting ones are accepted.
     let late = Request::get("/users/1");
-    let late = tokio::time::timeout(PATIENCE, ask(&address, &late)).await;
+    let late = tokio::time::timeout(WAIT_LIMIT, ask(&address, &late)).await;
     assert_eq!(late.expect("others have gone").status, 404);
     drop(idle);
     running.terminate();
@@ -347,18 +347,19 @@ async fn exhausted_descriptors_are_logged_once_without_a_busy_loop() {
     );
     drop(idle);
     let request = Request::get("/users/1");
-    let served = tokio::time::timeout(PATIENCE, ask(&address, &request)).await;
+    let served = tokio::time::timeout(WAIT_LIMIT, ask(&address, &request)).await;
     assert_eq!(served.expect("they have gone").status, 404);
     running.terminate();
     let ended = running.wait();
-    let said = ended
+    let output = ended
         .stderr
         .iter()
         .filter(|line| line.contains("cannot be accepted"));
-    assert_eq!(said.count(), 1, "{:?}", ended.stderr);
+    assert_eq!(output.count(), 1, "{:?}", ended.stderr);
 }
 
-/// On PostgreSQL ids are given out before a user is stored: the description of `after` says how to miss nobody.
+/// PostgreSQL assigns ids before users are committed: the description of `after` says how to miss
+/// none.
 #[tokio::test]
 async fn user_committed_late_appears_below_a_listed_id() {
     let service = crate::service::Service::new(crate::databases::Kind::Postgres).await;
@@ -377,7 +378,8 @@ async fn user_committed_late_appears_below_a_listed_id() {
     };
     assert_eq!(ids("/users/?after=0").await, [2]);
     other.batch_execute("COMMIT").await.expect("it is stored");
-    // Whoever goes on after the greatest id misses him; whoever goes back to what it was before he was begun does not.
+    // A client that continues after the greatest id misses this user; one that goes back to the
+    // greatest id of before does not.
     assert_eq!(ids("/users/?after=2").await, [0; 0]);
     assert_eq!(ids("/users/?after=0").await, [1, 2]);
     let description = service.get("/openapi.json").await.text();

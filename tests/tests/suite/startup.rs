@@ -1,4 +1,4 @@
-//! The program: how it starts, what it says when it cannot, how it ends.
+//! How the program starts, fails to start, and ends.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,7 @@ use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Ended, Usher};
 
-/// The program, on a port of its own, with nothing left where it starts.
+/// The program, on a port of its own, in an empty directory.
 pub(crate) fn usher(scratch: &Scratch) -> Usher {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .env("USHER_LISTEN", "127.0.0.1:0")
@@ -16,7 +16,7 @@ pub(crate) fn usher(scratch: &Scratch) -> Usher {
 
 pub(crate) async fn ask(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &request, address)
+    http::send(stream, &request, address)
         .await
         .expect("an answer")
 }
@@ -28,7 +28,7 @@ fn ann() -> Request {
     )
 }
 
-/// Expects one line that says all of this, and an exit code.
+/// Expects one line with all of these texts, and an exit code.
 #[track_caller]
 pub(crate) fn says(ended: &Ended, code: i32, parts: &[&str]) {
     let line = ended.only_line();
@@ -91,7 +91,7 @@ fn unknown_database_scheme_is_reported_in_one_line() {
         let ended = start.run();
         assert!(
             !ended.stderr.join("\n").contains("secret"),
-            "the password is told: {:?}",
+            "the password is printed: {:?}",
             ended.stderr
         );
         says(&ended, 2, &["mysql", "postgres://"]);
@@ -182,7 +182,7 @@ fn unreadable_component_is_reported_in_one_line() {
 
 #[test]
 fn unreachable_postgresql_is_reported_with_masked_password() {
-    // Bound and not listening: connections are refused, and nobody else can take the port.
+    // Bound and not listening: connections are refused, and no other process can take the port.
     let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
     taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let port = taken.local_addr().expect("an address").port();
@@ -205,7 +205,7 @@ async fn request_in_flight_is_completed_after_sigterm() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, head)
         .await
         .expect("the beginning");
-    // The server says so when it has begun with the request.
+    // The server reports when it has begun with the request.
     let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
     let mut interim = [0; 25];
     tokio::io::AsyncReadExt::read_exact(&mut stream, &mut interim)

@@ -1,4 +1,4 @@
-//! A transaction is rolled back however it is abandoned, and nobody else notices.
+//! A transaction is rolled back however it is abandoned, and other requests do not notice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use usher::sandbox::Source;
 use usher_testing::{TestApp, TestError};
-use usher_tests::process::PATIENCE;
+use usher_tests::process::WAIT_LIMIT;
 
 use crate::databases::{ALL, Fresh, Kind};
 
@@ -16,7 +16,8 @@ const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_mins(10);
 
-/// How long the host may take to clean up behind a request. Far less than [`LONG`], and far more than it takes.
+/// How long the host may take to clean up after a request: far less than [`LONG`], and far more
+/// than it needs.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 struct Bench {
@@ -25,12 +26,12 @@ struct Bench {
 }
 
 impl Bench {
-    /// With a deadline that ends what does not end by itself.
+    /// With a deadline that ends requests that do not end by themselves.
     async fn new(kind: Kind) -> Self {
         Self::with(kind, Duration::from_millis(500)).await
     }
 
-    /// Where nothing but what the test does ends a request: no limit is reached while the test is patient.
+    /// Without limits: only the test itself ends a request.
     async fn without_limits(kind: Kind) -> Self {
         Self::with(kind, LONG).await
     }
@@ -65,7 +66,8 @@ impl Bench {
         )
     }
 
-    /// Sends a request and gives the connection, of whose answer the beginning has been read: the guest has written.
+    /// Sends a request and returns its connection after the beginning of the response, when the
+    /// guest has written.
     async fn begun(&self, path: &str) -> DuplexStream {
         let mut client = self.app.connect();
         client
@@ -80,7 +82,7 @@ impl Bench {
         client
     }
 
-    /// Waits until PostgreSQL runs the slow statement. What SQLite does cannot be seen from outside.
+    /// Waits until PostgreSQL runs the slow statement. On SQLite this cannot be observed.
     async fn runs_slow_statement(&self) {
         if let Some(postgres) = &self.fresh.postgres {
             let client = postgres.connect().await;
@@ -90,8 +92,9 @@ impl Bench {
         }
     }
 
-    /// Asks until there is an answer in time, which on a busy machine need not be the first. Gives how often that was.
-    async fn patiently(&self, path: &str) -> (u16, String, usize) {
+    /// Sends a request until it is answered within the deadline. Returns the number of attempts
+    /// too.
+    async fn until_answered(&self, path: &str) -> (u16, String, usize) {
         let answered = async {
             for tries in 1.. {
                 match self.get(path).await {
@@ -101,14 +104,14 @@ impl Bench {
             }
             unreachable!("it is asked without end")
         };
-        tokio::time::timeout(PATIENCE, answered)
+        tokio::time::timeout(WAIT_LIMIT, answered)
             .await
             .unwrap_or_else(|_| panic!("{path} is never answered in time"))
     }
 
-    /// Expects so many rows, no transaction left on the server, and a next transaction that goes through.
-    async fn is_whole(&self, rows: usize, after: &str) {
-        let (status, text, _) = self.patiently("/count").await;
+    /// Expects this many rows, no transaction on the server, and a next transaction that succeeds.
+    async fn is_intact(&self, rows: usize, after: &str) {
+        let (status, text, _) = self.until_answered("/count").await;
         assert_eq!(
             (status, text),
             (200, rows.to_string()),
@@ -116,16 +119,16 @@ impl Bench {
         );
         if let Some(postgres) = &self.fresh.postgres {
             let client = postgres.connect().await;
-            // The host cleans up after the answer, at once but not before it.
+            // The host cleans up right after the response.
             let clean = becomes(&client, NOTHING_LEFT);
             tokio::time::timeout(SOON, clean)
                 .await
                 .unwrap_or_else(|_| panic!("a session or a lock is left after {after}"));
         }
-        let (status, text, tries) = self.patiently("/commit").await;
+        let (status, text, tries) = self.until_answered("/commit").await;
         assert_eq!(status, 200, "the next transaction after {after}: {text}");
-        // One that was answered too late may have been committed all the same.
-        let (status, text, _) = self.patiently("/count").await;
+        // A commit that exceeded its deadline may have taken effect.
+        let (status, text, _) = self.until_answered("/count").await;
         let found = text.parse::<usize>().map(|found| found - rows);
         assert!(
             status == 200 && found.is_ok_and(|found| (1..=tries).contains(&found)),
@@ -135,16 +138,18 @@ impl Bench {
 }
 
 /// Whether every other session of the database is idle, outside a transaction, and holds no lock.
-pub(crate) const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+pub(crate) const NOTHING_LEFT: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE \
+    datname = current_database() \
     AND pid <> pg_backend_pid() AND (state LIKE 'idle in%' OR state = 'active')) \
     AND NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
     WHERE datname = current_database() AND pid <> pg_backend_pid())";
 
-/// Whether some session of the database sleeps.
-const SLEEPS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+/// Whether a session of the database sleeps.
+const SLEEPS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = \
+    current_database() \
     AND wait_event = 'PgSleep')";
 
-/// Asks until the answer is yes, letting the host get on with its work in between.
+/// Repeats a query until it returns true.
 pub(crate) async fn becomes(client: &tokio_postgres::Client, question: &str) {
     while !client
         .query_one(question, &[])
@@ -158,7 +163,7 @@ pub(crate) async fn becomes(client: &tokio_postgres::Client, question: &str) {
 
 async fn abandoned(path: &str, status: u16) {
     for kind in ALL {
-        // What ends by itself is given the time it takes.
+        // A request that ends by itself gets the time it needs.
         let bench = match status {
             504 => Bench::new(kind).await,
             _ => Bench::without_limits(kind).await,
@@ -166,17 +171,17 @@ async fn abandoned(path: &str, status: u16) {
         let ended = async {
             loop {
                 match bench.get(path).await {
-                    // On a busy machine the deadline may come before the transaction.
+                    // On a busy machine the deadline may pass before the transaction.
                     (503, _) if status == 504 => {}
                     ended => return ended,
                 }
             }
         };
-        let (got, text) = tokio::time::timeout(PATIENCE, ended)
+        let (got, text) = tokio::time::timeout(WAIT_LIMIT, ended)
             .await
             .unwrap_or_else(|_| panic!("{path} on {kind:?} does not end"));
         assert_eq!(got, status, "{path} on {kind:?}: {text}");
-        bench.is_whole(0, &format!("{path} on {kind:?}")).await;
+        bench.is_intact(0, &format!("{path} on {kind:?}")).await;
     }
 }
 
@@ -185,7 +190,7 @@ async fn committed_transaction_is_durable() {
     for kind in ALL {
         let bench = Bench::without_limits(kind).await;
         assert_eq!(bench.get("/commit").await.0, 200);
-        bench.is_whole(1, "a commit").await;
+        bench.is_intact(1, "a commit").await;
     }
 }
 
@@ -239,7 +244,7 @@ async fn statement_beyond_the_deadline_is_cancelled_and_rolled_back() {
     abandoned("/slow-statement", 504).await;
 }
 
-/// A client that leaves once the guest has written: within a patient test, nothing else can end the request.
+/// A client that disconnects after the guest has written. Nothing else can end the request.
 async fn left(path: &str) {
     for kind in ALL {
         let bench = Bench::without_limits(kind).await;
@@ -249,7 +254,7 @@ async fn left(path: &str) {
         }
         drop(client);
         let after = format!("a client left {path} on {kind:?}");
-        tokio::time::timeout(2 * SOON, bench.is_whole(0, &after))
+        tokio::time::timeout(2 * SOON, bench.is_intact(0, &after))
             .await
             .unwrap_or_else(|_| panic!("{path} on {kind:?} goes on without its client"));
     }
@@ -270,8 +275,8 @@ async fn client_disconnect_during_the_response_rolls_back() {
     left("/flood").await;
 }
 
-/// An answer that had begun when its transaction was abandoned. Nobody may take it for a whole one: it breaks off, or is an
-/// error where nothing of it had been passed on.
+/// A response that had begun when its transaction was abandoned: it is truncated, or an error if
+/// nothing of it was sent.
 async fn cut_short(path: &str) {
     for kind in ALL {
         let bench = Bench::new(kind).await;
@@ -286,7 +291,7 @@ async fn cut_short(path: &str) {
                 "{path} on {kind:?}: {error}"
             ),
         }
-        bench.is_whole(0, &format!("{path} on {kind:?}")).await;
+        bench.is_intact(0, &format!("{path} on {kind:?}")).await;
     }
 }
 
@@ -306,11 +311,11 @@ async fn client_that_does_not_read_is_rolled_back_at_the_deadline() {
     for kind in ALL {
         let bench = Bench::new(kind).await;
         let client = bench.begun("/flood").await;
-        // Others wait for the transaction's end, some of them in vain.
-        let (status, text, _) = bench.patiently("/rollback").await;
+        // Others wait for the end of the transaction, some of them beyond their deadline.
+        let (status, text, _) = bench.until_answered("/rollback").await;
         assert_eq!(status, 200, "on {kind:?}: {text}");
         bench
-            .is_whole(0, &format!("a client that does not read on {kind:?}"))
+            .is_intact(0, &format!("a client that does not read on {kind:?}"))
             .await;
         drop(client);
     }

@@ -1,4 +1,4 @@
-//! The same users without HTTP: the component's typed interface, over the same database.
+//! The same users by typed calls, without HTTP, over the same database.
 
 use serde_json::json;
 use usher_testing::typed::Typed;
@@ -60,7 +60,7 @@ async fn typed_calls_and_http_share_the_same_users() {
             .await;
         let changed = changed.expect("a call").expect("a user");
         assert_eq!(parts(&changed), (1, "Anna", "Ann@example.org"));
-        // What was written here is stale there, and the other way round.
+        // After a write here the tag is stale there, and vice versa.
         let stale = sending("PATCH", "/users/1", &json!({"name": "x"}))
             .header("if-match", &format!("\"{}\"", created.version));
         assert_eq!(service.ask(&stale).await.status, 412);

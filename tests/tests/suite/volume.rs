@@ -1,7 +1,7 @@
-//! Results of any length go through in bounded memory.
+//! Results of any length in bounded memory.
 //!
-//! `cargo test -p usher-tests --test suite volume:: -- --nocapture` says what a million rows took; `USHER_TEST_USERS` is for another number
-//! of users.
+//! `cargo test -p usher-tests --test suite volume:: -- --nocapture` prints the figures for a
+//! million rows; `USHER_TEST_USERS` sets another number of users.
 
 use std::time::Instant;
 
@@ -16,10 +16,10 @@ use usher_tests::process::{Running, Usher};
 use crate::databases::ALL;
 use crate::options::{holds, suite};
 
-/// Bytes of each name: so long that what is bounded here would not be by chance.
+/// Bytes of each name: enough that unbounded memory would show.
 const NAME: usize = 60;
 
-/// What the program may grow by, in bytes. It is the same for any number of users.
+/// How many bytes the program may grow. It is the same for any number of users.
 const GROWTH: u64 = 64 << 20;
 
 fn users() -> u64 {
@@ -38,7 +38,7 @@ fn start(scratch: &Scratch, url: &str) -> (Running, String) {
     (running, address)
 }
 
-/// Reads everyone (with this query), and gives the number of users and of bytes.
+/// Reads all users (with this query), and returns the number of users and of bytes.
 async fn read(address: &str, query: &str) -> (u64, u64) {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let request = Request::get(&format!("/users/{query}")).header("accept", "application/x-ndjson");
@@ -58,13 +58,13 @@ async fn read(address: &str, query: &str) -> (u64, u64) {
     (lines, bytes)
 }
 
-/// Runs what lets that many rows through the program, and expects it not to grow with them.
+/// Runs work that streams this many rows through the program, and expects bounded growth.
 async fn grows_little(running: &Running, what: &str, work: impl Future<Output = u64>) {
     let (before, began) = (running.resident_bytes(), Instant::now());
     let bytes = work.await;
     let took = began.elapsed();
     let growth = running.most_resident_bytes().saturating_sub(before);
-    figures::tell(
+    figures::print(
         what,
         &format!(
             "{} MiB in {took:.1?}, while the program grew by {} KiB",
@@ -72,13 +72,13 @@ async fn grows_little(running: &Running, what: &str, work: impl Future<Output = 
             growth >> 10
         ),
     );
-    // With fewer bytes than that, nothing would be shown.
+    // With fewer bytes the test would show nothing.
     assert!(bytes > GROWTH, "{bytes} bytes");
     assert!(growth < GROWTH, "it grew by {growth} bytes");
 }
 
 async fn goes_through(running: &Running, address: &str, on: &str) {
-    // What any list takes, such as an instance and connections, is not what this is about.
+    // The memory of any list, such as an instance and connections, is not measured.
     read(address, "?limit=1000").await;
     let everyone = async {
         let (lines, bytes) = read(address, "").await;
@@ -88,7 +88,7 @@ async fn goes_through(running: &Running, address: &str, on: &str) {
     grows_little(running, &format!("{} users on {on}", users()), everyone).await;
 }
 
-/// Without HTTP and without users: a component that reads a cursor to its end, whatever the database.
+/// A component that reads a cursor to its end, on each database.
 #[tokio::test]
 async fn million_rows_stream_through_a_component_in_bounded_memory() {
     for kind in ALL {
@@ -100,7 +100,7 @@ async fn million_rows_stream_through_a_component_in_bounded_memory() {
         holds(kind, &address, "cursor_returns_every_row_once_in_order").await;
         let million = async {
             holds(kind, &address, "million_rows_can_be_streamed").await;
-            // Each with a text of a hundred bytes, which the case looks at.
+            // Each with a text of a hundred bytes, which the case checks.
             100 * 1_000_000
         };
         grows_little(&running, &format!("a million rows on {kind:?}"), million).await;
@@ -114,7 +114,8 @@ async fn listing_all_users_of_postgresql_uses_bounded_memory() {
     let (running, address) = start(&scratch, database.url());
     let client = database.connect().await;
     let insert = format!(
-        "INSERT INTO users (name, email) SELECT repeat('n', {NAME}), 'u' || i || '@example.org' FROM generate_series(1, {}) AS i",
+        "INSERT INTO users (name, email) SELECT repeat('n', {NAME}), 'u' || i || '@example.org' \
+            FROM generate_series(1, {}) AS i",
         users()
     );
     client.batch_execute(&insert).await.expect("users");
@@ -129,7 +130,8 @@ async fn listing_all_users_of_a_file_uses_bounded_memory() {
     let file = scratch.file("users.db");
     let (running, address) = start(&scratch, &format!("sqlite:{file}"));
     let insert = format!(
-        "INSERT INTO users (name, email) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+        "INSERT INTO users (name, email) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 \
+            FROM n WHERE i < {}) \
          SELECT printf('%.*c', {NAME}, 'n'), 'u' || i || '@example.org' FROM n",
         users()
     );

@@ -59,9 +59,10 @@ async fn scripted_rows_are_returned_and_counted() {
         .await
         .expect("rows");
     assert_eq!(*rows.columns, ["n"]);
-    assert!(
-        matches!(rows.rows.as_slice(), [_, _, last] if matches!(last.as_slice(), [Value::Integer(2)]))
-    );
+    let [_, _, last] = rows.rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    assert!(matches!(last.as_slice(), [Value::Integer(2)]));
     assert_eq!(execute(&script, "SELECT n FROM t").await.expect("count"), 3);
 }
 
@@ -109,23 +110,23 @@ async fn star_in_pattern_matches_any_text() {
 #[tokio::test]
 async fn rule_with_parameters_matches_only_equal_parameters() {
     let script = Script::new();
-    let wanted = [
+    let expected = [
         Value::Integer(1),
         Value::Real(f64::NAN),
         Value::Text("Ann".into()),
         Value::Null,
     ];
-    script.on("*").with_params(&wanted).affected(1);
+    script.on("*").with_params(&expected).affected(1);
     let statement = write("UPDATE t");
     assert_eq!(
         script
-            .execute(&statement, &wanted, &within(FAR))
+            .execute(&statement, &expected, &within(FAR))
             .await
             .expect("the same"),
         1
     );
-    for index in 0..wanted.len() {
-        let mut other = wanted.to_vec();
+    for index in 0..expected.len() {
+        let mut other = expected.to_vec();
         other[index] = Value::Json("Ann".into());
         assert!(
             script
@@ -137,7 +138,7 @@ async fn rule_with_parameters_matches_only_equal_parameters() {
     }
     assert!(
         script
-            .execute(&statement, &wanted[..3], &within(FAR))
+            .execute(&statement, &expected[..3], &within(FAR))
             .await
             .is_err()
     );
@@ -162,17 +163,17 @@ async fn rule_for_the_nth_statement_applies_to_it_alone() {
     script.on("*").nth(5).times(2).affected(5);
     script.on("*").nth(0).affected(0);
     script.on("*").affected(1);
-    let mut answers = Vec::new();
+    let mut outcomes = Vec::new();
     for number in 0..8 {
-        answers.push(
+        outcomes.push(
             execute(&script, &format!("DELETE FROM t{number}"))
                 .await
                 .ok(),
         );
     }
-    // The second rule never sees the statement that the first one answers.
+    // The second rule does not see the statement that the first one matches.
     assert_eq!(
-        answers,
+        outcomes,
         [
             Some(1),
             Some(1),
@@ -197,7 +198,8 @@ async fn unmatched_statement_returns_an_error_with_its_text() {
         .expect_err("no rule");
     let shown = "SELECT name FROM users WHERE id = $1 ($1 = 7)";
     assert!(
-        matches!(&error, Error::Invalid(why) if *why == format!("the script has no answer for: {shown}")),
+        matches!(&error, Error::Invalid(why) if *why == format!("the script has no rule for: \
+            {shown}")),
         "{error}"
     );
     assert_eq!(script.unmatched(), [shown]);
@@ -348,7 +350,11 @@ fn log_shows_every_kind_of_value() {
     .to_string();
     assert_eq!(
         shown,
-        r#"S ($1 = null, $2 = true, $3 = -1, $4 = 1.0, $5 = "a\"b", $6 = bytes 00ff, $7 = 01234567-89ab-cdef-fedc-ba9876543210, $8 = timestamp 5, $9 = decimal 1.50, $10 = json {})"#
+        concat!(
+            r#"S ($1 = null, $2 = true, $3 = -1, $4 = 1.0, $5 = "a\"b", $6 = bytes 00ff, "#,
+            "$7 = 01234567-89ab-cdef-fedc-ba9876543210, $8 = timestamp 5, ",
+            "$9 = decimal 1.50, $10 = json {})",
+        )
     );
 }
 

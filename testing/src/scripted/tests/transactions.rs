@@ -1,4 +1,4 @@
-//! Transactions over a script, and what the log says of them.
+//! Transactions over a script, and their log.
 
 use super::*;
 use usher::database::{Refusal, RefusalKind};

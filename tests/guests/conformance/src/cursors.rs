@@ -1,4 +1,4 @@
-//! Results read bit by bit.
+//! Results read in batches.
 
 use crate::tools::*;
 use crate::{Case, ensure};
@@ -39,7 +39,8 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n";
+const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \
+    20000) SELECT i FROM n";
 
 fn open(statement: &str, params: &[Value]) -> Result<Cursor, String> {
     Cursor::open(statement, params).map_err(|error| format!("{statement}: {error:?}"))
@@ -57,7 +58,7 @@ fn next(cursor: &Cursor, at_most: u32) -> Result<Vec<Vec<Value>>, String> {
     Ok(rows)
 }
 
-/// Reads to the end, helping by helping.
+/// Reads to the end, batch by batch.
 fn read(cursor: &Cursor, at_most: u32) -> Result<i64, String> {
     let mut seen = 0;
     loop {
@@ -148,7 +149,7 @@ fn result_over_the_limit_can_be_streamed() -> Result<(), String> {
 fn rows_beyond_one_batch_come_in_the_next() -> Result<(), String> {
     const ROWS: i64 = 160;
     run("CREATE TABLE large (id bigint, body text)", &[])?;
-    // Small ones first, so that what the first rows are says nothing of those that follow.
+    // Small rows first, so that the size of the first rows does not predict that of the others.
     for id in 1..=ROWS {
         let body = "x".repeat(if id < 40 { 1 } else { 10 << 10 });
         run(
@@ -177,7 +178,7 @@ fn row_over_the_limit_ends_the_cursor() -> Result<(), String> {
         let body = text(&"x".repeat(size));
         run("INSERT INTO large VALUES ($1, $2)", &[integer(id), body])?;
     }
-    // Twice the body is over the limit, though no parameter was.
+    // Twice the body is over the limit, although no parameter was.
     let cursor = open(
         "SELECT id, body || CASE id WHEN 2 THEN body ELSE '' END FROM large ORDER BY id",
         &[],

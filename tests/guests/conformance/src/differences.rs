@@ -1,6 +1,7 @@
-//! Where SQLite is not PostgreSQL and no host could bridge it: each difference that remains, as `docs/database.md` lists them.
+//! The differences between PostgreSQL and SQLite that remain, as `docs/database.md` lists them.
 //!
-//! What one of them cannot do at all is a typed error there. The rest are answers of the SQL itself.
+//! A feature that one of them lacks is a typed error there. The others are results of the SQL
+//! itself.
 
 use crate::tools::*;
 use crate::{Case, ensure};
@@ -73,7 +74,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// Where an answer differs: PostgreSQL's, or SQLite's.
+/// Expects PostgreSQL's value or SQLite's, depending on the database.
 fn either(found: &Value, postgres: &Value, sqlite: &Value) -> Result<(), String> {
     let expected = if is_postgres() { postgres } else { sqlite };
     ensure!(
@@ -130,7 +131,7 @@ fn expressions_have_types_or_storage_classes() -> Result<(), String> {
         &Value::Uuid((0, 1)),
         &bytes,
     )?;
-    // A column is told by its declared type, also through a view or a subquery.
+    // A column has its declared type, even through a view or a subquery.
     let found = rows("SELECT h, i, a FROM (SELECT * FROM kept) AS again", &[])?;
     let [row] = found.as_slice() else {
         return Err(format!("{found:?}"));
@@ -156,7 +157,7 @@ fn declared_lengths_and_ranges_are_enforced_or_ignored() -> Result<(), String> {
         return refuses(number, "22003", "70000 as smallint");
     }
     ensure!(word.is_ok() && number.is_ok(), "{word:?}, {number:?}");
-    // What is to hold on both is written as a CHECK.
+    // A CHECK holds on both.
     run(
         "CREATE TABLE checked (word text CHECK (length(word) <= 3))",
         &[],
@@ -249,7 +250,7 @@ fn integer_overflow_is_refused_or_a_real() -> Result<(), String> {
         same(&found, &Value::Real(9_223_372_036_854_775_808.0)),
         "{found:?}"
     );
-    // An aggregate says so on both.
+    // An aggregate states it on both.
     run("CREATE TABLE numbers (n bigint)", &[])?;
     run(
         "INSERT INTO numbers VALUES ($1), ($1)",
@@ -307,7 +308,7 @@ fn nulls_sort_last_or_first() -> Result<(), String> {
         found == if is_postgres() { last.clone() } else { first },
         "{found:?}"
     );
-    // Who says it is heard by both.
+    // `NULLS LAST` holds on both.
     let found = integers("SELECT n FROM numbers ORDER BY n NULLS LAST")?;
     ensure!(found == last, "{found:?}");
     Ok(())
@@ -323,7 +324,7 @@ fn text_sorts_by_collation_or_by_code_point() -> Result<(), String> {
     };
     let found = integers(by_code_point)?;
     ensure!(found == [Some(1), Some(2), Some(3)], "{found:?}");
-    // Equality is the same everywhere: letter by letter, in any collation.
+    // Equality is the same on both, byte by byte, in every collation.
     let found = one(
         "SELECT count(*) FROM words WHERE word IN ('b', 'A', 'e', $1)",
         &[text("e\u{301}")],
@@ -335,7 +336,7 @@ fn text_sorts_by_collation_or_by_code_point() -> Result<(), String> {
 fn like_is_case_sensitive_or_insensitive() -> Result<(), String> {
     let found = integers("SELECT 1 WHERE 'Ann' LIKE 'ann'")?;
     ensure!(found.is_empty() == is_postgres(), "{found:?}");
-    // Where it is to be the same, both sides are made lower case first.
+    // Lower-casing both sides first gives the same result on both.
     let found = integers("SELECT 1 WHERE lower('Ann') LIKE 'ann'")?;
     ensure!(found == [Some(1)], "{found:?}");
     Ok(())
@@ -345,7 +346,7 @@ fn lower_uses_the_locale_or_ascii() -> Result<(), String> {
     let ascii = one("SELECT lower('ANN')", &[])?;
     ensure!(same(&ascii, &text("ann")), "{ascii:?}");
     let found = one("SELECT lower('Ü')", &[])?;
-    // What PostgreSQL makes of it is for its locale to say, and C says nothing.
+    // PostgreSQL's result depends on its locale, and the locale C changes only ASCII.
     ensure!(
         same(&found, &text("Ü")) || (is_postgres() && same(&found, &text("ü"))),
         "{found:?}"
@@ -367,21 +368,22 @@ fn unnamed_check_has_a_name_or_none() -> Result<(), String> {
 
 fn write_with_too_large_a_result_is_done_or_not() -> Result<(), String> {
     run("CREATE TABLE numbers (n bigint)", &[])?;
-    let insert = "INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
+    let insert = "INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 \
+        FROM n WHERE i < 100000) \
                   SELECT i FROM n RETURNING n";
-    // What has happened is not told as an error that says nothing did.
-    let told = if is_postgres() {
+    // A write that has happened is not reported as an error that denies it.
+    let error = if is_postgres() {
         "in-doubt"
     } else {
         "too-large"
     };
-    fails(query(insert, &[]), told, "100,000 numbers")?;
+    fails(query(insert, &[]), error, "100,000 numbers")?;
     either(
         &one("SELECT count(*) FROM numbers", &[])?,
         &integer(100_000),
         &integer(0),
     )?;
-    // In a transaction it has not on either.
+    // In a transaction it has no effect on either.
     run("DELETE FROM numbers", &[])?;
     let transaction = Transaction::begin(Isolation::ReadCommitted, false)
         .map_err(|error| format!("{error:?}"))?;

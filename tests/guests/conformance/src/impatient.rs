@@ -1,5 +1,5 @@
-//! Cases that need a host with other limits than the rest: little time, little room, or no right to write. What each expects is
-//! said with it.
+//! Cases that need a host with other limits: short timeouts, small results, or a read-only
+//! database. Each case states the limits that it expects.
 
 use crate::tools::*;
 use crate::{Case, ensure};
@@ -32,10 +32,11 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \
+    100000000000) \
                        SELECT count(*) FROM n";
 
-/// A statement may take a moment.
+/// Expects a short statement timeout.
 fn slow_statement_times_out() -> Result<(), String> {
     fails(query(ENDLESS, &[]), "timeout", "an endless query")?;
     let after = one("SELECT 1", &[])?;
@@ -47,7 +48,7 @@ fn slow_statement_times_out() -> Result<(), String> {
     fails(cursor, "timeout", "an endless query by a cursor")
 }
 
-/// As before.
+/// Expects a short statement timeout.
 fn slow_write_that_times_out_has_no_effect() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     run("INSERT INTO notes VALUES (1)", &[])?;
@@ -61,7 +62,7 @@ fn slow_write_that_times_out_has_no_effect() -> Result<(), String> {
     Ok(())
 }
 
-/// As before.
+/// Expects a short statement timeout.
 fn timeout_aborts_its_transaction() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     let transaction = Transaction::begin(Isolation::ReadCommitted, false)
@@ -80,7 +81,7 @@ fn timeout_aborts_its_transaction() -> Result<(), String> {
     Ok(())
 }
 
-/// There are two connections, nobody waits long for one, and the instance may hold four transactions.
+/// Expects two connections, a short wait for one, and four transactions per instance.
 fn transaction_without_free_connection_is_overloaded() -> Result<(), String> {
     let begin = || Transaction::begin(Isolation::ReadCommitted, false);
     let mut held = Vec::new();
@@ -102,7 +103,7 @@ fn transaction_without_free_connection_is_overloaded() -> Result<(), String> {
         .map_err(|error| format!("after they were dropped: {error:?}"))
 }
 
-/// Nobody waits long for a connection.
+/// Expects a short wait for a connection.
 fn read_committed_sees_later_commits_or_one_snapshot() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint)", &[])?;
     let transaction =
@@ -123,7 +124,7 @@ fn read_committed_sees_later_commits_or_one_snapshot() -> Result<(), String> {
         ensure!(count()? == 1, "read committed sees what was committed");
         return Ok(());
     }
-    // In memory who reads keeps writers out; in a file both go on.
+    // In memory a reader excludes writers; in a file both continue.
     ensure!(
         matches!(written, Ok(1) | Err(Error::Overloaded)),
         "{written:?}"
@@ -132,8 +133,8 @@ fn read_committed_sees_later_commits_or_one_snapshot() -> Result<(), String> {
     Ok(())
 }
 
-/// A result may have 1 MiB. What is asked for here is half a gigabyte in many rows, and nearly as much in one; in SQLite, which
-/// makes no row so large, 40 MB.
+/// Expects results of at most 1 MiB. The case requests half a gigabyte in many rows and nearly as
+/// much in one row; on SQLite, whose rows are limited, 40 MB.
 fn huge_results_are_too_large() -> Result<(), String> {
     let (many, single) = if is_postgres() {
         (
@@ -142,7 +143,8 @@ fn huge_results_are_too_large() -> Result<(), String> {
         )
     } else {
         (
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT hex(zeroblob(250000)) FROM n",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+                SELECT hex(zeroblob(250000)) FROM n",
             "SELECT hex(zeroblob(7000000))",
         )
     };
@@ -162,7 +164,7 @@ fn huge_results_are_too_large() -> Result<(), String> {
     )
 }
 
-/// A transaction may do nothing for a moment, and there is time to wait for its end.
+/// Expects a short idle timeout, and time to wait for it.
 fn idle_transaction_is_ended() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint PRIMARY KEY)", &[])?;
     let insert = "INSERT INTO notes VALUES ($1)";
@@ -171,12 +173,13 @@ fn idle_transaction_is_ended() -> Result<(), String> {
             .map_err(|error| format!("{error:?}"))?;
         match transaction.execute(insert, &[integer(id)]) {
             Ok(1) => return Ok(transaction),
-            // On a busy machine the moment may pass between two calls.
+            // On a busy machine the timeout may pass between two calls.
             Err(Error::Unavailable(_)) => {}
             other => return Err(format!("{other:?}")),
         }
     };
-    // Whoever wants the same key waits for it, and gets it although nobody has let go of the transaction.
+    // A writer of the same key waits for it and gets it, although the transaction was not ended by
+    // its owner.
     let idle = held(1)?;
     run(insert, &[integer(1)])?;
     fails(idle.query("SELECT 1", &[]), "unavailable", "what follows")?;
@@ -187,7 +190,7 @@ fn idle_transaction_is_ended() -> Result<(), String> {
     )?;
     let idle = held(2)?;
     run(insert, &[integer(2)])?;
-    // It is known that nothing was committed.
+    // Nothing was committed, and that is known.
     fails(Transaction::commit(idle), "unavailable", "COMMIT")?;
     let count = one("SELECT count(*) FROM notes", &[])?;
     ensure!(same(&count, &integer(2)), "{count:?}");
@@ -195,11 +198,12 @@ fn idle_transaction_is_ended() -> Result<(), String> {
     Transaction::commit(next).map_err(|error| format!("the next one: {error:?}"))
 }
 
-/// There is time for it, and no more room than for any result.
+/// Expects a long statement timeout, and the usual size of a result.
 fn million_rows_can_be_streamed() -> Result<(), String> {
     const ROWS: i64 = 1_000_000;
     let statement = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, '{}' FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT \
+            i, '{}' FROM n",
         "x".repeat(100)
     );
     let cursor = Cursor::open(&statement, &[]).map_err(|error| format!("{error:?}"))?;
@@ -222,7 +226,7 @@ fn million_rows_can_be_streamed() -> Result<(), String> {
     Ok(())
 }
 
-/// For the next one, which cannot.
+/// Creates the table for the next case, which cannot.
 fn create_table() -> Result<(), String> {
     run("CREATE TABLE notes (id bigint, body text)", &[])?;
     if is_postgres() {
@@ -231,7 +235,7 @@ fn create_table() -> Result<(), String> {
     run("INSERT INTO notes VALUES (1, 'kept')", &[]).map(drop)
 }
 
-/// The database is open for reading only, and has what the one before made.
+/// Expects a read-only database with the table of the case before.
 fn read_only_database_refuses_to_write() -> Result<(), String> {
     for statement in [
         "INSERT INTO notes VALUES (2, 'no')",
@@ -258,10 +262,10 @@ fn read_only_database_refuses_to_write() -> Result<(), String> {
         ] {
             fails(query(statement, &[]), "denied", statement)?;
         }
-        // What only the database knows to write is refused by the database.
+        // The database itself refuses a write that the host cannot recognise.
         refuses(query("SELECT nextval('numbers')", &[]), "25006", "nextval")?;
     }
-    // A transaction that asks for more is given no more.
+    // A transaction that requests writing is read-only all the same.
     let transaction = Transaction::begin(Isolation::ReadCommitted, false)
         .map_err(|error| format!("{error:?}"))?;
     fails(

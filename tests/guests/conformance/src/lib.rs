@@ -1,8 +1,9 @@
-//! The conformance suite of `usher:database`, as a component: what holds for one database holds for every one that a host puts
-//! behind the import, or is listed here as a difference.
+//! The conformance suite of `usher:database`, as a component. Each case holds for every database
+//! behind the import, or is listed as a difference.
 //!
-//! `GET /` lists the cases, `POST /NAME` runs one: 200 if it holds, else 500 with what did not. Each case makes the tables it needs, and
-//! expects a database of its own. Those of `impatient` are not listed, since each expects a host with other limits.
+//! `GET /` lists the cases, `POST /NAME` runs one: 200 if it holds, 500 with the reason otherwise.
+//! Each case creates its tables in a database of its own. The cases of `impatient` are not listed,
+//! because each expects a host with other limits.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -39,7 +40,7 @@ use bindings::wasi::http::types::{
 
 struct Suite;
 
-/// One thing that must hold.
+/// A case: its name and its function.
 pub type Case = (&'static str, fn() -> Result<(), String>);
 
 fn cases() -> impl Iterator<Item = &'static Case> {
@@ -92,6 +93,6 @@ impl Guest for Suite {
                     .expect("a client that reads");
             }
         }
-        OutgoingBody::finish(body, None).expect("a whole body");
+        OutgoingBody::finish(body, None).expect("a complete body");
     }
 }

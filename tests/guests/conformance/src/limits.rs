@@ -1,4 +1,5 @@
-//! The host's limits. The host under test gives results 1 MiB and 1 KiB, statements 64 KiB, 100 parameters and 4 transactions.
+//! The host's limits. The host under test allows results of 1 MiB and 1 KiB, statements of 64 KiB,
+//! 100 parameters and 4 transactions.
 
 use crate::tools::*;
 use crate::{Case, ensure};
@@ -26,13 +27,17 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
+const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \
+    100000) SELECT i FROM n";
 
 fn result_over_the_limit_is_too_large() -> Result<(), String> {
     for _ in 0..3 {
         match query(NUMBERS, &[]) {
             Err(Error::TooLarge(limit)) => {
-                ensure!(limit == (1 << 20) + 1024, "the limit is told as {limit}")
+                ensure!(
+                    limit == (1 << 20) + 1024,
+                    "the limit is reported as {limit}"
+                )
             }
             other => {
                 return Err(format!(

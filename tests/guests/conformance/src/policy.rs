@@ -1,4 +1,4 @@
-//! What no component may say, whatever the database.
+//! Statements that the policy denies on every database.
 
 use crate::Case;
 use crate::tools::*;
@@ -73,8 +73,8 @@ fn session_statements_are_denied_in_any_spelling() -> Result<(), String> {
     denied("\u{a0}BEGIN")
 }
 
-/// Spellings that one database or the other takes for white space, comments, quotes or letters; what is no statement at all to it is
-/// invalid.
+/// Spellings that one of the databases accepts as white space, comments, quotes or letters. On the
+/// other one they are no statement and are invalid.
 fn denied_statement_is_denied_in_every_spelling() -> Result<(), String> {
     for verb in [
         "COMMIT",
@@ -140,8 +140,10 @@ fn denied_statement_is_denied_behind_with() -> Result<(), String> {
     for statement in [
         "WITH x AS (SELECT set_config('a.b', 'c', false)) SELECT * FROM x",
         "WITH x AS (SELECT load_extension('x')) SELECT * FROM x",
-        "wItH x(a) AS NOT MATERIALIZED (SELECT 1), y AS (SELECT Pg_Advisory_Lock\n(1)) SELECT * FROM x, y",
-        "WITH RECURSIVE x(a) AS (SELECT 1 UNION ALL SELECT pg_read_file('/etc/passwd')) SELECT * FROM x",
+        "wItH x(a) AS NOT MATERIALIZED (SELECT 1), y AS (SELECT Pg_Advisory_Lock\n(1)) SELECT * \
+            FROM x, y",
+        "WITH RECURSIVE x(a) AS (SELECT 1 UNION ALL SELECT pg_read_file('/etc/passwd')) SELECT * \
+            FROM x",
         "WITH x AS (SELECT 1 AS a) SELECT a INTO TEMP t FROM x",
         "SELECT * FROM (SELECT \"pg_catalog\".\"set_config\"('a.b', 'c', false)) AS x",
         "SELECT 1 WHERE EXISTS (SELECT inet_server_addr())",
@@ -152,7 +154,7 @@ fn denied_statement_is_denied_behind_with() -> Result<(), String> {
     ] {
         denied(statement)?;
     }
-    // A verb in the wrong place is nothing that runs.
+    // A verb in the wrong place does not run.
     for statement in [
         "WITH x AS (SELECT 1) COMMIT",
         "WITH x AS (COMMIT) SELECT 1",
@@ -186,7 +188,7 @@ fn statement_that_reaches_outside_the_database_is_denied() -> Result<(), String>
         "EXPLAIN ANALYZE COMMIT",
     ] {
         if statement.starts_with("EXPLAIN") {
-            // What EXPLAIN takes no statement of is for the database to refuse; it must not run.
+            // The database refuses EXPLAIN of such a statement; it must not run.
             if execute(statement, &[]).is_ok() {
                 return Err(format!("{statement} ran"));
             }

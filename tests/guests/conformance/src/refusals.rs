@@ -1,4 +1,4 @@
-//! What the database refuses, with its SQLSTATE, constraint and column.
+//! Errors of the database, with SQLSTATE, constraint and column.
 
 use crate::tools::*;
 use crate::{Case, ensure};
@@ -54,7 +54,8 @@ fn tables() -> Result<(), String> {
         &[],
     )?;
     run(
-        "CREATE TABLE children (id bigint PRIMARY KEY, parent bigint REFERENCES parents (id), name text NOT NULL, age bigint \
+        "CREATE TABLE children (id bigint PRIMARY KEY, parent bigint REFERENCES parents (id), \
+            name text NOT NULL, age bigint \
          CONSTRAINT children_age_check CHECK (age >= 0), a bigint, b bigint, UNIQUE (a, b))",
         &[],
     )?;
@@ -122,7 +123,7 @@ fn foreign_key_violation_is_reported() -> Result<(), String> {
         "23503",
         RefusalKind::ForeignKeyViolation,
     )?;
-    // SQLite does not say which.
+    // SQLite does not report which.
     ensure!(
         !is_postgres() || constraint.as_deref() == Some("children_parent_fkey"),
         "{constraint:?}"

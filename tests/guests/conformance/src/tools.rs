@@ -1,4 +1,4 @@
-//! What the cases are written with.
+//! Helpers of the cases.
 
 pub use crate::bindings::usher::database::database::{
     Isolation, SqlDialect, Transaction, dialect, execute, query,
@@ -6,7 +6,7 @@ pub use crate::bindings::usher::database::database::{
 pub use crate::bindings::usher::database::streaming::Cursor;
 pub use crate::bindings::usher::database::types::{Error, RefusalKind, Value};
 
-/// A failed expectation, with where and what.
+/// A failed expectation, with its place and reason.
 #[macro_export]
 macro_rules! ensure {
     ($holds:expr, $($text:tt)+) => {
@@ -20,19 +20,19 @@ pub fn is_postgres() -> bool {
     dialect() == SqlDialect::Postgres
 }
 
-/// Runs a statement that must pass.
+/// Runs a statement that must succeed.
 pub fn run(statement: &str, params: &[Value]) -> Result<u64, String> {
     execute(statement, params).map_err(|error| format!("{statement}: {error:?}"))
 }
 
-/// The rows of a statement that must pass.
+/// The rows of a statement that must succeed.
 pub fn rows(statement: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, String> {
     query(statement, params)
         .map(|rows| rows.rows)
         .map_err(|error| format!("{statement}: {error:?}"))
 }
 
-/// The only value of a statement that must pass.
+/// The only value of a statement that must succeed.
 pub fn one(statement: &str, params: &[Value]) -> Result<Value, String> {
     let mut rows = rows(statement, params)?;
     match (rows.pop(), rows.len()) {
@@ -51,7 +51,7 @@ pub fn text(value: &str) -> Value {
     Value::Text(value.into())
 }
 
-/// Whether two values are the same, NaN being itself.
+/// Whether two values are equal, where NaN equals NaN.
 pub fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Null, Value::Null) => true,
@@ -70,7 +70,7 @@ pub fn same(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// A value for messages: long ones cut short.
+/// A value for messages, shortened if it is long.
 pub fn shown(value: &Value) -> String {
     let text = format!("{value:?}");
     match text.char_indices().nth(80) {
@@ -79,7 +79,7 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-/// What an error is, in a word.
+/// The case of an error, in a word.
 pub fn kind(error: &Error) -> &'static str {
     match error {
         Error::Unavailable(_) => "unavailable",
@@ -93,7 +93,7 @@ pub fn kind(error: &Error) -> &'static str {
     }
 }
 
-/// Expects a call to fail in this way.
+/// Expects a call to fail with this case of error.
 pub fn fails<T: std::fmt::Debug>(
     result: Result<T, Error>,
     expected: &str,

@@ -1,4 +1,4 @@
-//! Transactions, as far as one component can see them.
+//! Transactions, as one component can observe them.
 
 use crate::tools::*;
 use crate::{Case, ensure};
@@ -112,7 +112,7 @@ fn dropped_transaction_is_rolled_back() -> Result<(), String> {
     write(&transaction)?;
     drop(transaction);
     counts(1)?;
-    // Nothing of it is in the way of the next one.
+    // The rolled back changes do not affect the next transaction.
     run("INSERT INTO notes VALUES (2, 'again')", &[]).map(drop)
 }
 
@@ -167,7 +167,8 @@ fn every_isolation_level_works() -> Result<(), String> {
 fn repeatable_read_sees_one_snapshot() -> Result<(), String> {
     table()?;
     if !is_postgres() {
-        // A writer may have to wait for a reader there; what a reader sees is tested with a cursor.
+        // On SQLite a writer may have to wait for a reader; the cursor cases test what a reader
+        // sees.
         return Ok(());
     }
     let transaction = begin(Isolation::RepeatableRead, true)?;
@@ -199,7 +200,8 @@ fn refusal_aborts_the_transaction() -> Result<(), String> {
 }
 
 fn result_over_the_limit_aborts_its_transaction() -> Result<(), String> {
-    const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n";
+    const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i \
+        < 100000) SELECT i FROM n";
     table()?;
     for statement in [
         NUMBERS.to_owned(),
@@ -283,7 +285,8 @@ fn consecutive_transactions_are_independent() -> Result<(), String> {
 fn conflicting_serializable_transactions_do_not_both_commit() -> Result<(), String> {
     table()?;
     if !is_postgres() {
-        // One writes at a time there, so there is no conflict to lose: every transaction is serializable.
+        // SQLite has one writer at a time, so there is no conflict: every transaction is
+        // serializable.
         return Ok(());
     }
     run("INSERT INTO notes VALUES (2, 'second')", &[])?;
@@ -301,10 +304,12 @@ fn conflicting_serializable_transactions_do_not_both_commit() -> Result<(), Stri
     let first = Transaction::commit(left);
     ensure!(first.is_ok(), "{first:?}");
     let second = second.and_then(|_| Transaction::commit(right));
-    ensure!(
-        matches!(&second, Err(Error::Refused(refusal)) if refusal.kind == RefusalKind::SerializationFailure && refusal.code == "40001"),
-        "{second:?}"
+    let is_conflict = matches!(
+        &second,
+        Err(Error::Refused(refusal))
+            if refusal.kind == RefusalKind::SerializationFailure && refusal.code == "40001"
     );
+    ensure!(is_conflict, "{second:?}");
     Ok(())
 }
 

@@ -1,8 +1,9 @@
-//! A component that has its host hold as much as it can be made to, takes as much processor time as it is let, and answers with
-//! heads that no server should send. Its request's path says what of all this it does.
+//! A component that uses as much of the host's memory and processor time as it can, and responds
+//! with heads that no server should send. The request's path selects what it does.
 //!
-//! A path that begins with `/whole/` is answered in one call, by `usher:service/buffered-handler`, and any other by
-//! `wasi:http/incoming-handler`. A size in a path is a number of bytes, a count is a number of calls.
+//! Paths that begin with `/buffered/` use `usher:service/buffered-handler`, all others
+//! `wasi:http/incoming-handler`. A size in a path is a number of bytes, a count is a number of
+//! calls.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -27,7 +28,7 @@ mod bindings {
 
 use std::hint::spin_loop;
 
-use bindings::exports::usher::service::buffered_handler as whole;
+use bindings::exports::usher::service::buffered_handler as buffered;
 use bindings::exports::wasi::http::incoming_handler::Guest;
 use bindings::usher::database::database::query;
 use bindings::usher::database::types::Value;
@@ -40,7 +41,7 @@ use bindings::wasi::random::random::get_random_bytes;
 
 struct Greedy;
 
-/// The parts of a path, numbers among them.
+/// The parts of a path, among them numbers.
 struct Path<'a>(Vec<&'a str>);
 
 impl Path<'_> {
@@ -52,7 +53,7 @@ impl Path<'_> {
         self.0.get(at).copied().unwrap_or_default()
     }
 
-    /// Header fields in hexadecimal digits, as `name:value` on lines of their own.
+    /// Header fields in hexadecimal digits, one `name:value` per line.
     fn fields(&self, at: usize) -> Vec<(String, Vec<u8>)> {
         let digits = self.text(at).as_bytes();
         let bytes: Vec<u8> = digits
@@ -81,7 +82,7 @@ impl Guest for Greedy {
         let path = Path(target.split('/').skip(1).collect());
         let (first, second) = (path.number(1), path.number(2));
         match path.text(0) {
-            // Each of these holds something so many times, and answers only then.
+            // Each of these allocates something repeatedly and responds afterwards.
             "methods" => {
                 let held = times(first, || {
                     let made = OutgoingRequest::new(Fields::new());
@@ -174,7 +175,7 @@ impl Guest for Greedy {
                     (stream, body, made)
                 });
                 answer(out, 200, &held.len().to_string());
-                // A stream goes before its body.
+                // A stream is dropped before its body.
                 for (stream, body, made) in held {
                     drop(stream);
                     drop(body);
@@ -185,7 +186,7 @@ impl Guest for Greedy {
                 let held = times(first, || monotonic_clock::subscribe_duration(1 << 50));
                 answer(out, 200, &held.len().to_string());
             }
-            // The same and given back each time: that may go on for ever.
+            // The same, but dropped each time, which may continue for ever.
             "one-after-another" => {
                 for _ in 0..first {
                     let made = OutgoingRequest::new(Fields::new());
@@ -223,7 +224,7 @@ impl Guest for Greedy {
                 let error = ErrorCode::InternalError(Some("e\n".repeat(first / 2)));
                 ResponseOutparam::set(out, Err(error));
             }
-            // A statement that fails, and an answer that says so.
+            // A statement that fails, and a response that reports the failure.
             "fault" => {
                 let failed = query(
                     "SELECT secret FROM missing WHERE a = 'secret' OR b = 4711",
@@ -241,7 +242,7 @@ impl Guest for Greedy {
             }
             "status" => answer(out, u16::try_from(first).unwrap_or_default(), ""),
             "spin" => spin(),
-            // For so many milliseconds of the clock.
+            // Runs for this many milliseconds of the clock.
             "spin-for" => {
                 let until = monotonic_clock::now() + first as u64 * 1_000_000;
                 while monotonic_clock::now() < until {
@@ -253,7 +254,7 @@ impl Guest for Greedy {
                 monotonic_clock::subscribe_duration(first as u64 * 1_000_000).block();
                 answer(out, 200, "done");
             }
-            // An answer without a body, or with one, and then no end.
+            // A response without a body, or with one, and then no end.
             "answer-then-spin" => {
                 let response = OutgoingResponse::new(Fields::new());
                 ResponseOutparam::set(out, Ok(response));
@@ -263,7 +264,7 @@ impl Guest for Greedy {
                 answer(out, 200, "done");
                 spin();
             }
-            // So many pieces of 64 KiB, each after so many turns of a loop.
+            // Pieces of 64 KiB, each after some iterations of a loop.
             "laborious" => {
                 let response = OutgoingResponse::new(Fields::new());
                 let body = response.body().expect("the first body");
@@ -293,9 +294,10 @@ impl Guest for Greedy {
                     }
                 }
                 drop(stream);
-                OutgoingBody::finish(body, None).expect("a whole body");
+                OutgoingBody::finish(body, None).expect("a complete body");
             }
-            // `/head/STATUS/LENGTH/FIELDS`: an answer with such a head and so long a body; without one where it is empty.
+            // `/head/STATUS/LENGTH/FIELDS`: a response with this head and a body of this length;
+            // without a body if it is empty.
             "head" => {
                 let fields = Fields::new();
                 for (name, value) in path.fields(3) {
@@ -333,14 +335,20 @@ impl Guest for Greedy {
     }
 }
 
-impl whole::Guest for Greedy {
-    fn header_fields() -> Vec<whole::HeaderField> {
+impl buffered::Guest for Greedy {
+    fn header_fields() -> Vec<buffered::HeaderField> {
         Vec::new()
     }
 
-    fn handle(request: whole::Request) -> Option<whole::Response> {
-        let path = Path(request.target.strip_prefix("/whole/")?.split('/').collect());
-        let response = |status, fields, body| whole::Response {
+    fn handle(request: buffered::Request) -> Option<buffered::Response> {
+        let path = Path(
+            request
+                .target
+                .strip_prefix("/buffered/")?
+                .split('/')
+                .collect(),
+        );
+        let response = |status, fields, body| buffered::Response {
             status,
             content_type: None,
             etag: None,
@@ -370,11 +378,11 @@ impl whole::Guest for Greedy {
                 let status = u16::try_from(path.number(1)).unwrap_or_default();
                 response(status, fields.collect(), vec![b'b'; path.number(2)])
             }
-            // What the request says of how the client reached the server.
+            // What the request says about the client's connection.
             "origin" => {
                 let scheme = match request.scheme {
-                    whole::Scheme::Http => "http",
-                    whole::Scheme::Https => "https",
+                    buffered::Scheme::Http => "http",
+                    buffered::Scheme::Https => "https",
                 };
                 let authority = request.authority.unwrap_or_default();
                 let origin = format!("{scheme}://{authority}");
@@ -409,5 +417,5 @@ fn answer(out: ResponseOutparam, status: u16, text: &str) {
             .blocking_write_and_flush(text.as_bytes())
             .expect("a client that reads");
     }
-    OutgoingBody::finish(body, None).expect("a whole body");
+    OutgoingBody::finish(body, None).expect("a complete body");
 }

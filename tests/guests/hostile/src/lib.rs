@@ -1,6 +1,8 @@
-//! A component that behaves as badly as its request's path asks for, with a transaction open in which it has written.
+//! A component that misbehaves as its request's path says, with an open transaction in which it has
+//! written.
 //!
-//! Every path but `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a row in a transaction first.
+//! Every path except `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a row in a
+//! transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -61,17 +63,17 @@ impl Guest for Hostile {
                 let result = query(slow(), &[]);
                 return answer(out, 504, &format!("{:?}", result.err()));
             }
-            // One value of 300 MB, as large as a client may make it by a single call.
+            // One value of 300 MB, as large as a client can make it in one call.
             "/giant" => {
                 let result = query("SELECT repeat('x', 300000000)", &[]).map(drop);
                 return answer(out, 500, &format!("{result:?}"));
             }
-            // An error repeats what was wrong: 50 MB, since PostgreSQL takes its time for more.
+            // An error that repeats its input: 50 MB, because PostgreSQL is slow with more.
             "/giant-error" => {
                 let result = query("SELECT repeat('x', 50000000)::bigint", &[]).map(drop);
                 return answer(out, 500, &format!("{result:?}"));
             }
-            // As `/loop`, with nothing asked of the database.
+            // As `/loop`, without a call to the database.
             "/spin" => loop {
                 core::hint::spin_loop();
             },
@@ -92,8 +94,8 @@ impl Guest for Hostile {
                 Transaction::commit(transaction).expect("it commits");
                 answer(out, 200, "");
             }
-            // As a service that can be trusted would: what is known of the outcome is what is told.
-            "/commit-and-tell" => match Transaction::commit(transaction) {
+            // Reports what is known of the outcome, as a real service would.
+            "/commit-and-report" => match Transaction::commit(transaction) {
                 Ok(()) => answer(out, 200, ""),
                 Err(error) => answer(out, 503, &format!("{error:?}")),
             },
@@ -134,7 +136,8 @@ impl Guest for Hostile {
                 let result = transaction.query(slow(), &[]);
                 answer(out, 504, &format!("{:?}", result.err()));
             }
-            // Says that it has written before the long part begins, so that a client knows when to leave.
+            // Responds that it has written before the long part begins, so that a client knows when
+            // to disconnect.
             "/begun-slow-statement" => {
                 let _begun = begin(out);
                 drop(transaction.query(slow(), &[]));
@@ -149,7 +152,8 @@ impl Guest for Hostile {
                 let _begun = begin(out);
                 core::arch::wasm32::unreachable()
             }
-            // Sends more than the buffers on the way hold, and so goes on only as fast as the client reads.
+            // Sends more than the buffers on the way hold, so that it continues only as the client
+            // reads.
             "/flood" => {
                 let begun = begin(out);
                 for _ in 0..(256 << 20) / 4096 {
@@ -175,18 +179,19 @@ impl Guest for Hostile {
     }
 }
 
-/// A statement that runs for as long as it is let.
+/// A statement that runs until it is cancelled.
 fn slow() -> &'static str {
     match dialect() {
         SqlDialect::Postgres => "SELECT pg_sleep(600)",
         SqlDialect::Sqlite => {
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \
+                100000000000) SELECT count(*) FROM n"
         }
     }
 }
 
-/// Sends the head of an answer and the first word of its body, which stays open for as long as what is returned is kept.
-/// The stream comes first because a body must not be dropped before its stream.
+/// Sends the head of a response and the first word of its body. The body stays open as long as the
+/// returned values are kept; the stream is first, because it must be dropped before its body.
 fn begin(out: ResponseOutparam) -> (OutputStream, OutgoingBody) {
     let response = OutgoingResponse::new(Fields::new());
     let body = response.body().expect("the first body");
@@ -209,5 +214,5 @@ fn answer(out: ResponseOutparam, status: u16, text: &str) {
             .blocking_write_and_flush(text.as_bytes())
             .expect("a client that reads");
     }
-    OutgoingBody::finish(body, None).expect("a whole body");
+    OutgoingBody::finish(body, None).expect("a complete body");
 }

@@ -1,5 +1,5 @@
-//! The service one migration later: its own migrations, and a third one that fails unless there is a
-//! table `permitted`. The service's own code applies them. Every request is answered with 204.
+//! The service with one more migration: its own two, and a third one that fails unless there is a
+//! table `permitted`. The service's own code applies them. Every request returns 204.
 
 mod bindings {
     wit_bindgen::generate!({

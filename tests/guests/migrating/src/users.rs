@@ -1,4 +1,4 @@
-//! The part of the service's domain that migrates its schema, as the service has it.
+//! The service's migrations, from its own sources.
 
 #![allow(dead_code, reason = "the service uses all of it")]
 

@@ -1,7 +1,8 @@
-//! A component that runs the SQL that a test sends it, so that a test can say anything from inside the sandbox.
+//! A component that runs the SQL that a test sends, so that a test can run any statement from inside
+//! the sandbox.
 //!
-//! A request's body is one step as a JSON object, or an array of steps; the answer has one result for each. A step is
-//! `{"do": "query", "sql": "SELECT $1", "params": [1]}`, where `do` is one of
+//! A request's body is one step as a JSON object, or an array of steps; the answer has one result
+//! for each. A step is `{"do": "query", "sql": "SELECT $1", "params": [1]}`, where `do` is one of
 //!
 //! | `do` | result |
 //! |---|---|
@@ -11,12 +12,13 @@
 //! | `next` | `{"rows": [[…]]}`, at most `"at_most"` of them (default 100) |
 //! | `close` | `{}` |
 //! | `cursor` | as `query`, read through a cursor to its end |
-//! | `begin` | `{}`; takes `"isolation"` and `"read_only"`; `query` and `execute` then run in the transaction |
+//! | `begin` | `{}`; takes `"isolation"` and `"read_only"`; later `query` and `execute` run in it |
 //! | `commit`, `rollback`, `drop` | `{}`; the transaction is over |
 //! | `dialect` | `{"dialect": "postgres"}` |
 //!
-//! An error is `{"error": "denied", "text": "why"}`; a refusal has `code`, `constraint` and `column` as well.
-//! Integers, text, booleans and null are JSON's; every other value is an object with its kind, as `{"uuid": "…"}`.
+//! An error is `{"error": "denied", "text": "why"}`; a refusal has `code`, `constraint` and
+//! `column` as well. Integers, text, booleans and null are JSON's; every other value is an object
+//! with its kind, as `{"uuid": "…"}`.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -95,7 +97,7 @@ impl Open {
                     Some(transaction) => transaction.query(sql, &params),
                     None => query(sql, &params),
                 };
-                let found = found.map_err(told)?;
+                let found = found.map_err(error_json)?;
                 Ok(json!({"columns": found.columns, "rows": values::rows(&found.rows)}))
             }
             "execute" => {
@@ -104,10 +106,10 @@ impl Open {
                     Some(transaction) => transaction.execute(sql, &params),
                     None => execute(sql, &params),
                 };
-                Ok(json!({"count": count.map_err(told)?}))
+                Ok(json!({"count": count.map_err(error_json)?}))
             }
             "open" => {
-                let cursor = Cursor::open(sql()?, &params()?).map_err(told)?;
+                let cursor = Cursor::open(sql()?, &params()?).map_err(error_json)?;
                 let columns = cursor.columns();
                 self.cursor = Some(cursor);
                 Ok(json!({"columns": columns}))
@@ -115,7 +117,7 @@ impl Open {
             "next" => {
                 let cursor = self.cursor.as_ref();
                 let cursor = cursor.ok_or_else(|| failure("step", "no cursor is open"))?;
-                let rows = cursor.next(at_most).map_err(told)?;
+                let rows = cursor.next(at_most).map_err(error_json)?;
                 Ok(json!({"rows": values::rows(&rows)}))
             }
             "close" => {
@@ -123,10 +125,10 @@ impl Open {
                 Ok(json!({}))
             }
             "cursor" => {
-                let cursor = Cursor::open(sql()?, &params()?).map_err(told)?;
+                let cursor = Cursor::open(sql()?, &params()?).map_err(error_json)?;
                 let mut all = Vec::new();
                 loop {
-                    let rows = cursor.next(at_most).map_err(told)?;
+                    let rows = cursor.next(at_most).map_err(error_json)?;
                     if rows.is_empty() {
                         break;
                     }
@@ -142,15 +144,16 @@ impl Open {
                     _ => return Err(failure("step", "`isolation` is unknown")),
                 };
                 let read_only = step["read_only"].as_bool().unwrap_or(false);
-                self.transaction = Some(Transaction::begin(isolation, read_only).map_err(told)?);
+                self.transaction =
+                    Some(Transaction::begin(isolation, read_only).map_err(error_json)?);
                 Ok(json!({}))
             }
             "commit" => Transaction::commit(self.taken()?)
                 .map(|()| json!({}))
-                .map_err(told),
+                .map_err(error_json),
             "rollback" => Transaction::rollback(self.taken()?)
                 .map(|()| json!({}))
-                .map_err(told),
+                .map_err(error_json),
             "drop" => self.taken().map(|_| json!({})),
             "dialect" => Ok(json!({"dialect": match dialect() {
                 SqlDialect::Postgres => "postgres",
@@ -171,7 +174,7 @@ fn failure(kind: &str, text: &str) -> Value {
     json!({"error": kind, "text": text})
 }
 
-fn told(error: Error) -> Value {
+fn error_json(error: Error) -> Value {
     match error {
         Error::Unavailable(why) => failure("unavailable", &why),
         Error::Overloaded => failure("overloaded", ""),
@@ -215,5 +218,5 @@ fn respond(out: ResponseOutparam, text: &str) {
             .expect("a client that reads");
     }
     drop(stream);
-    OutgoingBody::finish(body, None).expect("a whole body");
+    OutgoingBody::finish(body, None).expect("a complete body");
 }

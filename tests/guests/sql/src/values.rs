@@ -1,4 +1,4 @@
-//! SQL values as JSON, both ways.
+//! SQL values as JSON, in both directions.
 
 use serde_json::{Value as Json, json};
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-/// A file names another one.
+/// An import of another file.
 #[derive(Debug)]
-pub(crate) struct Arrow {
-    /// The other file, as its path without `.rs`.
+pub(crate) struct Import {
+    /// The imported file, as its path without `.rs`.
     pub(crate) to: String,
-    /// Where it is named, from 1.
+    /// The line, from 1.
     pub(crate) line: usize,
-    /// The path that names it, as resolved.
+    /// The path in the source.
     pub(crate) text: String,
 }
 
@@ -18,8 +18,13 @@ type Token<'a> = (usize, &'a str);
 /// Finds the file of a module, if the module has a file of its own.
 type FileOf<'a> = dyn Fn(&[String]) -> Option<String> + 'a;
 
-/// The arrows that leave a file, the first to each other file alone.
-pub(crate) fn arrows(text: &str, file: &str, crate_name: &str, file_of: &FileOf<'_>) -> Vec<Arrow> {
+/// The imports of a file, only the first of each other file.
+pub(crate) fn imports(
+    text: &str,
+    file: &str,
+    crate_name: &str,
+    file_of: &FileOf<'_>,
+) -> Vec<Import> {
     let cleaned = without_text(text);
     let tokens = without_tests(&tokens(&cleaned));
     let own = file.strip_suffix("/mod").unwrap_or(file);
@@ -30,10 +35,10 @@ pub(crate) fn arrows(text: &str, file: &str, crate_name: &str, file_of: &FileOf<
         file_of,
         module: module.map(str::to_owned).collect(),
         aliases: BTreeMap::new(),
-        arrows: Vec::new(),
+        imports: Vec::new(),
     };
     walk.all(&tokens);
-    walk.arrows
+    walk.imports
 }
 
 struct Walk<'a> {
@@ -42,9 +47,9 @@ struct Walk<'a> {
     file_of: &'a FileOf<'a>,
     /// The module that the walk is in, inline modules included.
     module: Vec<String>,
-    /// Modules that the file has imported by a name: an arrow is drawn where the name is used.
+    /// Modules that the file has imported by a name: an import counts where the name is used.
     aliases: BTreeMap<String, Vec<String>>,
-    arrows: Vec<Arrow>,
+    imports: Vec<Import>,
 }
 
 impl Walk<'_> {
@@ -189,9 +194,9 @@ impl Walk<'_> {
                 return;
             }
         };
-        if to != self.file && self.arrows.iter().all(|arrow| arrow.to != to) {
+        if to != self.file && self.imports.iter().all(|import| import.to != to) {
             let text = path.join("::");
-            self.arrows.push(Arrow { to, line, text });
+            self.imports.push(Import { to, line, text });
         }
     }
 }
@@ -353,7 +358,7 @@ fn imports_in_every_form_are_found() {
     let text = r##"use crate::a::{self, b::{C, d as e}}; pub(crate) use x::X; // use crate::no;
         use super::up::*; use std::fmt; pub(in crate::no) fn f<'a>() { a::g(); "crate::no"; }
         #[cfg(test)] mod tests { use crate::no::N; } fn h() { self::y::f(); crate::z::Z; '"'; }
-        mod inline { use super::w::Y; mod deeper {} } use house::item as i; r#"crate::no"#; e::k();
+        mod inline { use super::w::Y; mod deeper {} } use krate::item as i; r#"crate::no"#; e::k();
         /* use crate::no; /* */ */ b'{'; use no_crate::no; mod child; impl A + use<'a>"##;
     let files = [
         "", "a", "a/b", "a/b/d", "m", "m/x", "m/w", "m/y", "no", "z", "up",
@@ -362,10 +367,10 @@ fn imports_in_every_form_are_found() {
         let path = module.join("/");
         files.contains(&path.as_str()).then_some(path)
     };
-    let found = arrows(text, "m", "house", &file_of);
+    let found = imports(text, "m", "krate", &file_of);
     let shown = found
         .iter()
-        .map(|arrow| format!("{}:{}", arrow.to, arrow.line));
+        .map(|import| format!("{}:{}", import.to, import.line));
     let expected = "a/b:1 m/x:1 up:2 a:2 m/y:3 z:3 m/w:4 :4 a/b/d:4";
     assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
     let text = "#[cfg(test)]\nmod of_tests; mod x; #[cfg(test)] mod inline {}";

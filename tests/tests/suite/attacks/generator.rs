@@ -1,8 +1,8 @@
-//! Variants of attacks: what is to be done, in what it is wrapped, how it is spelled.
+//! Generates variants of attacks: the call, the statement around it, and its spelling.
 
 use super::KINDS;
 
-/// Calls of functions that would change the session, show it, or reach out.
+/// Calls of functions that would change the session, show it, or reach outside the database.
 const CALLS: &[&str] = &[
     "set_config('search_path', 'app', false)",
     "set_config('default_transaction_read_only', 'on', false)",
@@ -29,7 +29,7 @@ const CALLS: &[&str] = &[
     "binary_upgrade_set_next_pg_type_oid(5)",
 ];
 
-/// What a call may stand in, `@` for it.
+/// Statements around a call, which replaces `@`.
 const FRAMES: &[&str] = &[
     "SELECT @",
     "SELECT * FROM @ AS f",
@@ -63,8 +63,10 @@ const FRAMES: &[&str] = &[
     "ALTER TABLE notes ALTER COLUMN body TYPE text USING (@)::text",
     "CREATE INDEX i ON notes (length((@)::text))",
     "CREATE DOMAIN d AS text CHECK ((@)::text <> value)",
-    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $q$ BEGIN NEW.body := (@)::text; RETURN NEW; END $q$",
-    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $q$ BEGIN IF @ IS NULL THEN NEW.body := ''; END IF; RETURN NEW; END $q$",
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $q$ BEGIN NEW.body := (@)::text; \
+        RETURN NEW; END $q$",
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $q$ BEGIN IF @ IS NULL THEN NEW.body \
+        := ''; END IF; RETURN NEW; END $q$",
     "MERGE INTO notes USING canary ON (@)::text = body WHEN NOT MATCHED THEN INSERT VALUES ('x')",
     "SELECT xmlelement(name a, @)",
     "SELECT json_build_object('a', @)",
@@ -79,7 +81,7 @@ const FRAMES: &[&str] = &[
     "SELECT $$ $$ || (@)::text || $a$ $$ $a$",
 ];
 
-/// Makes statements without end, always the same ones from the same seed.
+/// An endless sequence of statements, the same for the same seed.
 pub(super) struct Generator(u64);
 
 impl Generator {
@@ -146,7 +148,7 @@ impl Generator {
         frame.replace('@', call)
     }
 
-    /// A statement within another one, where it is a query or can be one.
+    /// A statement within another one, if it is a query or can be one.
     fn wrapped(&mut self, statement: String) -> String {
         match self.below(8) {
             0 => format!("WITH w AS ({statement}) SELECT 1"),
@@ -158,7 +160,8 @@ impl Generator {
         }
     }
 
-    /// The same statement in other letters: case, white space, comments, quotes, Unicode escapes.
+    /// The same statement in another spelling: case, white space, comments, quotes, Unicode
+    /// escapes.
     fn spelled(&mut self, statement: &str) -> String {
         let mut spelled = String::new();
         let mut quote: Option<char> = None;
@@ -238,7 +241,8 @@ impl Generator {
     }
 }
 
-/// A name with Unicode escapes, by the usual character or by one that the statement chooses.
+/// A name with Unicode escapes, by the default escape character or by one that the statement
+/// chooses.
 fn escaped(word: &str, chosen: bool) -> String {
     let mark = if chosen { '!' } else { '\\' };
     let letters: String = word

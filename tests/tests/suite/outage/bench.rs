@@ -1,4 +1,4 @@
-//! A server process, a database of its own, and clients that write all the time.
+//! A server process, a database of its own, and clients that write continuously.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,24 +14,25 @@ use usher_tests::figures;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::pgbouncer::{PgBouncer, Pooling};
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 use usher_tests::proxy::Proxy;
 
-use super::ledger::{Ledger, State, Told};
+use super::ledger::{Ledger, Outcome, State};
 
-/// Clients that write at the same time.
+/// How many clients write at once.
 const CLIENTS: usize = 8;
 
-/// Within this time of the server's return reads and writes must be served again: the promise that is tested.
+/// The promise under test: within this time of the database's return, reads and writes are served
+/// again.
 const RECOVERY: Duration = Duration::from_secs(2);
 
-/// For so long the processor time is measured while the database is away and requests come at a walk.
+/// How long processor time is measured while the database is away and requests are slow.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// A request per so long is a walk.
+/// The interval between slow requests.
 const WALK: Duration = Duration::from_millis(50);
 
-/// What every test needs that strikes a database.
+/// The fixture of every test with an outage.
 pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
     pub(super) proxy: Proxy,
@@ -41,11 +42,11 @@ pub(super) struct Bench {
     _scratch: Scratch,
 }
 
-/// The role as which the server connects: one with no more rights than it needs.
+/// The role of the server, with no more privileges than it needs.
 pub(super) const CLERK: &str = "clerk";
 
-/// A cluster with a role for the server. What it acknowledges survives its processes: that is switched off for other tests,
-/// which are faster without.
+/// A durable cluster with a role for the server. Other tests switch durability off, which makes
+/// them faster.
 pub(super) async fn cluster() -> Arc<Cluster> {
     let cluster = blocking(|| Cluster::start().unwrap_or_else(|error| panic!("{error}"))).await;
     let client = connect(&cluster.url()).await;
@@ -59,19 +60,19 @@ pub(super) async fn cluster() -> Arc<Cluster> {
     Arc::new(cluster)
 }
 
-/// Runs what blocks its thread, while the clients go on.
+/// Runs blocking work on a thread of its own, while the clients continue.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// A connection of the test's own, closed when the client is dropped.
+/// Opens a connection for the test, closed when the client is dropped.
 pub(super) async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
         .await
         .expect("a server that runs");
-    // Its end is seen by whoever uses the client.
+    // The user of the client sees its end.
     tokio::spawn(async move { drop(connection.await) });
     client
 }
@@ -85,7 +86,7 @@ fn clerk(cluster: &Cluster) -> String {
 }
 
 impl Bench {
-    /// The server, with these options, on a cluster behind a proxy.
+    /// The server, with these options, on a new cluster behind a proxy.
     pub(super) async fn new(options: &[&str]) -> Self {
         Self::on(cluster().await, options).await
     }
@@ -96,8 +97,8 @@ impl Bench {
         Self::by(cluster, &url, None, options).await
     }
 
-    /// The server on a cluster of its own, behind a proxy, behind a pooler that returns to its
-    /// server as soon as it is back.
+    /// The server on a new cluster, behind a proxy, behind a pooler that reconnects as soon as its
+    /// server is back.
     pub(super) async fn pooled(pooling: Pooling) -> Self {
         let cluster = cluster().await;
         let url = clerk(&cluster);
@@ -141,18 +142,18 @@ impl Bench {
         }
     }
 
-    /// Does something to the pooler that blocks.
+    /// Runs a blocking operation on the pooler.
     pub(super) async fn order_pooler(&self, order: impl FnOnce(&mut PgBouncer) + Send + 'static) {
         let pooler = Arc::clone(self.pooler.as_ref().expect("a server behind a pooler"));
         blocking(move || order(&mut pooler.lock().unwrap_or_else(PoisonError::into_inner))).await;
     }
 
-    /// As the superuser, past the proxy.
+    /// Connects as the superuser, not through the proxy.
     pub(super) async fn superuser(&self) -> tokio_postgres::Client {
         connect(&self.cluster.url()).await
     }
 
-    /// Does something to the cluster that blocks.
+    /// Runs a blocking operation on the cluster.
     pub(super) async fn order(&self, order: impl FnOnce(&Cluster) + Send + 'static) {
         let cluster = Arc::clone(&self.cluster);
         blocking(move || order(&cluster)).await;
@@ -173,7 +174,8 @@ impl Bench {
         Load { shared, clients }
     }
 
-    /// Asks at a walk while the database is away, and gives the processor time the server took for it.
+    /// Sends slow requests while the database is away, and returns the processor time that the
+    /// server used.
     pub(super) async fn walk(&self) -> Duration {
         let before = self.running.processor_time();
         let end = Instant::now() + WINDOW;
@@ -196,12 +198,12 @@ impl Bench {
         took
     }
 
-    /// Waits until both reads and writes are served, and gives how long that took since `back`.
+    /// Waits until both reads and writes are served, and returns how long that took since `back`.
     pub(super) async fn recovered(&self, back: Instant) -> Duration {
         let write = Request::new("DELETE", "/users/999999999");
         let read = Request::get("/users/999999999");
         let served = async {
-            // Every core finds the way back by itself, and writes take other connections than reads.
+            // Every core recovers by itself, and writes use other connections than reads.
             let mut in_a_row = 0;
             while in_a_row < 8 {
                 let mut served = true;
@@ -211,7 +213,7 @@ impl Bench {
                 in_a_row = if served { in_a_row + 1 } else { 0 };
             }
         };
-        tokio::time::timeout(PATIENCE, served)
+        tokio::time::timeout(WAIT_LIMIT, served)
             .await
             .expect("it recovers by itself");
         let took = back.elapsed();
@@ -219,7 +221,7 @@ impl Bench {
         took
     }
 
-    /// Stops the clients, and holds what they were told against what is there.
+    /// Stops the clients, and compares the ledger with the database.
     pub(super) async fn settle(&self, load: Load) -> String {
         let ledger = load.stop().await;
         let rows = self
@@ -250,8 +252,8 @@ impl Bench {
         ledger.to_string()
     }
 
-    /// One outage under load: strikes, waits until it is felt, measures, heals, and holds what was told against what is there.
-    /// Prints a line of figures.
+    /// One outage under load: interrupts the database, waits for the effect, measures, restores it,
+    /// and compares the ledger with the database. Prints a line of figures.
     pub(super) async fn outage(
         &self,
         name: &str,
@@ -259,8 +261,10 @@ impl Bench {
         heal: impl AsyncFnOnce(&Self),
     ) {
         let load = self.load();
-        load.until("writes are done", |ledger| ledger.count(Told::Done) >= 100)
-            .await;
+        load.until("writes are done", |ledger| {
+            ledger.count(Outcome::Done) >= 100
+        })
+        .await;
         strike(self).await;
         let before = load.ledger().count_undone();
         load.until("the outage is felt", |ledger| {
@@ -269,19 +273,20 @@ impl Bench {
         .await;
         load.pause(true).await;
         let processor = self.walk().await;
-        let done = load.ledger().count(Told::Done);
+        let done = load.ledger().count(Outcome::Done);
         load.pause(false).await;
         heal(self).await;
         let recovered = self.recovered(Instant::now()).await;
         load.until("writes are done again", |ledger| {
-            ledger.count(Told::Done) >= done + 100
+            ledger.count(Outcome::Done) >= done + 100
         })
         .await;
         let counted = self.settle(load).await;
-        figures::tell(
+        figures::print(
             &format!("the outage {name}"),
             &format!(
-                "{counted}; served again after {recovered:?}; {processor:?} of processor time in {WINDOW:?} without the database"
+                "{counted}; served again after {recovered:?}; {processor:?} of processor time in \
+                    {WINDOW:?} without the database"
             ),
         );
     }
@@ -290,7 +295,7 @@ impl Bench {
 /// Sends one request on a connection of its own.
 pub(super) async fn ask(address: &str, request: &Request) -> std::io::Result<Response> {
     let stream = TcpStream::connect(address).await?;
-    http::exchange(stream, request, address).await
+    http::send(stream, request, address).await
 }
 
 #[derive(Debug, Default)]
@@ -298,7 +303,7 @@ struct Shared {
     ledger: Mutex<Ledger>,
     over: AtomicBool,
     paused: AtomicBool,
-    /// Clients at work.
+    /// The number of clients with a request in flight.
     busy: std::sync::atomic::AtomicUsize,
 }
 
@@ -319,14 +324,14 @@ impl Load {
         self.shared.ledger()
     }
 
-    /// Waits until the ledger is as it should be.
+    /// Waits until the ledger satisfies a condition.
     pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Ledger) -> bool) {
         let waiting = async {
             while !is_so(&self.ledger()) {
                 tokio::task::yield_now().await;
             }
         };
-        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        let waited = tokio::time::timeout(WAIT_LIMIT, waiting).await;
         assert!(
             waited.is_ok(),
             "waited in vain until {what}: {}",
@@ -334,7 +339,7 @@ impl Load {
         );
     }
 
-    /// Has the clients rest, and waits until they do, or go on.
+    /// Pauses the clients and waits until all have stopped, or resumes them.
     pub(super) async fn pause(&self, paused: bool) {
         self.shared.paused.store(paused, Relaxed);
         let resting = async {
@@ -342,7 +347,7 @@ impl Load {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, resting)
+        tokio::time::timeout(WAIT_LIMIT, resting)
             .await
             .expect("every request is answered");
     }
@@ -354,7 +359,7 @@ impl Load {
     }
 }
 
-/// Creates users, changes and reads them, deletes every other one.
+/// Creates users, changes and reads them, and deletes every other one.
 async fn client(number: usize, address: String, shared: Arc<Shared>) {
     for user in 0.. {
         if shared.over.load(Relaxed) {
@@ -367,13 +372,13 @@ async fn client(number: usize, address: String, shared: Arc<Shared>) {
 async fn life(number: usize, user: u32, address: &str, shared: &Shared) {
     let email = format!("u{user}@c{number}.example.org");
     let name = |version: i64| format!("{number} {user} {version}");
-    // In order, each tried until it is done; who is in doubt leaves the user as it is, whatever it is.
+    // In order, each until it is done; after a result in doubt the user is left as it is.
     let send = async |request: Request, after: Option<State>| loop {
         let answer = send(address, &request, shared).await?;
         match shared.ledger().wrote(&email, after.clone(), &answer)? {
-            Told::Done => return Some(answer),
-            Told::Refused if !shared.over.load(Relaxed) => {}
-            Told::Refused | Told::InDoubt | Told::Late => return None,
+            Outcome::Done => return Some(answer),
+            Outcome::Refused if !shared.over.load(Relaxed) => {}
+            Outcome::Refused | Outcome::InDoubt | Outcome::Late => return None,
         }
     };
     let state = |version| {
@@ -404,7 +409,8 @@ async fn life(number: usize, user: u32, address: &str, shared: &Shared) {
     }
 }
 
-/// Sends a request unless the clients are to rest. The server must answer, whatever the database does.
+/// Sends a request unless the clients are paused. The server must respond, whatever the database
+/// does.
 async fn send(address: &str, request: &Request, shared: &Shared) -> Option<Response> {
     loop {
         shared.busy.fetch_add(1, Relaxed);

@@ -32,9 +32,9 @@ async fn repeated_crashes_lose_no_acknowledged_write_and_repeat_none() {
     let bench = Bench::new(&[]).await;
     let load = bench.load();
     for round in 1..=5 {
-        let wanted = round * 50;
+        let expected = round * 50;
         load.until("writes are done", |ledger| {
-            ledger.count(super::ledger::Told::Done) >= wanted
+            ledger.count(super::ledger::Outcome::Done) >= expected
         })
         .await;
         let cluster = Arc::clone(&bench.cluster);
@@ -46,5 +46,5 @@ async fn repeated_crashes_lose_no_acknowledged_write_and_repeat_none() {
         bench.recovered(std::time::Instant::now()).await;
     }
     let counted = bench.settle(load).await;
-    usher_tests::figures::tell("the outage 5 x kill -9", &counted);
+    usher_tests::figures::print("the outage 5 x kill -9", &counted);
 }

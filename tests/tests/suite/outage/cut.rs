@@ -1,4 +1,4 @@
-//! Connections cut in mid-statement and in mid-commit, stalled, slow.
+//! Connections cut during a statement or a COMMIT, stalled, slow.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use serde_json::json;
 use usher_tests::figures;
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::PATIENCE;
-use usher_tests::proxy::{At, Towards, Way};
+use usher_tests::process::WAIT_LIMIT;
+use usher_tests::proxy::{At, Conditions, Direction};
 
 use super::bench::Bench;
-use super::ledger::Told;
+use super::ledger::Outcome;
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
@@ -18,7 +18,7 @@ fn user(email: &str) -> Request {
     Request::post("/users/", &json!({"name": "x", "email": email}))
 }
 
-/// The users with this address, once the database can be asked.
+/// The number of users with this address, once the database is available.
 async fn stored(bench: &Bench, email: &str) -> i64 {
     let count = "SELECT count(*) FROM users WHERE email = $1";
     let row = bench.superuser().await.query_one(count, &[&email]).await;
@@ -28,8 +28,8 @@ async fn stored(bench: &Bench, email: &str) -> i64 {
 #[track_caller]
 fn is_in_doubt(answer: &Response) {
     assert_eq!(
-        Told::of(answer),
-        Ok(Told::InDoubt),
+        Outcome::of(answer),
+        Ok(Outcome::InDoubt),
         "{} {}",
         answer.status,
         answer.text()
@@ -41,36 +41,36 @@ async fn write_with_lost_connection_is_in_doubt() {
     let bench = Bench::new(&[]).await;
     let address = |email: &str| email.as_bytes().to_vec();
     let cases = [
-        // It never reaches the server, which nobody but the server can know.
+        // It never reaches the server, but only the server could know that.
         (
             "a@example.org",
-            Towards::Server,
+            Direction::Server,
             At::Before(address("a@example.org")),
             0,
         ),
         (
             "b@example.org",
-            Towards::Server,
+            Direction::Server,
             At::After(address("b@example.org")),
             1,
         ),
-        // The row that the server answers with names the address too.
+        // The row that the server returns contains the address too.
         (
             "c@example.org",
-            Towards::Client,
+            Direction::Client,
             At::Before(address("c@example.org")),
             1,
         ),
     ];
-    for (email, towards, at, done) in cases {
-        let sprung = bench.proxy.cut_when(towards, at);
+    for (email, direction, at, done) in cases {
+        let sprung = bench.proxy.cut_when(direction, at);
         is_in_doubt(&bench.ask(&user(email)).await);
         sprung.await;
         let settled = async { while stored(&bench, email).await != done {} };
-        tokio::time::timeout(PATIENCE, settled)
+        tokio::time::timeout(WAIT_LIMIT, settled)
             .await
             .unwrap_or_else(|_| panic!("{email} is not there {done} times"));
-        // The client asks again, as it was told to, and learns how it was.
+        // The client retries, as `Retry-After` says, and learns the outcome.
         let again = bench.ask(&user(email)).await;
         assert_eq!(
             again.status,
@@ -86,11 +86,11 @@ async fn write_with_lost_connection_is_in_doubt() {
 async fn read_with_lost_connection_runs_again() {
     let bench = Bench::new(&[]).await;
     let created = bench.ask(&user("a@example.org")).await;
-    for towards in [Towards::Server, Towards::Client] {
+    for direction in [Direction::Server, Direction::Client] {
         for bytes in [1, 100] {
             bench.proxy.cut();
-            // The new connection is cut in its beginning, or in the middle of what is asked on it.
-            let _sprung = bench.proxy.cut_when(towards, At::Bytes(bytes));
+            // The new connection is cut at its start-up, or during its statement.
+            let _sprung = bench.proxy.cut_when(direction, At::Bytes(bytes));
             let answer = bench.ask(&Request::get("/users/1")).await;
             assert!(
                 matches!(answer.status, 200 | 503),
@@ -101,7 +101,7 @@ async fn read_with_lost_connection_runs_again() {
         }
         let sprung = bench
             .proxy
-            .cut_when(Towards::Client, At::Before(b"a@example.org".to_vec()));
+            .cut_when(Direction::Client, At::Before(b"a@example.org".to_vec()));
         let read = async {
             loop {
                 let answer = bench.ask(&Request::get("/users/1")).await;
@@ -110,7 +110,7 @@ async fn read_with_lost_connection_runs_again() {
                 }
             }
         };
-        let answer = tokio::time::timeout(PATIENCE, read)
+        let answer = tokio::time::timeout(WAIT_LIMIT, read)
             .await
             .expect("it recovers by itself");
         assert_eq!(answer.text(), created.text());
@@ -118,7 +118,7 @@ async fn read_with_lost_connection_runs_again() {
     }
 }
 
-/// A server with the component that does as its path says, and a table.
+/// A server with the component `hostile`, and a table.
 async fn hostile(scratch: &Scratch) -> Bench {
     let component = scratch.path().join("hostile.wasm");
     std::fs::write(&component, HOSTILE).expect("a file");
@@ -134,14 +134,14 @@ async fn commit_with_lost_connection_is_in_doubt() {
     let bench = hostile(&scratch).await;
     let commit = || b"COMMIT\0".to_vec();
     let mut rows = 0;
-    for (towards, at, done) in [
-        (Towards::Server, At::Before(commit()), 0),
-        (Towards::Server, At::After(commit()), 1),
-        // The server's answer begins with the command it has completed.
-        (Towards::Client, At::Before(commit()), 1),
+    for (direction, at, done) in [
+        (Direction::Server, At::Before(commit()), 0),
+        (Direction::Server, At::After(commit()), 1),
+        // The server's response begins with the completed command.
+        (Direction::Client, At::Before(commit()), 1),
     ] {
-        let sprung = bench.proxy.cut_when(towards, at.clone());
-        let answer = bench.ask(&Request::get("/commit-and-tell")).await;
+        let sprung = bench.proxy.cut_when(direction, at.clone());
+        let answer = bench.ask(&Request::get("/commit-and-report")).await;
         assert_eq!(
             (answer.status, answer.text().as_str()),
             (503, "Error::InDoubt"),
@@ -151,11 +151,11 @@ async fn commit_with_lost_connection_is_in_doubt() {
         rows += done;
         let settled =
             async { while bench.ask(&Request::get("/count")).await.text() != rows.to_string() {} };
-        tokio::time::timeout(PATIENCE, settled)
+        tokio::time::timeout(WAIT_LIMIT, settled)
             .await
             .unwrap_or_else(|_| panic!("not {rows} rows after {at:?}"));
         rows += 1;
-        let next = bench.ask(&Request::get("/commit-and-tell")).await;
+        let next = bench.ask(&Request::get("/commit-and-report")).await;
         assert_eq!(next.status, 200, "the next transaction: {}", next.text());
     }
 }
@@ -164,11 +164,11 @@ async fn commit_with_lost_connection_is_in_doubt() {
 async fn statement_in_transaction_with_lost_connection_has_no_effect() {
     let scratch = Scratch::new();
     let bench = hostile(&scratch).await;
-    // The parameter, that is the statement itself is on its way.
-    let parameter = || b"/commit-and-tell".to_vec();
+    // The parameter, so the statement itself is being sent.
+    let parameter = || b"/commit-and-report".to_vec();
     for at in [At::Before(parameter()), At::After(parameter())] {
-        let sprung = bench.proxy.cut_when(Towards::Server, at.clone());
-        let answer = bench.ask(&Request::get("/commit-and-tell")).await;
+        let sprung = bench.proxy.cut_when(Direction::Server, at.clone());
+        let answer = bench.ask(&Request::get("/commit-and-report")).await;
         assert_eq!(answer.status, 503, "{at:?}");
         assert!(
             answer.text().contains("Unavailable"),
@@ -183,7 +183,7 @@ async fn statement_in_transaction_with_lost_connection_has_no_effect() {
         );
     }
     assert_eq!(
-        bench.ask(&Request::get("/commit-and-tell")).await.status,
+        bench.ask(&Request::get("/commit-and-report")).await.status,
         200
     );
     assert_eq!(bench.ask(&Request::get("/count")).await.text(), "1");
@@ -194,33 +194,33 @@ async fn connections_cut_at_any_byte_lose_no_acknowledged_write_and_repeat_none(
     let bench = Bench::new(&[]).await;
     let load = bench.load();
     let mut cuts = 0;
-    // From the first bytes of a connection's greeting to well into its statements.
+    // From the first bytes of a connection's start-up to well into its statements.
     for bytes in (1..4000).step_by(173) {
-        for towards in [Towards::Server, Towards::Client] {
-            let sprung = bench.proxy.cut_when(towards, At::Bytes(bytes));
-            tokio::time::timeout(PATIENCE, sprung)
+        for direction in [Direction::Server, Direction::Client] {
+            let sprung = bench.proxy.cut_when(direction, At::Bytes(bytes));
+            tokio::time::timeout(WAIT_LIMIT, sprung)
                 .await
                 .expect("there is always a connection");
             cuts += 1;
         }
-        let done = load.ledger().count(Told::Done);
+        let done = load.ledger().count(Outcome::Done);
         load.until("writes are done again", |ledger| {
-            ledger.count(Told::Done) > done
+            ledger.count(Outcome::Done) > done
         })
         .await;
     }
     let counted = bench.settle(load).await;
-    figures::tell(&format!("the outage {cuts} cuts"), &counted);
+    figures::print(&format!("the outage {cuts} cuts"), &counted);
 }
 
-/// As where a network loses every packet: nobody is told that the connection is gone.
+/// As if a network dropped every packet: no side learns that the connection is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_database_ends_the_request_at_its_deadline() {
     let bench = Bench::new(&["--request-timeout", "500ms"]).await;
     let strike = async |bench: &Bench| {
-        bench.proxy.set(Way {
+        bench.proxy.set(Conditions {
             stalled: true,
-            ..Way::default()
+            ..Conditions::default()
         });
         let asked = Instant::now();
         let answer = bench.ask(&Request::get("/users/1")).await;
@@ -236,22 +236,24 @@ async fn silent_database_ends_the_request_at_its_deadline() {
             asked.elapsed()
         );
     };
-    let heal = async |bench: &Bench| bench.proxy.set(Way::default());
+    let heal = async |bench: &Bench| bench.proxy.set(Conditions::default());
     bench.outage("silence", strike, heal).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn database_with_high_latency_causes_no_error() {
     let bench = Bench::new(&[]).await;
-    bench.proxy.set(Way {
+    bench.proxy.set(Conditions {
         delay: Duration::from_millis(20),
         rate: Some(64 << 10),
-        ..Way::default()
+        ..Conditions::default()
     });
     let load = bench.load();
-    load.until("writes are done", |ledger| ledger.count(Told::Done) >= 100)
-        .await;
+    load.until("writes are done", |ledger| {
+        ledger.count(Outcome::Done) >= 100
+    })
+    .await;
     assert_eq!(load.ledger().count_undone(), 0);
     let counted = bench.settle(load).await;
-    figures::tell("the outage far away", &counted);
+    figures::print("the outage far away", &counted);
 }

@@ -1,4 +1,4 @@
-//! A server that is well and takes no more writes, because another one does now.
+//! A healthy server that accepts no more writes, because another one does now.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use usher_tests::cluster::Cluster;
 use usher_tests::figures;
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::{PATIENCE, Running, Usher};
+use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 use usher_tests::proxy::Proxy;
 
 use super::bench::{ask, blocking, cluster, connect};
 
-/// Within this time of there being a server that takes writes they must be served again.
+/// Within this time of a server that accepts writes, they must be served again.
 const RECOVERY: Duration = Duration::from_secs(2);
 
 fn url(port: u16) -> String {
@@ -30,7 +30,7 @@ fn usher(scratch: &Scratch, url: &str) -> Usher {
         .args(["--database", url])
 }
 
-/// A server that is set up for users, and a superuser's connection to it.
+/// A server with the schema, and a superuser's connection to it.
 async fn migrated(scratch: &Scratch) -> (Arc<Cluster>, Client) {
     let cluster = cluster().await;
     let ended = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -42,7 +42,7 @@ async fn migrated(scratch: &Scratch) -> (Arc<Cluster>, Client) {
     (cluster, client)
 }
 
-/// Has the server refuse what writes, also on the connections it has, or take it again.
+/// Makes the server refuse or accept writes, also on its open connections.
 async fn take_writes(client: &Client, takes: bool) {
     let value = if takes { "off" } else { "on" };
     let change = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
@@ -58,7 +58,7 @@ async fn take_writes(client: &Client, takes: bool) {
         .batch_execute("SELECT pg_reload_conf()")
         .await
         .expect("a superuser may");
-    // Every process of the server takes the file up by itself, and tells its own only.
+    // Every process of the server reads the file by itself, and affects only its own sessions.
     let is = "SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only'";
     while client
         .query_one(is, &[])
@@ -74,7 +74,7 @@ fn user(name: &str) -> Request {
     Request::post("/users/", &json!({"name": name, "email": email}))
 }
 
-/// A user that no other call of this makes.
+/// A user that no other call creates.
 fn another(name: &str) -> Request {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     user(&format!("{name}{}", NEXT.fetch_add(1, Relaxed)))
@@ -100,7 +100,7 @@ async fn until_written(address: &str, name: &str) -> Duration {
             };
         }
     };
-    tokio::time::timeout(PATIENCE, written)
+    tokio::time::timeout(WAIT_LIMIT, written)
         .await
         .expect("writes are served again");
     began.elapsed()
@@ -118,7 +118,7 @@ async fn count(client: &Client, name: &str) -> i64 {
 }
 
 async fn start(usher: Usher) -> (Running, String, String) {
-    // A proxy goes on meanwhile.
+    // A proxy continues meanwhile.
     blocking(move || {
         let mut running = usher.args(["--workers", "2"]).spawn();
         let operators = running.operators();
@@ -141,7 +141,7 @@ async fn demoted_server_is_replaced_by_another_host() {
     let (_running, address, operators) = start(usher(&scratch, &url)).await;
     until_written(&address, "before").await;
     take_writes(&at_first, false).await;
-    // Those that its sessions took before they heard of it do not count.
+    // Writes that its sessions accepted before they read the setting do not count.
     let at_second_is_one = async {
         while count(&at_second, "heard").await == 0 {
             answer(&address, another("heard")).await;
@@ -151,7 +151,7 @@ async fn demoted_server_is_replaced_by_another_host() {
         .await
         .expect("the other host is found");
     let took = until_written(&address, "after").await;
-    figures::tell("a switch-over to another host", &format!("{took:?}"));
+    figures::print("a switch-over to another host", &format!("{took:?}"));
     assert!(took < RECOVERY, "{took:?}");
     assert!(count(&at_second, "after").await >= 8);
     assert_eq!(count(&at_first, "after").await, 0);
@@ -171,16 +171,16 @@ async fn demoted_server_is_replaced_behind_the_same_address() {
     while answer(&address, another("heard")).await.status != 503 {}
     assert_eq!(answer(&address, Request::get("/users/")).await.status, 200);
     assert_eq!(answer(&operators, Request::get("/ready")).await.status, 503);
-    proxy.lead_to(at(&second));
+    proxy.forward_to(at(&second));
     let took = until_written(&address, "after").await;
-    figures::tell("a switch-over behind an address", &format!("{took:?}"));
+    figures::print("a switch-over behind an address", &format!("{took:?}"));
     assert!(took < RECOVERY, "{took:?}");
     assert!(count(&at_second, "after").await >= 8);
     assert_eq!(count(&at_first, "after").await, 0);
     assert_eq!(answer(&operators, Request::get("/ready")).await.status, 200);
 }
 
-/// Writes are refused for as long as it lasts, reads are not, and nothing runs in circles.
+/// While it lasts, writes are refused, reads are served, and no core is busy.
 #[tokio::test]
 async fn read_only_server_serves_reads_with_few_connection_attempts() {
     let scratch = Scratch::new();
@@ -208,7 +208,7 @@ async fn read_only_server_serves_reads_with_few_connection_attempts() {
         .expect("a count")
         .get(0);
     let made = after - before;
-    figures::tell(
+    figures::print(
         "a database that only reads",
         &format!("{made} connections made in 3 s, for {writes} writes"),
     );

@@ -1,28 +1,29 @@
-//! Who wrote what and was told what, held against what is there afterwards.
+//! The writes of all clients and their outcomes, compared with the database afterwards.
 //!
-//! Every write that was acknowledged must be there exactly once, every one that was refused must not, and one in doubt may be
-//! either. A user's version goes up by one with every change, so a change that was applied twice shows in it.
+//! Every acknowledged write must be there exactly once, no refused write may be there, and a write
+//! in doubt may be either. A user's version is incremented by every change, so it shows a change
+//! that was applied twice.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use usher_tests::http::Response;
 
-/// What a client was told about a write.
+/// The outcome of a write, as its response reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Told {
-    /// 200 or 204: it was done.
+pub(super) enum Outcome {
+    /// 200 or 204: done.
     Done,
-    /// 503: it was not done.
+    /// 503: not done.
     Refused,
-    /// 503 whose `detail` says that it is unknown whether it was done.
+    /// 503 whose `detail` says that the outcome is unknown.
     InDoubt,
-    /// 504, which says nothing of the outcome (RFC 9110, 15.6.5).
+    /// 504, which says nothing about the outcome (RFC 9110, 15.6.5).
     Late,
 }
 
-impl Told {
-    /// Reads an answer to a write, or gives what is wrong with it.
+impl Outcome {
+    /// The outcome in a response to a write, or what is wrong with the response.
     pub(super) fn of(answer: &Response) -> Result<Self, String> {
         let wrong = || format!("{} {}", answer.status, answer.text());
         if matches!(answer.status, 200 | 204) {
@@ -30,7 +31,7 @@ impl Told {
         }
         let json: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
         let detail = json["detail"].as_str().ok_or_else(wrong)?;
-        let told = match answer.status {
+        let outcome = match answer.status {
             503 if detail.contains("unknown") => Self::InDoubt,
             503 => Self::Refused,
             504 => Self::Late,
@@ -39,7 +40,7 @@ impl Told {
         if answer.status == 503 && answer.header("retry-after").as_deref() != Some("1") {
             return Err(format!("without Retry-After: {}", wrong()));
         }
-        Ok(told)
+        Ok(outcome)
     }
 }
 
@@ -47,51 +48,52 @@ impl Told {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) name: String,
-    /// 1, and one more for every change that was applied.
+    /// 1, plus one for every applied change.
     pub(super) version: i64,
 }
 
-/// All states that what was told leaves possible, `None` being that there is no such user.
+/// All states that the outcomes allow; `None` is no such user.
 pub(super) type Possible = Vec<Option<State>>;
 
-/// What all clients together know.
+/// The ledger of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     users: BTreeMap<String, Possible>,
-    told: BTreeMap<Told, u64>,
+    outcomes: BTreeMap<Outcome, u64>,
     reads: u64,
     wrong: Vec<String>,
 }
 
 impl Ledger {
-    /// Notes a write to the user with this address that leads to `after`, and gives what the client was told.
+    /// Records a write to the user with this address that leads to `after`, and returns its
+    /// outcome.
     pub(super) fn wrote(
         &mut self,
         email: &str,
         after: Option<State>,
         answer: &Response,
-    ) -> Option<Told> {
-        let told = match Told::of(answer) {
-            Ok(told) => told,
+    ) -> Option<Outcome> {
+        let outcome = match Outcome::of(answer) {
+            Ok(outcome) => outcome,
             Err(wrong) => {
                 self.wrong.push(format!("{email}: {wrong}"));
                 return None;
             }
         };
-        *self.told.entry(told).or_default() += 1;
+        *self.outcomes.entry(outcome).or_default() += 1;
         let possible = self
             .users
             .entry(email.to_owned())
             .or_insert_with(|| vec![None]);
-        match told {
-            Told::Done => *possible = vec![after],
-            Told::Refused => {}
-            Told::InDoubt | Told::Late => possible.push(after),
+        match outcome {
+            Outcome::Done => *possible = vec![after],
+            Outcome::Refused => {}
+            Outcome::InDoubt | Outcome::Late => possible.push(after),
         }
-        Some(told)
+        Some(outcome)
     }
 
-    /// Notes what was read of a user that exists with this name.
+    /// Records a read of a user that exists with this name.
     pub(super) fn read(&mut self, email: &str, name: &str, answer: &Response) {
         self.reads += 1;
         let right = match answer.status {
@@ -108,23 +110,23 @@ impl Ledger {
         }
     }
 
-    /// Notes what must not be.
+    /// Records an error.
     pub(super) fn went_wrong(&mut self, what: String) {
         self.wrong.push(what);
     }
 
-    /// How many writes got this answer.
-    pub(super) fn count(&self, told: Told) -> u64 {
-        self.told.get(&told).copied().unwrap_or_default()
+    /// How many writes had this outcome.
+    pub(super) fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(&outcome).copied().unwrap_or_default()
     }
 
     /// How many writes were not acknowledged.
     pub(super) fn count_undone(&self) -> u64 {
-        self.told.values().sum::<u64>() - self.count(Told::Done)
+        self.outcomes.values().sum::<u64>() - self.count(Outcome::Done)
     }
 
-    /// Holds what was told against what is there, by address, and gives all that is wrong: where the two differ, and answers that
-    /// no outage excuses.
+    /// Compares the ledger with the database, by address. Returns all differences, and all
+    /// responses that no outage excuses.
     pub(super) fn faults(&self, mut there: BTreeMap<String, State>) -> Vec<String> {
         let mut faults = self.wrong.clone();
         for (email, possible) in &self.users {
@@ -144,17 +146,17 @@ impl fmt::Display for Ledger {
             f,
             "{} users, writes: {} done, {} refused, {} in doubt, {} late, reads: {}",
             self.users.len(),
-            self.count(Told::Done),
-            self.count(Told::Refused),
-            self.count(Told::InDoubt),
-            self.count(Told::Late),
+            self.count(Outcome::Done),
+            self.count(Outcome::Refused),
+            self.count(Outcome::InDoubt),
+            self.count(Outcome::Late),
             self.reads
         )
     }
 }
 
 mod tests {
-    use super::{Ledger, State, Told};
+    use super::{Ledger, Outcome, State};
     use std::collections::BTreeMap;
     use usher_tests::http::Response;
 
@@ -173,7 +175,7 @@ mod tests {
         }
     }
 
-    /// Whether a ledger that was told this of a user's creation, and then of a change, accepts that version afterwards.
+    /// Whether a ledger with these responses to a creation and a change accepts that version.
     fn accepts(created: &Response, changed: &Response, version: Option<i64>) -> bool {
         let mut ledger = Ledger::default();
         ledger.wrote("a", Some(state(1)), created);
@@ -201,11 +203,11 @@ mod tests {
         }
         let stranger = BTreeMap::from([("b".to_owned(), state(1))]);
         assert_eq!(Ledger::default().faults(stranger).len(), 1);
-        assert_eq!(Told::of(&doubt), Ok(Told::InDoubt));
+        assert_eq!(Outcome::of(&doubt), Ok(Outcome::InDoubt));
         let hurried = Response {
             headers: Vec::new(),
             ..refused
         };
-        Told::of(&hurried).expect_err("a client is told when to come back");
+        Outcome::of(&hurried).expect_err("a client needs to know when to come back");
     }
 }

@@ -1,15 +1,15 @@
-//! The database is late, goes, refuses, and comes back.
+//! The database is late, lost, refuses, and returns.
 //!
-//! | module | what is shown |
+//! | module | what it tests |
 //! |---|---|
-//! | `restart` | a database that is away at the start, or goes and comes back |
+//! | `restart` | a database that is away at the start, or lost and returns |
 //! | `crash` | PostgreSQL killed under load |
-//! | `pooled` | PostgreSQL, or the pooler before it, killed under load |
-//! | `cut` | connections cut in mid-statement and in mid-commit, stalled, slow |
-//! | `refusal` | a database that is there and refuses: replica, rights, password, connections, disk |
-//! | `demotion` | a server that is well and takes no more writes |
-//! | `ledger` | who wrote what and was told what, held against what is there afterwards |
-//! | `bench` | a server process, a database of its own, and clients that write all the time |
+//! | `pooled` | PostgreSQL, or the pooler in front of it, killed under load |
+//! | `cut` | connections cut during a statement or a COMMIT, stalled, slow |
+//! | `refusal` | a database that refuses: replica, privileges, password, connections, disk |
+//! | `demotion` | a healthy server that accepts no more writes |
+//! | `ledger` | the writes of all clients and their outcomes, compared with the database |
+//! | `bench` | a server process, a database of its own, and clients that write continuously |
 //!
 //! The figures of every outage are printed by `cargo test --test suite outage:: -- --nocapture`.
 

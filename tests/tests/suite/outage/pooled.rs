@@ -1,4 +1,4 @@
-//! A pooler stands before PostgreSQL, and either of the two is killed under load.
+//! PostgreSQL behind a pooler, either of which is killed under load.
 
 use usher_tests::cluster::{Cluster, Stop};
 use usher_tests::pgbouncer::{PgBouncer, Pooling};

@@ -1,4 +1,4 @@
-//! A database that is there and refuses: replica, rights, password, connections, disk.
+//! A database that is there and refuses: replica, privileges, password, connections, disk.
 
 use std::sync::Mutex;
 
@@ -13,7 +13,7 @@ use super::bench::{Bench, blocking, cluster, connect};
 const TERMINATE: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'clerk'";
 
-/// A cluster that was started again with this setting.
+/// A cluster that was restarted with this setting.
 async fn configured(setting: &str) -> std::sync::Arc<Cluster> {
     let cluster = cluster().await;
     let change = format!("ALTER SYSTEM SET {setting}");
@@ -31,7 +31,7 @@ async fn configured(setting: &str) -> std::sync::Arc<Cluster> {
 }
 
 /// Runs a statement as the superuser.
-async fn say(bench: &Bench, statement: &str) {
+async fn execute(bench: &Bench, statement: &str) {
     bench
         .superuser()
         .await
@@ -40,7 +40,7 @@ async fn say(bench: &Bench, statement: &str) {
         .expect("a superuser may");
 }
 
-/// The server finds itself on a hot standby, as after a failover that it was not told of, which is promoted under it.
+/// The server is connected to a hot standby, as after a failover, which is promoted later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replica_serves_reads_until_it_is_promoted() {
     let bench = Bench::on(configured("wal_level = replica").await, &[]).await;
@@ -53,7 +53,7 @@ async fn replica_serves_reads_until_it_is_promoted() {
             .await;
         let read =
             async { while bench.ask(&Request::get("/users/999999999")).await.status != 404 {} };
-        tokio::time::timeout(usher_tests::process::PATIENCE, read)
+        tokio::time::timeout(usher_tests::process::WAIT_LIMIT, read)
             .await
             .expect("a replica is read from");
     };
@@ -64,8 +64,8 @@ async fn replica_serves_reads_until_it_is_promoted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_privileges_return_503_until_they_are_granted() {
     let bench = Bench::new(&[]).await;
-    let strike = async |bench: &Bench| say(bench, "REVOKE ALL ON users FROM clerk").await;
-    let heal = async |bench: &Bench| say(bench, "GRANT ALL ON users TO clerk").await;
+    let strike = async |bench: &Bench| execute(bench, "REVOKE ALL ON users FROM clerk").await;
+    let heal = async |bench: &Bench| execute(bench, "GRANT ALL ON users TO clerk").await;
     bench.outage("no rights", strike, heal).await;
 }
 
@@ -73,26 +73,27 @@ async fn lost_privileges_return_503_until_they_are_granted() {
 async fn wrong_password_returns_503_until_it_is_right() {
     let bench = Bench::new(&[]).await;
     let strike = async |bench: &Bench| {
-        say(bench, "ALTER ROLE clerk PASSWORD 'other'").await;
-        say(bench, TERMINATE).await;
+        execute(bench, "ALTER ROLE clerk PASSWORD 'other'").await;
+        execute(bench, TERMINATE).await;
     };
-    let heal = async |bench: &Bench| say(bench, "ALTER ROLE clerk PASSWORD 'clerk'").await;
+    let heal = async |bench: &Bench| execute(bench, "ALTER ROLE clerk PASSWORD 'clerk'").await;
     bench.outage("wrong password", strike, heal).await;
 }
 
-/// Others take every connection there is, those of the server under test included.
+/// Other clients take every connection, also those of the server under test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_server_returns_503_until_a_connection_is_free() {
     let bench = Bench::on(configured("max_connections = 24").await, &[]).await;
-    say(&bench, "CREATE ROLE hog LOGIN PASSWORD 'hog'").await;
+    execute(&bench, "CREATE ROLE hog LOGIN PASSWORD 'hog'").await;
     let hogs: Mutex<Vec<Client>> = Mutex::default();
     let strike = async |bench: &Bench| {
         let url = format!(
             "postgres://hog:hog@127.0.0.1:{}/postgres",
             bench.cluster.port()
         );
-        // Counted are those who took one, the superuser among them, who therefore stays: of the server's own, one that is about to
-        // be let in cannot be seen, and could serve everybody.
+        // The sessions of other clients are counted, the superuser's included, which therefore
+        // stays. A session of the server that is being started cannot be seen, and could serve
+        // every request.
         let superuser = bench.superuser().await;
         let taken = "SELECT count(*) >= current_setting('max_connections')::int \
                      - current_setting('superuser_reserved_connections')::int \
@@ -140,22 +141,23 @@ async fn full_server_returns_503_until_a_connection_is_free() {
     bench.outage("too many connections", strike, heal).await;
 }
 
-/// No file of the server may grow beyond where it is, which is what it sees of a full disk too. What needs no more room than there
-/// is, such as most changes of a row, goes on.
+/// No file of the server may grow, which has the same effect as a full disk. Operations that need
+/// no more space, such as most updates of a row, continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_returns_503_and_loses_nothing() {
     let bench = Bench::new(&[]).await;
-    // The table must be larger than a segment of the log, 16 MiB, which is not to be refused: that would be a crash. Each of
-    // these rows fills a page, so that there is no room for others in between.
-    say(
+    // The table must be larger than a WAL segment, 16 MiB, because refusing one of those is a
+    // crash. Each of these rows fills a page, so that no space is left between them.
+    execute(
         &bench,
         "ALTER TABLE users ALTER COLUMN name SET STORAGE PLAIN; \
-         INSERT INTO users (name, email) SELECT repeat('x', 8080), lpad(n::text, 5, '0') || '@full.example' \
+         INSERT INTO users (name, email) SELECT repeat('x', 8080), lpad(n::text, 5, '0') || \
+         '@full.example' \
          FROM generate_series(1, 2100) AS n",
     )
     .await;
-    // While the limit is set or lifted, one process of the server after the other, the table does not grow: one that is beyond the limit
-    // of some of them is refused in another way than by a full disk.
+    // While the limit is set or lifted, one process after the other, the table does not grow: a
+    // file beyond the limit of only some processes is refused in another way than by a full disk.
     let limit = async |bench: &Bench, limited: bool| {
         let superuser = bench.superuser().await;
         let lock = superuser.batch_execute("BEGIN; LOCK TABLE users").await;

@@ -1,14 +1,14 @@
-//! The database is late, goes, and comes back.
+//! The database is late, lost, and returns.
 
 use tokio::net::TcpStream;
 use usher_tests::cluster::{Cluster, Stop};
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::{PATIENCE, Usher};
+use usher_tests::process::{Usher, WAIT_LIMIT};
 
 async fn ask(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    http::exchange(stream, &request, address)
+    http::send(stream, &request, address)
         .await
         .expect("an answer")
 }
@@ -21,8 +21,7 @@ fn user(name: &str) -> Request {
     )
 }
 
-/// A server of this test's own, which nobody else misses when it is gone. What it acknowledges survives its processes: that
-/// is switched off for other tests, which are faster without.
+/// A durable server for one test. Other tests switch durability off, which makes them faster.
 async fn cluster() -> Cluster {
     let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
     let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
@@ -63,7 +62,7 @@ fn is_unavailable(answer: &Response) {
     );
 }
 
-/// Asks until the answer is 200; until then it must be that the database is away.
+/// Sends the request until it returns 200; until then it must return that the database is away.
 async fn until_served(address: &str, request: &Request) -> Response {
     let served = async {
         loop {
@@ -74,12 +73,12 @@ async fn until_served(address: &str, request: &Request) -> Response {
             is_unavailable(&answer);
         }
     };
-    tokio::time::timeout(PATIENCE, served)
+    tokio::time::timeout(WAIT_LIMIT, served)
         .await
         .expect("it recovers by itself")
 }
 
-/// A database that is stopped and started again under a server that runs on.
+/// A database that is stopped and started again while the server runs.
 async fn comes_back(how: Stop) {
     let (scratch, cluster) = (Scratch::new(), cluster().await);
     let mut running = usher(&scratch, &cluster)
@@ -96,7 +95,7 @@ async fn comes_back(how: Stop) {
         is_unavailable(&ask(&address, Request::get("/users/1")).await);
         is_unavailable(&ask(&address, user("bob")).await);
     }
-    // What does not need the database is answered as before.
+    // Requests without the database are served as before.
     assert_eq!(ask(&address, Request::get("/users/x")).await.status, 422);
     assert_eq!(ask(&operators, Request::get("/live")).await.status, 200);
     assert_eq!(ask(&operators, Request::get("/ready")).await.status, 503);
@@ -104,7 +103,7 @@ async fn comes_back(how: Stop) {
     cluster.restart();
     let read = until_served(&address, &Request::get("/users/1")).await;
     assert_eq!(read.text(), created.text());
-    // Every core finds the way back by itself, and writes take other connections than reads.
+    // Every core recovers by itself, and writes use other connections than reads.
     assert!(
         until_served(&address, &user("cem"))
             .await
@@ -112,7 +111,7 @@ async fn comes_back(how: Stop) {
             .contains("cem")
     );
     assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
-    // Of what was refused meanwhile nothing was done.
+    // Refused writes have no effect.
     let listed = until_served(&address, &Request::get("/users/")).await;
     let names: Vec<_> = listed
         .json()
