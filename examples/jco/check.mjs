@@ -1,7 +1,9 @@
 // Replays the recorded cases of the HTTP contract, each on an empty database, against a component
 // under `jco serve`.
 //
-// usage: node check.mjs COMPONENT.wasm        (`run` beside it installs what it needs first, and calls it)
+// usage: node check.mjs COMPONENT.wasm
+//
+// `run` beside it installs the dependencies first, and calls it.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +17,7 @@ import { isDeepStrictEqual } from 'node:util';
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const CASES = here('../../tests/contract/cases.jsonl');
 const HOST = '127.0.0.1';
-const PATIENCE = 30_000; // ms, for an answer
+const RESPONSE_LIMIT = 30_000; // ms, for an answer
 
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -45,7 +47,7 @@ function bytes(request, host) {
 
 /** The answer to one request on a connection of its own, whose end is the answer's end. */
 async function send(request, port) {
-  const socket = connect(port, HOST).setTimeout(PATIENCE, () => socket.destroy(new Error('no answer in time')));
+  const socket = connect(port, HOST).setTimeout(RESPONSE_LIMIT, () => socket.destroy(new Error('no answer in time')));
   const parts = [];
   socket.on('data', (part) => parts.push(part));
   socket.write(bytes(request, `${HOST}:${port}`));
@@ -88,7 +90,7 @@ function errors({ detail }, all) {
   return detail.slice(0, all ? undefined : 1).map(({ type, loc }) => [type, all ? loc : loc.slice(0, 1)]);
 }
 
-/** What is wrong with an answer, looked at as closely as the case asks: `exact`, `shape`, `type` or `status`. */
+/** The difference of a response, by the case's level: `exact`, `shape`, `type` or `status`. */
 function fault({ level, response: want }, got, host) {
   const differ = (what, a, b) =>
     isDeepStrictEqual(a, b) ? undefined : `${what} ${JSON.stringify(b)} in place of ${JSON.stringify(a)}`;
@@ -116,7 +118,7 @@ async function run(recorded, port) {
   return fault(recorded, await send(recorded.request, port), `${HOST}:${port}`);
 }
 
-/** What is wrong with users as lines, which no recorded case asks for: more of them than are fetched at once, and none. */
+/** The difference of an NDJSON list, which no recorded case has: of several batches, or empty. */
 async function streamed(port, users) {
   for (let number = 1; number <= users; number += 1) {
     const body = JSON.stringify({ name: `user ${number}`, email: `user${number}@example.org` });

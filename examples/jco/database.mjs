@@ -1,5 +1,5 @@
-// `usher:database` (see wit/deps/usher-database.wit), both interfaces, over sql.js: SQLite in memory, which is
-// synchronous like them.
+// Both interfaces of `usher:database` (see wit/deps/usher-database.wit) over sql.js: SQLite in
+// memory, which is synchronous like them.
 //
 // There is one connection, and no call waits for it, because each call into the component ends
 // before the next begins: a call while a transaction or a cursor holds the connection is
@@ -137,7 +137,7 @@ export const dialect = () => 'sqlite';
 export const query = (statement, params) => run(statement, params);
 export const execute = (statement, params) => count(statement, params);
 
-/** The one transaction there is at a time. Nothing runs beside it, so it is isolated at any level. */
+/** The only transaction at a time. Nothing runs beside it, so it has every isolation level. */
 export class Transaction {
   static begin(_isolation, readOnly) {
     if (holder) throw { tag: 'overloaded' };
@@ -180,7 +180,7 @@ export class Transaction {
   }
 }
 
-/** A result that is stepped through as it is asked for. It ends the statement, and gives the connection back, at its end. */
+/** A result that is read in steps. Its end finishes the statement and releases the connection. */
 export class Cursor {
   #prepared;
   #statements;

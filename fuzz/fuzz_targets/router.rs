@@ -176,7 +176,7 @@ fuzz_target!(|asked: Asked<'_>| {
     }
     if answer.content_type == Some(JSON) && !has(&answer.headers, "content-encoding") {
         let json: Result<IgnoredAny, _> = serde_json::from_slice(&answer.body);
-        json.expect("what is said to be JSON is JSON");
+        json.expect("a body declared as JSON is JSON");
     }
     for (name, value) in &answer.headers {
         let sendable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));

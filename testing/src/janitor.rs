@@ -53,12 +53,7 @@ impl Janitor {
             .process_group(0)
             .spawn()
             .expect("a POSIX shell is needed to clean up after the tests");
-        let orders = Mutex::new(
-            shell
-                .stdin
-                .take()
-                .expect("its standard input was asked for"),
-        );
+        let orders = Mutex::new(shell.stdin.take().expect("its standard input is piped"));
         Self { orders, directory }
     }
 
@@ -72,9 +67,9 @@ impl Janitor {
 /// A process that must not outlive this one. It is killed when this process ends, unless its guard
 /// was dropped before.
 #[derive(Debug)]
-pub struct Doomed(u32);
+pub struct KillGuard(u32);
 
-impl Doomed {
+impl KillGuard {
     /// Registers a process to be killed when this one ends.
     pub fn process(id: u32) -> Self {
         JANITOR.order("kill", id);
@@ -82,7 +77,7 @@ impl Doomed {
     }
 }
 
-impl Drop for Doomed {
+impl Drop for KillGuard {
     fn drop(&mut self) {
         JANITOR.order("spare", self.0);
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::config::Host;
 
 use crate::cluster::unprivileged_user;
-use crate::janitor::Doomed;
+use crate::janitor::KillGuard;
 use crate::process::WAIT_LIMIT;
 
 /// How long a client connection keeps its server session.
@@ -26,7 +26,7 @@ pub enum Pooling {
 /// A running PgBouncer, ended when this value is dropped or this process ends.
 #[derive(Debug)]
 pub struct PgBouncer {
-    process: Option<(Child, Doomed)>,
+    process: Option<(Child, KillGuard)>,
     settings: String,
     port: u16,
     database: String,
@@ -97,10 +97,10 @@ impl PgBouncer {
 
     /// Kills it and so closes all its connections.
     pub fn stop(&mut self) {
-        if let Some((mut process, doomed)) = self.process.take() {
+        if let Some((mut process, kill_guard)) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();
-            drop(doomed);
+            drop(kill_guard);
         }
     }
 
@@ -141,7 +141,7 @@ impl PgBouncer {
         let mut process = command.spawn().unwrap_or_else(|error| {
             panic!("cannot start {program} (on Debian: apt install pgbouncer): {error}")
         });
-        let doomed = Doomed::process(process.id());
+        let kill_guard = KillGuard::process(process.id());
         let began = Instant::now();
         // Another process may have the port, so check that this one listens on it.
         while TcpStream::connect(("127.0.0.1", self.port)).is_err()
@@ -152,7 +152,7 @@ impl PgBouncer {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.process = Some((process, doomed));
+        self.process = Some((process, kill_guard));
         true
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::janitor::Doomed;
+use crate::janitor::KillGuard;
 
 /// How long a test waits for any event before it fails: far longer than the event takes, even on a
 /// busy machine.
@@ -87,9 +87,9 @@ impl Usher {
         let mut child = self.0.spawn().unwrap_or_else(|error| {
             panic!("cannot start {}: {error}", self.0.get_program().display())
         });
-        let doomed = Doomed::process(child.id());
-        let stderr = child.stderr.take().expect("it was asked for");
-        let mut stdout = child.stdout.take().expect("it was asked for");
+        let kill_guard = KillGuard::process(child.id());
+        let stderr = child.stderr.take().expect("it is piped");
+        let mut stdout = child.stdout.take().expect("it is piped");
         let (sender, lines) = channel();
         let stderr = std::thread::spawn(move || read_lines(stderr, |line| drop(sender.send(line))));
         let stdout = std::thread::spawn(move || {
@@ -103,7 +103,7 @@ impl Usher {
             heard: Vec::new(),
             stderr: Some(stderr),
             stdout: Some(stdout),
-            _doomed: doomed,
+            _kill_guard: kill_guard,
         }
     }
 
@@ -125,7 +125,7 @@ pub struct Running {
     heard: Vec<String>,
     stderr: Option<JoinHandle<()>>,
     stdout: Option<JoinHandle<Vec<u8>>>,
-    _doomed: Doomed,
+    _kill_guard: KillGuard,
 }
 
 impl Running {
@@ -287,7 +287,7 @@ impl Running {
                 }
             }
         }
-        let status = self.child.wait().expect("its end was not asked for before");
+        let status = self.child.wait().expect("it has not been waited for");
         self.join();
         let stdout = self
             .stdout

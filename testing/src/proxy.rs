@@ -255,16 +255,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Counts a connection as long as it exists.
-struct Counted(Arc<Shared>);
+struct ConnectionCount(Arc<Shared>);
 
-impl Counted {
+impl ConnectionCount {
     fn new(shared: &Arc<Shared>) -> Self {
         shared.open.fetch_add(1, Relaxed);
         Self(Arc::clone(shared))
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionCount {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Relaxed);
     }
@@ -272,7 +272,7 @@ impl Drop for Counted {
 
 async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let mut cuts = shared.cuts.subscribe();
-    let counted = Counted::new(&shared);
+    let counted = ConnectionCount::new(&shared);
     let server = *shared.server();
     let Ok(server) = TcpStream::connect(server).await else {
         return;

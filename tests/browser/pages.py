@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import expect, sync_playwright
 
-PATIENCE = 20_000  # ms, for what is awaited
-expect.set_options(timeout=PATIENCE)
+WAIT_LIMIT = 20_000  # ms, for what is awaited
+expect.set_options(timeout=WAIT_LIMIT)
 
 
 def serve(program, component):
@@ -49,7 +49,7 @@ class Watched:
         self.base, self.faults, self.requests = base, [], []
         self.refusals, self.expected = [], list(refusals)
         self.page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        self.page.set_default_timeout(PATIENCE)
+        self.page.set_default_timeout(WAIT_LIMIT)
         self.page.on("console", self.heard)
         self.page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
         self.page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url}"))

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use usher_testing::janitor::{Doomed, Scratch};
+use usher_testing::janitor::{KillGuard, Scratch};
 use usher_testing::process::WAIT_LIMIT;
 
 /// A running nginx, killed when dropped.
@@ -14,7 +14,7 @@ use usher_testing::process::WAIT_LIMIT;
 pub struct Nginx {
     address: String,
     child: Child,
-    _doomed: Doomed,
+    _kill_guard: KillGuard,
     _scratch: Scratch,
 }
 
@@ -33,7 +33,7 @@ impl Nginx {
                 return nginx;
             }
         }
-        panic!("nginx does not start: `apt install nginx-light`, and see what it says above");
+        panic!("nginx does not start: `apt install nginx-light`, and see its output above");
     }
 
     fn try_start(server: &str) -> Option<Self> {
@@ -67,7 +67,7 @@ impl Nginx {
             .unwrap_or_else(|error| {
                 panic!("cannot start nginx, `apt install nginx-light`: {error}")
             });
-        let doomed = Doomed::process(child.id());
+        let kill_guard = KillGuard::process(child.id());
         let deadline = Instant::now() + WAIT_LIMIT;
         while TcpStream::connect(address).is_err() {
             if child.try_wait().is_ok_and(|ended| ended.is_some()) || Instant::now() > deadline {
@@ -78,7 +78,7 @@ impl Nginx {
         Some(Self {
             address: address.to_string(),
             child,
-            _doomed: doomed,
+            _kill_guard: kill_guard,
             _scratch: scratch,
         })
     }

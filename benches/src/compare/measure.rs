@@ -14,7 +14,7 @@ use crate::Error;
 use crate::load::{self, Load, Outcome, Requests, Until};
 
 /// The interval at which a loaded server's memory is read.
-const GLANCE: Duration = Duration::from_millis(20);
+const MEMORY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Numbers of rounds, clients and users, and times.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,7 @@ fn turn(
             while !done.load(Relaxed) {
                 // Clients notice a server that has ended.
                 most = server.resident().unwrap_or_default().max(most);
-                std::thread::sleep(GLANCE);
+                std::thread::sleep(MEMORY_INTERVAL);
             }
             most
         });

@@ -14,7 +14,7 @@ use crate::Error;
 const READY: &str = "listening on http://";
 
 /// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// What of a server's last words is kept for an error message.
 const LAST_LINES: usize = 10;
@@ -132,7 +132,7 @@ impl Server {
     pub fn get(&self, path: &str) -> Result<u16, Error> {
         let address = self.address;
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(START_LIMIT))?;
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
@@ -157,7 +157,7 @@ pub fn free_address() -> std::io::Result<SocketAddr> {
 /// Waits until somebody listens there; not, where the process that should has ended.
 fn accepts(address: SocketAddr, process: &mut Child) -> Result<bool, Error> {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < START_LIMIT {
         match TcpStream::connect(address) {
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}

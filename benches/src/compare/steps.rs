@@ -39,7 +39,7 @@ impl Step {
     pub fn title(self) -> &'static str {
         match self {
             Self::Http => "HTTP alone",
-            Self::Call => "+ the call of an instance, which gives a fixed answer",
+            Self::Call => "+ the call of an instance, which returns a fixed response",
             Self::Guest => "+ the service: routes, validation, JSON",
             Self::Memory => "+ the database's boundary, and SQLite in memory",
             Self::Postgres => "+ PostgreSQL, in place of SQLite",

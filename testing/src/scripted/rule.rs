@@ -22,12 +22,14 @@ pub(super) enum Moment {
 
 impl Moment {
     pub(super) fn statement(pattern: &str) -> Self {
-        Self::Statement(even(pattern))
+        Self::Statement(normalised(pattern))
     }
 
-    fn is_now(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         match (self, event) {
-            (Self::Statement(pattern), Event::Statement { text, .. }) => fits(pattern, &even(text)),
+            (Self::Statement(pattern), Event::Statement { text, .. }) => {
+                fits(pattern, &normalised(text))
+            }
             (Self::Begin, Event::Begin { .. })
             | (Self::Commit, Event::Commit)
             | (Self::Rollback, Event::Rollback) => true,
@@ -74,7 +76,7 @@ impl Rule {
 
     /// Returns the plan of this rule if it applies. Counts every call that matches.
     pub(super) fn plan(&mut self, event: &Event) -> Option<Plan> {
-        let fits = self.moment.is_now(event)
+        let fits = self.moment.matches(event)
             && match (&self.params, event) {
                 (Some(expected), Event::Statement { params, .. }) => {
                     expected.len() == params.len()
@@ -210,7 +212,7 @@ pub(super) fn size(row: &Row) -> usize {
     row.iter().map(bytes).sum()
 }
 
-fn even(text: &str) -> String {
+fn normalised(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

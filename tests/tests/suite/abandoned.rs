@@ -18,11 +18,11 @@ const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"))
 
 /// How many transactions of each case, unless `USHER_TEST_ABANDONED` says otherwise. A thousand
 /// take a minute or two, most of it for guests in endless loops.
-const OF_EACH: usize = 1000;
+const PER_CASE: usize = 1000;
 
-fn of_each() -> usize {
+fn per_case() -> usize {
     let given = std::env::var("USHER_TEST_ABANDONED");
-    given.map_or(OF_EACH, |count| count.parse().expect("a number"))
+    given.map_or(PER_CASE, |count| count.parse().expect("a number"))
 }
 
 /// How many clients at once.
@@ -33,7 +33,7 @@ const DEADLINE: &str = "100ms";
 
 /// How much the server's memory may grow between a tenth of the transactions and all of them. With
 /// a thousand of each case, a leak of one KiB each would exceed it.
-const FLAT: u64 = 8 << 20;
+const GROWTH_LIMIT: u64 = 8 << 20;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ async fn rows(database: &Database) -> i64 {
 }
 
 /// The numbers of other sessions in a transaction, of other active sessions, and of their locks.
-const LEFT: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = \
+const REMAINING: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = \
     current_database() AND state LIKE 'idle in%'), \
     (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = \
     'active' AND pid <> pg_backend_pid()), \
@@ -169,7 +169,7 @@ async fn nothing_is_left(database: &Database) {
     let client = database.connect().await;
     let began = Instant::now();
     loop {
-        let row = client.query_one(LEFT, &[]).await.expect("an answer");
+        let row = client.query_one(REMAINING, &[]).await.expect("an answer");
         let left: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
         if left == [0; 3] {
             return;
@@ -248,19 +248,19 @@ async fn are_active(database: &Database, running: i64, idle: i64) {
 }
 
 /// Sends these requests without waiting for responses.
-async fn ask_all(address: &str, paths: impl Iterator<Item = &'static str>) -> Vec<TcpStream> {
-    let mut asked = Vec::new();
+async fn send_all(address: &str, paths: impl Iterator<Item = &'static str>) -> Vec<TcpStream> {
+    let mut sent = Vec::new();
     for path in paths {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         let request = Request::get(path).encode(address);
         stream.write_all(&request).await.expect("it is read");
-        asked.push(stream);
+        sent.push(stream);
     }
-    asked
+    sent
 }
 
 /// Options with which nothing ends before SIGTERM, and nothing continues after it.
-const HURRIED: [&str; 8] = [
+const NO_DRAIN: [&str; 8] = [
     "--drain-timeout",
     "100ms",
     "--request-timeout",
@@ -286,9 +286,9 @@ const ENDLESS: [&str; 5] = [
 async fn drain_beyond_its_timeout_leaves_no_transaction() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     prepare(&scratch, &database).await;
-    let mut running = start(&scratch, &database, &[&HURRIED[..], &ROOMY].concat());
+    let mut running = start(&scratch, &database, &[&NO_DRAIN[..], &ROOMY].concat());
     let address = running.address();
-    let _asked = ask_all(&address, ENDLESS.into_iter()).await;
+    let _streams = send_all(&address, ENDLESS.into_iter()).await;
     are_active(&database, 3, 2).await;
     running.terminate();
     assert_eq!(running.wait().code(), Some(0));
@@ -299,28 +299,28 @@ async fn drain_beyond_its_timeout_leaves_no_transaction() {
 /// Prints figures: `cargo test -p usher-tests --test suite abandoned:: -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_abandoned_transactions_leave_nothing() {
-    let of_each = of_each();
+    let per_case = per_case();
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
     let operators = running.operators();
     let address: Arc<str> = running.address().into();
 
-    let all = of_each * CASES.len();
+    let all = per_case * CASES.len();
     // A slot of the instance pool keeps up to 1 MiB of what its last instance touched. Once every
     // slot has had the worst case, any growth is a leak.
     abandon_all(&address, &WORST, 0, CLIENTS * 20).await;
     nothing_is_left(&database).await;
     let (began, before) = (Instant::now(), ended(&operators).await);
-    let (mut asked, mut held) = (0, 0);
+    let (mut sent, mut held) = (0, 0);
     let mut memory = Vec::new();
     for tenth in 1..=10 {
         // A client that disconnects at once may do so before its transaction begins, and on a busy
         // machine others may be too late to begin one. More requests make up for those.
-        let needed = of_each * (CASES.len() - 1) * tenth / 10;
-        while asked < all * tenth / 10 || held < needed {
+        let needed = per_case * (CASES.len() - 1) * tenth / 10;
+        while sent < all * tenth / 10 || held < needed {
             let more = (all / 10).max(CASES.len());
-            abandon_all(&address, &CASES, asked, asked + more).await;
-            asked += more;
+            abandon_all(&address, &CASES, sent, sent + more).await;
+            sent += more;
             nothing_is_left(&database).await;
             held = ended(&operators).await - before;
         }
@@ -345,7 +345,7 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
     figures::print(
         "abandoned transactions",
         &format!(
-            "{held} begun by {asked} requests in {} ways, at least {of_each} each, in {took:.1?}; \
+            "{held} begun by {sent} requests in {} ways, at least {per_case} each, in {took:.1?}; \
                 0 sessions in a transaction, \
              0 locks, 0 rows; KiB of resident memory after each tenth: {}",
             CASES.len(),
@@ -353,7 +353,7 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
         ),
     );
     assert!(
-        memory[9] < memory[0] + FLAT,
+        memory[9] < memory[0] + GROWTH_LIMIT,
         "the server's memory grew from {} to {} bytes",
         memory[0],
         memory[9]
@@ -370,12 +370,12 @@ async fn transactions_dropped_by_stopping_servers_leave_nothing() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     prepare(&scratch, &database).await;
     let began = Instant::now();
-    let rounds = of_each().div_ceil(HELD);
+    let rounds = per_case().div_ceil(HELD);
     for _ in 0..rounds {
-        let mut running = start(&scratch, &database, &[&HURRIED[..], &ROOMY].concat());
+        let mut running = start(&scratch, &database, &[&NO_DRAIN[..], &ROOMY].concat());
         let address = running.address();
         let paths = ["/begun-slow-statement", "/flood"].into_iter().cycle();
-        let _asked = ask_all(&address, paths.take(HELD)).await;
+        let _streams = send_all(&address, paths.take(HELD)).await;
         let half = i64::try_from(HELD / 2).expect("a small number");
         are_active(&database, half, half).await;
         running.terminate();
@@ -400,15 +400,15 @@ async fn server_after_sigterm_leaves_no_transaction() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let mut running = server(&scratch, &database).await;
     let address: Arc<str> = running.address().into();
-    let mut asked = JoinSet::new();
+    let mut requests = JoinSet::new();
     for way in CASES {
         let address = Arc::clone(&address);
         // Later clients get no connection.
-        asked.spawn(async move { abandon(&address, way).await.is_ok() });
+        requests.spawn(async move { abandon(&address, way).await.is_ok() });
     }
-    asked.join_next().await;
+    requests.join_next().await;
     running.terminate();
-    asked.join_all().await;
+    requests.join_all().await;
     assert_eq!(running.wait().code(), Some(0));
     nothing_is_left(&database).await;
     assert_eq!(rows(&database).await, 0);

@@ -9,8 +9,8 @@ use usher_tests::janitor::Scratch;
 use usher_tests::process::{Ended, Running, Usher};
 
 use crate::databases::{Fresh, Kind};
-use crate::migrations::{LASTING, Onlooker};
-use crate::startup::{ask, usher};
+use crate::migrations::{Observer, SHARED};
+use crate::startup::{send_request, usher};
 
 /// The FastAPI service's model by `create_all`, on each database.
 const SEED: [(Kind, &str); 2] = [
@@ -35,18 +35,18 @@ const USERS: &str =
 struct Case {
     scratch: Scratch,
     fresh: Fresh,
-    onlooker: Onlooker,
+    observer: Observer,
 }
 
 impl Case {
     async fn new(kind: Kind, schema: &str) -> Self {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
-        let onlooker = Onlooker::of(&fresh).await;
-        onlooker.execute(schema).await;
+        let observer = Observer::of(&fresh).await;
+        observer.execute(schema).await;
         Self {
             scratch,
             fresh,
-            onlooker,
+            observer,
         }
     }
 
@@ -112,7 +112,7 @@ fn detail(response: &Response) -> String {
 /// PostgreSQL's description of the table, for comparison.
 async fn shape(case: &Case) -> String {
     let Some(postgres) = &case.fresh.postgres else {
-        panic!("it is asked of PostgreSQL")
+        panic!("only on PostgreSQL")
     };
     let rows = postgres
         .connect()
@@ -146,10 +146,10 @@ async fn sqlalchemy_table_is_adopted_with_its_rows() {
         // The plan changes nothing.
         assert_eq!(case.plan().1, plan);
         let (running, address) = case.serve();
-        let ann = ask(&address, Request::get("/users/1")).await;
+        let ann = send_request(&address, Request::get("/users/1")).await;
         assert_eq!(ann.status, 200, "{kind:?}");
         assert_eq!(ann.header("etag").as_deref(), Some("\"1\""), "{kind:?}");
-        let taken = ask(&address, user("B", "ann@example.com")).await;
+        let taken = send_request(&address, user("B", "ann@example.com")).await;
         assert_eq!(
             (taken.status, detail(&taken).as_str()),
             (409, "Email already registered"),
@@ -157,9 +157,9 @@ async fn sqlalchemy_table_is_adopted_with_its_rows() {
         );
         // The id of the last user is not reused. On PostgreSQL a refused write has used one more
         // id.
-        let deleted = ask(&address, delete("/users/2")).await;
+        let deleted = send_request(&address, delete("/users/2")).await;
         assert_eq!(deleted.status, 204, "{kind:?}");
-        let next = ask(&address, user("C", "cid@example.com")).await;
+        let next = send_request(&address, user("C", "cid@example.com")).await;
         let id =
             serde_json::from_str::<serde_json::Value>(&next.text()).expect("JSON")["id"].as_i64();
         assert!(id.is_some_and(|id| id > 2), "{kind:?}: {}", next.text());
@@ -189,16 +189,18 @@ async fn taken_address_with_any_key_name_returns_409() {
     for key in keys {
         let case = Case::new(Kind::Postgres, &format!("{table}; {key}; {USERS}")).await;
         let (_running, address) = case.serve();
-        let taken = ask(&address, user("B", "ann@example.com")).await;
+        let taken = send_request(&address, user("B", "ann@example.com")).await;
         assert_eq!(
             (taken.status, detail(&taken).as_str()),
             (409, "Email already registered"),
             "{key}"
         );
         let change = change("/users/2", &json!({"email": "ann@example.com"}));
-        assert_eq!(ask(&address, change).await.status, 409, "{key}");
+        assert_eq!(send_request(&address, change).await.status, 409, "{key}");
         assert_eq!(
-            ask(&address, user("D", "dot@example.com")).await.status,
+            send_request(&address, user("D", "dot@example.com"))
+                .await
+                .status,
             200,
             "{key}"
         );
@@ -213,7 +215,7 @@ async fn taken_address_with_any_key_name_returns_409() {
     ] {
         let case = Case::new(Kind::File, &format!("{table}; {key}; {USERS}")).await;
         let (_running, address) = case.serve();
-        let taken = ask(&address, user("B", "ann@example.com")).await;
+        let taken = send_request(&address, user("B", "ann@example.com")).await;
         assert_eq!(
             (taken.status, detail(&taken).as_str()),
             (409, "Email already registered"),
@@ -229,7 +231,7 @@ async fn violated_key_on_another_column_returns_409() {
             format!("{schema}; CREATE UNIQUE INDEX one_of_a_name ON users (name); {USERS}");
         let case = Case::new(kind, &schema).await;
         let (_running, address) = case.serve();
-        let taken = ask(&address, user("Ann", "other@example.com")).await;
+        let taken = send_request(&address, user("Ann", "other@example.com")).await;
         assert_eq!(taken.status, 409, "{}", taken.text());
         assert_ne!(detail(&taken), "Email already registered", "{kind:?}");
     }
@@ -252,12 +254,14 @@ async fn duplicate_addresses_are_counted_and_change_nothing() {
     for (kind, table) in tables {
         let case = Case::new(kind, &format!("{table}; {USERS}; {USERS}")).await;
         case.is_refused(&["users.email", "2 addresses", "GROUP BY email"]);
-        case.onlooker
+        case.observer
             .execute("DELETE FROM users WHERE id > 2")
             .await;
         let (_running, address) = case.serve();
         assert_eq!(
-            ask(&address, user("B", "ann@example.com")).await.status,
+            send_request(&address, user("B", "ann@example.com"))
+                .await
+                .status,
             409,
             "{kind:?}"
         );
@@ -417,7 +421,7 @@ async fn missing_columns_and_constraints_that_fit_the_rows_are_added() {
     let (code, plan) = case.plan();
     assert_eq!(code, Some(0), "{plan}");
     let (_running, address) = case.serve();
-    let ann = ask(&address, Request::get("/users/1")).await;
+    let ann = send_request(&address, Request::get("/users/1")).await;
     assert_eq!(
         (ann.status, ann.header("etag").as_deref()),
         (200, Some("\"7\""))
@@ -435,7 +439,9 @@ async fn missing_columns_and_constraints_that_fit_the_rows_are_added() {
     }
     let long = "n".repeat(1000);
     assert_eq!(
-        ask(&address, user(&long, "bob@example.com")).await.status,
+        send_request(&address, user(&long, "bob@example.com"))
+            .await
+            .status,
         200
     );
 }
@@ -450,7 +456,7 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
         );
         let case = Case::new(Kind::Postgres, &schema).await;
         let (_running, address) = case.serve();
-        let next = ask(&address, user("X", "x@example.com")).await;
+        let next = send_request(&address, user("X", "x@example.com")).await;
         assert_eq!(next.status, 200, "{kind}: {}", next.text());
         assert!(
             next.text().contains(&format!("\"id\":{}", end + 1)),
@@ -464,10 +470,10 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
                   generate_series(1, 100) AS g";
     let case = Case::new(Kind::Postgres, schema).await;
     let (running, address) = case.serve();
-    let next = ask(&address, user("X", "x@example.com")).await;
+    let next = send_request(&address, user("X", "x@example.com")).await;
     assert!(next.text().contains("\"id\":101"), "{}", next.text());
     // Rows with explicit ids arrive while it serves: each request takes ids until one is free.
-    case.onlooker
+    case.observer
         .execute(
             "INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM \
             generate_series(102, 150) AS g",
@@ -475,14 +481,18 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
         .await;
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(ask(&address, user("Y", "y@example.com")).await.status);
+        statuses.push(
+            send_request(&address, user("Y", "y@example.com"))
+                .await
+                .status,
+        );
     }
     assert!(
         statuses.contains(&200) && !statuses.contains(&500),
         "{statuses:?}"
     );
     drop(running);
-    case.onlooker
+    case.observer
         .execute(
             "INSERT INTO users SELECT g, 'n', 'n' || g || '@example.com' FROM \
             generate_series(1001, 1100) AS g",
@@ -491,7 +501,7 @@ async fn adopted_sequence_continues_beyond_integer_after_the_greatest_id() {
     let mut running = case.usher("serve").spawn();
     running.line("behind the greatest id");
     let address = running.address();
-    let next = ask(&address, user("Z", "z@example.com")).await;
+    let next = send_request(&address, user("Z", "z@example.com")).await;
     assert!(next.text().contains("\"id\":1101"), "{}", next.text());
     // A sequence of another name is not altered, and the remedy names it.
     let schema = "CREATE TABLE accounts (id SERIAL PRIMARY KEY, name VARCHAR NOT NULL, email \
@@ -529,15 +539,20 @@ async fn violated_rules_of_another_program_return_409_or_422() {
     // The id is narrower than required; a view on another column is no obstacle.
     let (_running, address) = case.serve();
     for id in [1, 2] {
-        let deleted = ask(&address, delete(&format!("/users/{id}"))).await;
+        let deleted = send_request(&address, delete(&format!("/users/{id}"))).await;
         assert_eq!(
             (deleted.status, detail(&deleted).as_str()),
             (409, "Other data refers to this user")
         );
     }
-    assert_eq!(ask(&address, user("x", "x@example.com")).await.status, 422);
     assert_eq!(
-        ask(
+        send_request(&address, user("x", "x@example.com"))
+            .await
+            .status,
+        422
+    );
+    assert_eq!(
+        send_request(
             &address,
             user("y", &format!("{}@example.com", "y".repeat(40)))
         )
@@ -546,10 +561,17 @@ async fn violated_rules_of_another_program_return_409_or_422() {
         422
     );
     assert_eq!(
-        ask(&address, user("trigger", "t@example.com")).await.status,
+        send_request(&address, user("trigger", "t@example.com"))
+            .await
+            .status,
         409
     );
-    assert_eq!(ask(&address, user("z", "z@example.com")).await.status, 200);
+    assert_eq!(
+        send_request(&address, user("z", "z@example.com"))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -558,10 +580,10 @@ async fn null_name_of_another_program_is_listed_as_empty_text() {
         NULL UNIQUE, age INTEGER)";
     let case = Case::new(Kind::File, &format!("{schema}; {USERS}")).await;
     let (_running, address) = case.serve();
-    case.onlooker
+    case.observer
         .execute("INSERT INTO users (email) VALUES ('nobody@example.com')")
         .await;
-    let list = ask(&address, Request::get("/users/")).await;
+    let list = send_request(&address, Request::get("/users/")).await;
     assert_eq!(list.status, 200);
     assert!(
         list.text()
@@ -587,7 +609,7 @@ async fn view_is_an_obstacle_only_if_a_type_has_to_change() {
 
 #[tokio::test]
 async fn write_of_another_program_raises_the_version() {
-    for kind in LASTING {
+    for kind in SHARED {
         for schema in [
             "SELECT 1",
             SEED.iter().find(|(of, _)| *of == kind).expect("a schema").1,
@@ -595,13 +617,15 @@ async fn write_of_another_program_raises_the_version() {
             let case = Case::new(kind, schema).await;
             let (running, address) = case.serve();
             assert_eq!(
-                ask(&address, user("Ann", "ann@example.com")).await.status,
+                send_request(&address, user("Ann", "ann@example.com"))
+                    .await
+                    .status,
                 200
             );
-            case.onlooker
+            case.observer
                 .execute("UPDATE users SET name = 'Changed' WHERE id = 1")
                 .await;
-            let fresh = ask(
+            let fresh = send_request(
                 &address,
                 Request::get("/users/1").header("if-none-match", "\"1\""),
             )
@@ -612,9 +636,9 @@ async fn write_of_another_program_raises_the_version() {
                 "{kind:?}"
             );
             let put = change("/users/1", &json!({"name": "Lost"})).header("if-match", "\"1\"");
-            assert_eq!(ask(&address, put).await.status, 412, "{kind:?}");
+            assert_eq!(send_request(&address, put).await.status, 412, "{kind:?}");
             let put = change("/users/1", &json!({"name": "Mine"})).header("if-match", "\"2\"");
-            let mine = ask(&address, put).await;
+            let mine = send_request(&address, put).await;
             assert_eq!(
                 (mine.status, mine.header("etag").as_deref()),
                 (200, Some("\"3\"")),
@@ -622,7 +646,7 @@ async fn write_of_another_program_raises_the_version() {
             );
             drop(running);
             // A missing trigger is created again.
-            case.onlooker
+            case.observer
                 .execute(match kind {
                     Kind::Postgres => "DROP TRIGGER usher_next_version ON users",
                     _ => "DROP TRIGGER usher_next_version",
@@ -631,10 +655,10 @@ async fn write_of_another_program_raises_the_version() {
             let mut running = case.usher("serve").spawn();
             running.line("usher_next_version");
             let address = running.address();
-            case.onlooker
+            case.observer
                 .execute("UPDATE users SET name = 'Again' WHERE id = 1")
                 .await;
-            let again = ask(&address, Request::get("/users/1")).await;
+            let again = send_request(&address, Request::get("/users/1")).await;
             assert_eq!(again.header("etag").as_deref(), Some("\"4\""), "{kind:?}");
         }
     }
@@ -715,11 +739,16 @@ async fn locked_table_delays_readers_for_at_most_the_lock_timeout() {
         reader
             .query("SELECT count(*) FROM users", &[])
             .await
-            .expect("nobody waits for long");
+            .expect("readers wait only briefly");
     }
     holder.batch_execute("COMMIT").await.expect("it is over");
     let address = running.address();
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        200
+    );
     // With a limit the migration gives up and names the option.
     let case = Case::new(Kind::Postgres, &schema).await;
     let holder = case
@@ -772,18 +801,18 @@ async fn file_with_other_columns_keeps_its_table_and_gets_what_is_missing() {
     );
     let (_running, address) = case.serve();
     assert_eq!(
-        ask(&address, Request::get("/users/1"))
+        send_request(&address, Request::get("/users/1"))
             .await
             .header("etag")
             .as_deref(),
         Some("\"1\"")
     );
-    let refused = ask(&address, delete("/users/2")).await;
+    let refused = send_request(&address, delete("/users/2")).await;
     assert_eq!(
         (refused.status, detail(&refused).as_str()),
         (409, "Other data refers to this user")
     );
-    let Onlooker::File(file) = &case.onlooker else {
+    let Observer::File(file) = &case.observer else {
         panic!("it is a file")
     };
     let count = |of: &str| {
@@ -812,8 +841,8 @@ async fn file_with_references_to_users_keeps_them() {
     );
     let case = Case::new(Kind::File, &schema).await;
     let (_running, address) = case.serve();
-    assert_eq!(ask(&address, delete("/users/2")).await.status, 204);
-    let Onlooker::File(file) = &case.onlooker else {
+    assert_eq!(send_request(&address, delete("/users/2")).await.status, 204);
+    let Observer::File(file) = &case.observer else {
         panic!("it is a file")
     };
     let left = file.query_row("SELECT count(*), min(owner_id) FROM items", [], |row| {
@@ -883,7 +912,7 @@ async fn file_with_unservable_users_is_refused_and_unchanged() {
     for (schema, part) in cases {
         let case = Case::new(Kind::File, schema).await;
         case.is_refused(&["users", part]);
-        let Onlooker::File(file) = &case.onlooker else {
+        let Observer::File(file) = &case.observer else {
             panic!("it is a file")
         };
         let record = file.query_row(
@@ -902,7 +931,12 @@ async fn file_with_bigint_ids_gets_a_new_table() {
                   INSERT INTO users VALUES (7, 'Ann', 'ann@example.com')";
     let case = Case::new(Kind::File, schema).await;
     let (_running, address) = case.serve();
-    assert_eq!(ask(&address, Request::get("/users/7")).await.status, 200);
-    let next = ask(&address, user("B", "bob@example.com")).await;
+    assert_eq!(
+        send_request(&address, Request::get("/users/7"))
+            .await
+            .status,
+        200
+    );
+    let next = send_request(&address, user("B", "bob@example.com")).await;
     assert!(next.text().contains("\"id\":8"), "{}", next.text());
 }

@@ -35,7 +35,7 @@ async fn send(address: &str, request: Request) -> Response {
         .expect("an answer")
 }
 
-async fn ask(address: &str, target: &str) -> Response {
+async fn send_request(address: &str, target: &str) -> Response {
     send(address, Request::get(target)).await
 }
 
@@ -69,7 +69,7 @@ async fn hoarding_request_is_ended_and_others_are_served() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--request-memory", "32MiB"]).spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/ok").await.status, 200);
+    assert_eq!(send_request(&address, "/ok").await.status, 200);
     let before = running.resident_bytes();
     for target in [
         "/methods/300/10000000",
@@ -92,10 +92,14 @@ async fn hoarding_request_is_ended_and_others_are_served() {
     ] {
         let attack = tokio::spawn({
             let address = address.clone();
-            async move { ask(&address, target).await.status }
+            async move { send_request(&address, target).await.status }
         });
         while !attack.is_finished() {
-            assert_eq!(ask(&address, "/ok").await.status, 200, "beside {target}");
+            assert_eq!(
+                send_request(&address, "/ok").await.status,
+                200,
+                "beside {target}"
+            );
         }
         assert_eq!(attack.await.expect("an answer"), 500, "{target}");
     }
@@ -108,10 +112,15 @@ async fn hoarding_request_is_ended_and_others_are_served() {
     );
     // Released memory can be used again, as often as needed.
     assert_eq!(
-        ask(&address, "/one-after-another/100/5000000").await.status,
+        send_request(&address, "/one-after-another/100/5000000")
+            .await
+            .status,
         200
     );
-    assert_eq!(ask(&address, "/fields/300/60000").await.status, 200);
+    assert_eq!(
+        send_request(&address, "/fields/300/60000").await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -122,7 +131,7 @@ async fn unread_responses_are_bounded_over_all_requests() {
         .args(["--host-memory", "64MiB", "--max-response", "16MiB"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/ok").await.status, 200);
+    assert_eq!(send_request(&address, "/ok").await.status, 200);
     let before = running.resident_bytes();
     let (mut idle, mut refused) = (Vec::new(), 0);
     for _ in 0..CLIENTS {
@@ -137,14 +146,20 @@ async fn unread_responses_are_bounded_over_all_requests() {
             other => panic!("{}", String::from_utf8_lossy(other)),
         }
         // Small requests are served whatever others hold.
-        assert_eq!(ask(&address, "/ok").await.status, 200);
+        assert_eq!(send_request(&address, "/ok").await.status, 200);
     }
     assert_eq!((idle.len(), refused), (4, CLIENTS - 4));
     let grown = running.resident_bytes().saturating_sub(before) >> 20;
     assert!(grown < 64 + 64 + 64, "{grown} MiB more");
     // Once the others are gone there is memory again.
     drop(idle);
-    let answered = async { while ask(&address, "/buffered/body/15000000").await.status != 200 {} };
+    let answered = async {
+        while send_request(&address, "/buffered/body/15000000")
+            .await
+            .status
+            != 200
+        {}
+    };
     tokio::time::timeout(WAIT_LIMIT, answered)
         .await
         .expect("there is room again");
@@ -158,7 +173,7 @@ async fn grown_instance_is_replaced() {
         .spawn();
     let (operators, address) = (running.operators(), running.address());
     let instances = async || {
-        let metrics = ask(&operators, "/metrics").await.text();
+        let metrics = send_request(&operators, "/metrics").await.text();
         let line = metrics
             .lines()
             .find_map(|line| line.strip_prefix("usher_instances_total "));
@@ -166,11 +181,22 @@ async fn grown_instance_is_replaced() {
             .expect("a count")
     };
     for _ in 0..3 {
-        assert_eq!(ask(&address, "/buffered/body/1000").await.status, 200);
+        assert_eq!(
+            send_request(&address, "/buffered/body/1000").await.status,
+            200
+        );
     }
     assert_eq!(instances().await, 1);
-    assert_eq!(ask(&address, "/buffered/body/12000000").await.status, 200);
-    assert_eq!(ask(&address, "/buffered/body/1000").await.status, 200);
+    assert_eq!(
+        send_request(&address, "/buffered/body/12000000")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        send_request(&address, "/buffered/body/1000").await.status,
+        200
+    );
     assert_eq!(instances().await, 2);
 }
 
@@ -179,7 +205,7 @@ async fn unread_stream_holds_no_more_than_its_pipe() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--request-timeout", "5s"]).spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/ok").await.status, 200);
+    assert_eq!(send_request(&address, "/ok").await.status, 200);
     let before = running.resident_bytes();
     let mut idle = Vec::new();
     for _ in 0..30 {
@@ -207,7 +233,7 @@ async fn endless_loops_leave_their_core_to_others() {
     let mut spins = JoinSet::new();
     for _ in 0..SPINS {
         let address = address.clone();
-        spins.spawn(async move { ask(&address, "/spin").await.status });
+        spins.spawn(async move { send_request(&address, "/spin").await.status });
     }
     // By then each loop has used its even share.
     load(address.clone(), Instant::now() + time).await;
@@ -227,7 +253,7 @@ async fn endless_loop_alone_uses_the_whole_core() {
     let mut running = greedy(&scratch).args(["--cpu-time", "1s"]).spawn();
     let address = running.address();
     let began = Instant::now();
-    assert_eq!(ask(&address, "/spin").await.status, 504);
+    assert_eq!(send_request(&address, "/spin").await.status, 504);
     assert!(began.elapsed() < WAIT_LIMIT / 2, "{:?}", began.elapsed());
     let line = running.line("--cpu-time");
     assert!(line.contains("processor time"), "{line}");
@@ -242,7 +268,7 @@ async fn list_that_is_read_may_exceed_cpu_time() {
     let address = running.address();
     let before = running.processor_time();
     let target = format!("/laborious/{PIECES}/20000000");
-    let answer = ask(&address, &target).await;
+    let answer = send_request(&address, &target).await;
     assert_eq!((answer.status, answer.body.len()), (200, PIECES << 16));
     // Otherwise the test shows nothing.
     let took = running.processor_time().saturating_sub(before);
@@ -259,8 +285,8 @@ async fn waiting_request_uses_no_processor_time() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).args(["--cpu-time", "200ms"]).spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/wait/1000").await.status, 200);
-    assert_eq!(ask(&address, "/buffered/spin").await.status, 504);
+    assert_eq!(send_request(&address, "/wait/1000").await.status, 200);
+    assert_eq!(send_request(&address, "/buffered/spin").await.status, 504);
 }
 
 #[tokio::test]
@@ -280,7 +306,7 @@ async fn busy_guest_is_ended_for_a_waiting_request() {
     let mut spins = JoinSet::new();
     for _ in 0..2 {
         let address = address.clone();
-        spins.spawn(async move { ask(&address, "/spin").await });
+        spins.spawn(async move { send_request(&address, "/spin").await });
     }
     let line = tokio::spawn({
         let address = address.clone();
@@ -290,7 +316,7 @@ async fn busy_guest_is_ended_for_a_waiting_request() {
                 .try_join_next()
                 .is_none_or(|ended| ended.expect("an answer").status != 503)
             {
-                assert_eq!(ask(&address, "/ok").await.status, 200);
+                assert_eq!(send_request(&address, "/ok").await.status, 200);
             }
         }
     });
@@ -529,20 +555,20 @@ async fn signed_content_length_and_content_length_of_204_are_not_sent() {
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
     let signed = digits("content-length:+5\n");
-    let refused = ask(&address, &format!("/head/200/5/{signed}")).await;
+    let refused = send_request(&address, &format!("/head/200/5/{signed}")).await;
     assert_eq!(
         (refused.status, refused.text().as_str()),
         (422, "HeaderError::InvalidSyntax")
     );
     assert_eq!(
-        ask(&address, &format!("/buffered/head/200/5/{signed}"))
+        send_request(&address, &format!("/buffered/head/200/5/{signed}"))
             .await
             .status,
         500
     );
     let zero = digits("content-length:0\n");
     for way in ["/head/204/", "/head/204/0", "/buffered/head/204/0"] {
-        let answer = ask(&address, &format!("{way}/{zero}")).await;
+        let answer = send_request(&address, &format!("{way}/{zero}")).await;
         assert_eq!(
             (answer.status, answer.header("content-length")),
             (204, None),
@@ -552,17 +578,19 @@ async fn signed_content_length_and_content_length_of_204_are_not_sent() {
     // A client would wait for a body of this length.
     let five = digits("content-length:5\n");
     assert_eq!(
-        ask(&address, &format!("/head/200//{five}")).await.status,
-        500
-    );
-    assert_eq!(
-        ask(&address, &format!("/buffered/head/200/6/{five}"))
+        send_request(&address, &format!("/head/200//{five}"))
             .await
             .status,
         500
     );
     assert_eq!(
-        ask(&address, &format!("/buffered/head/101/0/{zero}"))
+        send_request(&address, &format!("/buffered/head/200/6/{five}"))
+            .await
+            .status,
+        500
+    );
+    assert_eq!(
+        send_request(&address, &format!("/buffered/head/101/0/{zero}"))
             .await
             .status,
         500

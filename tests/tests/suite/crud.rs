@@ -175,14 +175,14 @@ async fn ids_of_writes_are_parsed_like_those_of_get() {
         }
         assert_eq!(
             service
-                .ask(&Request::new("DELETE", "/users/1.00"))
+                .send_request(&Request::new("DELETE", "/users/1.00"))
                 .await
                 .status,
             204
         );
         for id in ["x", "1.5", "1e0", "_1"] {
             let answer = service
-                .ask(&Request::new("DELETE", &format!("/users/{id}")))
+                .send_request(&Request::new("DELETE", &format!("/users/{id}")))
                 .await;
             is(&answer, 422, &json!({"detail": [no_id(id)]}));
         }
@@ -257,22 +257,27 @@ async fn invalid_body_returns_422_and_changes_nothing() {
         .await;
 
         for method in ["PUT", "PATCH"] {
-            let empty = service.ask(&Request::new(method, "/users/1")).await;
+            let empty = service
+                .send_request(&Request::new(method, "/users/1"))
+                .await;
             assert_eq!(faults(&empty), [("missing".to_owned(), json!(["body"]))]);
             let text = Request::new(method, "/users/1").body(r#"{"name":"x"}"#);
             assert_eq!(
-                faults(&service.ask(&text).await),
+                faults(&service.send_request(&text).await),
                 [("model_attributes_type".to_owned(), json!(["body"]))]
             );
             let broken = Request::new(method, "/users/1")
                 .header("content-type", "application/json")
                 .body("{");
-            assert_eq!(faults(&service.ask(&broken).await)[0].0, "json_invalid");
+            assert_eq!(
+                faults(&service.send_request(&broken).await)[0].0,
+                "json_invalid"
+            );
             let latin = Request::new(method, "/users/1")
                 .header("content-type", "application/json")
                 .body(b"\"\xe9\"");
             fails(
-                &service.ask(&latin).await,
+                &service.send_request(&latin).await,
                 400,
                 "There was an error parsing the body",
             );
@@ -307,7 +312,9 @@ async fn invalid_id_and_body_return_all_errors_before_any_lookup() {
 async fn deleted_user_is_gone_and_its_id_is_not_reused() {
     on_each(async |service| {
         ann(service).await;
-        let deleted = service.ask(&Request::new("DELETE", "/users/1")).await;
+        let deleted = service
+            .send_request(&Request::new("DELETE", "/users/1"))
+            .await;
         assert_eq!((deleted.status, deleted.body.len()), (204, 0));
         // RFC 9110, 8.6: a 204 has no length.
         assert_eq!(
@@ -319,7 +326,9 @@ async fn deleted_user_is_gone_and_its_id_is_not_reused() {
         );
         fails(&service.get("/users/1").await, 404, "User not found");
         fails(
-            &service.ask(&Request::new("DELETE", "/users/1")).await,
+            &service
+                .send_request(&Request::new("DELETE", "/users/1"))
+                .await,
             404,
             "User not found",
         );
@@ -388,7 +397,7 @@ async fn unsupported_method_returns_405_with_allow() {
                 "PROPFIND",
                 if path == "/users/" { "PUT" } else { "POST" },
             ] {
-                let answer = service.ask(&Request::new(method, path)).await;
+                let answer = service.send_request(&Request::new(method, path)).await;
                 fails(&answer, 405, "Method Not Allowed");
                 let allow = answer.header("allow").unwrap_or_default();
                 assert_eq!(
@@ -409,7 +418,7 @@ async fn extra_slash_is_redirected_before_any_check() {
         for method in ["PUT", "PATCH", "DELETE"] {
             let request =
                 sending(method, "/users/1/?a=b", &json!("no user")).header("if-match", "\"9\"");
-            let answer = service.ask(&request).await;
+            let answer = service.send_request(&request).await;
             assert_eq!((answer.status, answer.body.len()), (307, 0));
             assert_eq!(
                 answer.header("location").as_deref(),

@@ -32,7 +32,7 @@ fn greedy(scratch: &Scratch) -> Usher {
     ])
 }
 
-async fn ask(address: &str, target: &str) -> Response {
+async fn send_request(address: &str, target: &str) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &Request::get(target), address)
         .await
@@ -51,7 +51,7 @@ async fn response_500_logs_one_line_with_its_cause_and_no_value() {
         let scratch = Scratch::new();
         let mut running = greedy(&scratch).spawn();
         let address = running.address();
-        assert_eq!(ask(&address, target).await.status, 500);
+        assert_eq!(send_request(&address, target).await.status, 500);
         running.terminate();
         let ended = running.wait();
         let errors = errors(&ended);
@@ -79,9 +79,9 @@ async fn response_500_after_a_failed_request_logs_only_its_own_cause() {
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
     // One instance serves all three: the error of the first must not show in the third.
-    assert_eq!(ask(&address, "/parameter/1").await.status, 200);
-    assert_eq!(ask(&address, "/statement/1").await.status, 200);
-    assert_eq!(ask(&address, "/status/500").await.status, 500);
+    assert_eq!(send_request(&address, "/parameter/1").await.status, 200);
+    assert_eq!(send_request(&address, "/statement/1").await.status, 200);
+    assert_eq!(send_request(&address, "/status/500").await.status, 500);
     running.terminate();
     let ended = running.wait();
     let errors = errors(&ended);
@@ -103,7 +103,7 @@ async fn response_500_for_a_missing_table_logs_the_failed_statement() {
     other
         .execute_batch("DROP TABLE users")
         .expect("it is dropped");
-    assert_eq!(ask(&address, "/users/1").await.status, 500);
+    assert_eq!(send_request(&address, "/users/1").await.status, 500);
     running.terminate();
     let ended = running.wait();
     let errors = errors(&ended);
@@ -118,17 +118,17 @@ async fn response_500_for_a_missing_table_logs_the_failed_statement() {
 
 #[tokio::test]
 async fn many_responses_500_log_few_lines_and_their_count() {
-    const ASKED: usize = 300;
+    const REQUESTS: usize = 300;
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
-    for _ in 0..ASKED {
-        assert_eq!(ask(&address, "/buffered/fault").await.status, 500);
+    for _ in 0..REQUESTS {
+        assert_eq!(send_request(&address, "/buffered/fault").await.status, 500);
     }
     running.terminate();
     let ended = running.wait();
     let lines = errors(&ended).len();
-    assert!((1..ASKED / 2).contains(&lines), "{lines} lines");
+    assert!((1..REQUESTS / 2).contains(&lines), "{lines} lines");
 }
 
 #[tokio::test]
@@ -136,7 +136,10 @@ async fn error_text_of_megabytes_is_shortened_in_the_log() {
     let scratch = Scratch::new();
     let mut running = greedy(&scratch).spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/error-text/8000000").await.status, 500);
+    assert_eq!(
+        send_request(&address, "/error-text/8000000").await.status,
+        500
+    );
     running.terminate();
     let ended = running.wait();
     let errors = errors(&ended);

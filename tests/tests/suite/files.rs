@@ -6,7 +6,7 @@ use usher_tests::http::Request;
 use usher_tests::janitor::Scratch;
 use usher_tests::process::Running;
 
-use crate::startup::{ask, usher};
+use crate::startup::{send_request, usher};
 
 const ROWS: &str = "SELECT email FROM users ORDER BY id";
 
@@ -57,7 +57,7 @@ async fn replaced_file_under_load_loses_no_acknowledged_write() {
     let mut running = serve(&scratch);
     let operators = running.operators();
     let address = running.address();
-    assert_eq!(ask(&address, post(0)).await.status, 200);
+    assert_eq!(send_request(&address, post(0)).await.status, 200);
     rusqlite::Connection::open(&file)
         .and_then(|sqlite| sqlite.execute("VACUUM INTO ?1", [backup.display().to_string()]))
         .expect("a backup");
@@ -67,7 +67,7 @@ async fn replaced_file_under_load_loses_no_acknowledged_write() {
         if number == 200 {
             std::fs::rename(&backup, &file).expect("it is replaced");
         }
-        let answer = ask(&address, post(number)).await;
+        let answer = send_request(&address, post(number)).await;
         match answer.status {
             200 => acknowledged.push(format!("user{number}@example.org")),
             503 => refused += 1,
@@ -76,8 +76,18 @@ async fn replaced_file_under_load_loses_no_acknowledged_write() {
     }
     assert_eq!((acknowledged.len(), refused), (200, 200));
     running.line("was replaced while in use");
-    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 503);
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 503);
+    assert_eq!(
+        send_request(&operators, Request::get("/ready"))
+            .await
+            .status,
+        503
+    );
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        503
+    );
     running.line("all that was written");
     running.terminate();
     assert_eq!(running.wait().code(), Some(0));
@@ -86,8 +96,18 @@ async fn replaced_file_under_load_loses_no_acknowledged_write() {
 
     let mut again = serve(&scratch);
     let address = again.address();
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
-    assert_eq!(ask(&address, Request::get("/users/2")).await.status, 404);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        send_request(&address, Request::get("/users/2"))
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -96,7 +116,7 @@ async fn removed_file_without_requests_is_saved_at_shutdown() {
     let file = scratch.path().join("users.db");
     let mut running = serve(&scratch);
     let address = running.address();
-    assert_eq!(ask(&address, post(0)).await.status, 200);
+    assert_eq!(send_request(&address, post(0)).await.status, 200);
     std::fs::remove_file(&file).expect("it is removed");
     running.terminate();
     assert_eq!(running.wait().code(), Some(0));

@@ -48,7 +48,7 @@ async fn count(client: &Client, what: &str) -> usize {
 }
 
 /// Sends requests until a group commit has happened, so that its connections exist.
-async fn until_together(app: &Arc<TestApp>, client: &Client) {
+async fn until_group_commit(app: &Arc<TestApp>, client: &Client) {
     for round in 0..50 {
         let statuses = post(
             app,
@@ -67,7 +67,7 @@ async fn until_together(app: &Arc<TestApp>, client: &Client) {
 #[tokio::test]
 async fn group_commit_stores_each_concurrent_write_once() {
     let (app, database, client) = start().await;
-    until_together(&app, &client).await;
+    until_group_commit(&app, &client).await;
     let before = count(&client, "*").await;
     let statuses = post(
         &app,
@@ -82,7 +82,7 @@ async fn group_commit_stores_each_concurrent_write_once() {
 #[tokio::test]
 async fn group_commit_with_a_refused_write_reruns_the_others() {
     let (app, database, client) = start().await;
-    until_together(&app, &client).await;
+    until_group_commit(&app, &client).await;
     for round in 0..20 {
         let taken = |number: usize| number % 7 == 3;
         let statuses = post(
@@ -109,7 +109,7 @@ async fn group_commit_with_a_refused_write_reruns_the_others() {
 #[tokio::test]
 async fn write_waiting_for_a_lock_does_not_delay_others() {
     let (app, database, mut client) = start().await;
-    until_together(&app, &client).await;
+    until_group_commit(&app, &client).await;
     let id: i64 = client
         .query_one("SELECT min(id)::bigint FROM users", &[])
         .await
@@ -145,7 +145,7 @@ async fn write_waiting_for_a_lock_does_not_delay_others() {
     )
     .await;
     assert_eq!(statuses, [200; CLIENTS]);
-    assert!(waiting.try_join_next().is_none(), "nobody passes a lock");
+    assert!(waiting.try_join_next().is_none(), "no write passes a lock");
     holder.rollback().await.expect("a transaction");
     assert_eq!(waiting.join_all().await, [200; 3]);
     end(app, database, client).await;

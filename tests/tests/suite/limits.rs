@@ -8,7 +8,7 @@ use usher_testing::TestApp;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 
-async fn ask(app: &TestApp, request: &Request) -> Response {
+async fn send_request(app: &TestApp, request: &Request) -> Response {
     http::send(app.connect(), request, "test")
         .await
         .expect("an answer")
@@ -39,26 +39,29 @@ async fn body_over_the_limit_returns_413_before_it_is_read() {
     let announced = Request::new("POST", "/users/")
         .header("content-type", "application/json")
         .header("content-length", "1048577");
-    let refused = ask(&app, &announced).await;
+    let refused = send_request(&app, &announced).await;
     is_json(&refused, 413);
     assert_eq!(refused.json(), described_413());
     let chunked = Request::new("POST", "/users/")
         .header("content-type", "application/json")
         .header("transfer-encoding", "chunked")
         .body(vec![b' '; (1 << 20) + 1]);
-    is_json(&ask(&app, &chunked).await, 413);
+    is_json(&send_request(&app, &chunked).await, 413);
     let within = Request::new("POST", "/users/")
         .header("content-type", "application/json")
         .body(vec![b' '; 1 << 20]);
-    is_json(&ask(&app, &within).await, 422);
+    is_json(&send_request(&app, &within).await, 422);
 }
 
 #[tokio::test]
 async fn invalid_http_returns_json_error() {
     let app = TestApp::start("memory:").await.expect("it starts");
-    is_json(&ask(&app, &Request::new("G T", "/users/1")).await, 400);
     is_json(
-        &ask(
+        &send_request(&app, &Request::new("G T", "/users/1")).await,
+        400,
+    );
+    is_json(
+        &send_request(
             &app,
             &Request::get("/users/1").header("content-length", "x"),
         )
@@ -66,7 +69,7 @@ async fn invalid_http_returns_json_error() {
         400,
     );
     is_json(
-        &ask(
+        &send_request(
             &app,
             &Request::get("/users/1").header("x", &"a".repeat(100 << 10)),
         )
@@ -74,11 +77,11 @@ async fn invalid_http_returns_json_error() {
         431,
     );
     is_json(
-        &ask(&app, &Request::get(&format!("/{}", "a".repeat(70 << 10)))).await,
+        &send_request(&app, &Request::get(&format!("/{}", "a".repeat(70 << 10)))).await,
         414,
     );
     is_json(
-        &ask(
+        &send_request(
             &app,
             &Request::get("/users/1")
                 .header("host", "a")
@@ -104,11 +107,14 @@ async fn request_beyond_its_deadline_returns_504() {
         .start()
         .await
         .expect("it starts");
-    assert_eq!(ask(&app, &Request::get("/table")).await.status, 200);
+    assert_eq!(
+        send_request(&app, &Request::get("/table")).await.status,
+        200
+    );
     // While one request never ends, another one is served.
     let looping = Request::get("/loop");
-    let (endless, other) = tokio::join!(ask(&app, &looping), async {
-        ask(&app, &Request::get("/count")).await
+    let (endless, other) = tokio::join!(send_request(&app, &looping), async {
+        send_request(&app, &Request::get("/count")).await
     });
     is_json(&endless, 504);
     assert_eq!(other.status, 200);
@@ -130,11 +136,11 @@ async fn lost_database_returns_503_with_retry_after() {
         .start()
         .await
         .expect("it starts");
-    let read = ask(&app, &Request::get("/users/1")).await;
+    let read = send_request(&app, &Request::get("/users/1")).await;
     is_json(&read, 503);
     assert_eq!(read.header("retry-after").as_deref(), Some("1"));
     let body = serde_json::json!({"name": "a", "email": "a@example.org"});
-    let written = ask(&app, &Request::post("/users/", &body)).await;
+    let written = send_request(&app, &Request::post("/users/", &body)).await;
     is_json(&written, 503);
     // The outcome of a write with a lost connection is unknown, and the response says so.
     assert_ne!(written.text(), read.text());

@@ -58,7 +58,7 @@ async fn list_is_ordered_by_id() {
             .send("PATCH", "/users/1", &json!({"name": "Zoé"}))
             .await;
         service
-            .ask(&usher_tests::http::Request::new("DELETE", "/users/2"))
+            .send_request(&usher_tests::http::Request::new("DELETE", "/users/2"))
             .await;
         service.create("c", "c@example.org").await;
         let listed = service.get("/users/").await;
@@ -86,10 +86,10 @@ async fn pages_have_every_user_exactly_once() {
         // Users deleted or stored between two pages shift nothing, because a page starts after an
         // id, not after a count.
         service
-            .ask(&usher_tests::http::Request::new("DELETE", "/users/3"))
+            .send_request(&usher_tests::http::Request::new("DELETE", "/users/3"))
             .await;
         service
-            .ask(&usher_tests::http::Request::new("DELETE", "/users/12"))
+            .send_request(&usher_tests::http::Request::new("DELETE", "/users/12"))
             .await;
         fill(service, 26, 27).await;
         let mut pages = 1;

@@ -12,12 +12,12 @@ use usher_tests::janitor::Scratch;
 use usher_tests::process::{Running, Usher};
 
 use crate::databases::{Fresh, Kind};
-use crate::startup::{ask, says, usher};
+use crate::startup::{fails_with, send_request, usher};
 
 const MIGRATING: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/migrating.wasm"));
 
 /// Kinds that several programs can share.
-pub(crate) const LASTING: [Kind; 2] = [Kind::File, Kind::Postgres];
+pub(crate) const SHARED: [Kind; 2] = [Kind::File, Kind::Postgres];
 
 /// A directory with the component `migrating`.
 fn scratch() -> Scratch {
@@ -31,12 +31,12 @@ fn migrate(scratch: &Scratch, url: &str) -> Usher {
 }
 
 /// Another client of the database.
-pub(crate) enum Onlooker {
+pub(crate) enum Observer {
     File(rusqlite::Connection),
     Postgres(tokio_postgres::Client),
 }
 
-impl Onlooker {
+impl Observer {
     pub(crate) async fn of(fresh: &Fresh) -> Self {
         match &fresh.postgres {
             Some(postgres) => Self::Postgres(postgres.connect().await),
@@ -87,14 +87,14 @@ impl Onlooker {
     }
 }
 
-fn heard(running: Running) -> String {
+fn stderr_of(running: Running) -> String {
     running.terminate();
     running.wait().stderr.join("\n")
 }
 
 #[tokio::test]
 async fn ten_hosts_starting_at_once_migrate_an_empty_database_once() {
-    for kind in LASTING {
+    for kind in SHARED {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         let mut hosts: Vec<_> = (0..10)
             .map(|_| {
@@ -112,14 +112,19 @@ async fn ten_hosts_starting_at_once_migrate_an_empty_database_once() {
             .collect();
         for host in &mut hosts {
             let address = host.address();
-            assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+            assert_eq!(
+                send_request(&address, Request::get("/users/1"))
+                    .await
+                    .status,
+                404
+            );
         }
-        let output: Vec<_> = hosts.into_iter().map(heard).collect();
+        let output: Vec<_> = hosts.into_iter().map(stderr_of).collect();
         let applied = output
             .iter()
             .filter(|output| output.contains("applied migration 1 (0001_users)"));
         assert_eq!(applied.count(), 1, "{output:?}");
-        let (tables, record) = Onlooker::of(&fresh).await.state().await;
+        let (tables, record) = Observer::of(&fresh).await.state().await;
         assert_eq!(
             (tables, record),
             (vec!["users".to_owned()], vec![1, 2]),
@@ -130,13 +135,13 @@ async fn ten_hosts_starting_at_once_migrate_an_empty_database_once() {
 
 #[tokio::test]
 async fn failing_migration_is_reported_and_rolled_back() {
-    for kind in LASTING {
+    for kind in SHARED {
         let (scratch, fresh) = (scratch(), kind.fresh().await);
         let start =
             || usher(&scratch).args(["--component", "migrating.wasm", "--database", &fresh.url]);
         // The second run shows that the first one has ended: it left no lock and no table.
         for _ in 0..2 {
-            says(
+            fails_with(
                 &start().run(),
                 1,
                 &[
@@ -146,21 +151,21 @@ async fn failing_migration_is_reported_and_rolled_back() {
                 ],
             );
             // Earlier migrations remain.
-            let (tables, record) = Onlooker::of(&fresh).await.state().await;
+            let (tables, record) = Observer::of(&fresh).await.state().await;
             assert_eq!(
                 (tables, record),
                 (vec!["users".to_owned()], vec![1, 2]),
                 "{kind:?}"
             );
         }
-        Onlooker::of(&fresh)
+        Observer::of(&fresh)
             .await
             .execute("CREATE TABLE permitted (id bigint)")
             .await;
         let mut running = start().spawn();
         running.line("applied migration 3 (0003_half)");
         running.address();
-        let (tables, record) = Onlooker::of(&fresh).await.state().await;
+        let (tables, record) = Observer::of(&fresh).await.state().await;
         assert_eq!(
             (tables, record),
             (vec!["half".to_owned(), "users".to_owned()], vec![1, 2, 3]),
@@ -171,7 +176,7 @@ async fn failing_migration_is_reported_and_rolled_back() {
 
 #[tokio::test]
 async fn edited_past_migration_is_an_error() {
-    for kind in LASTING {
+    for kind in SHARED {
         let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
         assert_eq!(migrate(&scratch, &fresh.url).run().code(), Some(0));
         // The same component with one letter changed in a comment of its migration.
@@ -209,7 +214,7 @@ async fn edited_past_migration_is_an_error() {
                     &fresh.url,
                 ])
                 .run();
-            says(
+            fails_with(
                 &ended,
                 1,
                 &[
@@ -224,9 +229,9 @@ async fn edited_past_migration_is_an_error() {
 
 #[tokio::test]
 async fn database_newer_than_the_component_is_an_error() {
-    for kind in LASTING {
+    for kind in SHARED {
         let (scratch, fresh) = (scratch(), kind.fresh().await);
-        Onlooker::of(&fresh)
+        Observer::of(&fresh)
             .await
             .execute("CREATE TABLE permitted (id bigint)")
             .await;
@@ -243,7 +248,7 @@ async fn database_newer_than_the_component_is_an_error() {
             let ended = usher(&scratch)
                 .args([command, "--database", &fresh.url])
                 .run();
-            says(
+            fails_with(
                 &ended,
                 1,
                 &[
@@ -253,7 +258,7 @@ async fn database_newer_than_the_component_is_an_error() {
                 ],
             );
         }
-        let (tables, record) = Onlooker::of(&fresh).await.state().await;
+        let (tables, record) = Observer::of(&fresh).await.state().await;
         assert_eq!((tables.len(), record), (2, vec![1, 2, 3]), "{kind:?}");
     }
 }
@@ -263,7 +268,7 @@ async fn database_newer_than_the_component_is_an_error() {
 #[tokio::test]
 async fn host_waits_for_migrations_of_another_host() {
     let (scratch, fresh) = (Scratch::new(), Kind::Postgres.fresh().await);
-    let other = Onlooker::of(&fresh).await;
+    let other = Observer::of(&fresh).await;
     other
         .execute("BEGIN; SELECT pg_advisory_xact_lock(504447395186)")
         .await;
@@ -278,7 +283,12 @@ async fn host_waits_for_migrations_of_another_host() {
     other.execute("COMMIT").await;
     running.line("applied migration 1 (0001_users)");
     let address = running.address();
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -312,7 +322,7 @@ async fn role_without_ddl_privileges_serves_a_current_schema() {
     }
     assert_eq!(migrate(&scratch, &cluster.url()).run().code(), Some(0));
     // The same holds if it may not even read the catalogue.
-    says(
+    fails_with(
         &start().run(),
         1,
         &["usher_migrations", "permission denied", "42501"],
@@ -329,11 +339,13 @@ async fn role_without_ddl_privileges_serves_a_current_schema() {
     let address = running.address();
     let ann = serde_json::json!({"name": "Ann", "email": "ann@example.org"});
     assert_eq!(
-        ask(&address, Request::post("/users/", &ann)).await.status,
+        send_request(&address, Request::post("/users/", &ann))
+            .await
+            .status,
         200
     );
     // One migration later there is something to do again, and the current service continues.
-    says(
+    fails_with(
         &start().args(["--component", "migrating.wasm"]).run(),
         1,
         &[
@@ -342,7 +354,12 @@ async fn role_without_ddl_privileges_serves_a_current_schema() {
             "42501",
         ],
     );
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        200
+    );
     drop((running, owner));
     serving
         .await

@@ -11,7 +11,7 @@ use usher_tests::http::{self, Reader, Request, Response};
 
 use crate::databases::{ALL, Kind};
 use crate::service::{HOST, Service, is, on_each};
-use crate::transactions::{NOTHING_LEFT, SOON, becomes};
+use crate::transactions::{CLEANUP_LIMIT, NOTHING_LEFT, becomes};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -37,9 +37,11 @@ async fn ndjson_list_is_ordered_by_id() {
         service
             .send("PATCH", "/users/1", &json!({"name": "Zoé\n"}))
             .await;
-        service.ask(&Request::new("DELETE", "/users/2")).await;
+        service
+            .send_request(&Request::new("DELETE", "/users/2"))
+            .await;
         is_lines(
-            &service.ask(&ndjson("/users/")).await,
+            &service.send_request(&ndjson("/users/")).await,
             concat!(
                 r#"{"id":1,"name":"Zoé\n","email":"z@example.org"}"#,
                 "\n",
@@ -61,14 +63,14 @@ async fn ndjson_list_is_longer_than_a_page() {
                 "{{\"id\":{id},\"name\":\"n\",\"email\":\"u{id}@example.org\"}}\n"
             ));
         }
-        is_lines(&service.ask(&ndjson("/users/")).await, &expected);
+        is_lines(&service.send_request(&ndjson("/users/")).await, &expected);
     })
     .await;
 }
 
 #[tokio::test]
 async fn ndjson_list_without_users_is_empty() {
-    on_each(async |service| is_lines(&service.ask(&ndjson("/users/")).await, "")).await;
+    on_each(async |service| is_lines(&service.send_request(&ndjson("/users/")).await, "")).await;
 }
 
 #[tokio::test]
@@ -90,7 +92,9 @@ async fn ndjson_list_is_filtered_like_a_page() {
             let expected: String = ids.into_iter().map(line).collect();
             let query = query.replace('ü', "%C3%BC");
             is_lines(
-                &service.ask(&ndjson(&format!("/users/?{query}"))).await,
+                &service
+                    .send_request(&ndjson(&format!("/users/?{query}")))
+                    .await,
                 &expected,
             );
         }
@@ -102,7 +106,7 @@ async fn ndjson_list_is_filtered_like_a_page() {
 async fn ndjson_list_with_invalid_query_returns_422_like_a_page() {
     on_each(async |service| {
         let query = "/users/?limit=0&after=x&email=y";
-        let refused = service.ask(&ndjson(query)).await;
+        let refused = service.send_request(&ndjson(query)).await;
         assert_eq!(refused.status, 422);
         assert_eq!(refused.json(), service.get(query).await.json());
     })
@@ -127,7 +131,7 @@ async fn list_without_ndjson_in_accept_returns_a_page() {
             if let Some(accept) = accept {
                 request = request.header("accept", accept);
             }
-            let answer = service.ask(&request).await;
+            let answer = service.send_request(&request).await;
             is(&answer, 200, &page);
             assert_eq!(
                 answer.header("vary").as_deref(),
@@ -138,11 +142,11 @@ async fn list_without_ndjson_in_accept_returns_a_page() {
         // In two header lines; several lines count as one list.
         let request = Request::get("/users/").header("accept", "application/json;q=0.2");
         let request = request.header("accept", "Application/X-NDJSON;q=0.1");
-        assert_eq!(service.ask(&request).await.json(), page);
+        assert_eq!(service.send_request(&request).await.json(), page);
         let request = Request::get("/users/").header("accept", "application/json;q=0.1");
         let request = request.header("accept", "Application/X-NDJSON;q=0.2");
         is_lines(
-            &service.ask(&request).await,
+            &service.send_request(&request).await,
             "{\"id\":1,\"name\":\"n\",\"email\":\"n@example.org\"}\n",
         );
     })
@@ -153,7 +157,7 @@ async fn list_without_ndjson_in_accept_returns_a_page() {
 async fn ndjson_accept_on_other_routes_is_ignored() {
     on_each(async |service| {
         service.create("n", "n@example.org").await;
-        let answer = service.ask(&ndjson("/users/1")).await;
+        let answer = service.send_request(&ndjson("/users/1")).await;
         is(
             &answer,
             200,
@@ -170,12 +174,12 @@ async fn head_of_ndjson_list_returns_headers_alone() {
         service.create("n", "n@example.org").await;
         let mut request = ndjson("/users/");
         request.method = "HEAD".into();
-        let head = service.ask(&request).await;
+        let head = service.send_request(&request).await;
         is_lines(&head, "");
         // A client would rely on a length.
         assert_eq!(head.header("content-length"), None);
         request.path = "/users/?limit=x".into();
-        assert_eq!(service.ask(&request).await.status, 422);
+        assert_eq!(service.send_request(&request).await.status, 422);
     })
     .await;
 }
@@ -309,7 +313,7 @@ async fn disconnected_client_of_a_list_frees_its_cursor() {
         }
         if let Some(postgres) = service.postgres() {
             let client = postgres.connect().await;
-            tokio::time::timeout(SOON, becomes(&client, NOTHING_LEFT))
+            tokio::time::timeout(CLEANUP_LIMIT, becomes(&client, NOTHING_LEFT))
                 .await
                 .expect("no session and no lock is left");
         }
@@ -329,7 +333,7 @@ async fn ndjson_list_is_a_snapshot_of_its_start() {
         // A slow reader does not delay other requests.
         service.create("n", "last@example.org").await;
         let deleted = service
-            .ask(&Request::new("DELETE", &format!("/users/{MANY}")))
+            .send_request(&Request::new("DELETE", &format!("/users/{MANY}")))
             .await;
         assert_eq!(deleted.status, 204, "on {kind:?}");
         assert_eq!(
@@ -380,7 +384,7 @@ async fn unread_list_is_truncated_at_the_deadline() {
     let service = hurried(Kind::Postgres, Duration::from_millis(500)).await;
     let (client, read) = begun(&service.app).await;
     let postgres = service.postgres().expect("PostgreSQL").connect().await;
-    tokio::time::timeout(SOON, becomes(&postgres, NOTHING_LEFT))
+    tokio::time::timeout(CLEANUP_LIMIT, becomes(&postgres, NOTHING_LEFT))
         .await
         .expect("its query is ended");
     let cut = rest(client, read).await;

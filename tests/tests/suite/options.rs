@@ -9,7 +9,7 @@ use usher_tests::process::Usher;
 
 use crate::conformance::SUITE;
 use crate::databases::{ALL, Kind};
-use crate::startup::{ask, usher};
+use crate::startup::{send_request, usher};
 
 /// The program with the conformance suite as its component.
 pub(crate) fn suite(scratch: &Scratch, url: &str) -> Usher {
@@ -21,7 +21,7 @@ pub(crate) fn suite(scratch: &Scratch, url: &str) -> Usher {
 
 /// Runs a case; returns its error, if any.
 async fn case(address: &str, name: &str) -> Option<String> {
-    let answer = ask(address, Request::new("POST", &format!("/{name}"))).await;
+    let answer = send_request(address, Request::new("POST", &format!("/{name}"))).await;
     assert!(
         matches!(answer.status, 200 | 500),
         "{name}: {} {}",
@@ -210,7 +210,9 @@ async fn read_only_database_serves_reads() {
         let mut writing = usher(&scratch).args(["--database", &fresh.url]).spawn();
         let address = writing.address();
         assert_eq!(
-            ask(&address, Request::post("/users/", &ann)).await.status,
+            send_request(&address, Request::post("/users/", &ann))
+                .await
+                .status,
             200
         );
         writing.terminate();
@@ -220,18 +222,25 @@ async fn read_only_database_serves_reads() {
             .args(["--database", &fresh.url, "--database-read-only"])
             .spawn();
         let address = reading.address();
-        assert_eq!(ask(&address, Request::get("/users/1")).await.status, 200);
         assert_eq!(
-            ask(&address, Request::post("/users/", &bob)).await.status,
-            503
+            send_request(&address, Request::get("/users/1"))
+                .await
+                .status,
+            200
         );
         assert_eq!(
-            ask(&address, Request::new("DELETE", "/users/1"))
+            send_request(&address, Request::post("/users/", &bob))
                 .await
                 .status,
             503
         );
-        let listed = ask(&address, Request::get("/users/")).await;
+        assert_eq!(
+            send_request(&address, Request::new("DELETE", "/users/1"))
+                .await
+                .status,
+            503
+        );
+        let listed = send_request(&address, Request::get("/users/")).await;
         assert_eq!(
             listed.text(),
             r#"[{"id":1,"name":"Ann","email":"ann@example.org"}]"#
@@ -301,7 +310,9 @@ async fn metrics_count_statements_and_transactions() {
         // Other tests show these cases; the tables of the first affect none of them.
         holds(Kind::File, &address, name).await;
     }
-    let text = ask(&operators, Request::get("/metrics")).await.text();
+    let text = send_request(&operators, Request::get("/metrics"))
+        .await
+        .text();
     let statements = |outcome: &str| {
         metric(
             &text,

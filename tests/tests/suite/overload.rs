@@ -18,7 +18,7 @@ fn narrow(scratch: &Scratch, database: &str) -> Usher {
         .args(["--workers", "1", "--max-requests", "1"])
 }
 
-async fn ask(address: &str, request: Request) -> Response {
+async fn send_request(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &request, address)
         .await
@@ -34,14 +34,17 @@ async fn request_without_permit_in_time_returns_503_with_retry_after() {
         .args(["--request-timeout", "500ms"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, Request::get("/table")).await.status, 200);
-    let mut asked = JoinSet::new();
+    assert_eq!(
+        send_request(&address, Request::get("/table")).await.status,
+        200
+    );
+    let mut requests = JoinSet::new();
     for _ in 0..20 {
         let address = address.clone();
-        asked.spawn(async move { ask(&address, Request::get("/spin")).await });
+        requests.spawn(async move { send_request(&address, Request::get("/spin")).await });
     }
     let (mut busy, mut late) = (0, 0);
-    for answer in asked.join_all().await {
+    for answer in requests.join_all().await {
         assert_eq!(
             answer.header("content-type").as_deref(),
             Some("application/json"),
@@ -61,7 +64,10 @@ async fn request_without_permit_in_time_returns_503_with_retry_after() {
     }
     // The request with the permit exceeded its deadline; the others never began.
     assert!(busy > 0 && late > 0, "{busy} x 503, {late} x 504");
-    assert_eq!(ask(&address, Request::get("/count")).await.text(), "0");
+    assert_eq!(
+        send_request(&address, Request::get("/count")).await.text(),
+        "0"
+    );
 }
 
 /// One core, and a guest on it that does not end by itself.
@@ -76,14 +82,20 @@ async fn endless_loop_does_not_stop_other_requests() {
         .args(["--workers", "1", "--request-timeout", "5s"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, Request::get("/table")).await.status, 200);
+    assert_eq!(
+        send_request(&address, Request::get("/table")).await.status,
+        200
+    );
     let busy = tokio::spawn({
         let address = address.clone();
-        async move { ask(&address, Request::get("/spin")).await }
+        async move { send_request(&address, Request::get("/spin")).await }
     });
     // Each on a connection of its own, which the core has to accept first.
     for _ in 0..50 {
-        assert_eq!(ask(&address, Request::get("/count")).await.status, 200);
+        assert_eq!(
+            send_request(&address, Request::get("/count")).await.status,
+            200
+        );
     }
     assert!(!busy.is_finished(), "they had to wait for its end");
     assert_eq!(busy.await.expect("it does not panic").status, 504);
@@ -94,13 +106,17 @@ async fn waiting_request_gets_a_released_permit() {
     let scratch = Scratch::new();
     let mut running = narrow(&scratch, "memory:").spawn();
     let address = running.address();
-    let mut asked = JoinSet::new();
+    let mut requests = JoinSet::new();
     for number in 0..100 {
         let address = address.clone();
         let body = serde_json::json!({"name": "x", "email": format!("u{number}@example.org")});
-        asked.spawn(async move { ask(&address, Request::post("/users/", &body)).await.status });
+        requests.spawn(async move {
+            send_request(&address, Request::post("/users/", &body))
+                .await
+                .status
+        });
     }
-    assert_eq!(asked.join_all().await, [200; 100]);
+    assert_eq!(requests.join_all().await, [200; 100]);
 }
 
 /// The service has one connection for statements that wait in the database, and its table is
@@ -118,26 +134,32 @@ async fn request_without_connection_in_time_returns_503_with_retry_after() {
     let holder = database.connect().await;
     let lock = "BEGIN; LOCK TABLE users IN SHARE MODE";
     holder.batch_execute(lock).await.expect("a lock");
-    let mut asked = JoinSet::new();
+    let mut requests = JoinSet::new();
     for number in 0..5 {
         let address = address.clone();
         let body = serde_json::json!({"name": "x", "email": format!("u{number}@example.org")});
-        asked.spawn(async move { ask(&address, Request::post("/users/", &body)).await });
+        requests
+            .spawn(async move { send_request(&address, Request::post("/users/", &body)).await });
     }
     // One of them waits for the lock, the others for its connection.
     for _ in 0..4 {
-        let answer = asked.join_next().await.expect("an answer");
+        let answer = requests.join_next().await.expect("an answer");
         let answer = answer.expect("it does not panic");
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
         assert_eq!(answer.json()["detail"], "Service Unavailable");
     }
     // A read needs neither.
-    assert_eq!(ask(&address, Request::get("/users/99")).await.status, 404);
+    assert_eq!(
+        send_request(&address, Request::get("/users/99"))
+            .await
+            .status,
+        404
+    );
     holder.batch_execute("COMMIT").await.expect("it held");
-    let answer = asked.join_next().await.expect("an answer");
+    let answer = requests.join_next().await.expect("an answer");
     assert_eq!(answer.expect("it does not panic").status, 200);
-    let listed = ask(&address, Request::get("/users/")).await;
+    let listed = send_request(&address, Request::get("/users/")).await;
     assert_eq!(listed.json().as_array().map(Vec::len), Some(1));
     drop(running);
     database.remove().await;
@@ -156,13 +178,23 @@ async fn write_to_a_locked_file_returns_503_with_retry_after() {
     let other = rusqlite::Connection::open(scratch.file("users.db")).expect("the file");
     other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
     let ann = serde_json::json!({"name": "Ann", "email": "ann@example.org"});
-    let answer = ask(&address, Request::post("/users/", &ann)).await;
+    let answer = send_request(&address, Request::post("/users/", &ann)).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        404
+    );
     other.execute_batch("COMMIT").expect("it held");
-    let stored =
-        async { while ask(&address, Request::post("/users/", &ann)).await.status != 200 {} };
+    let stored = async {
+        while send_request(&address, Request::post("/users/", &ann))
+            .await
+            .status
+            != 200
+        {}
+    };
     tokio::time::timeout(WAIT_LIMIT, stored)
         .await
         .expect("the file can be written to again");
@@ -195,7 +227,8 @@ async fn many_slow_requests_do_not_stop_other_requests() {
         });
     }
     for _ in 0..50 {
-        let answer = tokio::time::timeout(WAIT_LIMIT, ask(&address, Request::get("/users/"))).await;
+        let answer =
+            tokio::time::timeout(WAIT_LIMIT, send_request(&address, Request::get("/users/"))).await;
         assert_eq!(answer.expect("it waits for nothing").text(), "[]");
     }
     assert!(slow.try_join_next().is_none(), "the file was locked");
@@ -212,7 +245,7 @@ async fn client_that_does_not_read_holds_its_permit_until_the_deadline() {
     let name = "x".repeat((1 << 20) - 100);
     for number in 0..15 {
         let body = serde_json::json!({"name": name, "email": format!("u{number}@example.org")});
-        let stored = ask(&address, Request::post("/users/", &body)).await;
+        let stored = send_request(&address, Request::post("/users/", &body)).await;
         assert_eq!(stored.status, 200);
     }
     running.terminate();
@@ -240,7 +273,13 @@ async fn client_that_does_not_read_holds_its_permit_until_the_deadline() {
         .expect("an answer begins in time");
     // The response has begun and is not read. Other requests may wait for its deadline, but no
     // longer.
-    let served = async { while ask(&address, Request::get("/users/99")).await.status != 404 {} };
+    let served = async {
+        while send_request(&address, Request::get("/users/99"))
+            .await
+            .status
+            != 404
+        {}
+    };
     tokio::time::timeout(WAIT_LIMIT, served)
         .await
         .expect("others are served");
@@ -257,7 +296,7 @@ async fn body_beyond_body_timeout_returns_408() {
         .header("content-type", "application/json")
         .header("content-length", "10")
         .body("{");
-    let answer = ask(&address, request).await;
+    let answer = send_request(&address, request).await;
     assert_eq!(answer.status, 408, "{}", answer.text());
     assert!(answer.json()["detail"].is_string());
     assert_eq!(answer.header("connection").as_deref(), Some("close"));
@@ -277,7 +316,12 @@ async fn slow_sender_holds_no_permit() {
             .expect("a beginning");
         slow.push(stream);
     }
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 const IGNORE: &str = "ignore_startup_parameters = options";
 
-async fn ask(address: &str, request: Request) -> Response {
+async fn send_request(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &request, address)
         .await
@@ -70,10 +70,14 @@ impl Pooled {
 
 /// Sends requests on every code path; each uses connections differently.
 async fn serves(address: &str, name: &str) {
-    let created = ask(address, user(name)).await;
+    let created = send_request(address, user(name)).await;
     assert_eq!(created.status, 200, "{name}: {}", created.text());
     let path = format!("/users/{}", created.json()["id"]);
-    assert_eq!(ask(address, user(name)).await.status, 409, "{name}");
+    assert_eq!(
+        send_request(address, user(name)).await.status,
+        409,
+        "{name}"
+    );
     for (request, status) in [
         (Request::get(&path), 200),
         (patch(&path, "other"), 200),
@@ -87,7 +91,7 @@ async fn serves(address: &str, name: &str) {
         (Request::new("DELETE", &path), 204),
         (Request::get(&path), 404),
     ] {
-        let answer = ask(address, request.clone()).await;
+        let answer = send_request(address, request.clone()).await;
         assert_eq!(
             answer.status,
             status,
@@ -151,7 +155,7 @@ async fn hosts_behind_one_pooler_run_only_their_own_statements() {
     let addresses = [pooled.address.clone(), other.address()];
     let mut kept = BTreeSet::new();
     for number in 0..20 {
-        let answer = ask(&pooled.address, user(&format!("kept{number}"))).await;
+        let answer = send_request(&pooled.address, user(&format!("kept{number}"))).await;
         kept.insert(answer.json()["id"].to_string());
     }
     let mut clients = JoinSet::new();
@@ -162,9 +166,10 @@ async fn hosts_behind_one_pooler_run_only_their_own_statements() {
                 serves(&address, &format!("guest{number}x{round}")).await;
                 // These have no effect and use other statements.
                 let gone = Request::new("DELETE", "/users/999999999");
-                assert_eq!(ask(&address, gone).await.status, 404);
+                assert_eq!(send_request(&address, gone).await.status, 404);
                 for id in kept.iter().take(3) {
-                    let answer = ask(&address, Request::get(&format!("/users/{id}"))).await;
+                    let answer =
+                        send_request(&address, Request::get(&format!("/users/{id}"))).await;
                     assert_eq!(answer.status, 200, "{}", answer.text());
                 }
             }
@@ -227,7 +232,7 @@ async fn read_only_database_behind_pooler_is_not_written_to() {
     ] {
         // The first one creates the table.
         let mut pooled = Pooled::start(pooling, &[IGNORE], &[]).await;
-        assert_eq!(ask(&pooled.address, user("ann")).await.status, 200);
+        assert_eq!(send_request(&pooled.address, user("ann")).await.status, 200);
         pooled.make_reads_write().await;
         let read_only = ["--database-read-only", "--no-migrate"];
         let options: Vec<&str> = read_only
@@ -241,7 +246,7 @@ async fn read_only_database_behind_pooler_is_not_written_to() {
             Request::get("/users/"),
             Request::get("/users/").header("accept", "application/x-ndjson"),
         ] {
-            let answer = ask(&address, request).await;
+            let answer = send_request(&address, request).await;
             assert!(answer.status >= 500, "{pooling:?}: {}", answer.status);
         }
         let count = pooled.client.query_one("SELECT count(*) FROM seen", &[]);
@@ -266,20 +271,22 @@ async fn statement_timeout_behind_pooler_limits_lock_waits() {
         (Pooling::Transaction, &["--statement-timeout", "1s"]),
     ] {
         let mut pooled = Pooled::start(pooling, &[IGNORE], options).await;
-        assert_eq!(ask(&pooled.address, user("ann")).await.status, 200);
+        assert_eq!(send_request(&pooled.address, user("ann")).await.status, 200);
         let transaction = pooled.client.transaction().await.expect("a transaction");
         transaction
             .batch_execute("UPDATE users SET name = 'locked'")
             .await
             .expect("a lock");
         let began = Instant::now();
-        let answer = ask(&pooled.address, patch("/users/1", "late")).await;
+        let answer = send_request(&pooled.address, patch("/users/1", "late")).await;
         let took = began.elapsed();
         assert_eq!(answer.status, 504, "{pooling:?}: {}", answer.text());
         assert!(took < Duration::from_secs(4), "{pooling:?}: {took:?}");
         transaction.rollback().await.expect("a rollback");
         assert_eq!(
-            ask(&pooled.address, patch("/users/1", "new")).await.status,
+            send_request(&pooled.address, patch("/users/1", "new"))
+                .await
+                .status,
             200
         );
     }
@@ -296,7 +303,7 @@ async fn recovered(address: &str) -> Duration {
                 Request::get("/users/999999999"),
                 Request::new("DELETE", "/users/999999999"),
             ] {
-                let answer = ask(address, request).await;
+                let answer = send_request(address, request).await;
                 assert_ne!(answer.status, 500, "{}", answer.text());
                 served &= answer.status == 404;
             }
@@ -320,8 +327,12 @@ async fn restarted_pooler_under_load_is_used_again() {
                 let mut statuses = BTreeSet::new();
                 for round in 0..100 {
                     let name = format!("u{number}x{round}");
-                    statuses.insert(ask(&address, user(&name)).await.status);
-                    statuses.insert(ask(&address, Request::get("/users/?limit=2")).await.status);
+                    statuses.insert(send_request(&address, user(&name)).await.status);
+                    statuses.insert(
+                        send_request(&address, Request::get("/users/?limit=2"))
+                            .await
+                            .status,
+                    );
                 }
                 statuses
             });
@@ -362,9 +373,9 @@ async fn full_pooler_returns_503() {
                 let mut statuses = BTreeSet::new();
                 for round in 0..10 {
                     let name = format!("u{number}x{round}");
-                    statuses.insert(ask(&address, user(&name)).await.status);
+                    statuses.insert(send_request(&address, user(&name)).await.status);
                     let everyone = Request::get("/users/").header("accept", "application/x-ndjson");
-                    statuses.insert(ask(&address, everyone).await.status);
+                    statuses.insert(send_request(&address, everyone).await.status);
                 }
                 statuses
             });
@@ -387,7 +398,7 @@ async fn full_pooler_returns_503() {
 async fn pooler_with_all_sessions_in_use_returns_503() {
     let settings = ["default_pool_size = 1", "query_wait_timeout = 1"];
     let pooled = Pooled::start(Pooling::Transaction, &settings, &[]).await;
-    assert_eq!(ask(&pooled.address, user("ann")).await.status, 200);
+    assert_eq!(send_request(&pooled.address, user("ann")).await.status, 200);
     let (hog, connection) = tokio_postgres::connect(&pooled.pooler.url(), tokio_postgres::NoTls)
         .await
         .expect("a pooler that runs");
@@ -396,7 +407,7 @@ async fn pooler_with_all_sessions_in_use_returns_503() {
         .await
         .expect("a transaction");
     for request in [Request::get("/users/1"), user("bob")] {
-        let answer = ask(&pooled.address, request).await;
+        let answer = send_request(&pooled.address, request).await;
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(
             !answer.text().contains("may have"),

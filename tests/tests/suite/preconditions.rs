@@ -69,7 +69,7 @@ async fn matching_if_none_match_returns_304() {
         ] {
             for method in ["GET", "HEAD"] {
                 let request = Request::new(method, "/users/1").header("if-none-match", &known);
-                let answer = service.ask(&request).await;
+                let answer = service.send_request(&request).await;
                 assert_eq!((answer.status, answer.body.len()), (304, 0), "{known}");
                 assert_eq!(answer.header("etag"), Some(new.clone()), "{known}");
                 assert_eq!(
@@ -84,10 +84,10 @@ async fn matching_if_none_match_returns_304() {
         }
         for unknown in [old, "\"x\"".to_owned(), "x".to_owned(), String::new()] {
             let request = Request::get("/users/1").header("if-none-match", &unknown);
-            is(&service.ask(&request).await, 200, &anna());
+            is(&service.send_request(&request).await, 200, &anna());
         }
         let nobody = Request::get("/users/2").header("if-none-match", "*");
-        fails(&service.ask(&nobody).await, 404, "User not found");
+        fails(&service.send_request(&nobody).await, 404, "User not found");
     })
     .await;
 }
@@ -114,7 +114,7 @@ async fn write_with_other_if_match_returns_412() {
         ] {
             for method in ["PUT", "PATCH", "DELETE"] {
                 let request = sending(method, "/users/1", &body).header("if-match", &stale);
-                let answer = service.ask(&request).await;
+                let answer = service.send_request(&request).await;
                 assert_eq!(answer.status, 412, "{method} under {stale}");
                 fails(&answer, 412, "Precondition Failed");
             }
@@ -140,7 +140,7 @@ async fn write_with_matching_if_match_succeeds() {
                 };
                 let body = json!({"name": format!("{method} {round}"), "email": "ann@example.org"});
                 let request = sending(method, "/users/1", &body).header("if-match", &tags);
-                let written = service.ask(&request).await;
+                let written = service.send_request(&request).await;
                 let next = tag(&written);
                 assert_ne!(next, current);
                 assert_eq!(written.json()["name"], body["name"]);
@@ -148,10 +148,10 @@ async fn write_with_matching_if_match_succeeds() {
             }
         }
         let stale = Request::new("DELETE", "/users/1").header("if-match", &old);
-        assert_eq!(service.ask(&stale).await.status, 412);
+        assert_eq!(service.send_request(&stale).await.status, 412);
         let fresh = Request::new("DELETE", "/users/1").header("if-match", &current);
-        assert_eq!(service.ask(&fresh).await.status, 204);
-        assert_eq!(service.ask(&fresh).await.status, 404);
+        assert_eq!(service.send_request(&fresh).await.status, 204);
+        assert_eq!(service.send_request(&fresh).await.status, 404);
     })
     .await;
 }
@@ -163,7 +163,7 @@ async fn unknown_user_with_any_precondition_returns_404() {
         for tags in ["\"1\"", "\"1\", \"2\"", "*", "\"x\""] {
             for method in ["PUT", "PATCH", "DELETE"] {
                 let request = sending(method, "/users/1", &body).header("if-match", tags);
-                fails(&service.ask(&request).await, 404, "User not found");
+                fails(&service.send_request(&request).await, 404, "User not found");
             }
         }
         is(&service.get("/users/").await, 200, &json!([]));
@@ -176,16 +176,16 @@ async fn invalid_request_returns_422_before_its_precondition() {
     on_each(async |service| {
         let (old, new) = changed(service).await;
         let wrong = sending("PUT", "/users/1", &json!({})).header("if-match", &old);
-        assert_eq!(service.ask(&wrong).await.status, 422);
+        assert_eq!(service.send_request(&wrong).await.status, 422);
         let no_id = sending("DELETE", "/users/x", &json!({})).header("if-match", &old);
-        assert_eq!(service.ask(&no_id).await.status, 422);
+        assert_eq!(service.send_request(&no_id).await.status, 422);
         // A write that may not proceed checks no address.
         service.create("Bob", "bob@example.org").await;
         let taken = json!({"email": "bob@example.org"});
         let stale = sending("PATCH", "/users/1", &taken).header("if-match", &old);
-        assert_eq!(service.ask(&stale).await.status, 412);
+        assert_eq!(service.send_request(&stale).await.status, 412);
         let fresh = sending("PATCH", "/users/1", &taken).header("if-match", &new);
-        assert_eq!(service.ask(&fresh).await.status, 409);
+        assert_eq!(service.send_request(&fresh).await.status, 409);
     })
     .await;
 }
@@ -198,11 +198,11 @@ async fn etags_in_two_header_lines_are_one_list() {
         let known = Request::get("/users/1")
             .header("if-none-match", &old)
             .header("if-none-match", &new);
-        assert_eq!(service.ask(&known).await.status, 304);
+        assert_eq!(service.send_request(&known).await.status, 304);
         let write = sending("PATCH", "/users/1", &json!({"name": "x"}))
             .header("if-match", &old)
             .header("if-match", &new);
-        assert_eq!(service.ask(&write).await.status, 200);
+        assert_eq!(service.send_request(&write).await.status, 200);
     })
     .await;
 }

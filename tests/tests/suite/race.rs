@@ -138,13 +138,13 @@ async fn concurrent_updates_in_postgresql_lose_none() {
 
 /// Sends all these requests at once, and counts the responses by status.
 async fn at_once(service: &Arc<Service>, requests: Vec<Request>) -> BTreeMap<u16, usize> {
-    let mut asked = JoinSet::new();
+    let mut running = JoinSet::new();
     for request in requests {
         let service = Arc::clone(service);
-        asked.spawn(async move { service.ask(&request).await.status });
+        running.spawn(async move { service.send_request(&request).await.status });
     }
     let mut counted = BTreeMap::new();
-    for status in asked.join_all().await {
+    for status in running.join_all().await {
         *counted.entry(status).or_default() += 1;
     }
     counted
@@ -167,7 +167,7 @@ async fn concurrent_changes_to_one_address_succeed_once() {
         );
         let found = service.get("/users/?email=one@example.org").await;
         assert_eq!(found.json().as_array().map(Vec::len), Some(1));
-        let service = Arc::into_inner(service).expect("everybody has been answered");
+        let service = Arc::into_inner(service).expect("all requests have responses");
         service.end().await;
     }
 }
@@ -184,7 +184,7 @@ async fn concurrent_deletes_of_one_user_succeed_once() {
             BTreeMap::from([(204, 1), (404, 49)]),
             "on {kind:?}"
         );
-        let service = Arc::into_inner(service).expect("everybody has been answered");
+        let service = Arc::into_inner(service).expect("all requests have responses");
         service.end().await;
     }
 }

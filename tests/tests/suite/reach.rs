@@ -18,7 +18,7 @@ use usher_tests::proxy::{Conditions, Proxy};
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
 /// How soon the service must be back once there is a server for it.
-const BACK: Duration = Duration::from_secs(2);
+const RECOVERY: Duration = Duration::from_secs(2);
 
 async fn send(address: &str, request: &Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
@@ -27,7 +27,7 @@ async fn send(address: &str, request: &Request) -> Response {
         .expect("an answer")
 }
 
-async fn ask(address: &str, path: &str) -> Response {
+async fn send_request(address: &str, path: &str) -> Response {
     send(address, &Request::get(path)).await
 }
 
@@ -52,7 +52,11 @@ fn hostile(scratch: &Scratch, url: &str) -> Usher {
 async fn serves(start: Usher, what: &str) -> (Running, String) {
     let mut running = start.args(["--database-wait", "0s"]).spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/users/999999").await.status, 404, "{what}");
+    assert_eq!(
+        send_request(&address, "/users/999999").await.status,
+        404,
+        "{what}"
+    );
     (running, address)
 }
 
@@ -140,7 +144,7 @@ async fn dropping() -> (Vec<Box<dyn Send>>, u16) {
 }
 
 /// A port with a web server.
-fn stranger() -> u16 {
+fn web_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
@@ -175,7 +179,7 @@ async fn silent_first_host_is_skipped_at_start() {
     let (scratch, database) = (Scratch::new(), postgres::database().await);
     let ((_kept, silent), (_taken, refused)) = (silent(), refused());
     let (_full, dropping) = dropping().await;
-    let stranger = stranger();
+    let web_server = web_server();
     let url = |hosts: &str, query: &str| {
         let url = database.url().replace("postgres://", "");
         let (credentials, rest) = url.split_once('@').expect("a password");
@@ -203,7 +207,7 @@ async fn silent_first_host_is_skipped_at_start() {
             "?target_session_attrs=read-write",
         ),
         (format!("127.0.0.1:{dropping},WELL"), ""),
-        (format!("127.0.0.1:{stranger},WELL"), ""),
+        (format!("127.0.0.1:{web_server},WELL"), ""),
     ] {
         let url = url(&hosts, query);
         let began = Instant::now();
@@ -213,7 +217,7 @@ async fn silent_first_host_is_skipped_at_start() {
             "a silent host before the well one",
             &format!("{late:?} later"),
         );
-        assert!(late < BACK, "{url}: {late:?} later than without");
+        assert!(late < RECOVERY, "{url}: {late:?} later than without");
     }
 }
 
@@ -234,7 +238,7 @@ async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
     let (_running, address) = serves(usher(&scratch, &url).args(["--workers", "1"]), &url).await;
     for number in 0..8 {
         assert_eq!(send(&address, &write(number)).await.status, 200);
-        assert_eq!(ask(&address, "/users/?limit=2").await.status, 200);
+        assert_eq!(send_request(&address, "/users/?limit=2").await.status, 200);
     }
     assert!(proxy.connections() > 0, "the first host is preferred");
     proxy.set(Conditions {
@@ -242,7 +246,7 @@ async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
         ..Conditions::default()
     });
     let reads = until(&address, async |address| {
-        ask(address, "/users/1").await.status == 200
+        send_request(address, "/users/1").await.status == 200
     })
     .await;
     let writes = until(&address, async |address| {
@@ -255,7 +259,7 @@ async fn server_with_silent_sessions_is_replaced_within_two_seconds() {
         &format!("reads after {reads:?}, writes {writes:?} later"),
     );
     assert!(
-        reads + writes < BACK + Duration::from_secs(1),
+        reads + writes < RECOVERY + Duration::from_secs(1),
         "{reads:?}, {writes:?}"
     );
     // Once it is back it is preferred again, for new connections.
@@ -415,16 +419,16 @@ async fn environment_and_password_file_complete_the_url() {
 fn permanent_connection_error_is_reported_at_once() {
     let scratch = Scratch::new();
     let cluster = cluster();
-    let ((credentials, port), stranger) = (parts(&cluster), stranger());
+    let ((credentials, port), web_server) = (parts(&cluster), web_server());
     let user = credentials.split(':').next().expect("a user");
     for (url, code, part) in [
         (
-            format!("postgres://{credentials}@127.0.0.1:{stranger}/postgres"),
+            format!("postgres://{credentials}@127.0.0.1:{web_server}/postgres"),
             2,
             "no PostgreSQL server",
         ),
         (
-            format!("postgres://{credentials}@127.0.0.1:{stranger}/postgres?sslmode=disable"),
+            format!("postgres://{credentials}@127.0.0.1:{web_server}/postgres?sslmode=disable"),
             2,
             "no PostgreSQL server",
         ),
@@ -614,11 +618,11 @@ async fn certificates_without_trusted_issuer_are_refused() {
     ] {
         let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
         let (cluster, _) = certified(&scratch, kind, "localhost").await;
-        let (other, stranger) = certified(&elsewhere, kind, "localhost").await;
+        let (other, web_server) = certified(&elsewhere, kind, "localhost").await;
         drop(other);
         for mode in ["require", "verify-ca", "verify-full"] {
             let url = cluster.url().replace("127.0.0.1", "localhost");
-            let url = format!("{url}?sslmode={mode}&sslrootcert={stranger}");
+            let url = format!("{url}?sslmode={mode}&sslrootcert={web_server}");
             let ended = refuses(
                 usher(&scratch, &url),
                 &format!("{kind:?} {mode}"),
@@ -657,13 +661,13 @@ async fn row_of_any_size_uses_bounded_memory_on_every_transport() {
         let mut running = hostile(&scratch, &url).args(limits.concat()).spawn();
         let address = running.address();
         // The function exists from the second time on.
-        ask(&address, "/table").await;
+        send_request(&address, "/table").await;
         let before = running.most_resident_bytes();
         for path in ["/giant", "/giant-error"] {
-            let answer = ask(&address, path).await.text();
+            let answer = send_request(&address, path).await.text();
             assert!(answer.contains("TooLarge(1"), "{url} {path}: {answer}");
             // The connection is still usable.
-            assert_eq!(ask(&address, "/count").await.text(), "0");
+            assert_eq!(send_request(&address, "/count").await.text(), "0");
         }
         let grown = running.most_resident_bytes() - before;
         assert!(grown < 16 << 20, "{url}: {grown} bytes more");
@@ -691,9 +695,13 @@ async fn statement_is_cancelled_on_every_transport() {
             .spawn();
         let address = running.address();
         // The function exists from the second time on.
-        ask(&address, "/table").await;
+        send_request(&address, "/table").await;
         for path in ["/slow-alone", "/slow-statement"] {
-            assert_eq!(ask(&address, path).await.status, 504, "{url} {path}");
+            assert_eq!(
+                send_request(&address, path).await.status,
+                504,
+                "{url} {path}"
+            );
             let began = Instant::now();
             while sleeping().await {
                 assert!(

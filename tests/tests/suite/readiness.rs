@@ -12,7 +12,7 @@ use usher_tests::process::{Running, Usher};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-async fn ask(address: &str, path: &str) -> Response {
+async fn send_request(address: &str, path: &str) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &Request::get(path), address)
         .await
@@ -53,23 +53,23 @@ async fn ready_probe_with_all_connections_in_use_takes_none() {
         ])
         .spawn();
     let (operators, address) = addresses(&mut running);
-    assert_eq!(ask(&address, "/table").await.status, 200);
+    assert_eq!(send_request(&address, "/table").await.status, 200);
     // One holds a transaction; others come and go.
     let holder = tokio::spawn({
         let address = address.clone();
-        async move { ask(&address, "/begun-loop").await }
+        async move { send_request(&address, "/begun-loop").await }
     });
-    let mut asked = tokio::task::JoinSet::new();
+    let mut requests = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let address = address.clone();
-        asked.spawn(async move { ask(&address, "/count").await.status });
+        requests.spawn(async move { send_request(&address, "/count").await.status });
     }
     let mut most = 0;
     for _ in 0..20 {
-        assert_eq!(ask(&operators, "/ready").await.status, 200);
+        assert_eq!(send_request(&operators, "/ready").await.status, 200);
         most = most.max(sessions(&client).await);
     }
-    while asked.join_next().await.is_some() {
+    while requests.join_next().await.is_some() {
         most = most.max(sessions(&client).await);
     }
     assert!(most <= 4, "{most} sessions");
@@ -99,10 +99,10 @@ async fn ready_probe_at_the_role_connection_limit_agrees_with_requests() {
         .spawn();
     let (operators, address) = addresses(&mut running);
     // A closed connection of the start releases its place a moment later.
-    while ask(&address, "/users/1").await.status != 404 {}
+    while send_request(&address, "/users/1").await.status != 404 {}
     for _ in 0..5 {
-        assert_eq!(ask(&address, "/users/1").await.status, 404);
-        assert_eq!(ask(&operators, "/ready").await.status, 200);
+        assert_eq!(send_request(&address, "/users/1").await.status, 404);
+        assert_eq!(send_request(&operators, "/ready").await.status, 200);
     }
     drop(running);
     client
@@ -119,17 +119,17 @@ async fn database_loss_and_return_log_one_line_each() {
     let cluster = Cluster::start().unwrap_or_else(|error| panic!("{error}"));
     let mut running = usher(&scratch, &cluster.url()).spawn();
     let (operators, address) = addresses(&mut running);
-    assert_eq!(ask(&address, "/users/1").await.status, 404);
+    assert_eq!(send_request(&address, "/users/1").await.status, 404);
     cluster.stop(Stop::Fast);
     for _ in 0..20 {
-        let answer = ask(&address, "/users/1").await;
+        let answer = send_request(&address, "/users/1").await;
         assert_eq!(answer.status, 503, "{}", answer.text());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(ask(&operators, "/ready").await.status, 503);
+    assert_eq!(send_request(&operators, "/ready").await.status, 503);
     cluster.restart();
-    while ask(&address, "/users/1").await.status != 404 {}
-    assert_eq!(ask(&operators, "/ready").await.status, 200);
+    while send_request(&address, "/users/1").await.status != 404 {}
+    assert_eq!(send_request(&operators, "/ready").await.status, 200);
     running.terminate();
     let ended = running.wait();
     for text in [

@@ -58,8 +58,8 @@ async fn script_returns_rows_and_logs_statements_with_parameters() {
         log,
         [
             concat!(
-                "INSERT INTO users (name, email) VALUES ($1, $2) RETURNING id, name, email, version",
-                r#" ($1 = "ann", $2 = "ann@example.org")"#,
+                "INSERT INTO users (name, email) VALUES ($1, $2) ",
+                r#"RETURNING id, name, email, version ($1 = "ann", $2 = "ann@example.org")"#,
             ),
             "SELECT name, email, version FROM users WHERE id = $1 ($1 = 8)",
         ]

@@ -42,7 +42,7 @@ impl Service {
     }
 
     /// Sends a request on a connection of its own.
-    pub(crate) async fn ask(&self, request: &Request) -> Response {
+    pub(crate) async fn send_request(&self, request: &Request) -> Response {
         http::send(self.app.connect(), request, HOST)
             .await
             .unwrap_or_else(|error| panic!("{} {}: {error}", request.method, request.path))
@@ -50,12 +50,12 @@ impl Service {
 
     /// `GET path`.
     pub(crate) async fn get(&self, path: &str) -> Response {
-        self.ask(&Request::get(path)).await
+        self.send_request(&Request::get(path)).await
     }
 
     /// Any method with a JSON body.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Response {
-        self.ask(&sending(method, path, body)).await
+        self.send_request(&sending(method, path, body)).await
     }
 
     /// Stores a user, which must succeed, and returns its id.

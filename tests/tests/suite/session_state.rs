@@ -12,7 +12,7 @@ use usher_tests::pgbouncer::{PgBouncer, Pooling};
 use usher_tests::postgres::{self, Database};
 use usher_tests::process::{Running, Usher};
 
-use crate::transactions::{SOON, becomes};
+use crate::transactions::{CLEANUP_LIMIT, becomes};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
@@ -40,7 +40,7 @@ const SPOIL: &str = "
         RETURN NEW;
     END $spoil$;";
 
-async fn ask(address: &str, request: Request) -> Response {
+async fn send_request(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &request, address)
         .await
@@ -48,7 +48,7 @@ async fn ask(address: &str, request: Request) -> Response {
 }
 
 async fn get(address: &str, path: &str) -> Response {
-    ask(address, Request::get(path)).await
+    send_request(address, Request::get(path)).await
 }
 
 fn usher(scratch: &Scratch, url: &str) -> Usher {
@@ -107,7 +107,7 @@ async fn session_state_of_a_transaction_is_reset_before_the_next() {
     let is_free = "SELECT NOT EXISTS (SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = \
         l.database \
         WHERE datname = current_database() AND locktype = 'advisory' AND objid = 4242)";
-    tokio::time::timeout(SOON, becomes(&client, is_free))
+    tokio::time::timeout(CLEANUP_LIMIT, becomes(&client, is_free))
         .await
         .expect("its lock is given back");
 }
@@ -128,7 +128,7 @@ async fn session_with_a_changed_setting_is_closed_before_its_next_use() {
     for number in 0..4 {
         let email = format!("u{number}@example.org");
         let user = serde_json::json!({"name": "ann", "email": email});
-        let answer = ask(&address, Request::post("/users/", &user)).await;
+        let answer = send_request(&address, Request::post("/users/", &user)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     let found = client
@@ -159,7 +159,7 @@ async fn session_state_of_a_single_statement_is_reset_within_a_second() {
     for number in 0..3 {
         let email = format!("u{number}@example.org");
         let user = serde_json::json!({"name": "ann", "email": email});
-        let answer = ask(&address, Request::post("/users/", &user)).await;
+        let answer = send_request(&address, Request::post("/users/", &user)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     }
@@ -192,7 +192,7 @@ async fn temporary_table_hides_no_other_table() {
     for number in 1..=3 {
         let email = format!("u{number}@example.org");
         let user = serde_json::json!({"name": "ann", "email": email});
-        let answer = ask(&address, Request::post("/users/", &user)).await;
+        let answer = send_request(&address, Request::post("/users/", &user)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let listed = get(&address, "/users/").await;
         assert_eq!(listed.json().as_array().map(Vec::len), Some(number));
@@ -236,7 +236,9 @@ async fn altered_table_behind_pooler_returns_no_wrong_value() {
     let address = running.address();
     let user = serde_json::json!({"name": "ann", "email": "ann@example.org"});
     assert_eq!(
-        ask(&address, Request::post("/users/", &user)).await.status,
+        send_request(&address, Request::post("/users/", &user))
+            .await
+            .status,
         200
     );
     let before = get(&address, "/users/1").await;

@@ -14,7 +14,7 @@ use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
-async fn ask(address: &str, path: &str) -> Response {
+async fn send_request(address: &str, path: &str) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &Request::get(path), address)
         .await
@@ -109,7 +109,11 @@ async fn connection_security_matches_sslmode() {
     ] {
         let mut running = usher(&scratch, &format!("{url}{options}")).spawn();
         let address = running.address();
-        assert_eq!(ask(&address, "/users/1").await.status, 404, "{options}");
+        assert_eq!(
+            send_request(&address, "/users/1").await.status,
+            404,
+            "{options}"
+        );
         let found = sessions(&client, "ssl").await;
         assert!(!found.is_empty(), "{options}");
         assert!(
@@ -197,7 +201,7 @@ async fn watched(options: &[&str]) -> (Scratch, Database, Client, Running, Strin
         .args(options.iter().copied())
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/table").await.status, 200);
+    assert_eq!(send_request(&address, "/table").await.status, 200);
     (scratch, database, client, running, address)
 }
 
@@ -209,8 +213,8 @@ async fn sessions_have_a_name_and_a_lifetime() {
     let began = Instant::now();
     // Both shared and dedicated connections.
     while seen.len() < 6 {
-        assert_eq!(ask(&address, "/count").await.status, 200);
-        assert_eq!(ask(&address, "/rollback").await.status, 200);
+        assert_eq!(send_request(&address, "/count").await.status, 200);
+        assert_eq!(send_request(&address, "/rollback").await.status, 200);
         seen.extend(sessions(&client, "pid").await);
         assert!(began.elapsed() < WAIT_LIMIT, "{seen:?}");
     }
@@ -222,14 +226,14 @@ async fn sessions_have_a_name_and_a_lifetime() {
 async fn sessions_stay_within_pool_size() {
     let (_scratch, _database, client, _running, address) =
         watched(&["--workers", "1", "--pool-size", "4"]).await;
-    let mut asked = tokio::task::JoinSet::new();
+    let mut requests = tokio::task::JoinSet::new();
     for number in 0..200 {
         let address = address.clone();
         let path = if number % 2 == 0 { "/count" } else { "/commit" };
-        asked.spawn(async move { ask(&address, path).await.status });
+        requests.spawn(async move { send_request(&address, path).await.status });
     }
     let mut most = 0;
-    while let Some(status) = asked.join_next().await {
+    while let Some(status) = requests.join_next().await {
         assert_eq!(status.expect("it does not panic"), 200);
         most = most.max(sessions(&client, "pid").await.len());
     }
@@ -262,16 +266,16 @@ async fn sessions_have_the_requested_tcp_keepalive() {
     for (option, least, most) in [("", 7, 30), ("?keepalives_idle=7", 0, 7)] {
         let mut running = usher(&scratch, &format!("{}{option}", cluster.url())).spawn();
         let address = running.address();
-        assert_eq!(ask(&address, "/users/1").await.status, 404);
+        assert_eq!(send_request(&address, "/users/1").await.status, 404);
         let began = Instant::now();
         // While something is being sent another timer runs.
         loop {
             let found = timers(cluster.port());
             assert!(!found.is_empty(), "there is a session");
             if found.iter().all(|(kind, _)| kind == "02") {
-                let asked_for = Duration::from_secs(least)..=Duration::from_secs(most);
+                let expected = Duration::from_secs(least)..=Duration::from_secs(most);
                 assert!(
-                    found.iter().all(|(_, due)| asked_for.contains(due)),
+                    found.iter().all(|(_, due)| expected.contains(due)),
                     "{found:?}"
                 );
                 break;
@@ -307,11 +311,11 @@ async fn request_without_database_takes_no_connection() {
     // The start connects once, to check that the database is there.
     until(&client, "pid", <[String]>::is_empty).await;
     for (path, status) in [("/users/x", 422), ("/nowhere", 404), ("/openapi.json", 200)] {
-        assert_eq!(ask(&address, path).await.status, status, "{path}");
+        assert_eq!(send_request(&address, path).await.status, status, "{path}");
     }
     assert!(sessions(&client, "pid").await.is_empty());
     // A request with the database returns that there is no table, and leaves a connection.
-    assert_eq!(ask(&address, "/users/1").await.status, 500);
+    assert_eq!(send_request(&address, "/users/1").await.status, 500);
     assert!(!sessions(&client, "pid").await.is_empty());
 }
 
@@ -321,12 +325,12 @@ async fn wait_for_a_connection_ends_after_pool_wait() {
         watched(&["--workers", "1", "--pool-size", "2", "--pool-wait", "200ms"]).await;
     let holder = tokio::spawn({
         let address = address.clone();
-        async move { ask(&address, "/begun-loop").await }
+        async move { send_request(&address, "/begun-loop").await }
     });
     let overloaded = async {
         loop {
             let began = Instant::now();
-            let answer = ask(&address, "/commit-and-report").await;
+            let answer = send_request(&address, "/commit-and-report").await;
             if answer.status == 503 {
                 assert_eq!(answer.text(), "Error::Overloaded");
                 assert!(began.elapsed() >= Duration::from_millis(200));
@@ -338,9 +342,9 @@ async fn wait_for_a_connection_ends_after_pool_wait() {
         .await
         .expect("there is one connection, and it is taken");
     // A request without a connection of its own is served.
-    assert_eq!(ask(&address, "/count").await.status, 200);
+    assert_eq!(send_request(&address, "/count").await.status, 200);
     holder.abort();
-    let free = async { while ask(&address, "/commit").await.status != 200 {} };
+    let free = async { while send_request(&address, "/commit").await.status != 200 {} };
     tokio::time::timeout(WAIT_LIMIT, free)
         .await
         .expect("the client left, and its transaction with it");
@@ -354,17 +358,17 @@ async fn overdue_or_abandoned_statement_is_cancelled_on_postgresql() {
     let sleeping = "wait_event IS NOT DISTINCT FROM 'PgSleep'";
     let some = |found: &[String]| found.iter().any(|sleeps| sleeps == "true");
     for path in ["/slow-alone", "/slow-statement"] {
-        let asked = tokio::spawn({
+        let request = tokio::spawn({
             let address = address.clone();
-            async move { ask(&address, path).await.status }
+            async move { send_request(&address, path).await.status }
         });
         until(&client, sleeping, some).await;
-        assert_eq!(asked.await.expect("it does not panic"), 504, "{path}");
+        assert_eq!(request.await.expect("it does not panic"), 504, "{path}");
         until(&client, sleeping, |found| !some(found)).await;
 
         let left = tokio::spawn({
             let address = address.clone();
-            async move { ask(&address, path).await }
+            async move { send_request(&address, path).await }
         });
         until(&client, sleeping, some).await;
         left.abort();
@@ -380,10 +384,10 @@ async fn overdue_or_abandoned_statement_is_cancelled_on_sqlite() {
         .args(["--request-timeout", "500ms"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, "/table").await.status, 200);
+    assert_eq!(send_request(&address, "/table").await.status, 200);
     for path in ["/slow-alone", "/slow-statement"] {
-        assert_eq!(ask(&address, path).await.status, 504, "{path}");
-        let left = tokio::time::timeout(Duration::from_millis(100), ask(&address, path));
+        assert_eq!(send_request(&address, path).await.status, 504, "{path}");
+        let left = tokio::time::timeout(Duration::from_millis(100), send_request(&address, path));
         left.await.expect_err("it takes longer");
         let began = Instant::now();
         loop {
@@ -403,14 +407,14 @@ async fn row_of_any_size_uses_no_more_memory_than_the_limit() {
         watched(&["--workers", "1", "--max-rows-bytes", "1MiB"]).await;
     let before = running.most_resident_bytes();
     for path in ["/giant", "/giant-error"] {
-        let answer = ask(&address, path).await;
+        let answer = send_request(&address, path).await;
         assert!(
             answer.text().contains("TooLarge(1"),
             "{path}: {}",
             answer.text()
         );
         // The connection is still usable.
-        assert_eq!(ask(&address, "/count").await.text(), "0");
+        assert_eq!(send_request(&address, "/count").await.text(), "0");
     }
     let grown = running.most_resident_bytes() - before;
     figures::print(

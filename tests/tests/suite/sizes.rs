@@ -111,7 +111,7 @@ async fn walk(service: &Service, first: &str) -> Vec<User> {
 
 async fn lines(service: &Service) -> Vec<User> {
     let request = Request::get("/users/").header("accept", "application/x-ndjson");
-    let answer = service.ask(&request).await;
+    let answer = service.send_request(&request).await;
     assert_eq!(answer.status, 200);
     let listed: Vec<Value> = answer
         .text()
@@ -195,8 +195,8 @@ async fn pages_shrink_to_max_rows_bytes() {
         }
         for first in ["/users/", "/users/?limit=2", "/users/?limit=1000"] {
             let (mut path, mut listed) = (Some(first.to_owned()), Vec::new());
-            while let Some(asked) = path {
-                let answer = http::send(app.connect(), &Request::get(&asked), "test").await;
+            while let Some(target) = path {
+                let answer = http::send(app.connect(), &Request::get(&target), "test").await;
                 let answer = answer.expect("an answer");
                 listed.extend(page(&answer));
                 path = next(&answer);
@@ -258,7 +258,7 @@ async fn small_instance_memory_shrinks_pages_without_errors() {
             .args(["--instance-memory", "12MiB", "--workers", "1"])
             .spawn();
         let address = running.address();
-        let ask = async |request: Request| {
+        let send_request = async |request: Request| {
             let stream = TcpStream::connect(&address).await.expect("a connection");
             let answer = http::send(stream, &request, &address).await;
             answer.expect("an answer")
@@ -267,19 +267,19 @@ async fn small_instance_memory_shrinks_pages_without_errors() {
         for number in 0..24 {
             let (size, letter) = [(LONGEST, 'n'), (LONGEST / 6, '\u{1}'), (9, 's')][number % 3];
             let user = User::new(number, letter.to_string().repeat(size));
-            let stored = ask(Request::post("/users/", &user.body())).await;
+            let stored = send_request(Request::post("/users/", &user.body())).await;
             assert_eq!(stored.status, 200, "on {kind:?}: {}", start_of(&stored));
             expected.push(user);
         }
         let (mut path, mut listed) = (Some("/users/?limit=1000".to_owned()), Vec::new());
-        while let Some(asked) = path {
-            let answer = ask(Request::get(&asked)).await;
+        while let Some(target) = path {
+            let answer = send_request(Request::get(&target)).await;
             listed.extend(page(&answer));
             path = next(&answer);
         }
         are(&users(&listed), &expected, &format!("pages on {kind:?}"));
         let lines = Request::get("/users/").header("accept", "application/x-ndjson");
-        let lines = ask(lines).await;
+        let lines = send_request(lines).await;
         let lines = lines.text();
         let lines: Vec<Value> = lines
             .lines()

@@ -10,7 +10,7 @@ use usher_tests::janitor::Scratch;
 use usher_tests::process::{Running, Usher};
 
 use crate::databases::{Fresh, Kind};
-use crate::transactions::{NOTHING_LEFT, SOON, becomes};
+use crate::transactions::{CLEANUP_LIMIT, NOTHING_LEFT, becomes};
 
 /// Users of a list of some 20 MB, more than all buffers on the way hold.
 const USERS: usize = 150_000;
@@ -144,7 +144,7 @@ async fn unread_list_over_tcp_is_truncated_after_write_timeout() {
         idle.push(stream);
     }
     let client = fresh.postgres.as_ref().expect("PostgreSQL").connect().await;
-    tokio::time::timeout(SOON, becomes(&client, NOTHING_LEFT))
+    tokio::time::timeout(CLEANUP_LIMIT, becomes(&client, NOTHING_LEFT))
         .await
         .expect("their queries are ended");
     for stream in idle {
@@ -187,7 +187,7 @@ async fn unread_pages_are_truncated_after_write_timeout() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(SOON, closed)
+    tokio::time::timeout(CLEANUP_LIMIT, closed)
         .await
         .expect("their connections are closed");
     for stream in idle {

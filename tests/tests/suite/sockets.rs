@@ -17,7 +17,7 @@ fn program(scratch: &Scratch) -> Usher {
         .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
 }
 
-async fn ask(address: &str, request: &Request) -> Response {
+async fn send_request(address: &str, request: &Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, request, address)
         .await
@@ -173,7 +173,7 @@ async fn redirect_uses_the_scheme_of_a_trusted_proxy() {
         (&other, "forwarded", "proto=https", plain),
     ] {
         let request = Request::get("/users").header("host", "api.example.com");
-        let answer = ask(address, &request.header(name, value)).await;
+        let answer = send_request(address, &request.header(name, value)).await;
         assert_eq!(answer.status, 307);
         assert_eq!(
             answer.header("location").as_deref(),
@@ -199,7 +199,7 @@ async fn buffered_request_has_scheme_and_authority_of_the_client() {
         ("forwarded", "proto=https", "https://api.example.com"),
     ] {
         let request = Request::get("/buffered/origin").header("host", "api.example.com");
-        let answer = ask(&address, &request.header(name, value)).await;
+        let answer = send_request(&address, &request.header(name, value)).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, origin));
     }
 }
@@ -212,10 +212,13 @@ async fn max_body_above_one_mebibyte_accepts_larger_bodies() {
     let mut body = vec![b' '; 2 << 20];
     body.extend_from_slice(br#"{"name":"Ann","email":"ann@example.org"}"#);
     let request = Request::new("POST", "/users/").header("content-type", "application/json");
-    assert_eq!(ask(&address, &request.body(body)).await.status, 200);
+    assert_eq!(
+        send_request(&address, &request.body(body)).await.status,
+        200
+    );
     let request = Request::new("POST", "/users/").header("content-type", "application/json");
     let larger = request.body(vec![b' '; (4 << 20) + 1]);
-    assert_eq!(ask(&address, &larger).await.status, 413);
+    assert_eq!(send_request(&address, &larger).await.status, 413);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,19 +233,19 @@ async fn links_work_under_a_prefix_that_a_proxy_strips() {
     for number in 1..=2 {
         let user = serde_json::json!({"name": "n", "email": format!("u{number}@example.org")});
         assert_eq!(
-            ask(proxy, &Request::post("/svc/users/", &user))
+            send_request(proxy, &Request::post("/svc/users/", &user))
                 .await
                 .status,
             200
         );
     }
-    let page = ask(proxy, &Request::get("/svc/users/?limit=1")).await;
+    let page = send_request(proxy, &Request::get("/svc/users/?limit=1")).await;
     assert_eq!(
         page.header("link").as_deref(),
         Some("<?limit=1&after=1>; rel=\"next\"")
     );
     for page in ["docs", "redoc"] {
-        let html = ask(proxy, &Request::get(&format!("/svc/{page}")))
+        let html = send_request(proxy, &Request::get(&format!("/svc/{page}")))
             .await
             .text();
         let mut references = 0;
@@ -254,13 +257,19 @@ async fn links_work_under_a_prefix_that_a_proxy_strips() {
                 }
                 let target = Request::get(&format!("/svc/{reference}"));
                 let target = target.header("accept-encoding", "gzip");
-                assert_eq!(ask(proxy, &target).await.status, 200, "{page}: {reference}");
+                assert_eq!(
+                    send_request(proxy, &target).await.status,
+                    200,
+                    "{page}: {reference}"
+                );
                 references += 1;
             }
         }
         assert!(references > 2, "{page}");
     }
-    let description = ask(proxy, &Request::get("/svc/openapi.json")).await.json();
+    let description = send_request(proxy, &Request::get("/svc/openapi.json"))
+        .await
+        .json();
     assert_eq!(description["servers"][0]["url"], ".");
 }
 
@@ -313,7 +322,7 @@ async fn idle_clients_leave_descriptors_for_the_database() {
     }
     // The idle clients disconnect, and waiting ones are accepted.
     let late = Request::get("/users/1");
-    let late = tokio::time::timeout(WAIT_LIMIT, ask(&address, &late)).await;
+    let late = tokio::time::timeout(WAIT_LIMIT, send_request(&address, &late)).await;
     assert_eq!(late.expect("others have gone").status, 404);
     drop(idle);
     running.terminate();
@@ -329,7 +338,12 @@ async fn exhausted_descriptors_are_logged_once_without_a_busy_loop() {
         .args(["--workers", "1", "--head-timeout", "10m"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, &Request::get("/users/1")).await.status, 404);
+    assert_eq!(
+        send_request(&address, &Request::get("/users/1"))
+            .await
+            .status,
+        404
+    );
     let open = std::fs::read_dir(format!("/proc/{}/fd", running.id()));
     let open = open.expect("it runs").count() as u64;
     descriptors(&running, open + 4);
@@ -347,7 +361,7 @@ async fn exhausted_descriptors_are_logged_once_without_a_busy_loop() {
     );
     drop(idle);
     let request = Request::get("/users/1");
-    let served = tokio::time::timeout(WAIT_LIMIT, ask(&address, &request)).await;
+    let served = tokio::time::timeout(WAIT_LIMIT, send_request(&address, &request)).await;
     assert_eq!(served.expect("they have gone").status, 404);
     running.terminate();
     let ended = running.wait();

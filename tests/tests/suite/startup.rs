@@ -14,7 +14,7 @@ pub(crate) fn usher(scratch: &Scratch) -> Usher {
         .current_dir(scratch.path())
 }
 
-pub(crate) async fn ask(address: &str, request: Request) -> Response {
+pub(crate) async fn send_request(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &request, address)
         .await
@@ -30,7 +30,7 @@ fn ann() -> Request {
 
 /// Expects one line with all of these texts, and an exit code.
 #[track_caller]
-pub(crate) fn says(ended: &Ended, code: i32, parts: &[&str]) {
+pub(crate) fn fails_with(ended: &Ended, code: i32, parts: &[&str]) {
     let line = ended.only_line();
     assert_eq!(ended.code(), Some(code), "{line}");
     for part in parts {
@@ -44,7 +44,7 @@ async fn default_database_file_survives_a_restart() {
     let mut running = usher(&scratch).spawn();
     running.line("sqlite:usher.db");
     let address = running.address();
-    let created = ask(&address, ann()).await;
+    let created = send_request(&address, ann()).await;
     assert_eq!(
         (created.status, created.text().as_str()),
         (200, r#"{"id":1,"name":"Ann","email":"ann@example.org"}"#)
@@ -55,7 +55,9 @@ async fn default_database_file_survives_a_restart() {
     let mut again = usher(&scratch).spawn();
     let address = again.address();
     assert_eq!(
-        ask(&address, Request::get("/users/1")).await.text(),
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .text(),
         created.text()
     );
     again.interrupt();
@@ -72,11 +74,23 @@ async fn instance_reuse_1_gives_each_request_a_new_instance() {
     let operators = running.operators();
     let address = running.address();
     for _ in 0..5 {
-        assert_eq!(ask(&address, Request::get("/users/1")).await.status, 404);
+        assert_eq!(
+            send_request(&address, Request::get("/users/1"))
+                .await
+                .status,
+            404
+        );
     }
-    let metrics = ask(&operators, Request::get("/metrics")).await.text();
+    let metrics = send_request(&operators, Request::get("/metrics"))
+        .await
+        .text();
     assert!(metrics.contains("usher_instances_total 5"), "{metrics}");
-    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
+    assert_eq!(
+        send_request(&operators, Request::get("/ready"))
+            .await
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -94,7 +108,7 @@ fn unknown_database_scheme_is_reported_in_one_line() {
             "the password is printed: {:?}",
             ended.stderr
         );
-        says(&ended, 2, &["mysql", "postgres://"]);
+        fails_with(&ended, 2, &["mysql", "postgres://"]);
     }
 }
 
@@ -105,7 +119,7 @@ fn port_in_use_is_reported_in_one_line() {
     let ended = usher(&Scratch::new())
         .args(["--database", "memory:", "--listen", &address])
         .run();
-    says(&ended, 2, &[&address, "in use"]);
+    fails_with(&ended, 2, &[&address, "in use"]);
 }
 
 #[test]
@@ -114,14 +128,14 @@ fn unopenable_database_file_is_reported_in_one_line() {
     let ended = usher(&scratch)
         .args(["--database", "sqlite:nowhere/users.db"])
         .run();
-    says(&ended, 2, &["sqlite:nowhere/users.db"]);
+    fails_with(&ended, 2, &["sqlite:nowhere/users.db"]);
     std::fs::write(
         scratch.path().join("text.db"),
         "this is no database, and too long to be an empty one",
     )
     .expect("a file");
     let ended = usher(&scratch).args(["--database", "sqlite:text.db"]).run();
-    says(&ended, 2, &["sqlite:text.db"]);
+    fails_with(&ended, 2, &["sqlite:text.db"]);
 }
 
 #[tokio::test]
@@ -132,18 +146,18 @@ async fn locked_database_file_is_waited_for() {
     other.execute_batch(lock).expect("a lock");
     let start = || usher(&scratch).args(["--database", "sqlite:users.db"]);
     let ended = start().args(["--database-wait", "0s"]).run();
-    says(&ended, 1, &["sqlite:users.db", "locked by another process"]);
+    fails_with(&ended, 1, &["sqlite:users.db", "locked by another process"]);
     let mut running = start()
         .args(["--database-wait", "10m", "--log", "debug"])
         .spawn();
     running.line("trying again");
     other.execute_batch("COMMIT").expect("it held");
     let address = running.address();
-    assert_eq!(ask(&address, ann()).await.status, 200);
+    assert_eq!(send_request(&address, ann()).await.status, 200);
 }
 
 /// `(component (import "wasi:sockets/tcp@0.2.0" (instance (export "f" (func)))))`, in binary.
-fn lacking() -> Vec<u8> {
+fn unsupported_component() -> Vec<u8> {
     let header = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
     let function = [0x01, 0x40, 0x00, 0x01, 0x00];
     let export = [0x04, 0x00, 0x01, b'f', 0x01, 0x00];
@@ -161,22 +175,26 @@ fn unreadable_component_is_reported_in_one_line() {
             .args(["--database", "memory:", "--component", file])
             .run()
     };
-    says(&run("nowhere.wasm"), 2, &["nowhere.wasm"]);
+    fails_with(&run("nowhere.wasm"), 2, &["nowhere.wasm"]);
     std::fs::write(scratch.path().join("text.wasm"), "no component").expect("a file");
-    says(&run("text.wasm"), 2, &["text.wasm"]);
+    fails_with(&run("text.wasm"), 2, &["text.wasm"]);
     std::fs::write(scratch.path().join("module.wasm"), b"\0asm\x01\0\0\0").expect("a file");
-    says(&run("module.wasm"), 2, &["module.wasm"]);
+    fails_with(&run("module.wasm"), 2, &["module.wasm"]);
     std::fs::write(
         scratch.path().join("cut.wasm"),
         &usher::sandbox::USERS_WASM[..1000],
     )
     .expect("a file");
-    says(&run("cut.wasm"), 2, &["cut.wasm"]);
-    std::fs::write(scratch.path().join("lacking.wasm"), lacking()).expect("a file");
-    says(
-        &run("lacking.wasm"),
+    fails_with(&run("cut.wasm"), 2, &["cut.wasm"]);
+    std::fs::write(
+        scratch.path().join("unsupported_component.wasm"),
+        unsupported_component(),
+    )
+    .expect("a file");
+    fails_with(
+        &run("unsupported_component.wasm"),
         2,
-        &["lacking.wasm", "wasi:sockets/tcp"],
+        &["unsupported_component.wasm", "wasi:sockets/tcp"],
     );
 }
 
@@ -190,7 +208,7 @@ fn unreachable_postgresql_is_reported_with_masked_password() {
     let ended = usher(&Scratch::new())
         .args(["--database-wait", "1s", "--database", &url])
         .run();
-    says(&ended, 1, &["me:***@127.0.0.1"]);
+    fails_with(&ended, 1, &["me:***@127.0.0.1"]);
     assert!(!ended.only_line().contains("secret"));
 }
 
@@ -252,7 +270,12 @@ async fn no_migrate_leaves_the_schema_unchanged() {
         .args(["--database", "memory:", "--no-migrate"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, Request::get("/users/1")).await.status, 500);
+    assert_eq!(
+        send_request(&address, Request::get("/users/1"))
+            .await
+            .status,
+        500
+    );
 }
 
 #[test]
@@ -267,7 +290,7 @@ fn component_command_writes_the_embedded_component() {
     let ended = usher(&scratch)
         .args(["component", "--output", "nowhere/users.wasm"])
         .run();
-    says(&ended, 2, &["nowhere/users.wasm"]);
+    fails_with(&ended, 2, &["nowhere/users.wasm"]);
 }
 
 #[tokio::test]
@@ -280,5 +303,5 @@ async fn written_component_can_be_served() {
         .args(["--database", "memory:", "--component", "users.wasm"])
         .spawn();
     let address = running.address();
-    assert_eq!(ask(&address, ann()).await.status, 200);
+    assert_eq!(send_request(&address, ann()).await.status, 200);
 }

@@ -14,11 +14,11 @@ use crate::databases::{ALL, Fresh, Kind};
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
 
 /// Longer than any test takes.
-const LONG: Duration = Duration::from_mins(10);
+const NO_LIMIT: Duration = Duration::from_mins(10);
 
-/// How long the host may take to clean up after a request: far less than [`LONG`], and far more
+/// How long the host may take to clean up after a request: far less than [`NO_LIMIT`], and far more
 /// than it needs.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const CLEANUP_LIMIT: Duration = Duration::from_secs(10);
 
 struct Bench {
     app: TestApp,
@@ -33,15 +33,15 @@ impl Bench {
 
     /// Without limits: only the test itself ends a request.
     async fn without_limits(kind: Kind) -> Self {
-        Self::with(kind, LONG).await
+        Self::with(kind, NO_LIMIT).await
     }
 
     async fn with(kind: Kind, request_timeout: Duration) -> Self {
         let fresh = kind.fresh().await;
         let database = fresh
             .open(|config| {
-                config.statement_timeout = LONG;
-                config.idle_transaction_timeout = LONG;
+                config.statement_timeout = NO_LIMIT;
+                config.idle_transaction_timeout = NO_LIMIT;
             })
             .await;
         let app = TestApp::builder()
@@ -86,7 +86,7 @@ impl Bench {
     async fn runs_slow_statement(&self) {
         if let Some(postgres) = &self.fresh.postgres {
             let client = postgres.connect().await;
-            tokio::time::timeout(SOON, becomes(&client, SLEEPS))
+            tokio::time::timeout(CLEANUP_LIMIT, becomes(&client, SLEEPS))
                 .await
                 .expect("the statement runs");
         }
@@ -102,11 +102,11 @@ impl Bench {
                     (status, text) => return (status, text, tries),
                 }
             }
-            unreachable!("it is asked without end")
+            unreachable!("the loop has no end")
         };
         tokio::time::timeout(WAIT_LIMIT, answered)
             .await
-            .unwrap_or_else(|_| panic!("{path} is never answered in time"))
+            .unwrap_or_else(|_| panic!("{path} is never answered within its deadline"))
     }
 
     /// Expects this many rows, no transaction on the server, and a next transaction that succeeds.
@@ -121,7 +121,7 @@ impl Bench {
             let client = postgres.connect().await;
             // The host cleans up right after the response.
             let clean = becomes(&client, NOTHING_LEFT);
-            tokio::time::timeout(SOON, clean)
+            tokio::time::timeout(CLEANUP_LIMIT, clean)
                 .await
                 .unwrap_or_else(|_| panic!("a session or a lock is left after {after}"));
         }
@@ -254,7 +254,7 @@ async fn left(path: &str) {
         }
         drop(client);
         let after = format!("a client left {path} on {kind:?}");
-        tokio::time::timeout(2 * SOON, bench.is_intact(0, &after))
+        tokio::time::timeout(2 * CLEANUP_LIMIT, bench.is_intact(0, &after))
             .await
             .unwrap_or_else(|_| panic!("{path} on {kind:?} goes on without its client"));
     }

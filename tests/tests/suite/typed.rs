@@ -63,7 +63,7 @@ async fn typed_calls_and_http_share_the_same_users() {
         // After a write here the tag is stale there, and vice versa.
         let stale = sending("PATCH", "/users/1", &json!({"name": "x"}))
             .header("if-match", &format!("\"{}\"", created.version));
-        assert_eq!(service.ask(&stale).await.status, 412);
+        assert_eq!(service.send_request(&stale).await.status, 412);
         assert_eq!(
             service
                 .send("PATCH", "/users/1", &json!({"name": "y"}))
@@ -90,7 +90,10 @@ async fn typed_calls_and_http_share_the_same_users() {
         );
         let deleted = users(&typed).call_delete(&mut store, 1, None).await;
         deleted.expect("a call").expect("it is there");
-        assert_eq!(service.ask(&Request::get("/users/1")).await.status, 404);
+        assert_eq!(
+            service.send_request(&Request::get("/users/1")).await.status,
+            404
+        );
     })
     .await;
 }

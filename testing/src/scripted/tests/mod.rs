@@ -12,8 +12,8 @@ use usher::database::{Error, Row, Value};
 
 use super::{Event, Isolation, Script, SqlDialect};
 
-const FAR: Duration = Duration::from_mins(1);
-const NEAR: Duration = Duration::from_millis(20);
+const FAR_DEADLINE: Duration = Duration::from_mins(1);
+const NEAR_DEADLINE: Duration = Duration::from_millis(20);
 
 fn within(time: Duration) -> Budget {
     Budget {
@@ -40,12 +40,14 @@ fn lines(script: &Script) -> Vec<String> {
 }
 
 async fn execute(script: &Script, text: &str) -> Result<u64, Error> {
-    script.execute(&write(text), &[], &within(FAR)).await
+    script
+        .execute(&write(text), &[], &within(FAR_DEADLINE))
+        .await
 }
 
 async fn begin(script: &Script) -> Box<dyn BackendTransaction> {
     script
-        .begin(Isolation::ReadCommitted, false, &within(FAR))
+        .begin(Isolation::ReadCommitted, false, &within(FAR_DEADLINE))
         .await
         .expect("begin")
 }
@@ -55,7 +57,7 @@ async fn scripted_rows_are_returned_and_counted() {
     let script = Script::new();
     script.on("SELECT n FROM t").rows(["n"], numbers(0..3));
     let rows = script
-        .query(&read("SELECT n\n  FROM t "), &[], &within(FAR))
+        .query(&read("SELECT n\n  FROM t "), &[], &within(FAR_DEADLINE))
         .await
         .expect("rows");
     assert_eq!(*rows.columns, ["n"]);
@@ -72,7 +74,7 @@ async fn affected_rows_are_counted_without_rows() {
     script.on("DELETE FROM t").affected(4);
     assert_eq!(execute(&script, "DELETE FROM t").await.expect("count"), 4);
     let rows = script
-        .query(&write("DELETE FROM t"), &[], &within(FAR))
+        .query(&write("DELETE FROM t"), &[], &within(FAR_DEADLINE))
         .await
         .expect("no rows");
     assert!(rows.columns.is_empty() && rows.rows.is_empty());
@@ -120,7 +122,7 @@ async fn rule_with_parameters_matches_only_equal_parameters() {
     let statement = write("UPDATE t");
     assert_eq!(
         script
-            .execute(&statement, &expected, &within(FAR))
+            .execute(&statement, &expected, &within(FAR_DEADLINE))
             .await
             .expect("the same"),
         1
@@ -130,7 +132,7 @@ async fn rule_with_parameters_matches_only_equal_parameters() {
         other[index] = Value::Json("Ann".into());
         assert!(
             script
-                .execute(&statement, &other, &within(FAR))
+                .execute(&statement, &other, &within(FAR_DEADLINE))
                 .await
                 .is_err(),
             "{other:?}"
@@ -138,7 +140,7 @@ async fn rule_with_parameters_matches_only_equal_parameters() {
     }
     assert!(
         script
-            .execute(&statement, &expected[..3], &within(FAR))
+            .execute(&statement, &expected[..3], &within(FAR_DEADLINE))
             .await
             .is_err()
     );
@@ -193,7 +195,7 @@ async fn unmatched_statement_returns_an_error_with_its_text() {
     let script = Script::new();
     let statement = read("SELECT name FROM users WHERE id = $1");
     let error = script
-        .query(&statement, &[Value::Integer(7)], &within(FAR))
+        .query(&statement, &[Value::Integer(7)], &within(FAR_DEADLINE))
         .await
         .expect_err("no rule");
     let shown = "SELECT name FROM users WHERE id = $1 ($1 = 7)";
@@ -249,35 +251,39 @@ async fn script_is_done_once_all_rules_are_used_and_all_statements_matched() {
 #[tokio::test]
 async fn scripted_delay_postpones_the_result() {
     let script = Script::new();
-    script.on("*").delay(NEAR).affected(1);
+    script.on("*").delay(NEAR_DEADLINE).affected(1);
     let began = Instant::now();
     assert_eq!(execute(&script, "DELETE FROM t").await.expect("answer"), 1);
-    assert!(began.elapsed() >= NEAR);
+    assert!(began.elapsed() >= NEAR_DEADLINE);
 }
 
 #[tokio::test]
 async fn delay_beyond_deadline_and_hang_time_out_at_the_deadline() {
     let script = Script::new();
-    script.on("DELETE *").delay(FAR).affected(1);
+    script.on("DELETE *").delay(FAR_DEADLINE).affected(1);
     script.on("SELECT *").hang();
     script.on_begin().hang();
     let began = Instant::now();
-    let budget = within(NEAR);
+    let budget = within(NEAR_DEADLINE);
     assert!(matches!(
         script.execute(&write("DELETE FROM t"), &[], &budget).await,
         Err(Error::Timeout)
     ));
-    assert!(began.elapsed() >= NEAR && began.elapsed() < FAR);
+    assert!(began.elapsed() >= NEAR_DEADLINE && began.elapsed() < FAR_DEADLINE);
     assert!(matches!(
-        script.query(&read("SELECT 1"), &[], &within(NEAR)).await,
+        script
+            .query(&read("SELECT 1"), &[], &within(NEAR_DEADLINE))
+            .await,
         Err(Error::Timeout)
     ));
     assert!(matches!(
-        script.open(&read("SELECT 1"), vec![], &within(NEAR)).await,
+        script
+            .open(&read("SELECT 1"), vec![], &within(NEAR_DEADLINE))
+            .await,
         Err(Error::Timeout)
     ));
     let transaction = script
-        .begin(Isolation::Serializable, true, &within(NEAR))
+        .begin(Isolation::Serializable, true, &within(NEAR_DEADLINE))
         .await;
     assert!(matches!(transaction, Err(Error::Timeout)));
 }
@@ -291,11 +297,15 @@ async fn connection_lost_during_write_is_in_doubt_and_during_read_is_not() {
         Err(Error::InDoubt)
     ));
     assert!(matches!(
-        script.query(&read("SELECT 1"), &[], &within(FAR)).await,
+        script
+            .query(&read("SELECT 1"), &[], &within(FAR_DEADLINE))
+            .await,
         Err(Error::Unavailable(_))
     ));
     assert!(matches!(
-        script.open(&read("SELECT 1"), vec![], &within(FAR)).await,
+        script
+            .open(&read("SELECT 1"), vec![], &within(FAR_DEADLINE))
+            .await,
         Err(Error::Unavailable(_))
     ));
 }
@@ -308,7 +318,7 @@ async fn result_over_the_limit_is_too_large() {
         .rows(["text"], [vec![Value::Text("x".repeat(1000))]]);
     let budget = Budget {
         rows_bytes: 1000,
-        ..within(FAR)
+        ..within(FAR_DEADLINE)
     };
     assert!(matches!(
         script.query(&read("SELECT 1"), &[], &budget).await,
@@ -316,7 +326,7 @@ async fn result_over_the_limit_is_too_large() {
     ));
     let budget = Budget {
         rows_bytes: 1048,
-        ..within(FAR)
+        ..within(FAR_DEADLINE)
     };
     assert_eq!(
         script
@@ -362,7 +372,7 @@ fn log_shows_every_kind_of_value() {
 async fn scripted_cursor_returns_rows_in_batches() {
     let script = Script::new();
     script.on("*").rows(["n"], numbers(0..5));
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let mut cursor = script
         .open(&read("SELECT n"), vec![], &budget)
         .await
@@ -380,17 +390,17 @@ async fn scripted_cursor_batch_stays_within_the_limit() {
     let script = Script::new();
     script.on("*").rows(["n"], numbers(0..3));
     let mut cursor = script
-        .open(&read("SELECT n"), vec![], &within(FAR))
+        .open(&read("SELECT n"), vec![], &within(FAR_DEADLINE))
         .await
         .expect("open");
     let budget = Budget {
         rows_bytes: 100,
-        ..within(FAR)
+        ..within(FAR_DEADLINE)
     };
     assert_eq!(cursor.next(10, &budget).await.expect("rows").len(), 2);
     let small = Budget {
         rows_bytes: 15,
-        ..within(FAR)
+        ..within(FAR_DEADLINE)
     };
     assert!(matches!(
         cursor.next(10, &small).await,
@@ -405,7 +415,7 @@ async fn scripted_error_follows_some_rows() {
     script
         .on("*")
         .rows_then(["n"], numbers(0..3), Error::Unavailable("cut".into()));
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let mut cursor = script
         .open(&read("SELECT n"), vec![], &budget)
         .await

@@ -25,7 +25,7 @@ fn unique() -> Error {
 async fn log_has_all_calls_in_order_with_their_transaction() {
     let script = Script::new();
     script.on("*").affected(1);
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let mut first = script
         .begin(Isolation::Serializable, true, &budget)
         .await
@@ -66,7 +66,7 @@ async fn connection_lost_in_transaction_ends_it_without_doubt() {
     let script = Script::new();
     script.on("DELETE *").drop_connection();
     script.on("*").affected(1);
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let mut transaction = begin(&script).await;
     let lost = transaction
         .execute(&write("DELETE FROM t"), &[], &budget)
@@ -95,7 +95,7 @@ async fn connection_lost_at_commit_after_a_write_is_in_doubt() {
     let script = Script::new();
     script.on("*").affected(1);
     script.on_commit().drop_connection();
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let mut transaction = begin(&script).await;
     transaction
         .execute(&write("DELETE FROM t"), &[], &budget)
@@ -123,15 +123,15 @@ async fn commit_that_hangs_after_a_write_is_in_doubt() {
     script.on_commit().hang();
     let mut transaction = begin(&script).await;
     transaction
-        .execute(&write("DELETE FROM t"), &[], &within(FAR))
+        .execute(&write("DELETE FROM t"), &[], &within(FAR_DEADLINE))
         .await
         .expect("answer");
     assert!(matches!(
-        transaction.commit(&within(NEAR)).await,
+        transaction.commit(&within(NEAR_DEADLINE)).await,
         Err(Error::InDoubt)
     ));
     assert!(matches!(
-        begin(&script).await.commit(&within(NEAR)).await,
+        begin(&script).await.commit(&within(NEAR_DEADLINE)).await,
         Err(Error::Timeout)
     ));
 }
@@ -143,7 +143,7 @@ async fn scripted_errors_of_begin_commit_and_rollback_are_returned() {
     script.on_begin().times(1).drop_connection();
     script.on_commit().error(unique());
     script.on_rollback().drop_connection();
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let begun = script.begin(Isolation::ReadCommitted, false, &budget).await;
     assert!(matches!(begun, Err(Error::Overloaded)));
     let begun = script.begin(Isolation::ReadCommitted, false, &budget).await;
@@ -161,7 +161,7 @@ async fn refused_statement_aborts_transaction_and_commit_rolls_back() {
     let script = Script::new();
     script.on("INSERT *").error(unique());
     script.on("SELECT *").affected(0);
-    let budget = within(FAR);
+    let budget = within(FAR_DEADLINE);
     let mut transaction = begin(&script).await;
     assert_eq!(
         code(
@@ -187,10 +187,13 @@ async fn unmatched_statement_leaves_transaction_usable() {
     let script = Script::new();
     let mut transaction = begin(&script).await;
     let error = transaction
-        .execute(&write("DELETE FROM t"), &[], &within(FAR))
+        .execute(&write("DELETE FROM t"), &[], &within(FAR_DEADLINE))
         .await;
     assert!(matches!(error, Err(Error::Invalid(_))));
-    transaction.commit(&within(FAR)).await.expect("commit");
+    transaction
+        .commit(&within(FAR_DEADLINE))
+        .await
+        .expect("commit");
 }
 
 #[tokio::test]
@@ -199,7 +202,7 @@ async fn transaction_dropped_during_a_statement_is_rolled_back() {
     script.on("*").hang();
     let mut transaction = begin(&script).await;
     {
-        let (statement, budget) = (write("DELETE FROM t"), within(FAR));
+        let (statement, budget) = (write("DELETE FROM t"), within(FAR_DEADLINE));
         let mut call = std::pin::pin!(transaction.execute(&statement, &[], &budget));
         std::future::poll_fn(|cx| {
             assert!(call.as_mut().poll(cx).is_pending());

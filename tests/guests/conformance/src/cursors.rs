@@ -52,7 +52,7 @@ fn next(cursor: &Cursor, at_most: u32) -> Result<Vec<Vec<Value>>, String> {
         .map_err(|error| format!("next: {error:?}"))?;
     ensure!(
         rows.len() <= at_most as usize,
-        "{} rows where {at_most} were asked for",
+        "{} rows where {at_most} were requested",
         rows.len()
     );
     Ok(rows)
@@ -83,7 +83,7 @@ fn cursor_returns_every_row_once_in_order() -> Result<(), String> {
 
 fn cursor_at_its_end_returns_no_more_rows() -> Result<(), String> {
     let cursor = open("SELECT 1", &[])?;
-    ensure!(next(&cursor, 0)?.is_empty(), "none were asked for");
+    ensure!(next(&cursor, 0)?.is_empty(), "none were requested");
     ensure!(next(&cursor, 10)?.len() == 1, "the row");
     ensure!(
         next(&cursor, 10)?.is_empty() && next(&cursor, 10)?.is_empty(),

@@ -1,5 +1,5 @@
-//! A component that runs the SQL that a test sends, so that a test can run any statement from inside
-//! the sandbox.
+//! A component that runs the SQL that a test sends, so that a test can run any statement from
+//! inside the sandbox.
 //!
 //! A request's body is one step as a JSON object, or an array of steps; the answer has one result
 //! for each. A step is `{"do": "query", "sql": "SELECT $1", "params": [1]}`, where `do` is one of

@@ -160,8 +160,10 @@ impl Bench {
     }
 
     /// Sends one request.
-    pub(super) async fn ask(&self, request: &Request) -> Response {
-        ask(&self.address, request).await.expect("an answer")
+    pub(super) async fn send_request(&self, request: &Request) -> Response {
+        send_request(&self.address, request)
+            .await
+            .expect("an answer")
     }
 
     /// Starts the clients.
@@ -182,7 +184,7 @@ impl Bench {
         let mut steps = tokio::time::interval(WALK);
         while Instant::now() < end {
             steps.tick().await;
-            let answer = self.ask(&Request::get("/users/1")).await;
+            let answer = self.send_request(&Request::get("/users/1")).await;
             assert!(
                 matches!(answer.status, 200 | 404 | 503 | 504),
                 "{} {}",
@@ -208,7 +210,7 @@ impl Bench {
             while in_a_row < 8 {
                 let mut served = true;
                 for request in [&read, &write] {
-                    served &= self.ask(request).await.status == 404;
+                    served &= self.send_request(request).await.status == 404;
                 }
                 in_a_row = if served { in_a_row + 1 } else { 0 };
             }
@@ -293,7 +295,7 @@ impl Bench {
 }
 
 /// Sends one request on a connection of its own.
-pub(super) async fn ask(address: &str, request: &Request) -> std::io::Result<Response> {
+pub(super) async fn send_request(address: &str, request: &Request) -> std::io::Result<Response> {
     let stream = TcpStream::connect(address).await?;
     http::send(stream, request, address).await
 }
@@ -365,11 +367,11 @@ async fn client(number: usize, address: String, shared: Arc<Shared>) {
         if shared.over.load(Relaxed) {
             return;
         }
-        life(number, user, &address, &shared).await;
+        user_life(number, user, &address, &shared).await;
     }
 }
 
-async fn life(number: usize, user: u32, address: &str, shared: &Shared) {
+async fn user_life(number: usize, user: u32, address: &str, shared: &Shared) {
     let email = format!("u{user}@c{number}.example.org");
     let name = |version: i64| format!("{number} {user} {version}");
     // In order, each until it is done; after a result in doubt the user is left as it is.
@@ -423,7 +425,7 @@ async fn send(address: &str, request: &Request, shared: &Shared) -> Option<Respo
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let answer = ask(address, request).await;
+    let answer = send_request(address, request).await;
     shared.busy.fetch_sub(1, Relaxed);
     match answer {
         Ok(answer) => Some(answer),

@@ -64,14 +64,14 @@ async fn write_with_lost_connection_is_in_doubt() {
     ];
     for (email, direction, at, done) in cases {
         let sprung = bench.proxy.cut_when(direction, at);
-        is_in_doubt(&bench.ask(&user(email)).await);
+        is_in_doubt(&bench.send_request(&user(email)).await);
         sprung.await;
         let settled = async { while stored(&bench, email).await != done {} };
         tokio::time::timeout(WAIT_LIMIT, settled)
             .await
             .unwrap_or_else(|_| panic!("{email} is not there {done} times"));
         // The client retries, as `Retry-After` says, and learns the outcome.
-        let again = bench.ask(&user(email)).await;
+        let again = bench.send_request(&user(email)).await;
         assert_eq!(
             again.status,
             if done == 1 { 409 } else { 200 },
@@ -85,13 +85,13 @@ async fn write_with_lost_connection_is_in_doubt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_with_lost_connection_runs_again() {
     let bench = Bench::new(&[]).await;
-    let created = bench.ask(&user("a@example.org")).await;
+    let created = bench.send_request(&user("a@example.org")).await;
     for direction in [Direction::Server, Direction::Client] {
         for bytes in [1, 100] {
             bench.proxy.cut();
             // The new connection is cut at its start-up, or during its statement.
             let _sprung = bench.proxy.cut_when(direction, At::Bytes(bytes));
-            let answer = bench.ask(&Request::get("/users/1")).await;
+            let answer = bench.send_request(&Request::get("/users/1")).await;
             assert!(
                 matches!(answer.status, 200 | 503),
                 "{} {}",
@@ -104,7 +104,7 @@ async fn read_with_lost_connection_runs_again() {
             .cut_when(Direction::Client, At::Before(b"a@example.org".to_vec()));
         let read = async {
             loop {
-                let answer = bench.ask(&Request::get("/users/1")).await;
+                let answer = bench.send_request(&Request::get("/users/1")).await;
                 if answer.status == 200 {
                     return answer;
                 }
@@ -124,7 +124,10 @@ async fn hostile(scratch: &Scratch) -> Bench {
     std::fs::write(&component, HOSTILE).expect("a file");
     let component = component.to_str().expect("a path");
     let bench = Bench::new(&["--no-migrate", "--component", component]).await;
-    assert_eq!(bench.ask(&Request::get("/table")).await.status, 200);
+    assert_eq!(
+        bench.send_request(&Request::get("/table")).await.status,
+        200
+    );
     bench
 }
 
@@ -141,7 +144,9 @@ async fn commit_with_lost_connection_is_in_doubt() {
         (Direction::Client, At::Before(commit()), 1),
     ] {
         let sprung = bench.proxy.cut_when(direction, at.clone());
-        let answer = bench.ask(&Request::get("/commit-and-report")).await;
+        let answer = bench
+            .send_request(&Request::get("/commit-and-report"))
+            .await;
         assert_eq!(
             (answer.status, answer.text().as_str()),
             (503, "Error::InDoubt"),
@@ -149,13 +154,16 @@ async fn commit_with_lost_connection_is_in_doubt() {
         );
         sprung.await;
         rows += done;
-        let settled =
-            async { while bench.ask(&Request::get("/count")).await.text() != rows.to_string() {} };
+        let settled = async {
+            while bench.send_request(&Request::get("/count")).await.text() != rows.to_string() {}
+        };
         tokio::time::timeout(WAIT_LIMIT, settled)
             .await
             .unwrap_or_else(|_| panic!("not {rows} rows after {at:?}"));
         rows += 1;
-        let next = bench.ask(&Request::get("/commit-and-report")).await;
+        let next = bench
+            .send_request(&Request::get("/commit-and-report"))
+            .await;
         assert_eq!(next.status, 200, "the next transaction: {}", next.text());
     }
 }
@@ -168,7 +176,9 @@ async fn statement_in_transaction_with_lost_connection_has_no_effect() {
     let parameter = || b"/commit-and-report".to_vec();
     for at in [At::Before(parameter()), At::After(parameter())] {
         let sprung = bench.proxy.cut_when(Direction::Server, at.clone());
-        let answer = bench.ask(&Request::get("/commit-and-report")).await;
+        let answer = bench
+            .send_request(&Request::get("/commit-and-report"))
+            .await;
         assert_eq!(answer.status, 503, "{at:?}");
         assert!(
             answer.text().contains("Unavailable"),
@@ -177,16 +187,22 @@ async fn statement_in_transaction_with_lost_connection_has_no_effect() {
         );
         sprung.await;
         assert_eq!(
-            bench.ask(&Request::get("/count")).await.text(),
+            bench.send_request(&Request::get("/count")).await.text(),
             "0",
             "{at:?}"
         );
     }
     assert_eq!(
-        bench.ask(&Request::get("/commit-and-report")).await.status,
+        bench
+            .send_request(&Request::get("/commit-and-report"))
+            .await
+            .status,
         200
     );
-    assert_eq!(bench.ask(&Request::get("/count")).await.text(), "1");
+    assert_eq!(
+        bench.send_request(&Request::get("/count")).await.text(),
+        "1"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,8 +238,8 @@ async fn silent_database_ends_the_request_at_its_deadline() {
             stalled: true,
             ..Conditions::default()
         });
-        let asked = Instant::now();
-        let answer = bench.ask(&Request::get("/users/1")).await;
+        let sent = Instant::now();
+        let answer = bench.send_request(&Request::get("/users/1")).await;
         assert!(
             matches!(answer.status, 503 | 504),
             "{} {}",
@@ -231,9 +247,9 @@ async fn silent_database_ends_the_request_at_its_deadline() {
             answer.text()
         );
         assert!(
-            asked.elapsed() < Duration::from_secs(5),
+            sent.elapsed() < Duration::from_secs(5),
             "{:?}",
-            asked.elapsed()
+            sent.elapsed()
         );
     };
     let heal = async |bench: &Bench| bench.proxy.set(Conditions::default());

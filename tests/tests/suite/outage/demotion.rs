@@ -14,7 +14,7 @@ use usher_tests::janitor::Scratch;
 use usher_tests::process::{Running, Usher, WAIT_LIMIT};
 use usher_tests::proxy::Proxy;
 
-use super::bench::{ask, blocking, cluster, connect};
+use super::bench::{blocking, cluster, connect, send_request};
 
 /// Within this time of a server that accepts writes, they must be served again.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ fn another(name: &str) -> Request {
 }
 
 async fn answer(address: &str, request: Request) -> Response {
-    ask(address, &request).await.expect("an answer")
+    send_request(address, &request).await.expect("an answer")
 }
 
 /// Waits until writes of every kind are served again, each of them a few times.

@@ -135,7 +135,7 @@ impl Ledger {
                 faults.push(format!("{email} is {found:?}, and may be {possible:?}"));
             }
         }
-        faults.extend(there.keys().map(|email| format!("nobody wrote {email}")));
+        faults.extend(there.keys().map(|email| format!("no client wrote {email}")));
         faults
     }
 }

@@ -51,8 +51,14 @@ async fn replica_serves_reads_until_it_is_promoted() {
                 cluster.restart_as_standby();
             })
             .await;
-        let read =
-            async { while bench.ask(&Request::get("/users/999999999")).await.status != 404 {} };
+        let read = async {
+            while bench
+                .send_request(&Request::get("/users/999999999"))
+                .await
+                .status
+                != 404
+            {}
+        };
         tokio::time::timeout(usher_tests::process::WAIT_LIMIT, read)
             .await
             .expect("a replica is read from");
@@ -112,7 +118,7 @@ async fn full_server_returns_503_until_a_connection_is_free() {
                 match tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
                     Ok((hog, connection)) => {
                         tokio::spawn(async move { drop(connection.await) });
-                        hogs.lock().expect("nobody panicked").push(hog);
+                        hogs.lock().expect("no thread panicked").push(hog);
                     }
                     Err(error) => {
                         assert_eq!(
@@ -125,10 +131,10 @@ async fn full_server_returns_503_until_a_connection_is_free() {
                 }
             }
         }
-        hogs.lock().expect("nobody panicked").push(superuser);
+        hogs.lock().expect("no thread panicked").push(superuser);
     };
     let heal = async |bench: &Bench| {
-        hogs.lock().expect("nobody panicked").clear();
+        hogs.lock().expect("no thread panicked").clear();
         let gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'hog')";
         let superuser = bench.superuser().await;
         while !superuser

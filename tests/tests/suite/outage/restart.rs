@@ -6,7 +6,7 @@ use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Usher, WAIT_LIMIT};
 
-async fn ask(address: &str, request: Request) -> Response {
+async fn send_request(address: &str, request: Request) -> Response {
     let stream = TcpStream::connect(address).await.expect("a connection");
     http::send(stream, &request, address)
         .await
@@ -58,7 +58,7 @@ fn is_unavailable(answer: &Response) {
     let text = answer.text();
     assert!(
         !text.contains("127.0.0.1") && !text.contains("postgres"),
-        "what is behind the service is nobody's business: {text}"
+        "the response names what is behind the service: {text}"
     );
 }
 
@@ -66,7 +66,7 @@ fn is_unavailable(answer: &Response) {
 async fn until_served(address: &str, request: &Request) -> Response {
     let served = async {
         loop {
-            let answer = ask(address, request.clone()).await;
+            let answer = send_request(address, request.clone()).await;
             if answer.status == 200 {
                 return answer;
             }
@@ -86,19 +86,37 @@ async fn comes_back(how: Stop) {
         .spawn();
     let operators = running.operators();
     let address = running.address();
-    let created = ask(&address, user("ann")).await;
+    let created = send_request(&address, user("ann")).await;
     assert_eq!(created.status, 200, "{}", created.text());
-    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
+    assert_eq!(
+        send_request(&operators, Request::get("/ready"))
+            .await
+            .status,
+        200
+    );
 
     cluster.stop(how);
     for _ in 0..5 {
-        is_unavailable(&ask(&address, Request::get("/users/1")).await);
-        is_unavailable(&ask(&address, user("bob")).await);
+        is_unavailable(&send_request(&address, Request::get("/users/1")).await);
+        is_unavailable(&send_request(&address, user("bob")).await);
     }
     // Requests without the database are served as before.
-    assert_eq!(ask(&address, Request::get("/users/x")).await.status, 422);
-    assert_eq!(ask(&operators, Request::get("/live")).await.status, 200);
-    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 503);
+    assert_eq!(
+        send_request(&address, Request::get("/users/x"))
+            .await
+            .status,
+        422
+    );
+    assert_eq!(
+        send_request(&operators, Request::get("/live")).await.status,
+        200
+    );
+    assert_eq!(
+        send_request(&operators, Request::get("/ready"))
+            .await
+            .status,
+        503
+    );
 
     cluster.restart();
     let read = until_served(&address, &Request::get("/users/1")).await;
@@ -110,7 +128,12 @@ async fn comes_back(how: Stop) {
             .text()
             .contains("cem")
     );
-    assert_eq!(ask(&operators, Request::get("/ready")).await.status, 200);
+    assert_eq!(
+        send_request(&operators, Request::get("/ready"))
+            .await
+            .status,
+        200
+    );
     // Refused writes have no effect.
     let listed = until_served(&address, &Request::get("/users/")).await;
     let names: Vec<_> = listed
@@ -145,7 +168,7 @@ async fn late_database_is_waited_for_at_start() {
     running.line("trying again");
     cluster.restart();
     let address = running.address();
-    assert_eq!(ask(&address, user("ann")).await.status, 200);
+    assert_eq!(send_request(&address, user("ann")).await.status, 200);
 }
 
 #[tokio::test]
