@@ -1,10 +1,11 @@
-//! The component in a program of one's own, without HTTP and without Usher's host: wasmtime, and a database of sixty lines.
+//! Embeds the component in a program without HTTP and without Usher's host: wasmtime, and a
+//! database of sixty lines.
 //!
 //! ```text
 //! cargo run --example embed
 //! ```
 //!
-//! All the component is given is the `database` below; every other import is a trap, so a call that needed more would end there.
+//! The component gets only the `Database` below. Every other import traps.
 
 use rusqlite::types::{Value as Sql, ValueRef};
 use wasmtime::component::{Component, HasSelf, Linker, Resource};
@@ -38,19 +39,19 @@ use bindings::usher::database::database::{
 };
 use bindings::usher::database::types::{self, Error, Refusal, RefusalKind, Rows, Value};
 
-/// The database: one SQLite connection, which one caller uses at a time.
+/// The database: one SQLite connection with one user at a time.
 struct Database(rusqlite::Connection);
 
 impl Database {
     fn run(&self, statement: &str, params: &[Value]) -> Result<(Rows, u64), Error> {
         let mut statement = self.0.prepare_cached(statement).map_err(refused)?;
         for index in 1..=statement.parameter_count() {
-            // `$2` is the second parameter wherever it stands; SQLite counts them as they come.
+            // `$2` is the second parameter wherever it is; SQLite numbers them by first occurrence.
             let name = statement
                 .parameter_name(index)
                 .and_then(|name| name.strip_prefix('$'));
-            let place = name.and_then(|digits| digits.parse::<usize>().ok());
-            let value = place.and_then(|place| params.get(place.checked_sub(1)?));
+            let number = name.and_then(|digits| digits.parse::<usize>().ok());
+            let value = number.and_then(|number| params.get(number.checked_sub(1)?));
             let value =
                 match value.ok_or_else(|| Error::Invalid("a parameter is missing".into()))? {
                     Value::Null => Sql::Null,
@@ -93,10 +94,11 @@ impl Database {
     }
 }
 
-/// SQLite names the column, `users.email`; the service expects PostgreSQL's name of its constraint, `users_email_key`.
+/// SQLite reports the column, `users.email`; the service expects PostgreSQL's constraint name,
+/// `users_email_key`.
 #[allow(
     clippy::needless_pass_by_value,
-    reason = "the shape that `map_err` takes"
+    reason = "the signature that `map_err` needs"
 )]
 fn refused(error: rusqlite::Error) -> Error {
     let message = error.to_string();
@@ -156,7 +158,7 @@ impl HostTransaction for Database {
         self.control("ROLLBACK")
     }
     fn drop(&mut self, _: Resource<Transaction>) -> wasmtime::Result<()> {
-        // Reached only by a transaction that was neither committed nor rolled back: those calls consume it.
+        // `commit` and `rollback` consume the transaction, so this one is still open.
         if !self.0.is_autocommit() {
             self.0.execute_batch("ROLLBACK")?;
         }
@@ -164,7 +166,7 @@ impl HostTransaction for Database {
     }
 }
 
-/// Creates, reads, changes, lists and deletes users, and says what came of it.
+/// Creates, changes, lists, deletes and reads users, and returns the outcomes as text.
 fn tour() -> wasmtime::Result<Vec<String>> {
     let engine = Engine::new(Config::new().concurrency_support(false))?;
     let component = Component::new(&engine, usher::sandbox::USERS_WASM)?;
@@ -181,9 +183,9 @@ fn tour() -> wasmtime::Result<Vec<String>> {
     let mut store = Store::new(&engine, Database(rusqlite::Connection::open_in_memory()?));
     let service = Embedding::instantiate(&mut store, &component, &linker)?;
 
-    let mut said = Vec::new();
+    let mut outcomes = Vec::new();
     let applied = service.usher_service_migrations().call_apply(&mut store)?;
-    said.push(format!(
+    outcomes.push(format!(
         "{} migration applied",
         applied.map_or(0, |applied| applied.len())
     ));
@@ -196,24 +198,24 @@ fn tour() -> wasmtime::Result<Vec<String>> {
     let Ok(stored) = stored else {
         wasmtime::bail!("a first user is stored, not {stored:?}")
     };
-    said.push(format!(
+    outcomes.push(format!(
         "{} is user {}, at {}",
         stored.name, stored.id, stored.email
     ));
     if let Err(UsersError::EmailTaken) = users.call_create(&mut store, &ada)? {
-        said.push("nobody else can have that address".into());
+        outcomes.push("nobody else can have that address".into());
     }
     let name = Changes {
         name: Some("Ada Lovelace".into()),
         email: None,
     };
     if let Ok(changed) = users.call_change(&mut store, stored.id, &name, Some(stored.version))? {
-        said.push(format!("now called {}", changed.name));
+        outcomes.push(format!("now called {}", changed.name));
     }
     if let Err(UsersError::Stale) =
         users.call_change(&mut store, stored.id, &name, Some(stored.version))?
     {
-        said.push("a change of what has changed since is refused".into());
+        outcomes.push("a change of what has changed since is refused".into());
     }
     let page = Page {
         limit: 10,
@@ -221,15 +223,15 @@ fn tour() -> wasmtime::Result<Vec<String>> {
         email: None,
     };
     if let Ok(page) = users.call_list(&mut store, &page)? {
-        said.push(format!("{} user in all", page.users.len()));
+        outcomes.push(format!("{} user in all", page.users.len()));
     }
     if let Ok(()) = users.call_delete(&mut store, stored.id, None)? {
-        said.push("deleted".into());
+        outcomes.push("deleted".into());
     }
     if let Err(UsersError::NotFound) = users.call_get(&mut store, stored.id)? {
-        said.push("and not found any more".into());
+        outcomes.push("and not found any more".into());
     }
-    Ok(said)
+    Ok(outcomes)
 }
 
 #[allow(clippy::print_stdout, reason = "an example is read at a terminal")]
@@ -243,9 +245,9 @@ fn main() -> wasmtime::Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_component_serves_a_program_of_ones_own() {
-        let said = super::tour().expect("a tour to its end");
-        assert_eq!(said.len(), 8, "{said:?}");
-        assert_eq!(said[1], "Ada is user 1, at ada@example.org");
+    fn component_embedded_without_host_serves_all_calls() {
+        let outcomes = super::tour().expect("a tour to its end");
+        assert_eq!(outcomes.len(), 8, "{outcomes:?}");
+        assert_eq!(outcomes[1], "Ada is user 1, at ada@example.org");
     }
 }

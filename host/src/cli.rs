@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and what comes of it.
+//! The command line.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use crate::sandbox::{Source, USERS_WASM, info, migrate};
 use crate::server::{self, Config, ServeError};
 use crate::telemetry;
 
-/// Where users are kept if nothing is said: a file in the working directory.
+/// The default database: a file in the working directory.
 pub const DEFAULT_DATABASE: &str = "sqlite:usher.db";
 
 /// Serves a WASI component over HTTP and hands it one capability, a database.
@@ -40,20 +40,22 @@ enum Command {
     Serve(Box<Options>),
     /// Bring the database's schema up to date and end.
     Migrate {
-        /// Only say what would be done, what stands in the way, and what is worth knowing; change nothing. Ends with 1 where something
-        /// stands in the way.
+        /// Only list the changes, the obstacles and advice; change nothing. The exit code is 1 if
+        /// there is an obstacle.
         #[arg(long)]
         plan: bool,
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Write the embedded component to a file, to run it in another WASI host, or tell what a component asks for.
+    /// Write the embedded component to a file, to run it in another WASI host, or describe a
+    /// component.
     #[command(group(clap::ArgGroup::new("what").required(true)))]
     Component {
         /// The file to write the embedded component to.
         #[arg(long, value_name = "FILE", group = "what")]
         output: Option<PathBuf>,
-        /// Tell what a component imports and exports and which statements it declares; of the embedded one if no file is named.
+        /// List a component's imports, exports and declared statements; by default those of the
+        /// embedded component.
         #[arg(long, value_name = "FILE", num_args = 0..=1, group = "what")]
         #[expect(clippy::option_option, reason = "absent, without a file, with one")]
         info: Option<Option<PathBuf>>,
@@ -64,7 +66,7 @@ enum Command {
 struct Options {
     /// postgres://…, sqlite:PATH or memory:; libpq's and SQLAlchemy's spellings are understood, and
     /// for PostgreSQL the variables PGHOST, PGPASSWORD and so on [default: sqlite:usher.db].
-    // Taken as text: the parser would repeat a URL it cannot read, password and all.
+    // A string, because clap would repeat an invalid URL in its error, with the password.
     #[arg(
         id = "url",
         long = "database",
@@ -88,7 +90,8 @@ impl Options {
                 .map_err(|error| format!("cannot use the database URL: {error}"))?,
             None => {
                 tracing::info!(
-                    "no database given: users are kept in {DEFAULT_DATABASE} (choose with --database or DATABASE_URL)"
+                    "no database given: users are kept in {DEFAULT_DATABASE} \
+                     (choose with --database or DATABASE_URL)"
                 );
                 DEFAULT_DATABASE
                     .parse()
@@ -101,7 +104,7 @@ impl Options {
     }
 }
 
-/// Runs the program on these arguments, the first being its own name.
+/// Runs the program with these arguments, of which the first is its name.
 ///
 /// The exit code is 0 after a clean end, 2 for a usage or configuration error, 1 for anything else.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -112,8 +115,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let error = without_arguments(error);
-            // Help and version go to standard output and are no error. If even that fails there is
-            // nobody left to tell.
+            // Help and version go to standard output and are no error. If printing fails, nothing
+            // is left to report it to.
             error.print().ok();
             return if error.use_stderr() {
                 ExitCode::from(2)
@@ -161,7 +164,7 @@ fn component(output: Option<PathBuf>, info: Option<Source>) -> Result<(), String
     if let Some(source) = info {
         let text = info::describe(&source).map_err(|error| error.to_string())?;
         let mut stdout = std::io::stdout().lock();
-        // A reader that has seen enough, such as `head`, is no error.
+        // A closed pipe, as by `head`, is no error.
         match stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush())
@@ -175,16 +178,14 @@ fn component(output: Option<PathBuf>, info: Option<Source>) -> Result<(), String
     Ok(())
 }
 
-/// Prints what the migrations would do.
+/// Prints the plan of the migrations.
 fn plan(options: Options) -> ExitCode {
     let (mut text, mut can_be_done) = (String::new(), false);
     let code = with_runtime(options, async |config| {
         can_be_done = match server::plan(&config).await? {
             Some(findings) => migrate::describe(&findings, &mut text).unwrap_or_default(),
             None => {
-                text.push_str(
-                    "The component has no migrations, or cannot say what they would do.\n",
-                );
+                text.push_str("The component has no migrations, or cannot plan them.\n");
                 true
             }
         };
@@ -200,22 +201,21 @@ fn plan(options: Options) -> ExitCode {
     }
 }
 
-/// An error without the arguments it would repeat: a URL that a shell has taken apart, or that was
-/// given without its option, is one of them, password and all. Of an option that is not known only
-/// its name is repeated.
+/// Removes arguments from an error, because a URL without its option, or split by a shell, would be
+/// repeated with its password. The names of options remain.
 fn without_arguments(mut error: clap::Error) -> clap::Error {
     use clap::error::{ContextKind, ContextValue};
 
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
-        let Some(ContextValue::String(said)) = error.get(kind) else {
+        let Some(ContextValue::String(argument)) = error.get(kind) else {
             continue;
         };
-        let name = said.strip_prefix("--").unwrap_or_default();
+        let name = argument.strip_prefix("--").unwrap_or_default();
         let is_option = !name.is_empty()
             && name
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-        let is_known = said.starts_with("--") && said.contains(" <");
+        let is_known = argument.starts_with("--") && argument.contains(" <");
         if !is_option && !is_known {
             error.insert(kind, ContextValue::String("…".to_owned()));
             error.remove(ContextKind::SuggestedSubcommand);
@@ -253,8 +253,7 @@ fn with_runtime(
         }
     };
     let result = runtime.block_on(work(config));
-    // A second signal ends with threads still at work; waiting for them here would be a third
-    // drain.
+    // After a second signal threads may still run, and must not be waited for.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -279,7 +278,9 @@ mod tests {
     fn table() -> String {
         let mut command = Options::augment_args(clap::Command::new("usher"));
         command.build();
-        let mut text = "# Options\n\nMade from the declarations by `USHER_WRITE_OPTIONS=1 cargo test -p usher options`.\n\n\
+        let mut text = "# Options\n\n\
+                        Made from the declarations by \
+                        `USHER_WRITE_OPTIONS=1 cargo test -p usher options`.\n\n\
                         | option | environment | default | |\n|---|---|---|---|\n"
             .to_owned();
         for arg in command.get_arguments() {
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn options_table_in_the_docs_is_the_declarations() {
+    fn options_table_in_docs_equals_the_declarations() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/options.md");
         if std::env::var_os("USHER_WRITE_OPTIONS").is_some() {
             std::fs::write(file, table()).expect("docs/options.md can be written");
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_an_embedding_program_are_the_defaults_of_the_command_line() {
+    fn config_of_an_embedding_program_equals_the_command_line_defaults() {
         let embedded = Config::new(crate::database::Config::new(Url::memory()));
         let command = Options::augment_args(clap::Command::new("usher"));
         let command = command.mut_args(|arg| arg.env(None::<&str>));

@@ -1,23 +1,24 @@
-//! The host runtime of Usher: serves a WASI component over HTTP and hands it one capability, a database.
+//! The host runtime of Usher: serves a WASI component over HTTP and gives it access to a database.
 //!
-//! The host owns the world (sockets, connections, limits, time) and knows nothing of users; the component owns the service
-//! and knows nothing of PostgreSQL. Between them stand `wasi:http` and `usher:database`, and nothing else.
+//! The host has the sockets, connections, limits and clocks, and no code for users. The component
+//! is the service, and has no code for PostgreSQL. They share only the interfaces `wasi:http`,
+//! `usher:service` and `usher:database`.
 //!
-//! Folders stand in the order of their imports: each knows those below it, and none above it. Read from the top to follow a
-//! request, from the bottom to build:
+//! The modules are in the order of their imports: each imports only modules below it. Read from the
+//! top to follow a request, from the bottom to build:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`cli`] | the command line: what can be asked, and what comes of it |
-//! | [`server`] | HTTP over TCP: the process's life, one core, one client connection |
-//! | [`sandbox`] | a component made ready, and its instances: admission, deadline, limits |
-//! | [`wasi_http`] | `wasi:http`: the request and the response as the guest sees them |
-//! | [`database`] | the capability: one gate before PostgreSQL, SQLite, or a back end of an embedder's own |
-//! | `memory` | what the host holds for requests, charged by the three above |
-//! | `options` | how settings are written; each module declares its own |
+//! | [`cli`] | the command line |
+//! | [`server`] | HTTP over TCP: the process, its cores, and the client connections |
+//! | [`sandbox`] | components and their instances: admission, deadlines, limits |
+//! | [`wasi_http`] | `wasi:http`: requests and responses as the guest sees them |
+//! | [`database`] | the gate before PostgreSQL, SQLite, or an embedder's back end |
+//! | `memory` | limits on what the host holds for requests |
+//! | `options` | parsers and defaults of settings, which each module declares |
 //! | [`telemetry`] | log lines, their limits, and counters |
 //!
-//! Tests are made with the crate `usher-testing`, which embeds the component by this crate's public items.
+//! For tests, the crate `usher-testing` embeds the component through this crate's public items.
 
 pub mod cli;
 pub mod database;

@@ -1,8 +1,8 @@
-//! The `usher` program. Everything it does is in the library: see [`usher::cli`].
+//! The `usher` program: see [`usher::cli`].
 
 use std::process::ExitCode;
 
-/// A request takes some forty blocks of memory and gives them back, a page of users some hundreds.
+/// A request makes some forty allocations, a page of users some hundreds.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,20 +1,23 @@
-//! What the host holds in memory on behalf of guests, in bytes: so much for one request, and so much for all together.
+//! Limits on the memory that the host holds for one request, and for all requests together.
 //!
-//! Each thing that is held has a [`Charge`], which is given back when the thing is dropped. A request that would have the host hold
-//! more than its limit is ended, and no other is. What all requests hold together is bounded as well: a request that wants more than
-//! [`FREE`] where there is no room left is refused, so that those which need little are served whatever others hold.
+//! Every object that is held has a [`Charge`], which is released when the object is dropped. A
+//! charge over the request's own limit ends that request and no other. A request that needs more
+//! than [`FREE`] when the limit for all is reached is refused, so requests that need little are
+//! always served.
 //!
-//! The first [`FREE`] bytes of a request are not counted for all together: most requests never hold more, and so never touch a counter
-//! that all cores share. `--max-requests` bounds them.
+//! The first [`FREE`] bytes of each request do not count towards the limit for all; the number of
+//! requests bounds them. Most requests never hold more, and so never touch the counter that all
+//! cores share.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// What a request may hold without anybody's leave, and the unit in which the rest is counted for all together.
+/// The bytes of a request that do not count towards the limit for all, and the unit of those that
+/// do.
 pub(crate) const FREE: usize = 64 << 10;
 
-/// What the host may hold for all requests together. Clones share it.
+/// The memory that the host may hold for all requests together. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct HostMemory(Arc<Host>);
 
@@ -24,7 +27,7 @@ struct Host {
     used: AtomicUsize,
 }
 
-/// What the host may hold for one request. Clones share it.
+/// The memory that the host may hold for one request. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestMemory(Arc<Request>);
 
@@ -35,12 +38,12 @@ struct Request {
     host: HostMemory,
 }
 
-/// Which limit would be passed.
+/// The limit that a charge would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OverLimit {
-    /// The request's own, which is given.
+    /// The limit of the request, in bytes.
     Request(usize),
-    /// That of all together, which is given.
+    /// The limit of all requests together, in bytes.
     Host(usize),
 }
 
@@ -49,7 +52,7 @@ impl fmt::Display for OverLimit {
         match self {
             Self::Request(limit) => write!(
                 f,
-                "it would have the host hold more than {limit} bytes for one request (--request-memory)"
+                "the host would hold more than {limit} bytes for one request (--request-memory)"
             ),
             Self::Host(limit) => write!(
                 f,
@@ -61,7 +64,7 @@ impl fmt::Display for OverLimit {
 
 impl std::error::Error for OverLimit {}
 
-/// The whole units in so many bytes.
+/// Rounds down to a multiple of the unit.
 fn units(bytes: usize) -> usize {
     bytes / FREE * FREE
 }
@@ -93,7 +96,7 @@ impl HostMemory {
         }
     }
 
-    /// How much is held for all requests together.
+    /// The bytes held for all requests together.
     pub(crate) fn used(&self) -> usize {
         self.0.used.load(Relaxed)
     }
@@ -107,10 +110,10 @@ impl HostMemory {
         }))
     }
 
-    /// Counts bytes that outlive their request: an answer until it is written.
+    /// Charges bytes that outlive their request, such as a response until it is written.
     ///
     /// # Errors
-    /// Where there is no room for them.
+    /// If they exceed the limit.
     pub(crate) fn hold(&self, bytes: usize) -> Result<HostCharge, OverLimit> {
         let bytes = units(bytes);
         self.add(bytes)?;
@@ -121,7 +124,7 @@ impl HostMemory {
     }
 }
 
-/// Bytes that are counted for all together alone. Dropped, they are given back.
+/// Bytes that count only towards the limit for all requests. Dropping it releases them.
 #[derive(Debug)]
 pub(crate) struct HostCharge {
     host: HostMemory,
@@ -135,7 +138,7 @@ impl Drop for HostCharge {
 }
 
 impl RequestMemory {
-    /// A charge of nothing yet.
+    /// A charge of zero bytes.
     pub(crate) fn charge(&self) -> Charge {
         Charge {
             memory: self.clone(),
@@ -147,7 +150,7 @@ impl RequestMemory {
         self.0.used.load(Relaxed)
     }
 
-    /// How much more may be held.
+    /// The bytes that may still be charged.
     pub(crate) fn left(&self) -> usize {
         self.0.limit.saturating_sub(self.used())
     }
@@ -165,7 +168,8 @@ impl RequestMemory {
         let grown = units(before + bytes) - units(before);
         request.host.add(grown).inspect_err(|_| {
             let before = request.used.fetch_sub(bytes, Relaxed);
-            // Nothing was added. Where somebody else's bytes came between, the two differ by a unit.
+            // The host's charge failed. If another charge has changed the request's count since,
+            // the units to take back may differ by one.
             let back = units(before) - units(before - bytes);
             request
                 .host
@@ -182,7 +186,7 @@ impl RequestMemory {
     }
 }
 
-/// Bytes that the host holds for a request. Dropped, they are given back.
+/// Bytes that the host holds for a request. Dropping it releases them.
 #[derive(Debug)]
 pub(crate) struct Charge {
     memory: RequestMemory,
@@ -190,10 +194,10 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// From now on so many bytes are held.
+    /// Changes the charge to `bytes`.
     ///
     /// # Errors
-    /// Where they are too many: then it is as before.
+    /// If that exceeds a limit; the charge is then unchanged.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), OverLimit> {
         if bytes > self.bytes {
             self.memory.add(bytes - self.bytes)?;
@@ -203,7 +207,7 @@ impl Charge {
         Ok(())
     }
 
-    /// From now on no more than so many bytes are held.
+    /// Reduces the charge to at most `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         if bytes < self.bytes {
             self.memory.remove(self.bytes - bytes);
@@ -215,7 +219,7 @@ impl Charge {
         self.bytes
     }
 
-    /// As much again, for a copy.
+    /// A charge of the same size, for a copy.
     pub(crate) fn again(&self) -> Result<Self, OverLimit> {
         let mut copy = self.memory.charge();
         copy.resize(self.bytes)?;
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn charge_that_grows_and_shrinks_in_odd_steps_leaves_nothing_behind() {
+    fn charge_that_grows_and_shrinks_in_odd_steps_is_fully_released() {
         let host = HostMemory::new(usize::MAX);
         let memory = host.request(usize::MAX / 2);
         let mut charges: Vec<_> = (0..7).map(|_| memory.charge()).collect();

@@ -274,7 +274,7 @@ impl TestApp {
             .headers_mut()
             .entry(HOST)
             .or_insert(HeaderValue::from_static("test"));
-        let (head, body) = self.service.answer(request).await.into_parts();
+        let (head, body) = self.service.respond(request).await.into_parts();
         let body = body
             .collect()
             .await

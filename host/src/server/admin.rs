@@ -1,4 +1,4 @@
-//! The operators' listener, apart from the public one: whether the process lives, whether it should get requests, and counters.
+//! The operators' listener: liveness, readiness and metrics.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,37 +14,37 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::body::Body;
-use super::descriptors::Trouble;
+use super::descriptors::AcceptBackoff;
 use super::error_body::json;
 use super::exposition::exposition;
-use super::watch::Beat;
+use super::watch::Heartbeat;
 use crate::database::{Database, OpenError};
 use crate::memory::HostMemory;
 use crate::telemetry::Counters;
 use crate::telemetry::counters::Counts;
 
-/// What the operators' listener looks at.
+/// The state that the operators' listener reports.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) counters: Vec<Arc<Counters>>,
     pub(crate) database: Database,
     pub(crate) draining: Arc<AtomicBool>,
-    pub(crate) cores: Vec<Beat>,
+    pub(crate) cores: Vec<Heartbeat>,
     pub(crate) memory: HostMemory,
 }
 
 /// Serves operators for as long as the process lives.
 pub(crate) async fn serve(listener: TcpListener, view: View) {
-    let mut trouble = Trouble::default();
+    let mut backoff = AcceptBackoff::default();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                trouble.wait(&error).await;
+                backoff.wait(&error).await;
                 continue;
             }
         };
-        trouble.is_over();
+        backoff.reset();
         let view = view.clone();
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -53,7 +53,7 @@ pub(crate) async fn serve(listener: TcpListener, view: View) {
                 TokioIo::new(stream),
                 service_fn(move |request| {
                     let view = view.clone();
-                    async move { Ok::<_, Infallible>(answer(&request, &view).await) }
+                    async move { Ok::<_, Infallible>(respond(&request, &view).await) }
                 }),
             );
         tokio::spawn(async move {
@@ -64,7 +64,7 @@ pub(crate) async fn serve(listener: TcpListener, view: View) {
     }
 }
 
-async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
+async fn respond(request: &Request<Incoming>, view: &View) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return json(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     }
@@ -73,7 +73,7 @@ async fn answer(request: &Request<Incoming>, view: &View) -> Response<Body> {
         "/ready" if view.draining.load(Relaxed) => {
             json(StatusCode::SERVICE_UNAVAILABLE, "draining")
         }
-        "/ready" if view.cores.iter().any(Beat::is_stuck) => json(
+        "/ready" if view.cores.iter().any(Heartbeat::is_stuck) => json(
             StatusCode::SERVICE_UNAVAILABLE,
             "a core does not turn: see the log",
         ),

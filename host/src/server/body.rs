@@ -1,4 +1,4 @@
-//! A response's body, of the guest or of the host.
+//! The body of a response from the guest or the host.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,12 +8,12 @@ use http_body::{Frame, SizeHint};
 
 use crate::sandbox::GuestBody;
 
-/// A response's body, of the guest or of the host.
+/// The body of a response from the guest or the host.
 #[derive(Debug)]
 pub enum Body {
     /// The guest's.
     Guest(GuestBody),
-    /// The host's, taken once it is read.
+    /// The host's, until it is read.
     Full(Option<Bytes>),
 }
 

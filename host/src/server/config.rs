@@ -1,4 +1,4 @@
-//! How to serve: the server's own settings, and those of each module that it is made of.
+//! The settings of the server and of the modules that it uses.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,7 +12,7 @@ use crate::options::defaults;
 use crate::sandbox::{Capacity, pool};
 use crate::{database, sandbox};
 
-/// How to serve. Made by the command line ([`crate::cli`]) or by an embedding program.
+/// The settings of a server, from the command line ([`crate::cli`]) or an embedding program.
 #[derive(Args, Clone, Debug)]
 #[group(id = "server-options")]
 pub struct Config {
@@ -36,7 +36,7 @@ pub struct Config {
         value_parser = parse_duration
     )]
     pub database_wait: Duration,
-    /// The database, and what may be asked of it.
+    /// The database and its limits.
     #[command(flatten)]
     pub database: database::Config,
     /// Leave the schema as it is at start.
@@ -51,18 +51,18 @@ pub struct Config {
         value_parser = parse_duration
     )]
     pub migration_timeout: Duration,
-    /// What to serve, and what it may take.
+    /// The component and its limits.
     #[command(flatten)]
     pub sandbox: sandbox::Config,
     /// Cores to serve on [default: all].
-    // Each with a runtime, instances and database connections of its own.
+    // Each has its own runtime, instances and database connections.
     #[arg(long, env = "USHER_WORKERS", value_name = "N")]
     pub workers: Option<NonZeroUsize>,
     /// Requests in flight at once; further ones wait [default: 64 for each worker].
     #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N")]
     pub max_requests: Option<NonZeroUsize>,
     /// Client connections at once; further ones wait.
-    // On all cores together, in the operating system's queue.
+    // Counted on all cores together; further ones wait in the operating system's queue.
     #[arg(
         long,
         env = "USHER_MAX_CONNECTIONS",
@@ -70,7 +70,7 @@ pub struct Config {
         default_value = "10000"
     )]
     pub max_connections: NonZeroUsize,
-    /// What a client may ask of a connection.
+    /// The limits of client connections.
     #[command(flatten)]
     pub connections: connection::Limits,
     /// For connections to end after SIGTERM or Ctrl-C.
@@ -84,7 +84,7 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
-/// Requests in flight on one core, unless said otherwise.
+/// Requests in flight on one core by default.
 const REQUESTS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
 
 impl Config {
@@ -108,9 +108,9 @@ impl Config {
         self.max_requests.unwrap_or_else(usual)
     }
 
-    /// What the engine must be able to hold.
+    /// The capacity that the engine needs.
     pub fn capacity(&self) -> Capacity {
-        // Every core rounds its share up, and the migrations take one more.
+        // Each core's share is rounded up, and the migrations take one instance more.
         let instances = self.max_requests().get() + self.workers().get() + 1;
         Capacity {
             instances: u32::try_from(instances).unwrap_or(u32::MAX),
@@ -118,8 +118,8 @@ impl Config {
         }
     }
 
-    /// The database with a pool for each core, and a result that an instance has room for: it holds the rows, and what it makes
-    /// of them.
+    /// The settings of the database, with a pool for each core. A result is at most a quarter of an
+    /// instance's memory, which also holds what the guest makes of it.
     pub(crate) fn database(&self) -> database::Config {
         let room = self.sandbox.instance_memory as u64 / 4;
         database::Config {
@@ -129,7 +129,7 @@ impl Config {
         }
     }
 
-    /// How instances are used on each core.
+    /// The limits of the instance pool on each core.
     pub fn instances(&self) -> pool::Limits {
         let in_flight = self.max_requests().get().div_ceil(self.workers().get());
         self.sandbox.limits(in_flight)

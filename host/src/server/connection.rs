@@ -1,4 +1,7 @@
-//! One client connection: HTTP/1.1 in, one call of the component per request, and the answers that are the host's own.
+//! One client connection: HTTP/1.1, with one call of the component for each request.
+//!
+//! A request's body is read before an instance is called, within limits on size and time. A request
+//! that breaks a limit, or whose call fails, gets an error response of the host.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,9 +23,9 @@ use hyper_util::server::graceful::Watcher;
 
 use super::body::Body;
 use super::connection_io::ConnectionIo;
-use super::error_body::Refusal;
+use super::error_body::ErrorResponse;
 use super::head_timer::HeadTimer;
-use super::lingering_close::Ending;
+use super::lingering_close::CloseState;
 use super::transport::Transport;
 use crate::options::size;
 use crate::sandbox::{CallError, Instances};
@@ -30,7 +33,7 @@ use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
 use crate::wasi_http::forwarded;
 
-/// What a client may ask of a connection.
+/// The limits of client connections.
 #[derive(Args, Clone, Debug)]
 #[group(id = "connection-options")]
 pub struct Limits {
@@ -44,7 +47,7 @@ pub struct Limits {
     )]
     pub max_body: usize,
     /// A request's line and headers together; larger ones are 431.
-    // At least what the library reads them into.
+    // At least hyper's smallest buffer.
     #[arg(
         long,
         env = "USHER_MAX_HEAD",
@@ -54,7 +57,7 @@ pub struct Limits {
     )]
     pub max_head: usize,
     /// For a request's head to arrive, and for a connection to be idle.
-    // From the first byte of the head, or the end of the request before it, to its last.
+    // From the first byte of the head, or the end of the previous request, to the head's last byte.
     #[arg(
         long,
         env = "USHER_HEAD_TIMEOUT",
@@ -73,7 +76,7 @@ pub struct Limits {
     )]
     pub body_timeout: Duration,
     /// How long a client may take nothing of its answer before it is cut off.
-    // One that takes something has all of it again.
+    // Any progress restarts the time.
     #[arg(
         long,
         env = "USHER_WRITE_TIMEOUT",
@@ -94,7 +97,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The library's buffer takes no less.
+    /// The size of hyper's buffer, which has a minimum.
     fn head(&self) -> usize {
         self.max_head.max(8 << 10)
     }
@@ -103,23 +106,23 @@ impl Limits {
 /// What every connection of one core shares.
 #[derive(Debug)]
 pub struct Service {
-    /// The instances that answer.
+    /// The instance pool.
     pub instances: Arc<Instances>,
-    /// What a client may ask of a connection.
+    /// The limits of client connections.
     pub limits: Limits,
-    /// What is counted.
+    /// The core's counters.
     pub counters: Arc<Counters>,
 }
 
-/// Serves one connection to its end: until the client closes it, breaks the protocol, or `drain` asks for the end and the
-/// request at hand is answered.
+/// Serves one connection until the client closes it or breaks the protocol, or until `drain` starts
+/// and the current request has its response.
 pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
     let limits = &service.limits;
     let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
-    let ending = Arc::new(Ending::default());
-    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&ending));
+    let close_state = Arc::new(CloseState::default());
+    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&close_state));
     let connection = hyper::server::conn::http1::Builder::new()
-        // Without a timer hyper takes no notice of its timeouts.
+        // Without a timer hyper ignores its timeouts.
         .timer(HeadTimer::default())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head())
@@ -129,25 +132,26 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
                 if !is_trusted {
                     forwarded::strip(request.headers_mut());
                 }
-                let (version, ending) = (request.version(), Arc::clone(&ending));
-                service.answer(request).map(move |response| {
-                    ending.note(version, &response);
+                let (version, close_state) = (request.version(), Arc::clone(&close_state));
+                service.respond(request).map(move |response| {
+                    close_state.observe(version, &response);
                     Ok::<_, Infallible>(response)
                 })
             }),
         );
     if let Err(error) = drain.watch(connection).await {
-        // Nearly always a client that left, or was never one.
+        // Nearly always a client that disconnected, or that does not speak HTTP.
         tracing::debug!("a connection ended early: {error}");
     }
 }
 
 impl Service {
-    /// Answers one request, whatever it takes.
+    /// Responds to one request.
     ///
-    /// No `async fn`, and what is known at once is done at once: what a request has to be moved into stays with its connection while
-    /// it waits, and is out of the processor's cache by then where there are many.
-    pub fn answer<B>(
+    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
+    /// possible: with many connections, a future's memory is out of the processor's cache when it
+    /// is polled again.
+    pub fn respond<B>(
         self: &Arc<Self>,
         request: Request<B>,
     ) -> impl Future<Output = Response<Body>> + use<B>
@@ -157,68 +161,70 @@ impl Service {
         let service = Arc::clone(self);
         let admitted = self.admit(request);
         async move {
-            let answer = match admitted {
-                Ok(Admitted::Whole(mut request)) => service.call(&mut request).await,
-                Ok(Admitted::Coming(head, body)) => Box::pin(service.read(head, body)).await,
-                Err(refusal) => Err(refusal),
+            let result = match admitted {
+                Ok(Admitted::Buffered(mut request)) => service.call(&mut request).await,
+                Ok(Admitted::Unread(head, body)) => Box::pin(service.read(head, body)).await,
+                Err(error) => Err(error),
             };
-            let response = answer.unwrap_or_else(Response::from);
+            let response = result.unwrap_or_else(Response::from);
             service.counters.answered(response.status());
             response
         }
     }
 
-    /// Takes a request in, as far as its head goes.
-    fn admit<B: http_body::Body>(&self, mut request: Request<B>) -> Result<Admitted<B>, Refusal> {
+    /// Checks a request's head.
+    fn admit<B: http_body::Body>(
+        &self,
+        mut request: Request<B>,
+    ) -> Result<Admitted<B>, ErrorResponse> {
         check_host(&mut request)?;
-        // The library stops reading a head somewhere beyond the limit, by its buffers' sizes.
+        // hyper stops only at the size of its buffer, which may be beyond the limit.
         let fields = request
             .headers()
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
         if fields.sum::<usize>() > self.limits.head() {
-            return Err(Refusal::LargeHead);
+            return Err(ErrorResponse::LargeHead);
         }
         if request.body().is_end_stream() {
-            return Ok(Admitted::Whole(request.map(|_| Bytes::new())));
+            return Ok(Admitted::Buffered(request.map(|_| Bytes::new())));
         }
         let (head, body) = request.into_parts();
-        Ok(Admitted::Coming(head, body))
+        Ok(Admitted::Unread(head, body))
     }
 
-    /// Reads a request's body, and has it answered.
-    async fn read<B>(&self, head: Parts, body: B) -> Result<Response<Body>, Refusal>
+    /// Reads a request's body and calls the component.
+    async fn read<B>(&self, head: Parts, body: B) -> Result<Response<Body>, ErrorResponse>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
             .await
-            .map_err(|_| Refusal::SlowBody)??;
+            .map_err(|_| ErrorResponse::SlowBody)??;
         self.call(&mut Request::from_parts(head, body)).await
     }
 
-    async fn call(&self, request: &mut Request<Bytes>) -> Result<Response<Body>, Refusal> {
+    async fn call(&self, request: &mut Request<Bytes>) -> Result<Response<Body>, ErrorResponse> {
         match self.instances.call(request).await {
             Ok(response) => Ok(response.map(Body::Guest)),
             Err(error) => {
                 log_failed(&error);
                 self.counters.failed(error.kind());
-                Err(Refusal::Call(error))
+                Err(ErrorResponse::Call(error))
             }
         }
     }
 }
 
-/// A request whose head is in order.
+/// A request whose head is valid.
 enum Admitted<B> {
-    /// All of it is here.
-    Whole(Request<Bytes>),
-    /// Its body is still to be read.
-    Coming(Parts, B),
+    Buffered(Request<Bytes>),
+    /// The body has not been read.
+    Unread(Parts, B),
 }
 
-/// RFC 9112, 3.2: an HTTP/1.1 request has exactly one `Host`. One of HTTP/1.0 may have none.
-fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none.
+fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if host.to_str().is_ok() => Ok(()),
@@ -228,26 +234,26 @@ fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
             request.headers_mut().insert(HOST, host);
             Ok(())
         }
-        _ => Err(Refusal::Host),
+        _ => Err(ErrorResponse::Host),
     }
 }
 
-/// Reads a body of at most `limit` bytes. It is read before an instance is taken, so that a slow client holds up none.
-async fn read<B>(body: B, limit: usize) -> Result<Bytes, Refusal>
+/// Reads a body of at most `limit` bytes.
+async fn read<B>(body: B, limit: usize) -> Result<Bytes, ErrorResponse>
 where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     if body.size_hint().lower() > limit as u64 {
-        return Err(Refusal::LargeBody);
+        return Err(ErrorResponse::LargeBody);
     }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::LargeBody),
-        Err(_) => Err(Refusal::BrokenBody),
+        Err(error) if error.is::<LengthLimitError>() => Err(ErrorResponse::LargeBody),
+        Err(_) => Err(ErrorResponse::BrokenBody),
     }
 }
 
-/// Says why a request got no answer of the component's, so many times a second.
+/// Logs a failed call, with a limit on lines per second.
 fn log_failed(error: &CallError) {
     static BUSY: LineLimit = LineLimit::new(LINES);
     static FAILED: LineLimit = LineLimit::new(LINES);

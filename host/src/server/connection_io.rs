@@ -1,8 +1,9 @@
-//! The bytes of a client's connection on their way out: small answers in one piece, and the HTTP library's own refusals with a
-//! body ([`super::error_body`]).
+//! Writes responses to a client's connection, and closes it so that the client can tell a complete
+//! response from a broken one.
 //!
-//! A head and its body come as two pieces. Where both together are small, copying them into one costs less than having the kernel
-//! collect them.
+//! hyper writes a head and its body as two buffers. If both are small, copying them into one costs
+//! less than a vectored write. hyper's own error responses get a body ([`super::error_body`]). A
+//! write that makes no progress fails ([`super::write_stall`]), and so does the connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,34 +15,34 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error_body::replacement;
-use super::lingering_close::{Discard, Ending};
+use super::lingering_close::{CloseState, Discard};
 use super::transport::Transport;
-use super::write_stall::Stall;
+use super::write_stall::WriteStall;
 
 /// A client's connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionIo<I> {
     io: I,
-    /// What stands in for the library's answer, as far as it is not written yet.
+    /// The unwritten rest of the response that replaces hyper's own.
     replaced: Bytes,
-    stall: Stall,
-    ending: Arc<Ending>,
-    /// Whether a close would be a reset.
+    stall: WriteStall,
+    close_state: Arc<CloseState>,
+    /// Whether closing the socket would send a reset.
     resets: bool,
-    /// Whether nothing more is written.
+    /// Whether the sending side is shut down.
     is_shut: bool,
-    /// What is left of a request that was answered before it was read.
+    /// Discards the rest of a request that was not read before its response.
     discard: Option<Discard>,
 }
 
 impl<I> ConnectionIo<I> {
-    /// A connection whose client may take nothing for so long while it is written to.
-    pub(crate) fn new(io: I, write_timeout: Duration, ending: Arc<Ending>) -> Self {
+    /// A connection whose writes fail if they make no progress for `write_timeout`.
+    pub(crate) fn new(io: I, write_timeout: Duration, close_state: Arc<CloseState>) -> Self {
         Self {
             io,
             replaced: Bytes::new(),
-            stall: Stall::new(write_timeout),
-            ending,
+            stall: WriteStall::new(write_timeout),
+            close_state,
             resets: false,
             is_shut: false,
             discard: None,
@@ -49,17 +50,17 @@ impl<I> ConnectionIo<I> {
     }
 }
 
-/// Pieces that are together no longer than this, in bytes, are written as one.
+/// Buffers with at most this many bytes together are written as one.
 const SMALL: usize = 1 << 10;
 
-/// All pieces in one, if there is room for them.
-fn join<'w>(parts: &[IoSlice<'_>], whole: &'w mut [u8]) -> Option<&'w [u8]> {
+/// Copies all buffers into `joined`, if they fit.
+fn join<'w>(parts: &[IoSlice<'_>], joined: &'w mut [u8]) -> Option<&'w [u8]> {
     let mut end = 0;
     for part in parts {
-        whole.get_mut(end..end + part.len())?.copy_from_slice(part);
+        joined.get_mut(end..end + part.len())?.copy_from_slice(part);
         end += part.len();
     }
-    whole.get(..end)
+    joined.get(..end)
 }
 
 impl<I: Transport> ConnectionIo<I> {
@@ -74,9 +75,10 @@ impl<I: Transport> ConnectionIo<I> {
         Poll::Ready(Ok(()))
     }
 
-    /// Before anything is written: an answer that only the end of the connection ends is not to look complete before that.
+    /// Requests a reset before a close-delimited response is written, so that the response does not
+    /// look complete before its end.
     fn prepare(&mut self) {
-        if self.ending.delimits() && !self.resets {
+        if self.close_state.is_close_delimited() && !self.resets {
             self.reset_on_close(true);
         }
     }
@@ -86,7 +88,7 @@ impl<I: Transport> ConnectionIo<I> {
         self.io.reset_on_close(resets);
     }
 
-    /// The outcome of a write, where the client takes what it is sent.
+    /// The outcome of a write, or an error if writes have stalled.
     fn check(
         &mut self,
         cx: &mut Context<'_>,
@@ -94,7 +96,7 @@ impl<I: Transport> ConnectionIo<I> {
     ) -> Poll<io::Result<usize>> {
         let written = self.stall.check(cx, written);
         if let Poll::Ready(Err(_)) = &written {
-            // Nobody takes what is still on its way, and it is not to be kept for whoever does not.
+            // Makes the system drop the unsent bytes when the socket is closed.
             self.reset_on_close(true);
         }
         written
@@ -120,9 +122,9 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
         self.prepare();
         ready!(self.poll_replaced(cx))?;
         if let Some(replaced) = replacement(bytes) {
-            // Taken as written: it is on its way, and `poll_flush` sees it out.
+            // Reported as written; `poll_flush` writes it.
             self.replaced = replaced;
-            self.ending.refused();
+            self.close_state.hyper_responded();
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
@@ -135,13 +137,13 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match parts {
-            [whole] => self.poll_write(cx, whole),
+            [part] => self.poll_write(cx, part),
             parts => {
                 self.prepare();
                 ready!(self.poll_replaced(cx))?;
-                let mut whole = [0; SMALL];
-                let written = match join(parts, &mut whole) {
-                    Some(whole) => Pin::new(&mut self.io).poll_write(cx, whole),
+                let mut joined = [0; SMALL];
+                let written = match join(parts, &mut joined) {
+                    Some(joined) => Pin::new(&mut self.io).poll_write(cx, joined),
                     None => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
                 };
                 self.check(cx, written)
@@ -161,14 +163,14 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_replaced(cx))?;
         if !self.is_shut {
-            // What is asked for is an orderly end: all has been written.
+            // Everything has been written, so the close is an orderly one.
             if self.resets {
                 self.reset_on_close(false);
             }
             ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
             self.is_shut = true;
         }
-        if self.ending.leaves_unread() {
+        if self.close_state.has_unread_request() {
             let this = &mut *self;
             let discard = this.discard.get_or_insert_with(Discard::new);
             ready!(discard.poll(&mut this.io, cx));
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_that_fit_are_joined_and_others_are_not() {
+    fn buffers_that_fit_are_joined_and_others_are_not() {
         let parts = [&b"head"[..], b"", b"body"].map(IoSlice::new);
         assert_eq!(join(&parts, &mut [0; 8]), Some(&b"headbody"[..]));
         assert_eq!(join(&parts, &mut [0; 7]), None);

@@ -1,29 +1,30 @@
-//! Open files: as many as the system allows, and some of them kept for what serves connections.
+//! The limit on open files.
 //!
-//! A client's connection takes one, and idle clients must not take those that the database needs. So the soft limit is raised to
-//! the hard one at start, as daemons do, and connections are no more than leaves enough over.
+//! Idle clients must not take the descriptors that the database needs. So the soft limit is raised
+//! to the hard one at start, as daemons do, and the number of connections leaves enough for the
+//! rest.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the process has open beside connections and databases: standard streams, listeners, and some to spare.
-const OWN: u64 = 64;
+/// Open files beside those of connections and databases: standard streams, listeners and a reserve.
+const OWN_FILES: u64 = 64;
 
-/// What each core needs: its event queue, and SQLite's readers with two files each.
-const FOR_A_CORE: u64 = 40;
+/// Open files of each core: its event queue, and SQLite's readers with two files each.
+const FILES_PER_CORE: u64 = 40;
 
-/// Raises the limit as far as it goes, and gives it; none where there is none.
+/// Raises the soft limit to the hard one and returns it; `None` if there is no limit.
 pub(crate) fn raise() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current?;
-    let wanted = Rlimit {
+    let raised = Rlimit {
         current: maximum,
         maximum,
     };
     if maximum.is_none_or(|maximum| maximum > current) {
-        match setrlimit(Resource::Nofile, wanted) {
+        match setrlimit(Resource::Nofile, raised) {
             Ok(()) => return maximum,
             Err(error) => tracing::debug!("the limit of open files stays {current}: {error}"),
         }
@@ -31,55 +32,55 @@ pub(crate) fn raise() -> Option<u64> {
     Some(current)
 }
 
-/// How many connections there is room for, of so many that are asked for.
+/// How many of the requested connections the limit allows.
 pub(crate) fn connections(
-    asked: usize,
+    requested: usize,
     limit: Option<u64>,
     cores: usize,
     database_connections: usize,
 ) -> usize {
-    let Some(limit) = limit else { return asked };
-    // A connection to PostgreSQL may have a second one beside it, which cancels its statement.
-    let needed = OWN + FOR_A_CORE * cores as u64 + 2 * database_connections as u64;
-    // Where the limit is very low, clients and the rest share it.
+    let Some(limit) = limit else { return requested };
+    // A connection to PostgreSQL may need a second one, for a cancel request.
+    let needed = OWN_FILES + FILES_PER_CORE * cores as u64 + 2 * database_connections as u64;
+    // If the limit is very low, clients get a quarter of it.
     let left = limit.saturating_sub(needed).max(limit / 4).max(1);
-    asked.min(usize::try_from(left).unwrap_or(usize::MAX))
+    requested.min(usize::try_from(left).unwrap_or(usize::MAX))
 }
 
-/// How long a listener waits after an error that does not go away by itself.
-const SHORTEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause of a listener after an error.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often it is said that connections cannot be accepted.
-const SAID: Duration = Duration::from_secs(30);
+/// The shortest time between two log lines about errors of `accept`.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What goes wrong while a listener accepts: waited out without a busy loop, and said now and then.
+/// Pauses after errors of `accept`, so that the listener does not spin, and logs them.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
+pub(crate) struct AcceptBackoff {
     pause: Duration,
-    said: Option<Instant>,
+    logged: Option<Instant>,
 }
 
-impl Trouble {
+impl AcceptBackoff {
     /// A connection was accepted.
-    pub(crate) fn is_over(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.pause = Duration::ZERO;
     }
 
     /// Waits after an error.
     pub(crate) async fn wait(&mut self, error: &io::Error) {
         if error.kind() == io::ErrorKind::ConnectionAborted {
-            // A client that left before it was accepted.
+            // The client disconnected before `accept`.
             return;
         }
-        if self.said.is_none_or(|said| said.elapsed() >= SAID) {
-            self.said = Some(Instant::now());
+        if self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.logged = Some(Instant::now());
             tracing::warn!(
-                "connections cannot be accepted for now: {error}; they wait until others have closed, or raise what the system \
-                 allows (ulimit -n)"
+                "connections cannot be accepted for now: {error}; they wait until others have \
+                 closed, or raise the limit on open files (ulimit -n)"
             );
         }
-        self.pause = (self.pause * 2).clamp(SHORTEST, LONGEST);
+        self.pause = (self.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);
         tokio::time::sleep(self.pause).await;
     }
 }

@@ -24,7 +24,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// Whether it is the configuration that is wrong, rather than the world that is not ready.
+    /// Whether the configuration is wrong, rather than something unavailable.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Listen(..) | Self::Load(_) => true,
@@ -40,7 +40,8 @@ impl fmt::Display for ServeError {
             Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
-                    "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --listen"
+                    "cannot listen on {address}: the port is in use; stop what uses it, or choose \
+                     another with --listen"
                 )
             }
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),

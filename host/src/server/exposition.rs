@@ -1,11 +1,11 @@
-//! The page `/metrics`: what the cores and the database's pools have counted.
+//! The page `/metrics`: the counters of the cores and of the database's pools.
 
 use std::fmt::Write as _;
 
 use crate::database::metrics::{BOUNDS, OUTCOMES, TRANSACTION_OUTCOMES, Totals};
 use crate::telemetry::counters::Counts;
 
-/// What all cores have counted, in the Prometheus text format, version 0.0.4.
+/// The counters of all cores, in the Prometheus text format, version 0.0.4.
 pub(crate) fn exposition(counts: &Counts, database: &Totals, held: usize) -> String {
     let mut text = String::new();
     let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
@@ -93,7 +93,8 @@ pub(crate) fn exposition(counts: &Counts, database: &Totals, held: usize) -> Str
 fn durations(database: &Totals) -> String {
     const NAME: &str = "usher_database_statement_seconds";
     let mut text = format!(
-        "# HELP {NAME} How long statements took that reached the database.\n# TYPE {NAME} histogram\n"
+        "# HELP {NAME} How long statements took that reached the database.\n\
+         # TYPE {NAME} histogram\n"
     );
     let mut below = 0;
     for (index, count) in database.durations.iter().enumerate() {
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_told_in_seconds_and_each_bucket_holds_those_below() {
+    fn durations_are_exposed_in_seconds_by_cumulative_buckets() {
         let mut totals = Totals::default();
         totals.durations[0] = 3;
         totals.durations[6] = 2;

@@ -1,7 +1,8 @@
-//! The timer by which a connection waits for a request's head.
+//! The timer with which a connection waits for a request's head.
 //!
-//! hyper asks for a new one with each request, and nearly none ever goes off. So a connection has one timer, set when it first waits,
-//! which is moved only when it goes off too early: a connection that is busy never touches the runtime's timers.
+//! hyper requests a new timer for each request, and nearly none ever expires. So a connection has
+//! one timer, which is reset only when it expires too early. A busy connection never touches the
+//! runtime's timers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,16 +12,16 @@ use std::time::{Duration, Instant};
 
 /// One connection's timer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HeadTimer(Arc<Mutex<Option<Set>>>);
+pub(crate) struct HeadTimer(Arc<Mutex<Option<Shared>>>);
 
-/// When it goes off next, and who is woken then.
+/// The runtime's timer, and the waker that it has.
 #[derive(Debug)]
-struct Set {
+struct Shared {
     sleep: Pin<Box<tokio::time::Sleep>>,
-    wakes: Option<Waker>,
+    waker: Option<Waker>,
 }
 
-/// A wait until some moment.
+/// A wait until `at`.
 struct Until {
     timer: HeadTimer,
     at: Instant,
@@ -46,26 +47,26 @@ impl Future for Until {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let at = self.at.into();
-        let mut set = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let set = set.get_or_insert_with(|| Set {
+        let mut shared = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = shared.get_or_insert_with(|| Shared {
             sleep: Box::pin(tokio::time::sleep_until(at)),
-            wakes: None,
+            waker: None,
         });
-        if set.sleep.deadline() > at {
-            set.sleep.as_mut().reset(at);
-            set.wakes = None;
+        if shared.sleep.deadline() > at {
+            shared.sleep.as_mut().reset(at);
+            shared.waker = None;
         }
-        let wakes = set.wakes.as_ref();
-        if !set.sleep.is_elapsed() && wakes.is_some_and(|waker| waker.will_wake(cx.waker())) {
+        let waker = shared.waker.as_ref();
+        if !shared.sleep.is_elapsed() && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
             return Poll::Pending;
         }
-        while set.sleep.as_mut().poll(cx).is_ready() {
+        while shared.sleep.as_mut().poll(cx).is_ready() {
             if tokio::time::Instant::now() >= at {
                 return Poll::Ready(());
             }
-            set.sleep.as_mut().reset(at);
+            shared.sleep.as_mut().reset(at);
         }
-        set.wakes = Some(cx.waker().clone());
+        shared.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }
@@ -79,13 +80,13 @@ mod tests {
     const WAIT: Duration = Duration::from_millis(30);
 
     #[tokio::test]
-    async fn it_goes_off_when_it_was_last_asked_to_and_not_before() {
+    async fn timer_with_two_deadlines_expires_at_the_one_still_awaited() {
         let timer = HeadTimer::default();
         let began = Instant::now();
         let mut early = timer.sleep_until(began + WAIT);
         let mut late = timer.sleep_until(began + WAIT * 3);
         std::future::poll_fn(|cx| {
-            assert!(early.as_mut().poll(cx).is_pending(), "it is set");
+            assert!(early.as_mut().poll(cx).is_pending(), "it is shared");
             Poll::Ready(())
         })
         .await;
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_moved_forward_where_it_would_go_off_too_late() {
+    async fn timer_with_a_later_deadline_expires_at_an_earlier_new_one() {
         let timer = HeadTimer::default();
         let began = Instant::now();
         let mut late = timer.sleep(Duration::from_mins(10));

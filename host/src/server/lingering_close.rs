@@ -1,9 +1,12 @@
-//! How a client's connection ends, so that the client can tell what it has got.
+//! How a client's connection is closed, so that the client can tell what it has received.
 //!
-//! Two answers need more than a plain close. One whose end only the end of the connection marks (HTTP/1.0, RFC 9112, 6.3) looks
-//! complete after any orderly close, so that everything but its true end must be a reset. And one that is given before the request
-//! was read to its end is lost where the connection is closed at once: the system answers what the client still sends with a reset,
-//! which throws away what the client has not read (RFC 9112, 9.6).
+//! Two responses need more than a plain close:
+//!
+//! - A close-delimited response (HTTP/1.0, RFC 9112, 6.3) looks complete after any orderly close,
+//!   so an incomplete one must end with a reset.
+//! - A response before the end of its request would be lost by a close at once: the system would
+//!   answer the rest of the request with a reset, which discards what the client has not read (RFC
+//!   9112, 9.6). So the rest is read and discarded, within [`LIMIT`] and [`SILENCE`].
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,55 +21,55 @@ use tokio::time::{Instant, Sleep};
 use super::body::Body;
 use crate::sandbox::GuestBody;
 
-/// What the answers of a connection say of its end. The connection's service writes it, its stream reads it.
+/// How a connection has to be closed. The service writes it, [`super::connection_io`] reads it.
 #[derive(Debug, Default)]
-pub(crate) struct Ending {
-    delimits: AtomicBool,
-    leaves_unread: AtomicBool,
+pub(crate) struct CloseState {
+    is_close_delimited: AtomicBool,
+    has_unread_request: AtomicBool,
 }
 
-impl Ending {
-    /// Takes note of an answer before any of it is written.
-    pub(crate) fn note(&self, version: Version, response: &Response<Body>) {
+impl CloseState {
+    /// Records what a response requires, before it is written.
+    pub(crate) fn observe(&self, version: Version, response: &Response<Body>) {
         match response.body() {
             Body::Guest(GuestBody::Streaming { .. }) => {
                 if version < Version::HTTP_11 {
-                    self.delimits.store(true, Relaxed);
+                    self.is_close_delimited.store(true, Relaxed);
                 }
             }
             Body::Guest(GuestBody::Buffered(_)) => {}
             Body::Full(_) => {
-                // The host closes a connection by itself only where it has not read all of the request.
+                // The host sends `Connection: close` only if it has not read all of the request.
                 if response.headers().contains_key(CONNECTION) {
-                    self.leaves_unread.store(true, Relaxed);
+                    self.has_unread_request.store(true, Relaxed);
                 }
             }
         }
     }
 
-    /// Whether an answer has begun that ends where the connection does.
-    pub(crate) fn delimits(&self) -> bool {
-        self.delimits.load(Relaxed)
+    /// Whether a close-delimited response has begun.
+    pub(crate) fn is_close_delimited(&self) -> bool {
+        self.is_close_delimited.load(Relaxed)
     }
 
-    /// Whether an answer was given before the request was read to its end.
-    pub(crate) fn leaves_unread(&self) -> bool {
-        self.leaves_unread.load(Relaxed)
+    /// Whether a response has begun before all of its request was read.
+    pub(crate) fn has_unread_request(&self) -> bool {
+        self.has_unread_request.load(Relaxed)
     }
 
-    /// The library has answered what it could not read.
-    pub(crate) fn refused(&self) {
-        self.leaves_unread.store(true, Relaxed);
+    /// Records that hyper has responded to a request that it could not parse.
+    pub(crate) fn hyper_responded(&self) {
+        self.has_unread_request.store(true, Relaxed);
     }
 }
 
-/// How long a client that has its answer may go on sending a request that nobody wants.
+/// How long a client may go on sending a request after its response.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long it may send nothing meanwhile without closing its side.
+/// How long the client may send nothing without closing its side.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Reads what is left of a request, and throws it away.
+/// Reads and discards the rest of a request.
 #[derive(Debug)]
 pub(crate) struct Discard {
     latest: Instant,
@@ -81,23 +84,23 @@ impl Discard {
         }
     }
 
-    /// Ready once the client has closed its side, or its time is over.
+    /// Ready once the client has closed its side, or a limit has passed.
     pub(crate) fn poll<I: AsyncRead + Unpin>(
         &mut self,
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut scratch = [0; 16 << 10];
-        let mut came = false;
+        let mut has_read = false;
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *io).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => came = true,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => has_read = true,
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
-        if came {
+        if has_read {
             let next = Instant::now() + SILENCE;
             self.timer.as_mut().reset(next.min(self.latest));
         }

@@ -1,4 +1,4 @@
-//! The sockets that clients come to, and the thread that hands their connections to the cores.
+//! Listens for clients, and assigns their connections to the cores.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::descriptors::Trouble;
+use super::descriptors::AcceptBackoff;
 use super::error::ServeError;
 use super::transport;
 use super::worker::Worker;
@@ -18,11 +18,11 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
         } else {
             TcpSocket::new_v6()
         }?;
-        // A restart need not wait for old connections to be forgotten.
+        // A restart need not wait for connections in TIME-WAIT.
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
         if let Err(error) = transport::bound_unsent(&socket) {
-            tracing::debug!("what waits to be sent has no bound: {error}");
+            tracing::debug!("unsent data has no bound: {error}");
         }
         socket.bind(address)?;
         Ok(socket)
@@ -30,18 +30,18 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
     bound().map_err(|error| ServeError::Listen(address, error))
 }
 
-/// Begins to accept connections on a socket that was bound to `address`.
+/// Listens on a socket that was bound to `address`.
 pub(super) fn listen(
     mut socket: TcpSocket,
     address: SocketAddr,
     backlog: u32,
 ) -> Result<TcpListener, ServeError> {
-    let mut others = if address.port() == 0 { PORTS } else { 0 };
+    let mut retries = if address.port() == 0 { MAX_RETRIES } else { 0 };
     loop {
         match socket.listen(backlog) {
-            // Until somebody listens on a port that was bound, it can be taken by another program that asks for this very one.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && others > 0 => {
-                others -= 1;
+            // Another program can bind the same port until one of them listens.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && retries > 0 => {
+                retries -= 1;
                 socket = bind(address)?;
             }
             listener => return listener.map_err(|error| ServeError::Listen(address, error)),
@@ -49,49 +49,49 @@ pub(super) fn listen(
     }
 }
 
-/// How many others are tried where any port will do.
-const PORTS: usize = 8;
+/// How many other ports are tried if any port will do.
+const MAX_RETRIES: usize = 8;
 
-pub(super) fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, ServeError> {
+pub(super) fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, ServeError> {
     listener
         .local_addr()
-        .map_err(|error| ServeError::Listen(asked, error))
+        .map_err(|error| ServeError::Listen(address, error))
 }
 
-/// Hands every connection to the core with the fewest. One place decides, so that few connections spread evenly, which a
-/// listener per core leaves to a hash.
+/// Assigns each connection to the core with the fewest, so that few connections spread evenly. A
+/// listener for each core would distribute them by a hash.
 pub(super) async fn accept(
     listener: &TcpListener,
     workers: &[Worker],
-    most: usize,
+    max_connections: usize,
 ) -> std::convert::Infallible {
-    let mut trouble = Trouble::default();
+    let mut backoff = AcceptBackoff::default();
     loop {
-        // Connections over the limit are left in the operating system's queue until others have closed.
-        if workers.iter().map(Worker::open).sum::<usize>() >= most {
+        // Connections beyond the limit wait in the operating system's queue.
+        if workers.iter().map(Worker::open).sum::<usize>() >= max_connections {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         }
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                trouble.wait(&error).await;
+                backoff.wait(&error).await;
                 continue;
             }
         };
-        trouble.is_over();
+        backoff.reset();
         let mut stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
             Ok(stream) => stream,
             Err(error) => {
-                // A client that has left already.
-                tracing::debug!("an accepted connection is of no use: {error}");
+                // The client has disconnected.
+                tracing::debug!("an accepted connection cannot be used: {error}");
                 continue;
             }
         };
         let mut cores: Vec<&Worker> = workers.iter().collect();
-        cores.sort_by_key(|worker| (worker.beat.is_stuck(), worker.open()));
+        cores.sort_by_key(|worker| (worker.heartbeat.is_stuck(), worker.open()));
         for core in cores {
-            match core.hand(stream) {
+            match core.assign(stream) {
                 Ok(()) => break,
                 Err(refused) => stream = refused,
             }
@@ -106,7 +106,7 @@ mod tests {
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
     #[tokio::test]
-    async fn another_free_port_is_taken_where_the_first_is_lost_before_it_is_listened_on() {
+    async fn any_port_lost_before_listen_is_replaced_by_another() {
         let socket = bind(ANY).expect("a free port");
         let lost = socket.local_addr().expect("it is bound");
         let other = bind(lost).expect("nobody listens there yet");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_was_asked_for_and_is_lost_is_an_error() {
+    async fn named_port_lost_before_listen_is_an_error() {
         let free = bind(ANY).and_then(|socket| listen(socket, ANY, 1));
         let free = local(&free.expect("a free port"), ANY).expect("it is bound");
         let socket = bind(free).expect("it is free again");

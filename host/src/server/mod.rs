@@ -1,18 +1,19 @@
-//! HTTP over TCP: from the listening socket to one call of the component for each request, and back.
+//! HTTP over TCP: accepts connections and calls the component once for each request.
 //!
 //! Read in this order:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`config`] | everything that can be set, with its default and its unit |
-//! | `serve`, `start`, `shutdown`, [`error`] | the process's life: start, accept, drain |
+//! | [`config`] | the server's settings, with defaults and units |
+//! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | `listener`, `worker` | the sockets, and the thread of each core |
-//! | [`connection`] | one client connection: HTTP/1.1 in, one call for each request |
-//! | [`body`], `error_body` | a response's body, and the answers that are the host's own |
-//! | `connection_io`, [`transport`] | the connection's bytes, and what carries them |
-//! | `head_timer`, `write_stall`, `lingering_close` | a client that sends no request, takes no answer, or is answered early |
-//! | `descriptors`, `watch` | how many connections there may be, and whether the cores turn |
-//! | `admin`, `exposition` | what operators are told: readiness and counters |
+//! | [`connection`] | one client connection |
+//! | [`body`], `error_body` | response bodies, and the host's own error responses |
+//! | `connection_io`, [`transport`] | connection I/O, and the sockets below it |
+//! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
+//! | `lingering_close` | how a connection is closed after an early response |
+//! | `descriptors`, `watch` | the limit on open files, and the heartbeat of each core |
+//! | `admin`, `exposition` | the operators' listener: readiness and metrics |
 
 pub mod body;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The server's life: reach the database, load the component, migrate, listen, hand connections to the cores, drain.
+//! The main function of the server: start, listen, assign connections to cores, drain.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -11,19 +11,19 @@ use super::error::ServeError;
 use super::listener::{accept, bind, listen, local};
 use super::shutdown::Signals;
 use super::start::start;
-use super::watch::{self, Beat};
+use super::watch::{self, Heartbeat};
 use super::worker::{self, Parts, Worker};
 use super::{admin, descriptors};
 use crate::telemetry::Counters;
 
-/// Serves until a signal asks for the end and every connection has been drained.
+/// Serves until a signal arrives and the connections have been drained.
 ///
 /// # Errors
 /// See [`ServeError`].
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
-    let room = room_for_connections(config);
-    // Bound before anything that takes long, so that a taken port is said at once; clients connect only once it listens.
+    let max_connections = max_connections(config);
+    // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
     let socket = bind(config.listen)?;
     let admin = config.admin_listen.map(bind).transpose()?;
 
@@ -49,7 +49,10 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         .map_err(ServeError::System)?;
     let memory = parts.instances.host_memory.clone();
     drop(parts);
-    let cores: Vec<Beat> = workers.iter().map(|worker| worker.beat.clone()).collect();
+    let cores: Vec<Heartbeat> = workers
+        .iter()
+        .map(|worker| worker.heartbeat.clone())
+        .collect();
     watch::watch(&cores).map_err(ServeError::System)?;
 
     let draining = Arc::new(AtomicBool::new(false));
@@ -77,9 +80,9 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        never = accept(&listener, &workers, room) => match never {},
+        never = accept(&listener, &workers, max_connections) => match never {},
     };
-    // Closing the listener first: a client that comes now is refused, rather than accepted and forgotten.
+    // Closed first, so that new clients are refused rather than accepted and never served.
     drop(listener);
     draining.store(true, Relaxed);
     let open: usize = workers.iter().map(Worker::open).sum();
@@ -88,41 +91,44 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let drained = tokio::task::spawn_blocking(move || {
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a core's thread had panicked");
+                tracing::error!("a core's thread has panicked");
             }
         }
     });
-    // A core that does not turn does not drain either.
-    let longest = config.drain_timeout + worker::TIDYING + watch::STUCK;
+    // A stuck core does not drain.
+    let limit = config.drain_timeout + worker::CLOSE_TIMEOUT + watch::STUCK_AFTER;
     tokio::select! {
         _ = drained => {}
-        () = tokio::time::sleep(longest) => {
-            tracing::error!("a core has not ended within {longest:?}: ending with what it is at");
+        () = tokio::time::sleep(limit) => {
+            tracing::error!("a core has not ended within {limit:?}: ending the process");
         }
         signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
     }
     Ok(())
 }
 
-/// How many connections are served at once: what was asked for, or as many as there can be.
-fn room_for_connections(config: &Config) -> usize {
-    let asked = config.max_connections.get();
+/// How many connections are served at once: `--max-connections`, or fewer if the limit on open
+/// files is too low.
+fn max_connections(config: &Config) -> usize {
+    let requested = config.max_connections.get();
     let limit = descriptors::raise();
     let pool = config
         .database
         .pool_size
-        .max(config.workers().saturating_mul(TWO));
-    let room = descriptors::connections(asked, limit, config.workers().get(), pool.get());
+        .max(config.workers().saturating_mul(MIN_POOL));
+    let max_connections =
+        descriptors::connections(requested, limit, config.workers().get(), pool.get());
     if let Some(limit) = limit
-        && room < asked
+        && max_connections < requested
     {
         tracing::warn!(
-            "{room} connections are served at once, not the {asked} of --max-connections: the system allows {limit} open files \
-             (ulimit -n), some of which the database needs"
+            "{max_connections} connections are served at once, not the {requested} of \
+             --max-connections: the system allows {limit} open files (ulimit -n), some of which \
+             the database needs"
         );
     }
-    room
+    max_connections
 }
 
-/// A core has at least so many connections to PostgreSQL.
-const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("it is not 0");
+/// The fewest connections to PostgreSQL of a core.
+const MIN_POOL: NonZeroUsize = NonZeroUsize::new(2).expect("it is not 0");

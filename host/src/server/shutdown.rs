@@ -1,10 +1,10 @@
-//! The end of the process: which signals ask for it, and what they ask for.
+//! The signals that end the process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT. The first asks for a drain, the second for an end at once.
+/// SIGTERM and SIGINT. The first signal starts the drain, the second ends the process at once.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -12,10 +12,10 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on the signals no longer end the process by themselves.
+    /// Registers handlers, so that the signals no longer end the process by themselves.
     ///
     /// # Errors
-    /// Where the operating system refuses to register a handler.
+    /// If the operating system refuses to register a handler.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

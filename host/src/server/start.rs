@@ -1,4 +1,8 @@
-//! What stands before the first connection: the component is loaded, its database reached and brought up to date.
+//! Starts the service before the first connection: loads the component, opens the database, and
+//! runs the migrations.
+//!
+//! A database that is unavailable is tried again until `--database-wait` has passed, one that is
+//! locked until `--migration-timeout` has.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +27,7 @@ pub async fn migrate(config: &Config) -> Result<(), ServeError> {
     .map(drop)
 }
 
-/// What bringing the schema up to date would do. Nothing is changed. Gives `None` for a component that cannot say so.
+/// Plans the migrations without changing anything. `None` for a component that exports no plan.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -39,9 +43,9 @@ pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, Serv
         .map_err(ServeError::Migrate)
 }
 
-/// What stands before the first connection: the component and a database that is reached and up to date.
+/// Loads the component, and opens the database with an up-to-date schema.
 pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
-    // Compiling takes long, and must not keep a signal from being heard.
+    // Compiling takes long and must not delay the handling of signals.
     let (component, capacity) = (config.sandbox.component.clone(), config.capacity());
     let loaded =
         tokio::task::spawn_blocking(move || Runtime::new(&component.unwrap_or_default(), capacity))
@@ -51,7 +55,7 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
     let began = Instant::now();
     let deadline = began + config.database_wait;
     let mut pause = Duration::from_millis(50);
-    let mut said = None;
+    let mut logged = None;
     loop {
         let error = match open_and_migrate(config, &runtime).await {
             Ok(database) => return Ok((runtime, database)),
@@ -64,7 +68,7 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
         };
         let locked = matches!(&error, ServeError::Migrate(error) if error.is_locked());
         if locked {
-            // Others are let through for as long as they were held up.
+            // Other sessions get as much time as the lock timeout delayed them.
             pause = Duration::from_secs(1);
             if config.migration_timeout > Duration::ZERO
                 && began.elapsed() + pause >= config.migration_timeout
@@ -74,8 +78,8 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
                     config.migration_timeout,
                 )));
             }
-            if said.is_none_or(|said: Instant| said.elapsed() >= Duration::from_secs(5)) {
-                said = Some(Instant::now());
+            if logged.is_none_or(|at: Instant| at.elapsed() >= Duration::from_secs(5)) {
+                logged = Some(Instant::now());
                 tracing::warn!("{error}; trying again every other second");
             }
         } else if !transient || Instant::now() + pause >= deadline {
@@ -113,7 +117,7 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
     Ok(database)
 }
 
-/// Says what will be done, and does it where nothing stands in the way.
+/// Logs the plan, and applies the migrations if it has no obstacle.
 async fn bring_up_to_date(
     config: &Config,
     runtime: &Runtime,
@@ -121,7 +125,7 @@ async fn bring_up_to_date(
 ) -> Result<Vec<Migration>, MigrateError> {
     match migrate::plan(runtime, pool, &config.instances().store()).await {
         Ok(findings) => migrate::log(&findings.unwrap_or_default())?,
-        // Why it cannot be told is what the migrations say as well, with what to do about it.
+        // The migrations return the same error, with its remedy.
         Err(MigrateError::NoPlan(why)) => tracing::debug!("no plan: {why}"),
         Err(error) => return Err(error),
     }

@@ -1,5 +1,5 @@
-//! What a client's connection is made of, beside bytes: how much of what is written may wait in the system, how it is closed, and
-//! who is at its other end.
+//! The transport of a client's connection: the bound on unsent data, how it is closed, and the
+//! peer's address.
 
 use std::io;
 use std::net::IpAddr;
@@ -8,16 +8,18 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 
-/// Bytes of one connection that may wait in the system to be sent, beside those that the client has room for.
+/// Unsent bytes that the system may buffer for a connection, beyond those for which the client has
+/// room.
 ///
-/// Without a bound the system takes megabytes for a client that reads slowly, and accepts no more for minutes: whether the client
-/// goes on could not be told by its taking something. Half of it is what a client takes between two writes.
+/// Without a bound the system buffers megabytes for a client that reads slowly, and accepts no more
+/// for minutes, so the server could not see the client's progress. With it, a client has read half
+/// of the bound between two writes.
 static UNSENT: libc::c_int = 64 << 10;
 
-/// Bounds what waits to be sent by a listener's connections.
+/// Bounds the unsent data of a listener's connections.
 ///
 /// # Errors
-/// Where the system knows no such bound.
+/// If the system does not support the option.
 #[expect(
     unsafe_code,
     reason = "no safe wrapper sets this option: the argument stands at the call"
@@ -25,8 +27,8 @@ static UNSENT: libc::c_int = 64 << 10;
 pub(crate) fn bound_unsent(listener: &impl AsFd) -> io::Result<()> {
     let fd = listener.as_fd();
     let size = libc::socklen_t::try_from(size_of_val(&UNSENT)).map_err(io::Error::other)?;
-    // SAFETY: the descriptor is open while it is borrowed, and the system reads an integer of this size from this place, which
-    // lives as long as the program.
+    // SAFETY: the descriptor is open while it is borrowed, and the system reads an integer of this
+    // size from this static.
     let outcome = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
@@ -45,10 +47,11 @@ pub(crate) fn bound_unsent(listener: &impl AsFd) -> io::Result<()> {
 
 /// A client's connection.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Whether from now on a close is a reset, whoever closes it, also the system at the end of the process.
+    /// Sets whether every close is a reset from now on, even that by the system when the process
+    /// ends.
     fn reset_on_close(&self, resets: bool);
 
-    /// Who is at the other end, where that is not this program itself.
+    /// The peer's address; `None` for a connection from within the program.
     fn peer(&self) -> Option<IpAddr>;
 }
 
@@ -56,13 +59,13 @@ impl Transport for TcpStream {
     fn reset_on_close(&self, resets: bool) {
         let linger = resets.then_some(std::time::Duration::ZERO);
         if let Err(error) = socket2::SockRef::from(self).set_linger(linger) {
-            // A connection that is gone already, for one, has nobody left to tell.
-            tracing::debug!("how a connection is closed could not be set: {error}");
+            // For example, the connection has ended.
+            tracing::debug!("the linger option of a connection could not be set: {error}");
         }
     }
 
     fn peer(&self) -> Option<IpAddr> {
-        // Without an address it is nobody's who is trusted.
+        // A peer of unknown address is not trusted.
         let unknown = IpAddr::from([0; 4]);
         Some(self.peer_addr().map_or(unknown, |address| address.ip()))
     }

@@ -1,32 +1,33 @@
-//! Whether the cores turn. Each says every half second that it does; one that has not for [`STUCK`] is named in the log, makes the
-//! server not ready, and gets no new connections until it turns again.
+//! The heartbeats of the cores: detects a core that does not respond.
 //!
-//! A guest is interrupted, and so cannot keep its core from turning. What can is a call of the host's that does not come back.
+//! Each core's event loop sends a heartbeat every half second. A core without one for
+//! [`STUCK_AFTER`] is logged, makes the server not ready, and gets no new connections until it
+//! responds. A guest cannot cause this, since it is interrupted; a blocking call in the host can.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How often a core says that it turns.
-const BEAT: Duration = Duration::from_millis(500);
+/// The interval of heartbeats.
+const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A core that has not turned for so long is stuck. Far more than a busy machine takes to give a thread its turn.
-pub(crate) const STUCK: Duration = Duration::from_secs(5);
+/// A core without a heartbeat for so long is stuck. A busy machine delays a thread far less.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// The beat of one core. Clones share it.
+/// The heartbeat of one core. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Beat(Arc<State>);
+pub(crate) struct Heartbeat(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     began: Instant,
-    /// When it last turned, in milliseconds since it began.
+    /// The last heartbeat, in milliseconds since `began`.
     last: AtomicU64,
     is_stuck: AtomicBool,
     has_ended: AtomicBool,
 }
 
-impl Beat {
+impl Heartbeat {
     pub(crate) fn new() -> Self {
         Self(Arc::new(State {
             began: Instant::now(),
@@ -36,20 +37,20 @@ impl Beat {
         }))
     }
 
-    /// Says that the core turns for as long as it does. To be run on it.
-    pub(crate) async fn keep(self) {
+    /// Sends heartbeats. Runs on the core.
+    pub(crate) async fn run(self) {
         loop {
-            self.0.turned();
-            tokio::time::sleep(BEAT).await;
+            self.0.beat();
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Its core has ended, and need not turn any more.
+    /// Marks the core as ended, so that it needs no heartbeat.
     pub(crate) fn end(&self) {
         self.0.has_ended.store(true, Relaxed);
     }
 
-    /// Whether the core was stuck when it was last looked at.
+    /// Whether the core was stuck at the last check.
     pub(crate) fn is_stuck(&self) -> bool {
         self.0.is_stuck.load(Relaxed)
     }
@@ -61,43 +62,46 @@ impl State {
         self.began.elapsed().saturating_sub(last)
     }
 
-    fn turned(&self) {
+    fn beat(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Relaxed);
     }
 
-    /// Looks whether the core turns, and says so where that has changed.
-    fn look(&self, core: usize, stuck: Duration) {
+    /// Checks the last heartbeat, and logs if the core has become stuck or responds again.
+    fn check(&self, core: usize, stuck: Duration) {
         let age = self.age();
         let is_stuck = age >= stuck && !self.has_ended.load(Relaxed);
         match (self.is_stuck.swap(is_stuck, Relaxed), is_stuck) {
             (false, true) => tracing::error!(
-                "core {core} has not turned for {age:?}: a call in it does not come back, and its connections wait; \
-                 restart the server if it stays so"
+                "core {core} has not responded for {age:?}: a call in it does not return, and its \
+                 connections wait; restart the server if this continues"
             ),
-            (true, false) => tracing::warn!("core {core} turns again"),
+            (true, false) => tracing::warn!("core {core} responds again"),
             _ => {}
         }
     }
 }
 
-/// Looks after the cores, in the order of their numbers, for as long as any of them is there.
+/// Starts a thread that checks the cores, numbered by their order, until all are dropped.
 ///
 /// # Errors
-/// Where the operating system gives no thread.
-pub(crate) fn watch(cores: &[Beat]) -> std::io::Result<()> {
-    watch_every(cores, BEAT, STUCK)
+/// If the operating system refuses a thread.
+pub(crate) fn watch(cores: &[Heartbeat]) -> std::io::Result<()> {
+    watch_every(cores, INTERVAL, STUCK_AFTER)
 }
 
-fn watch_every(cores: &[Beat], every: Duration, stuck: Duration) -> std::io::Result<()> {
-    let cores: Vec<Weak<State>> = cores.iter().map(|beat| Arc::downgrade(&beat.0)).collect();
+fn watch_every(cores: &[Heartbeat], every: Duration, stuck: Duration) -> std::io::Result<()> {
+    let cores: Vec<Weak<State>> = cores
+        .iter()
+        .map(|heartbeat| Arc::downgrade(&heartbeat.0))
+        .collect();
     let watch = move || {
         loop {
             let mut is_any_left = false;
-            for (core, beat) in cores.iter().enumerate() {
-                if let Some(beat) = beat.upgrade() {
+            for (core, heartbeat) in cores.iter().enumerate() {
+                if let Some(heartbeat) = heartbeat.upgrade() {
                     is_any_left = true;
-                    beat.look(core, stuck);
+                    heartbeat.check(core, stuck);
                 }
             }
             if !is_any_left {
@@ -118,50 +122,53 @@ mod tests {
 
     use super::*;
 
-    /// Waits until the core is seen to be stuck, or not to be.
-    fn wait_until(beat: &Beat, is_stuck: bool) {
+    /// Waits until a check finds the core stuck, or not stuck.
+    fn wait_until(heartbeat: &Heartbeat, is_stuck: bool) {
         let began = Instant::now();
-        while beat.is_stuck() != is_stuck {
-            assert!(began.elapsed() < Duration::from_mins(1), "it is not seen");
+        while heartbeat.is_stuck() != is_stuck {
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "the check does not find it"
+            );
             std::thread::yield_now();
         }
     }
 
     #[test]
-    fn core_that_does_not_turn_is_stuck_until_it_turns_again() {
+    fn core_without_heartbeat_is_stuck_until_it_responds() {
         let (release, held) = mpsc::channel::<()>();
-        let beat = Beat::new();
-        let kept = beat.clone();
+        let heartbeat = Heartbeat::new();
+        let running = heartbeat.clone();
         let core = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                tokio::spawn(kept.keep());
+                tokio::spawn(running.run());
                 tokio::task::yield_now().await;
-                // A call that does not come back for a while.
+                // A call that blocks for a while.
                 held.recv().expect("the test goes on");
                 std::future::pending::<()>().await;
             });
         });
         watch_every(
-            std::slice::from_ref(&beat),
+            std::slice::from_ref(&heartbeat),
             Duration::from_millis(5),
             Duration::from_secs(2),
         )
         .expect("a thread");
-        wait_until(&beat, true);
+        wait_until(&heartbeat, true);
         release.send(()).expect("it is held");
-        wait_until(&beat, false);
+        wait_until(&heartbeat, false);
         assert!(!core.is_finished());
     }
 
     #[test]
     fn core_that_has_ended_is_not_stuck() {
-        let beat = Beat::new();
-        beat.end();
-        beat.0.look(0, Duration::ZERO);
-        assert!(!beat.is_stuck());
+        let heartbeat = Heartbeat::new();
+        heartbeat.end();
+        heartbeat.0.check(0, Duration::ZERO);
+        assert!(!heartbeat.is_stuck());
     }
 }

@@ -1,5 +1,5 @@
-//! One core: a thread with a runtime, instances and database connections of its own. Nothing a request touches is shared with
-//! another core.
+//! One core: a thread with its own runtime, instances and database connections. A request shares
+//! nothing with other cores.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection::{self, Service};
-use super::watch::Beat;
+use super::watch::Heartbeat;
 use crate::database::{Database, Pool};
 use crate::sandbox::Runtime;
 use crate::sandbox::pool::{self, Instances};
 use crate::telemetry::Counters;
 
-/// For the database to end what was abandoned, beyond the drain. More than a cancel request and a rollback are given.
-pub(crate) const TIDYING: Duration = Duration::from_secs(5);
+/// The time for ending abandoned transactions after the drain, longer than that for a cancel
+/// request and a rollback.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a core needs to serve.
 #[derive(Clone, Debug)]
@@ -32,13 +33,13 @@ pub(crate) struct Parts {
     pub(crate) drain: Duration,
 }
 
-/// A running core. Dropping its `connections` makes it drain and end.
+/// A running core. When its `connections` are dropped, it drains and ends.
 #[derive(Debug)]
 pub(crate) struct Worker {
     connections: mpsc::UnboundedSender<TcpStream>,
     open: Arc<AtomicUsize>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) beat: Beat,
+    pub(crate) heartbeat: Heartbeat,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
@@ -46,14 +47,14 @@ impl Worker {
     /// Starts the thread.
     ///
     /// # Errors
-    /// Where the operating system gives no thread.
+    /// If the operating system refuses a thread.
     pub(crate) fn start(index: usize, parts: Parts) -> std::io::Result<Self> {
         let (connections, accepted) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         let counters = Arc::new(Counters::default());
-        let (opened, counted) = (Arc::clone(&open), Arc::clone(&counters));
-        let beat = Beat::new();
-        let kept = beat.clone();
+        let (core_open, core_counters) = (Arc::clone(&open), Arc::clone(&counters));
+        let heartbeat = Heartbeat::new();
+        let core_heartbeat = heartbeat.clone();
         let thread = std::thread::Builder::new()
             .name(format!("usher-core-{index}"))
             .spawn(move || {
@@ -61,19 +62,19 @@ impl Worker {
                     .enable_all()
                     .build()?;
                 let served = runtime.block_on(async {
-                    tokio::spawn(kept.clone().keep());
+                    tokio::spawn(core_heartbeat.clone().run());
                     let pool = parts.database.pool().map_err(std::io::Error::other)?;
-                    serve(parts, pool, accepted, &opened, &counted).await;
+                    serve(parts, pool, accepted, &core_open, &core_counters).await;
                     Ok(())
                 });
-                kept.end();
+                core_heartbeat.end();
                 served
             })?;
         Ok(Self {
             connections,
             open,
             counters,
-            beat,
+            heartbeat,
             thread,
         })
     }
@@ -83,8 +84,8 @@ impl Worker {
         self.open.load(Relaxed)
     }
 
-    /// Hands the core a connection. Gives it back where the core has died.
-    pub(crate) fn hand(&self, stream: TcpStream) -> Result<(), TcpStream> {
+    /// Assigns a connection to the core. Returns the connection if the core has ended.
+    pub(crate) fn assign(&self, stream: TcpStream) -> Result<(), TcpStream> {
         self.open.fetch_add(1, Relaxed);
         self.connections.send(stream).map_err(|refused| {
             self.open.fetch_sub(1, Relaxed);
@@ -92,7 +93,7 @@ impl Worker {
         })
     }
 
-    /// Lets the core drain. The thread that is returned ends when it has.
+    /// Starts the drain. The returned thread ends when it is complete.
     pub(crate) fn drain(self) -> JoinHandle<std::io::Result<()>> {
         self.thread
     }
@@ -127,7 +128,7 @@ async fn serve(
                     served.await;
                     drop(closed);
                 });
-                // Those that have ended are let go of.
+                // Removes the tasks that have ended.
                 while connections.try_join_next().is_some() {}
             }
             Err(error) => tracing::warn!("an accepted connection could not be served: {error}"),
@@ -135,7 +136,7 @@ async fn serve(
     }
     let drained = async {
         graceful.shutdown().await;
-        // A guest may be at work after its answer.
+        // A guest may run on after its response.
         service.instances.wait_until_idle().await;
     };
     if tokio::time::timeout(parts.drain, drained).await.is_err() {
@@ -148,15 +149,17 @@ async fn serve(
     }
     let ended = async {
         service.instances.end().await;
-        // What an abandoned statement does on another machine does not end with this process.
+        // A server goes on with an abandoned statement even after this process has ended.
         pool.closed().await;
     };
-    if tokio::time::timeout(TIDYING, ended).await.is_err() {
-        tracing::warn!("statements may run on: the database did not answer within {TIDYING:?}");
+    if tokio::time::timeout(CLOSE_TIMEOUT, ended).await.is_err() {
+        tracing::warn!(
+            "statements may run on: the database did not answer within {CLOSE_TIMEOUT:?}"
+        );
     }
 }
 
-/// Counts a connection for as long as it lives, however it ends.
+/// Counts a connection until it is dropped.
 struct Open(Arc<AtomicUsize>);
 
 impl Drop for Open {

@@ -1,9 +1,9 @@
-//! A limit on how long a client may take nothing of what is written to it.
+//! The limit on how long writes to a client may make no progress.
 //!
-//! It is counted by progress: whoever takes something has all of the time again for the next piece. What was taken buys more of it, at
-//! the rate of a slow reader: the client's system takes megabytes at once, and its program may read them for minutes before there is
-//! room again (`curl --limit-rate 128k` takes 5 MB and then nothing for 41 s). Nothing is set up for a connection whose writes never
-//! wait, as nearly all are.
+//! Any progress restarts the time. The bytes written extend it at the rate of a slow reader: the
+//! client's kernel buffers megabytes at once, and its program may read them for minutes before
+//! there is room again (`curl --limit-rate 128k` takes 5 MB and then nothing for 41 s). A
+//! connection whose writes never wait, as nearly all do, has no timer.
 
 use std::io;
 use std::pin::Pin;
@@ -12,37 +12,37 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-/// A reader as slow as this is not cut off while its buffers drain, in bytes a second.
-const SLOW: u64 = 8 << 10;
+/// The rate of a slow reader, in bytes a second.
+const SLOW_READER: u64 = 8 << 10;
 
-/// The most time that can be bought, as a multiple of the limit.
-const MOST: u32 = 5;
+/// The most that the time can be extended, as a multiple of the limit.
+const MAX_EXTENSION: u32 = 5;
 
 /// The timer of one connection's writes.
 #[derive(Debug)]
-pub(crate) struct Stall {
+pub(crate) struct WriteStall {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the last write had to wait.
     waits: bool,
-    /// Bytes taken that have bought no time yet.
-    taken: u64,
-    /// Until when time has been bought.
-    bought: Option<Instant>,
+    /// Bytes written that have not extended the time yet.
+    progress: u64,
+    /// The end of the extension; the limit counts from then.
+    extended_until: Option<Instant>,
 }
 
-impl Stall {
+impl WriteStall {
     pub(crate) fn new(limit: Duration) -> Self {
         Self {
             limit,
             timer: None,
             waits: false,
-            taken: 0,
-            bought: None,
+            progress: 0,
+            extended_until: None,
         }
     }
 
-    /// The outcome of a write, or an error where nothing was taken for too long.
+    /// The outcome of a write, or an error if there was no progress for too long.
     pub(crate) fn check(
         &mut self,
         cx: &mut Context<'_>,
@@ -51,15 +51,15 @@ impl Stall {
         if let Poll::Ready(written) = written {
             self.waits = false;
             if let Ok(bytes) = &written {
-                self.taken = self.taken.saturating_add(*bytes as u64);
+                self.progress = self.progress.saturating_add(*bytes as u64);
             }
             return Poll::Ready(written);
         }
         if !std::mem::replace(&mut self.waits, true) {
-            let latest = self.latest(Instant::now());
-            let new = || Box::pin(tokio::time::sleep_until(latest));
+            let next_deadline = self.next_deadline(Instant::now());
+            let new = || Box::pin(tokio::time::sleep_until(next_deadline));
             let timer = self.timer.get_or_insert_with(new);
-            timer.as_mut().reset(latest);
+            timer.as_mut().reset(next_deadline);
         }
         let is_over = self
             .timer
@@ -69,20 +69,22 @@ impl Stall {
             return Poll::Pending;
         }
         let text = format!(
-            "the client took nothing of its answer within {:?}",
+            "the client read nothing of its response within {:?}",
             self.limit
         );
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
     }
 
-    /// Until when a client may take nothing that has begun to do so now.
-    fn latest(&mut self, now: Instant) -> Instant {
-        let most = self.limit.saturating_mul(MOST);
-        let more = Duration::from_secs(std::mem::take(&mut self.taken) / SLOW).min(most);
-        let begins = self.bought.map_or(now, |bought| bought.max(now));
-        let bought = (begins + more).min(now + most);
-        self.bought = Some(bought);
-        bought + self.limit
+    /// The deadline for progress after a write that begins to wait now.
+    fn next_deadline(&mut self, now: Instant) -> Instant {
+        let most = self.limit.saturating_mul(MAX_EXTENSION);
+        let more = Duration::from_secs(std::mem::take(&mut self.progress) / SLOW_READER).min(most);
+        let begins = self
+            .extended_until
+            .map_or(now, |extended_until| extended_until.max(now));
+        let extended_until = (begins + more).min(now + most);
+        self.extended_until = Some(extended_until);
+        extended_until + self.limit
     }
 }
 
@@ -91,9 +93,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn stall_after_progress_has_all_of_its_time_again() {
+    async fn stall_after_progress_has_the_full_limit_again() {
         const LIMIT: Duration = Duration::from_millis(50);
-        let mut stall = Stall::new(LIMIT);
+        let mut stall = WriteStall::new(LIMIT);
         for _ in 0..3 {
             let began = Instant::now();
             let stalled = std::future::poll_fn(|cx| stall.check(cx, Poll::Pending)).await;
@@ -108,18 +110,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stall_after_megabytes_lasts_as_long_as_a_slow_reader_takes_for_them() {
+    async fn stall_after_megabytes_lasts_as_long_as_a_slow_reader_needs() {
         const LIMIT: Duration = Duration::from_mins(1);
-        let mut stall = Stall::new(LIMIT);
+        let mut stall = WriteStall::new(LIMIT);
         let now = Instant::now();
-        assert_eq!(stall.latest(now), now + LIMIT);
-        stall.taken = 100 * SLOW;
-        assert_eq!(stall.latest(now), now + LIMIT + Duration::from_secs(100));
-        // It is used up meanwhile, and never more than some multiple of the limit.
-        stall.taken = 10 * SLOW;
+        assert_eq!(stall.next_deadline(now), now + LIMIT);
+        stall.progress = 100 * SLOW_READER;
+        assert_eq!(
+            stall.next_deadline(now),
+            now + LIMIT + Duration::from_secs(100)
+        );
+        // The extension passes meanwhile, and is at most a multiple of the limit.
+        stall.progress = 10 * SLOW_READER;
         let later = now + Duration::from_secs(90);
-        assert_eq!(stall.latest(later), later + LIMIT + Duration::from_secs(20));
-        stall.taken = u64::MAX;
-        assert_eq!(stall.latest(later), later + LIMIT * (MOST + 1));
+        assert_eq!(
+            stall.next_deadline(later),
+            later + LIMIT + Duration::from_secs(20)
+        );
+        stall.progress = u64::MAX;
+        assert_eq!(
+            stall.next_deadline(later),
+            later + LIMIT * (MAX_EXTENSION + 1)
+        );
     }
 }

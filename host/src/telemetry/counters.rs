@@ -1,21 +1,21 @@
-//! What one core counts of its requests, connections and instances.
+//! Counters of requests, connections and instances.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::StatusCode;
 
-/// Why a call of the component gave no answer, as far as counting goes.
+/// The reasons by which failed calls of the component are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailedCall {
-    /// There was no room for it.
+    /// No permit or memory was available in time.
     Busy,
-    /// It used more time than it had.
+    /// The call exceeded its deadline or processor time.
     Deadline,
     /// The component failed.
     Trap,
 }
 
-/// Counters of one core. They are written by that core alone, so counting contends with nothing.
+/// Counters of one core. Only that core writes them, so there is no contention.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Answers by the first digit of their status, from 1 to 5.
@@ -55,7 +55,7 @@ impl Counters {
     }
 }
 
-/// What several cores have counted, together.
+/// The sums of several cores' counters.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// Answers by the first digit of their status, from 1 to 5.

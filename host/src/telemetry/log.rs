@@ -1,14 +1,16 @@
-//! Log lines whose text or number a guest or a client can choose: each is cut, and each kind has so many a second.
+//! Limits on log lines whose text or number a guest or a client can choose.
 //!
-//! A component that fails on purpose must not fill a disk. What is left out is counted, and the next line says how many.
+//! A component that fails on purpose must not fill a disk. Each text is cut, and each kind of line
+//! has a limit per second. Lines over the limit are counted, and the next line reports their
+//! number.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Sends log lines at `level` and above to standard error, without colours, which never carry meaning here.
+/// Sends log lines at `level` and above to standard error, without colours.
 ///
-/// The first call of a process counts; later ones change nothing.
+/// Only the first call of a process has an effect.
 pub fn log_to_stderr(level: tracing::Level) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -16,17 +18,17 @@ pub fn log_to_stderr(level: tracing::Level) {
         .with_target(false)
         .with_max_level(level)
         .finish();
-    // An error means that the embedding program already logs somewhere; that is its choice to make.
+    // An error means that the embedding program has a subscriber already.
     tracing::subscriber::set_global_default(subscriber).ok();
 }
 
-/// The longest text of a guest's or of the database's in one line, in bytes.
+/// The longest text of a guest or of the database in one line, in bytes.
 pub(crate) const LONGEST: usize = 1 << 10;
 
-/// Lines of one kind in a second, unless said otherwise.
+/// The usual limit for one kind of line, in lines per second.
 pub(crate) const LINES: u32 = 10;
 
-/// Limits the lines of one kind to so many a second, all cores together.
+/// Limits the lines of one kind per second, on all cores together.
 #[derive(Debug)]
 pub(crate) struct LineLimit {
     lines: u32,
@@ -40,7 +42,7 @@ struct Window {
     left_out: u64,
 }
 
-/// The right to write one line. Its text is empty, or says how many were left out before it.
+/// The right to write one line. It is displayed as nothing, or as the number of lines left out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     left_out: u64,
@@ -58,7 +60,7 @@ impl LineLimit {
         }
     }
 
-    /// A line, or none where this second has had its share.
+    /// A line, or `None` if this second's limit is reached.
     pub(crate) fn line(&self) -> Option<Line> {
         self.line_at(Instant::now())
     }
@@ -92,15 +94,16 @@ impl fmt::Display for Line {
     }
 }
 
-/// A text on one line, without control characters, and cut at [`LONGEST`]. No more of it is formatted than is kept.
+/// Formats a text on one line, without control characters, cut at [`LONGEST`]. Formatting stops
+/// there, so a long text costs no more.
 pub(crate) fn excerpt(text: impl fmt::Display) -> String {
     let mut cut = Cut(String::new());
-    // The only error is that the text was cut, which it says by itself.
+    // The only error is that the text was cut, which the ellipsis shows.
     let _ = write!(cut, "{text}");
     cut.0
 }
 
-/// As [`excerpt`], of what a program would write.
+/// As [`excerpt`], with `Debug`.
 pub(crate) fn excerpt_debug(value: &impl fmt::Debug) -> String {
     excerpt(format_args!("{value:?}"))
 }
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_limit_beyond_its_lines_counts_those_left_out() {
+    fn line_over_the_limit_is_counted_in_the_next_line() {
         let limit = LineLimit::new(2);
         let now = Instant::now();
         assert_eq!(limit.line_at(now), Some(Line { left_out: 0 }));
@@ -142,7 +145,7 @@ mod tests {
         assert_eq!(limit.line_at(now), None);
         assert_eq!(limit.line_at(now + Duration::from_millis(999)), None);
         let next = limit.line_at(now + Duration::from_secs(1));
-        let next = next.expect("a second later there are lines again");
+        let next = next.expect("the next second has its own limit");
         assert_eq!(
             next.to_string(),
             " (2 lines like this were left out before it)"
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn excerpt_of_a_long_text_is_cut_at_a_character() {
+    fn excerpt_of_a_long_text_is_cut_at_a_character_boundary() {
         let text = excerpt("é".repeat(1 << 20));
         assert_eq!(text.len(), LONGEST + "…".len());
         assert!(text.ends_with("é…"), "{text}");

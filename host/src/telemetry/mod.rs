@@ -1,9 +1,9 @@
-//! What the host says of itself: log lines on standard error, and counters.
+//! Log lines on standard error, and counters.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | [`log`] | the subscriber, and limits on the length and number of lines |
-//! | [`counters`] | what one core counts of its requests |
+//! | [`counters`] | the counters of one core |
 
 pub mod counters;
 pub mod log;

@@ -15,8 +15,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// The characters of a statement that a log line shows.
 const MAX_STATEMENT: usize = 160;
 
-/// Waits for `work` and logs its progress. Returns also the sessions that held the lock for which it
-/// last waited.
+/// Waits for `work` and logs its progress. Returns also the sessions that held the lock for which
+/// it last waited.
 pub(super) async fn watch<T>(
     work: impl Future<Output = T>,
     pool: &Pool,
