@@ -1,4 +1,4 @@
-//! The contract of a back end, kept: each call goes on to the type of the same name.
+//! The implementation of the contract: each call goes to the function of the same name.
 
 use std::sync::Arc;
 

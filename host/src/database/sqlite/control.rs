@@ -1,4 +1,4 @@
-//! What a connection is held to while a statement runs: its time, and what it may do.
+//! The limits of a running statement: its deadline, its largest value, and what it may do.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-/// What a running statement is held to; its progress handler looks here.
+/// The limits of a connection's running statement, read by SQLite's handlers.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     /// In nanoseconds since [`START`].
-    until: AtomicU64,
-    /// The number of the run at hand, and the highest number of one that nobody waits for any more. So a stop that comes late
-    /// stops nobody else's run.
+    deadline: AtomicU64,
+    /// The number of the current run, and the highest number that was stopped. So a late stop
+    /// cannot end the next run.
     run: AtomicU64,
     stopped: AtomicU64,
-    /// The host itself speaks: no limit, and it may say BEGIN and COMMIT.
-    host: AtomicBool,
-    /// The largest value that the statement at hand may make, in bytes.
+    /// The statement is the host's: it has no limits, and BEGIN and COMMIT are allowed.
+    is_host: AtomicBool,
+    /// The largest value that the current statement may make, in bytes.
     max_value: AtomicU32,
 }
 
@@ -28,33 +28,32 @@ fn nanos(moment: Instant) -> u64 {
 }
 
 impl Control {
-    /// Begins a run, and gives its number.
-    pub(super) fn arm(&self, until: Instant) -> u64 {
-        self.until.store(nanos(until), Relaxed);
+    /// Begins a run and returns its number.
+    pub(super) fn start(&self, deadline: Instant) -> u64 {
+        self.deadline.store(nanos(deadline), Relaxed);
         self.run.fetch_add(1, Relaxed) + 1
     }
 
-    /// Ends a run that nobody waits for any more.
+    /// Ends a run, if it is still the current one.
     pub(super) fn stop(&self, run: u64) {
         self.stopped.fetch_max(run, Relaxed);
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.stopped.load(Relaxed) >= self.run.load(Relaxed)
-            || nanos(Instant::now()) >= self.until.load(Relaxed)
+            || nanos(Instant::now()) >= self.deadline.load(Relaxed)
     }
 
-    /// What the progress handler is asked.
+    /// For the progress handler: whether to interrupt the statement.
     pub(super) fn must_stop(&self) -> bool {
-        !self.host.load(Relaxed) && self.is_over()
+        !self.is_host.load(Relaxed) && self.is_over()
     }
 
-    /// From here on the host speaks, or a guest again.
-    pub(super) fn host_speaks(&self, speaks: bool) {
-        self.host.store(speaks, Relaxed);
+    /// Whether the statements that follow are the host's.
+    pub(super) fn set_host(&self, is_host: bool) {
+        self.is_host.store(is_host, Relaxed);
     }
 
-    /// The largest value that may be made from here on, in bytes.
     pub(super) fn set_max_value(&self, bytes: u32) {
         self.max_value.store(bytes, Relaxed);
     }
@@ -63,10 +62,10 @@ impl Control {
         self.max_value.load(Relaxed)
     }
 
-    /// Decides about each thing that a statement does, however it is spelled and however deep in views and triggers it stands:
-    /// SQLite asks while it compiles the statement.
+    /// For SQLite's authorizer: allows or denies an action of a statement. SQLite calls it for each
+    /// action while it compiles the statement, also for those in views and triggers.
     pub(super) fn authorize(&self, context: AuthContext<'_>) -> Authorization {
-        if self.host.load(Relaxed) || is_allowed(context.action, context.database_name) {
+        if self.is_host.load(Relaxed) || is_allowed(context.action, context.database_name) {
             Authorization::Allow
         } else {
             Authorization::Deny
@@ -75,11 +74,12 @@ impl Control {
 }
 
 fn is_allowed(action: AuthAction<'_>, database: Option<&str>) -> bool {
-    // Here the third argument is a column.
+    // `database_name` of the context is a column here.
     if let AuthAction::AlterTable { database_name, .. } = action {
         return database_name.eq_ignore_ascii_case("main");
     }
-    // What is in `temp` belongs to the connection, outlives the request, and shadows the tables of all others.
+    // An object in `temp` outlives the request on the connection and shadows the tables of other
+    // requests.
     if database.is_some_and(|name| !name.eq_ignore_ascii_case("main")) {
         return is_allowed_in_temp(action);
     }
@@ -87,7 +87,7 @@ fn is_allowed(action: AuthAction<'_>, database: Option<&str>) -> bool {
         AuthAction::Function { function_name } => is_allowed_function(function_name),
         AuthAction::Pragma { pragma_name, .. } => is_catalogue(pragma_name),
         AuthAction::Read { table_name, .. } => is_readable(table_name),
-        // What the planner believes of a table is for ANALYZE to say.
+        // Only ANALYZE changes the planner's statistics.
         AuthAction::Insert { table_name } | AuthAction::Update { table_name, .. } => {
             !starts_with(table_name, "sqlite_stat")
         }
@@ -110,8 +110,8 @@ fn is_allowed(action: AuthAction<'_>, database: Option<&str>) -> bool {
     }
 }
 
-/// `ALTER TABLE … RENAME` and `DROP TABLE` look for temporary triggers and views, of which there are none, and mend them. A
-/// statement cannot do so itself: SQLite refuses to change its schema's tables by hand.
+/// `ALTER TABLE … RENAME` and `DROP TABLE` update temporary triggers and views, of which there are
+/// none. SQLite itself denies other statements changes of its schema tables.
 fn is_allowed_in_temp(action: AuthAction<'_>) -> bool {
     let (AuthAction::Read { table_name, .. }
     | AuthAction::Update { table_name, .. }
@@ -122,8 +122,8 @@ fn is_allowed_in_temp(action: AuthAction<'_>) -> bool {
     matches!(table_name, "sqlite_temp_master" | "sqlite_temp_schema")
 }
 
-/// Tables that are not tables: each module of SQLite is one by its own name, and each pragma. Those that show the file, the host
-/// or other statements are not read.
+/// Whether a table may be read. Each module of SQLite is a virtual table of its name, and so is
+/// each pragma; those that show the file, the host or other statements may not be read.
 fn is_readable(table: &str) -> bool {
     const MODULES: [&str; 14] = [
         "bytecode",
@@ -149,7 +149,7 @@ fn is_readable(table: &str) -> bool {
         .any(|module| table.eq_ignore_ascii_case(module))
 }
 
-/// Pragmas that tell of the schema, and change nothing.
+/// Pragmas that show the schema and change nothing.
 fn is_catalogue(pragma: &str) -> bool {
     [
         "foreign_key_list",
@@ -169,13 +169,15 @@ fn starts_with(name: &str, start: &str) -> bool {
         .is_some_and(|found| found.eq_ignore_ascii_case(start))
 }
 
-/// The functions a statement may call: those that tell nothing of the connection or the host, change neither, and whose time is
-/// bounded by their arguments' size, or which this host has written anew so that it is ([`super::functions`]).
+/// The functions that a statement may call. They neither show nor change the connection or the
+/// host, and their time is bounded by the size of their arguments, some by a replacement
+/// ([`super::functions`]).
 ///
-/// Not here for their time or memory: `json_patch`, which compares each name with each, and `json_pretty`, whose indentation is a
-/// text of any length. The last line is what `ALTER TABLE` is made of; no statement can call these itself.
+/// Two are left out for their time and memory: `json_patch` compares each name with each, and the
+/// indentation of `json_pretty` may have any length. The last ones, from `sqlite_add_constraint`
+/// on, implement `ALTER TABLE`; no statement can call them itself.
 fn is_allowed_function(name: &str) -> bool {
-    // SQLite gives the name as it was written or defined: `CURRENT_TIMESTAMP` in capitals.
+    // SQLite passes the name as written or defined: `CURRENT_TIMESTAMP` in capitals.
     let name = name.to_ascii_lowercase();
     matches!(
         name.as_str(),

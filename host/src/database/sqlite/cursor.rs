@@ -1,9 +1,10 @@
-//! Results that are read bit by bit.
+//! Cursors: results that are read in batches.
 //!
-//! From a file a thread steps the statement, as far as it is asked to and no further; what the cursor shows is what the database
-//! held when it began, and writers go on meanwhile. In memory a reader keeps writers out, so there it reads from a copy of the
-//! database, in a temporary file as far as it is large. The result of a statement that writes is kept aside, since it is to be
-//! committed whether or not its rows are read.
+//! A cursor shows the database as it was when the cursor was opened. Its separate thread steps the
+//! statement as far as batches are requested. In a file, writers continue meanwhile; in memory,
+//! where a reader excludes the writer, the cursor reads from a temporary copy. The result of a
+//! statement that writes is buffered, because the statement commits even if its rows are not read.
+//! After an error a cursor returns no more rows.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::database::failure;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Row, Rows, Value};
 
-/// A result that is being read. Dropping it ends the query.
+/// A result that is read in batches. Dropping it ends the query.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     columns: Arc<[String]>,
@@ -30,70 +31,74 @@ pub(crate) struct Cursor {
 
 #[derive(Debug)]
 enum Source {
-    Aside(VecDeque<Row>),
-    Live(Live),
-    /// All was read, or there was an error.
+    Buffered(VecDeque<Row>),
+    Thread(CursorThread),
+    /// All rows were read, or a call returned an error.
     End,
 }
 
-/// A thread with a statement, and what it is told.
+/// The separate thread of a cursor.
 #[derive(Debug)]
-struct Live {
-    asks: mpsc::Sender<Ask>,
+struct CursorThread {
+    requests: mpsc::Sender<BatchRequest>,
     control: Arc<Control>,
     run: u64,
 }
 
-impl Drop for Live {
+impl Drop for CursorThread {
     fn drop(&mut self) {
         self.control.stop(self.run);
     }
 }
 
 #[derive(Debug)]
-struct Ask {
+struct BatchRequest {
     at_most: u32,
     meter: Meter,
-    answer: oneshot::Sender<Result<Batch, Error>>,
+    reply: oneshot::Sender<Result<Batch, Error>>,
 }
 
 #[derive(Debug)]
 struct Batch {
     rows: Vec<Row>,
-    end: bool,
+    is_last: bool,
 }
 
 impl Cursor {
-    /// One over a result that is there already.
-    pub(super) fn aside(rows: Rows) -> Self {
+    /// A cursor over a buffered result.
+    pub(super) fn buffered(rows: Rows) -> Self {
         Self {
             columns: rows.columns,
-            source: Source::Aside(rows.rows.into()),
+            source: Source::Buffered(rows.rows.into()),
         }
     }
 
-    /// One over a statement that only reads.
-    pub(super) async fn live(
+    /// A cursor over a statement that only reads.
+    pub(super) async fn open(
         lease: Lease,
         statement: Arc<Statement>,
         params: Vec<Value>,
         budget: &Budget,
     ) -> Result<Self, Error> {
         let control = Arc::clone(lease.conn()?.control());
-        let run = control.arm(budget.deadline);
-        let (asks, asked) = mpsc::channel(1);
-        let live = Live { asks, control, run };
-        let (ready, begun) = oneshot::channel();
+        let run = control.start(budget.deadline);
+        let (requests, receiver) = mpsc::channel(1);
+        let thread = CursorThread {
+            requests,
+            control,
+            run,
+        };
+        let (opened, columns) = oneshot::channel();
         let meter = budget.meter();
         tokio::task::spawn_blocking(move || {
             if let Ok(conn) = lease.conn() {
-                serve(conn, &statement, &params, &meter, ready, asked);
+                serve(conn, &statement, &params, &meter, opened, receiver);
             }
         });
-        let columns = begun.await.map_err(|_| gone())??;
+        let columns = columns.await.map_err(|_| thread_ended())??;
         Ok(Self {
             columns,
-            source: Source::Live(live),
+            source: Source::Thread(thread),
         })
     }
 
@@ -105,25 +110,27 @@ impl Cursor {
         if at_most == 0 {
             return Ok(Vec::new());
         }
-        // Left at the end where this call is given up halfway: its rows would be missing from the next.
+        // If this call is dropped or fails, the cursor stays at its end, so that no rows are
+        // skipped.
         match std::mem::replace(&mut self.source, Source::End) {
-            Source::Aside(mut aside) => {
-                let rows = from_aside(&mut aside, at_most, budget.meter())?;
-                self.source = Source::Aside(aside);
+            Source::Buffered(mut buffer) => {
+                let rows = take_batch(&mut buffer, at_most, budget.meter())?;
+                self.source = Source::Buffered(buffer);
                 Ok(rows)
             }
-            Source::Live(mut live) => {
-                live.run = live.control.arm(budget.deadline);
-                let (answer, answered) = oneshot::channel();
-                let ask = Ask {
+            Source::Thread(mut thread) => {
+                thread.run = thread.control.start(budget.deadline);
+                let (reply, batch) = oneshot::channel();
+                let request = BatchRequest {
                     at_most,
                     meter: budget.meter(),
-                    answer,
+                    reply,
                 };
-                live.asks.send(ask).await.map_err(|_| gone())?;
-                let batch = answered.await.map_err(|_| gone())??;
-                if !batch.end {
-                    self.source = Source::Live(live);
+                let sent = thread.requests.send(request).await;
+                sent.map_err(|_| thread_ended())?;
+                let batch = batch.await.map_err(|_| thread_ended())??;
+                if !batch.is_last {
+                    self.source = Source::Thread(thread);
                 }
                 Ok(batch.rows)
             }
@@ -132,23 +139,24 @@ impl Cursor {
     }
 }
 
-fn gone() -> Error {
+fn thread_ended() -> Error {
     failure::unavailable("the query was given up")
 }
 
-fn from_aside(
-    aside: &mut VecDeque<Row>,
+/// The next rows of a buffered result, as many as the meter has room for.
+fn take_batch(
+    buffer: &mut VecDeque<Row>,
     at_most: u32,
     mut meter: Meter,
 ) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
-    while let Some(row) = aside.front() {
+    while let Some(row) = buffer.front() {
         if rows.len() as u64 >= u64::from(at_most) {
             break;
         }
         let bytes = row.iter().map(values::size).sum();
         match meter.take(row.len(), bytes) {
-            Ok(()) => rows.extend(aside.pop_front()),
+            Ok(()) => rows.extend(buffer.pop_front()),
             Err(error) if rows.is_empty() => return Err(error),
             Err(_) => break,
         }
@@ -156,41 +164,44 @@ fn from_aside(
     Ok(rows)
 }
 
-/// Steps a statement as it is asked to.
+/// Runs the thread of a cursor: reports the columns to `opened`, then replies to requests.
 fn serve(
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
     meter: &Meter,
-    ready: oneshot::Sender<Result<Arc<[String]>, Error>>,
-    asked: mpsc::Receiver<Ask>,
+    opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
+    requests: mpsc::Receiver<BatchRequest>,
 ) {
     let begun = conn
         .limit_values(false)
         .and_then(|()| conn.prepare(statement, params));
     match begun {
         Ok((mut prepared, is_small)) => {
-            step(conn, &mut prepared, meter, ready, asked);
+            step(conn, &mut prepared, meter, opened, requests);
             if !is_small {
                 prepared.discard();
             }
         }
         Err(failure) => {
-            // Nobody to tell where the receiver is gone.
-            let _gone = ready.send(Err(conn.failed(failure, false).alone(false)));
+            // The send fails if the cursor was dropped.
+            let _dropped = opened.send(Err(resolve(conn, failure)));
         }
     }
+}
+
+fn resolve(conn: &Conn, failure: Failure) -> Error {
+    conn.resolve(failure, false).outside_transaction(false)
 }
 
 fn step(
     conn: &Conn,
     prepared: &mut CachedStatement<'_>,
     meter: &Meter,
-    ready: oneshot::Sender<Result<Arc<[String]>, Error>>,
-    mut asked: mpsc::Receiver<Ask>,
+    opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
+    mut requests: mpsc::Receiver<BatchRequest>,
 ) {
-    let tell = |failure: Failure| conn.failed(failure, false).alone(false);
-    // The first step is made now: with it the statement sees what the database holds, and no change after it.
+    // The first step fixes the snapshot, so it is made before the cursor is reported as open.
     let (mut rows, columns, mut next) = loop {
         let mut rows = prepared.raw_query();
         let first = match rows.next() {
@@ -203,11 +214,11 @@ fn step(
             Ok(None) => {
                 drop(rows);
                 let columns = Columns::of(prepared, meter);
-                let _gone = ready.send(columns.map(|columns| columns.names));
-                while let Some(ask) = asked.blocking_recv() {
-                    let _gone = ask.answer.send(Ok(Batch {
+                let _dropped = opened.send(columns.map(|columns| columns.names));
+                while let Some(request) = requests.blocking_recv() {
+                    let _dropped = request.reply.send(Ok(Batch {
                         rows: Vec::new(),
-                        end: true,
+                        is_last: true,
                     }));
                 }
                 return;
@@ -220,19 +231,19 @@ fn step(
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
             Err(failure) => {
-                let _gone = ready.send(Err(tell(failure)));
+                let _dropped = opened.send(Err(resolve(conn, failure)));
                 return;
             }
         }
     };
-    if ready.send(Ok(Arc::clone(&columns.names))).is_err() {
+    if opened.send(Ok(Arc::clone(&columns.names))).is_err() {
         return;
     }
-    while let Some(Ask {
+    while let Some(BatchRequest {
         at_most,
         mut meter,
-        answer,
-    }) = asked.blocking_recv()
+        reply,
+    }) = requests.blocking_recv()
     {
         let mut batch = Vec::new();
         let filled = loop {
@@ -250,14 +261,17 @@ fn step(
             let stepped = rows.next().map_err(Failure::from);
             match stepped.and_then(|row| row.map(|row| columns.read(row, None)).transpose()) {
                 Ok(row) => next = row,
-                Err(failure) => break Err(tell(failure)),
+                Err(failure) => break Err(resolve(conn, failure)),
             }
             if batch.len() as u64 >= u64::from(at_most) {
                 break Ok(next.is_none());
             }
         };
         let ended = !matches!(filled, Ok(false));
-        let _gone = answer.send(filled.map(|end| Batch { rows: batch, end }));
+        let _dropped = reply.send(filled.map(|is_last| Batch {
+            rows: batch,
+            is_last,
+        }));
         if ended {
             break;
         }

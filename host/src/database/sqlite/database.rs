@@ -1,18 +1,24 @@
-//! A database that was opened, and the connections of one core.
+//! An open database, and the pool of each core.
+//!
+//! Short statements run on the core's own thread, all others on separate threads. Calls on a file
+//! that was moved return `unavailable`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::connection::{Answer, Conn, Place, Role, Want};
+use super::connection::Conn;
 use super::cursor::Cursor;
 use super::error::Failure;
-use super::identity::{DatabaseFile, LOOK_INTERVAL, Moved};
-use super::inline::{inline, inline_since, is_quick, settled};
-use super::lease::{Lease, Readers, Shared, apart};
+use super::execution::{Executed, Output};
+use super::identity::{CHECK_INTERVAL, DatabaseFile, FileMoved};
+use super::inline::{self, final_result, is_short};
+use super::lease::{Lease, Readers, Shared};
+use super::opening::{Location, Role};
+use super::separate_thread;
 use super::transaction::Transaction;
-use super::unusable::{look, reason, unopened, unusable};
+use super::unusable::{check_path, open_error, reason, unusable};
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::error::OpenError;
@@ -20,18 +26,18 @@ use crate::database::failure;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Rows, Value};
 
-/// A database that was opened. Clones share it.
+/// An open database. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pub(super) shared: Arc<Shared>,
 }
 
 impl Database {
-    /// Opens a file, which is made if there is none.
+    /// Opens a file, or creates it.
     pub(crate) async fn open(file: &Path, config: &Arc<Config>) -> Result<Self, OpenError> {
-        let place = Place::File(file.to_owned());
-        let given = Arc::clone(config);
-        tokio::task::spawn_blocking(move || Self::connect(place, given))
+        let location = Location::File(file.to_owned());
+        let shared_config = Arc::clone(config);
+        tokio::task::spawn_blocking(move || Self::connect(location, shared_config))
             .await
             .unwrap_or_else(|error| {
                 Err(unusable(
@@ -41,50 +47,54 @@ impl Database {
             })
     }
 
-    /// Makes a database in memory, apart from all others.
-    #[expect(clippy::unused_async, reason = "as the other ways to open a database")]
+    /// Creates a database in memory, separate from all others.
+    #[expect(
+        clippy::unused_async,
+        reason = "like the other functions that open one"
+    )]
     pub(crate) async fn memory(config: &Arc<Config>) -> Result<Self, OpenError> {
-        static MADE: AtomicU64 = AtomicU64::new(0);
-        let name = format!("file:/usher-{}?vfs=memdb", MADE.fetch_add(1, Relaxed));
-        Self::connect(Place::Memory(name), Arc::clone(config))
+        static CREATED: AtomicU64 = AtomicU64::new(0);
+        let name = format!("file:/usher-{}?vfs=memdb", CREATED.fetch_add(1, Relaxed));
+        Self::connect(Location::Memory(name), Arc::clone(config))
     }
 
-    fn connect(place: Place, config: Arc<Config>) -> Result<Self, OpenError> {
-        if let Place::File(path) = &place {
-            look(path, &config)?;
+    fn connect(location: Location, config: Arc<Config>) -> Result<Self, OpenError> {
+        if let Location::File(path) = &location {
+            check_path(path, &config)?;
         }
-        let told = |error: rusqlite::Error| unopened(&config, &error);
-        let writer = Conn::open(&place, Role::Writer, &config).map_err(told)?;
-        if !writer.read_schema().map_err(told)? {
+        let failed = |error: rusqlite::Error| open_error(&config, &error);
+        let writer = Conn::open(&location, Role::Writer, &config).map_err(failed)?;
+        if !writer.read_schema().map_err(failed)? {
             return Err(unusable(&config, "its schema is not UTF-8".to_owned()));
         }
-        if !place.is_memory() && !config.read_only && !writer.write_ahead().map_err(told)? {
+        if !location.is_memory() && !config.read_only && !writer.enable_wal().map_err(failed)? {
             return Err(unusable(
                 &config,
                 "write-ahead logging does not work on its file system".to_owned(),
             ));
         }
-        let keeper = Conn::open(&place, Role::Reader, &config).map_err(told)?;
-        let Place::File(path) = &place else {
-            let shared = Shared::new(place, config, None, writer, keeper);
+        let standby = Conn::open(&location, Role::Reader, &config).map_err(failed)?;
+        let Location::File(path) = &location else {
+            let shared = Shared::new(location, config, None, writer, standby);
             return Ok(Self {
                 shared: Arc::new(shared),
             });
         };
-        keeper.read_schema().map_err(told)?;
+        standby.read_schema().map_err(failed)?;
         let file = DatabaseFile::opened(path, !config.read_only)
             .map_err(|error| unusable(&config, error.to_string()))?;
-        if file.names() > 1 {
+        if file.links() > 1 {
             tracing::warn!(
-                "{} has {} names: opened by another of them at the same time it would be destroyed, since SQLite keeps a log for each",
+                "{} has {} names: opened by another of them at the same time it would be \
+                 destroyed, since SQLite keeps a log for each",
                 path.display(),
-                file.names()
+                file.links()
             );
         }
-        let moved = |moved: Moved| unusable(&config, moved.to_string());
-        let writer = writer.guarded_by(&file).map_err(moved)?;
-        let keeper = keeper.guarded_by(&file).map_err(moved)?;
-        let shared = Shared::new(place, config, Some(file), writer, keeper);
+        let moved = |moved: FileMoved| unusable(&config, moved.to_string());
+        let writer = writer.bound_to(&file).map_err(moved)?;
+        let standby = standby.bound_to(&file).map_err(moved)?;
+        let shared = Shared::new(location, config, Some(file), writer, standby);
         Ok(Self {
             shared: Arc::new(shared),
         })
@@ -99,14 +109,14 @@ impl Database {
         }
     }
 
-    /// Whether the database can be read now.
+    /// Checks that the database can be read now.
     pub(crate) async fn check(&self) -> Result<(), OpenError> {
         let Some(file) = &self.shared.file else {
             return Ok(());
         };
-        let (file, keeper, config) = (
+        let (file, standby, config) = (
             Arc::clone(file),
-            Arc::clone(&self.shared.keeper),
+            Arc::clone(&self.shared.standby),
             Arc::clone(&self.shared.config),
         );
         let unreachable = |reason| OpenError::Unreachable {
@@ -114,13 +124,13 @@ impl Database {
             reason,
         };
         let checked = tokio::task::spawn_blocking(move || {
-            // An open file is readable also after somebody has deleted it; nobody would find what is written then.
-            file.look().map_err(|moved| moved.to_string())?;
-            let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            keeper
+            // An open file stays readable after it is deleted, but what is written to it is lost.
+            file.check().map_err(|moved| moved.to_string())?;
+            let standby = standby.lock().unwrap_or_else(PoisonError::into_inner);
+            standby
                 .control()
-                .arm(Instant::now() + config.statement_timeout);
-            match keeper.patiently(|conn| conn.read_schema().map_err(Failure::from)) {
+                .start(Instant::now() + config.statement_timeout);
+            match standby.retry_while_busy(|conn| conn.read_schema().map_err(Failure::from)) {
                 Ok(_) => Ok(()),
                 Err(Failure::Sqlite(error)) => Err(reason(&error)),
                 Err(_) => Err("it is locked by another process".to_owned()),
@@ -137,7 +147,7 @@ impl Database {
 #[derive(Debug)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    /// For what is quick.
+    /// For short statements.
     inline: Mutex<Inline>,
     readers: Arc<Readers>,
 }
@@ -147,36 +157,36 @@ pub(crate) struct Pool {
 struct Inline {
     /// Opened at the first read.
     conn: Option<Conn>,
-    /// When it was last seen that the file is in its place.
-    looked: Option<Instant>,
+    /// When the file was last checked.
+    checked: Option<Instant>,
 }
 
 impl Pool {
-    /// Runs a statement as its own transaction and gives its rows.
+    /// Runs a statement as its own transaction and returns its rows.
     pub(crate) async fn query(
         &self,
         statement: &Arc<Statement>,
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run(statement, params, Want::Rows(*budget), budget)
+        self.run(statement, params, Output::Rows(*budget), budget)
             .await
-            .map(|answer| answer.rows)
+            .map(|executed| executed.rows)
     }
 
-    /// Runs a statement as its own transaction and gives the number of rows it affected.
+    /// Runs a statement as its own transaction and returns the number of affected rows.
     pub(crate) async fn execute(
         &self,
         statement: &Arc<Statement>,
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        self.run(statement, params, Want::Count, budget)
+        self.run(statement, params, Output::Count, budget)
             .await
-            .map(|answer| answer.affected)
+            .map(|executed| executed.affected)
     }
 
-    /// Begins a transaction on a connection of its own. Each is serializable, whatever is asked for.
+    /// Begins a transaction on a leased connection. SQLite's transactions are always serializable.
     pub(crate) async fn begin(
         &self,
         _: Isolation,
@@ -184,17 +194,18 @@ impl Pool {
         budget: &Budget,
     ) -> Result<Transaction, Error> {
         let lease = if read_only {
-            let reading = self.shared.reading(budget).await?;
-            self.readers.lease(&self.shared, reading, budget).await?
+            let reader = self.shared.reader(budget).await?;
+            self.readers.lease(&self.shared, reader, budget).await?
         } else {
             self.shared.writer(budget).await?
         };
-        let (patience, quick) = (self.shared.patience(budget), self.shared.place.is_memory());
+        let wait = self.shared.wait_budget(budget);
+        let is_memory = self.shared.location.is_memory();
         let idle = self.shared.config.idle_transaction_timeout;
-        Transaction::begin(lease, read_only, quick, idle, &patience).await
+        Transaction::begin(lease, read_only, is_memory, idle, &wait).await
     }
 
-    /// Begins to read a result of any length.
+    /// Opens a cursor: a result of any length, read in batches.
     pub(crate) async fn open(
         &self,
         statement: &Arc<Statement>,
@@ -205,33 +216,34 @@ impl Pool {
             return self
                 .query(statement, &params, budget)
                 .await
-                .map(Cursor::aside);
+                .map(Cursor::buffered);
         }
-        let lease = if self.shared.place.is_memory() {
+        let lease = if self.shared.location.is_memory() {
             self.copy(budget).await?
         } else {
             self.readers.lease(&self.shared, None, budget).await?
         };
-        Cursor::live(lease, Arc::clone(statement), params, budget).await
+        Cursor::open(lease, Arc::clone(statement), params, budget).await
     }
 
-    /// The database as it is now, for one who reads.
+    /// Copies the database into a temporary one.
     async fn copy(&self, budget: &Budget) -> Result<Lease, Error> {
-        let reading = self.shared.reading(budget).await?;
-        let lease = self.readers.lease(&self.shared, reading, budget).await?;
+        let reader = self.shared.reader(budget).await?;
+        let lease = self.readers.lease(&self.shared, reader, budget).await?;
         let config = Arc::clone(&self.shared.config);
-        let (_lease, copy) = apart(lease, budget, move |conn| conn.copy(&config)).await?;
-        copy.map(Lease::alone)
+        let work = move |conn: &Conn| conn.copy(&config);
+        let (_lease, copy) = separate_thread::run(lease, budget, work).await?;
+        copy.map(Lease::owning)
     }
 
     async fn run(
         &self,
         statement: &Arc<Statement>,
         params: &[Value],
-        want: Want,
+        output: Output,
         budget: &Budget,
-    ) -> Result<Answer, Error> {
-        let quick = is_quick(statement);
+    ) -> Result<Executed, Error> {
+        let is_short = is_short(statement);
         if statement.writes {
             if self.shared.config.read_only {
                 return Err(failure::refused(
@@ -242,49 +254,49 @@ impl Pool {
                 ));
             }
             let lease = Box::pin(self.shared.writer(budget)).await?;
-            if quick && self.shared.place.is_memory() {
-                let done = inline(lease.conn()?, statement, params, want, budget);
-                if let Some(answer) = settled(done, statement, budget) {
-                    return answer;
+            if is_short && self.shared.location.is_memory() {
+                let executed = inline::execute(lease.conn()?, statement, params, output, budget);
+                if let Some(result) = final_result(executed, statement, budget) {
+                    return result;
                 }
             }
-            return Box::pin(answer_apart(lease, statement, params, want, budget)).await;
+            return Box::pin(execute_separately(lease, statement, params, output, budget)).await;
         }
-        if quick {
-            let (reading, began) = match self.shared.reading_at_once() {
-                Ok(reading) => (reading, budget.began),
+        if is_short {
+            let (reader, began) = match self.shared.try_local_reader() {
+                Ok(reader) => (reader, budget.began),
                 Err(_) => (
-                    Box::pin(self.shared.reading_here(budget)).await?,
+                    Box::pin(self.shared.local_reader(budget)).await?,
                     Instant::now(),
                 ),
             };
-            let answer = self.read_inline(statement, params, want, budget, began);
-            drop(reading);
-            if let Some(answer) = answer {
-                return answer;
+            let result = self.read_inline(statement, params, output, budget, began);
+            drop(reader);
+            if let Some(result) = result {
+                return result;
             }
         }
-        Box::pin(self.read_apart(statement, params, want, budget)).await
+        Box::pin(self.read_separately(statement, params, output, budget)).await
     }
 
-    /// Reads on this thread. None where that takes too long.
+    /// Reads on this thread; none if the statement has to run on a separate thread.
     fn read_inline(
         &self,
         statement: &Statement,
         params: &[Value],
-        want: Want,
+        output: Output,
         budget: &Budget,
         began: Instant,
-    ) -> Option<Result<Answer, Error>> {
+    ) -> Option<Result<Executed, Error>> {
         let mut slot = self.inline.try_lock().ok()?;
         let is_due = slot
-            .looked
-            .is_none_or(|looked| began.saturating_duration_since(looked) >= LOOK_INTERVAL);
+            .checked
+            .is_none_or(|checked| began.saturating_duration_since(checked) >= CHECK_INTERVAL);
         if is_due || self.shared.is_moved() {
-            if let Err(error) = self.shared.look() {
+            if let Err(error) = self.shared.check_file() {
                 return Some(Err(error));
             }
-            slot.looked = Some(began);
+            slot.checked = Some(began);
         }
         let conn = match slot.conn.take() {
             Some(conn) => conn,
@@ -294,46 +306,46 @@ impl Pool {
             },
         };
         let conn = slot.conn.insert(conn);
-        let done = inline_since(began, conn, statement, params, want, budget);
-        settled(done, statement, budget)
+        let executed = inline::execute_since(began, conn, statement, params, output, budget);
+        final_result(executed, statement, budget)
     }
 
-    /// Waits until what was written to a file that was moved is saved.
+    /// Waits until what was written to a moved file is saved.
     pub(crate) async fn closed(&self) {
         let shared = Arc::clone(&self.shared);
-        let left = tokio::task::spawn_blocking(move || shared.leave()).await;
-        if let Err(error) = left {
+        let saved = tokio::task::spawn_blocking(move || shared.save()).await;
+        if let Err(error) = saved {
             tracing::error!("the database file could not be left in order: {error}");
         }
     }
 
-    async fn read_apart(
+    async fn read_separately(
         &self,
         statement: &Arc<Statement>,
         params: &[Value],
-        want: Want,
+        output: Output,
         budget: &Budget,
-    ) -> Result<Answer, Error> {
-        let reading = self.shared.reading(budget).await?;
-        let lease = self.readers.lease(&self.shared, reading, budget).await?;
-        answer_apart(lease, statement, params, want, budget).await
+    ) -> Result<Executed, Error> {
+        let reader = self.shared.reader(budget).await?;
+        let lease = self.readers.lease(&self.shared, reader, budget).await?;
+        execute_separately(lease, statement, params, output, budget).await
     }
 }
 
-/// Runs a statement on a thread that may wait.
-async fn answer_apart(
+/// Runs a statement on a separate thread.
+async fn execute_separately(
     lease: Lease,
     statement: &Arc<Statement>,
     params: &[Value],
-    want: Want,
+    output: Output,
     budget: &Budget,
-) -> Result<Answer, Error> {
+) -> Result<Executed, Error> {
     let (statement, params) = (Arc::clone(statement), params.to_vec());
     let work = move |conn: &Conn| {
         conn.limit_values(false)
-            .map_err(|failure| failure.alone(false))?;
-        conn.patiently(|conn| conn.answer(&statement, &params, want, Instant::now()))
-            .map_err(|failure| failure.alone(statement.writes))
+            .map_err(|failure| failure.outside_transaction(false))?;
+        conn.retry_while_busy(|conn| conn.execute(&statement, &params, output, Instant::now()))
+            .map_err(|failure| failure.outside_transaction(statement.writes))
     };
-    apart(lease, budget, work).await?.1
+    separate_thread::run(lease, budget, work).await?.1
 }

@@ -1,23 +1,23 @@
-//! What SQLite says, in the words of `usher:database`.
+//! SQLite's errors as those of `usher:database`, with the SQLSTATE that PostgreSQL has for them.
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use super::identity::Moved;
+use super::identity::FileMoved;
 use crate::database::failure;
 use crate::database::types::Error;
 
-/// Why a statement did not succeed. In each case but the last it had no effect and may be run again.
+/// Why a statement failed. In each case but the last it had no effect and may be run again.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It was stopped: its time is over, or it was too long for where it ran.
+    /// It was stopped at the deadline, or took too long for a core's own thread.
     Interrupted,
     /// Another connection, here or in another process, holds a lock.
     Busy,
-    /// A value would be larger than the statement may make it.
+    /// A value would exceed the limit.
     TooBig,
-    /// SQLite said no, in its words.
+    /// Another error of SQLite.
     Sqlite(rusqlite::Error),
-    /// The answer is known.
+    /// A final error.
     Error(Error),
 }
 
@@ -39,19 +39,19 @@ impl From<rusqlite::Error> for Failure {
 }
 
 impl Failure {
-    /// The error to tell for a statement that is its own transaction.
-    pub(super) fn alone(self, writes: bool) -> Error {
+    /// The error of a statement that is its own transaction.
+    pub(super) fn outside_transaction(self, writes: bool) -> Error {
         match self {
             Self::Interrupted => Error::Timeout,
             Self::Busy => Error::Overloaded,
             Self::TooBig => failure::refused("54000", "string or blob too big", None, None),
-            Self::Sqlite(error) => told(&error, writes, None),
+            Self::Sqlite(error) => from_sqlite(&error, writes, None),
             Self::Error(error) => error,
         }
     }
 
-    /// The error to tell inside a transaction, which is over with it.
-    pub(super) fn within(self, writes: bool) -> Error {
+    /// The error of a statement in a transaction, which it ends.
+    pub(super) fn in_transaction(self, writes: bool) -> Error {
         match self {
             Self::Busy => failure::refused(
                 "40001",
@@ -59,29 +59,29 @@ impl Failure {
                 None,
                 None,
             ),
-            other => other.alone(writes),
+            other => other.outside_transaction(writes),
         }
     }
 }
 
-impl From<Moved> for Failure {
-    fn from(_: Moved) -> Self {
+impl From<FileMoved> for Failure {
+    fn from(_: FileMoved) -> Self {
         Self::Error(moved())
     }
 }
 
-/// What is told of a file that is not the one that was opened. Where it was, and what happened, is for the log alone.
+/// The error for a file that was moved. Only the log has its path and what happened to it.
 pub(super) fn moved() -> Error {
     failure::unavailable("the database file is not the one that was opened")
 }
 
-/// Whether the disk may hold something else than SQLite says.
+/// Whether the state on disk is unknown after this error.
 pub(super) fn is_disk(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure))
 }
 
-/// The error, with the name of a violated unique index where it was found.
-pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>) -> Error {
+/// An error of SQLite; `index` is the violated unique index, if it has a name.
+pub(super) fn from_sqlite(error: &rusqlite::Error, writes: bool, index: Option<String>) -> Error {
     let refused = |code: &str, message: &str| failure::refused(code, message, None, None);
     let (code, message) = match error {
         rusqlite::Error::SqliteFailure(code, message) => (
@@ -116,7 +116,7 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
             failure::refused("23502", message, None, column)
         }
         ffi::SQLITE_CONSTRAINT_CHECK => {
-            // A check without a name is told as its expression.
+            // SQLite reports an unnamed check by its expression.
             let is_name = |name: &&str| {
                 name.bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -129,7 +129,7 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
             )
         }
         ffi::SQLITE_CONSTRAINT_TRIGGER => refused("P0001", message),
-        // A STRICT table: what PostgreSQL says of the parameter before it begins.
+        // In a STRICT table. PostgreSQL rejects the parameter.
         ffi::SQLITE_CONSTRAINT_DATATYPE => failure::invalid(message),
         _ => match code & 0xff {
             ffi::SQLITE_CONSTRAINT => refused("23000", message),
@@ -152,14 +152,14 @@ pub(super) fn told(error: &rusqlite::Error, writes: bool, index: Option<String>)
     }
 }
 
-/// The refusal of whatever follows a refusal in a transaction, as PostgreSQL has it.
+/// The error of every call that follows a refusal in a transaction, as in PostgreSQL.
 pub(super) fn aborted() -> Error {
     let message =
         "current transaction is aborted, commands are ignored until end of transaction block";
     failure::refused("25P02", message, None, None)
 }
 
-/// SQLite has one code for all that is wrong with a statement.
+/// The SQLSTATE of a wrong statement by its message, because SQLite has one code for all of them.
 fn by_message(message: &str) -> &'static str {
     const MESSAGES: [(&str, &str); 15] = [
         ("no such table", "42P01"),
@@ -199,7 +199,7 @@ fn by_message(message: &str) -> &'static str {
         .map_or("XX000", |(_, code)| code)
 }
 
-/// What a constraint's message says after the colon.
+/// The part of a constraint's message after the colon.
 fn after(message: &str) -> Option<&str> {
     message
         .split_once("constraint failed: ")
@@ -218,8 +218,8 @@ pub(super) fn violated(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((table?, columns))
 }
 
-/// The name of the unique index that was violated, where `CREATE UNIQUE INDEX` gave it one: PostgreSQL tells that name, SQLite
-/// only the columns.
+/// The name of the violated unique index, if `CREATE UNIQUE INDEX` made it. PostgreSQL reports the
+/// name, SQLite only the columns.
 pub(super) fn index(connection: &Connection, error: &rusqlite::Error) -> Option<String> {
     let rusqlite::Error::SqliteFailure(code, Some(message)) = error else {
         return None;
@@ -227,15 +227,17 @@ pub(super) fn index(connection: &Connection, error: &rusqlite::Error) -> Option<
     if code.extended_code != ffi::SQLITE_CONSTRAINT_UNIQUE {
         return None;
     }
-    // One over an expression is told by its name.
+    // SQLite reports an index over an expression by its name.
     if let Some(name) = after(message).and_then(|after| after.strip_prefix("index '")) {
         return name.strip_suffix('\'').map(str::to_owned);
     }
     let (table, columns) = violated(message)?;
     let mut indexes = connection
         .prepare(
-            "SELECT list.name, (SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_index_info(list.name) ORDER BY seqno))
-             FROM pragma_index_list(?1) AS list WHERE list.\"unique\" AND list.origin = 'c'",
+            "SELECT list.name, (SELECT group_concat(name, ', ') FROM
+                 (SELECT name FROM pragma_index_info(list.name) ORDER BY seqno))
+             FROM pragma_index_list(?1) AS list
+             WHERE list.\"unique\" AND list.origin = 'c'",
         )
         .ok()?;
     let mut rows = indexes.query([table]).ok()?;

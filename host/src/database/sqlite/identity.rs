@@ -1,16 +1,19 @@
 //! Whether the database file is still the one that was opened.
 //!
-//! SQLite opens a file by its path and from then on writes to what it has opened. Once the path names another file, or none,
-//! what it writes ends where nobody finds it, and a connection opened later pairs the write-ahead log of the old file with the
-//! pages of the new one, which destroys both (<https://sqlite.org/howtocorrupt.html>, 1.3 and 2.4). So the device and inode of the
-//! database, of its log and of the log's index are compared with those that were opened: before and after each commit, when a
-//! connection is opened, when readiness is asked for, and four times a second under reads.
+//! SQLite opens a file by its path and then writes to the open file, even if the path names another
+//! file or none. Such writes are lost, and a connection opened later combines the write-ahead log
+//! of the old file with the pages of the new one, which destroys both
+//! (<https://sqlite.org/howtocorrupt.html>, 1.3 and 2.4). So the device and inode of the database,
+//! its log and the log's index are compared with those that were opened: before and after each
+//! commit, when a connection is opened, when readiness is checked, and four times a second during
+//! reads.
 //!
-//! The invariant: a write is acknowledged only if, after its COMMIT, each of the three was still in its place.
+//! The invariant: a write is acknowledged only if all three were still in place after its COMMIT.
 //!
-//! When one is not, every call fails, one line says what happened, and the log is written into the database it belongs to, which
-//! is copied to a new name if it has none left. So nothing is lost, and the file at the path stays as its owner put it there.
-//! Service goes on by itself once the same file, unchanged, is back; another file is served after a restart.
+//! If one is not, every call fails, one line is logged, and the log is written into the database it
+//! belongs to, which is copied to a new name if it has none left. So nothing is lost, and the file
+//! at the path is not touched. Calls succeed again once the same file, unchanged, is back; another
+//! file is served after a restart.
 
 use std::fmt;
 use std::fs::{Metadata, OpenOptions};
@@ -21,16 +24,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long reads go on without a look at the file.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// How long reads continue without checking the file.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long the log is tried to be written into its database while somebody still reads from it.
-const CHECKPOINT_TIME: Duration = Duration::from_secs(15);
+/// How long a checkpoint is retried while a reader still uses the log.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The smallest file that holds a database: one page of the smallest size.
-const SMALLEST: u64 = 512;
+/// The smallest database, in bytes: one page of the smallest size.
+const SMALLEST_DATABASE: u64 = 512;
 
-/// What the file system knows a file by.
+/// The identity of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Inode {
     device: u64,
@@ -46,43 +49,43 @@ impl Inode {
     }
 }
 
-/// A file that was opened, and the path it was found at.
+/// An open file and its path.
 #[derive(Debug)]
-struct Opened {
+struct OpenFile {
     path: PathBuf,
     inode: Inode,
 }
 
-impl Opened {
+impl OpenFile {
     fn at(path: PathBuf) -> io::Result<Self> {
         let inode = Inode::of(&std::fs::metadata(&path)?);
         Ok(Self { path, inode })
     }
 
-    /// What is wrong with it, if anything is.
-    fn look(&self) -> Result<Metadata, Change> {
+    /// Checks that the path still names this file.
+    fn check(&self) -> Result<Metadata, FileChange> {
         match std::fs::metadata(&self.path) {
             Ok(found) if Inode::of(&found) == self.inode => Ok(found),
-            Ok(_) => Err(Change::Replaced(self.path.clone())),
+            Ok(_) => Err(FileChange::Replaced(self.path.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Change::Gone(self.path.clone()))
+                Err(FileChange::Removed(self.path.clone()))
             }
-            Err(error) => Err(Change::OutOfReach(self.path.clone(), error)),
+            Err(error) => Err(FileChange::Unreachable(self.path.clone(), error)),
         }
     }
 }
 
-/// What happened to a file.
+/// What happened to an open file.
 #[derive(Debug)]
-enum Change {
+enum FileChange {
     Replaced(PathBuf),
-    Gone(PathBuf),
-    OutOfReach(PathBuf, io::Error),
-    /// Overwritten in place: the file is the same, its content is not.
+    Removed(PathBuf),
+    Unreachable(PathBuf, io::Error),
+    /// Overwritten in place.
     Truncated(PathBuf),
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for FileChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replaced(path) => write!(
@@ -90,8 +93,10 @@ impl fmt::Display for Change {
                 "{} is not the file that was opened: it was replaced while in use",
                 path.display()
             ),
-            Self::Gone(path) => write!(f, "{} was removed or renamed while in use", path.display()),
-            Self::OutOfReach(path, error) => {
+            Self::Removed(path) => {
+                write!(f, "{} was removed or renamed while in use", path.display())
+            }
+            Self::Unreachable(path, error) => {
                 write!(f, "{} cannot be reached any more: {error}", path.display())
             }
             Self::Truncated(path) => {
@@ -101,29 +106,28 @@ impl fmt::Display for Change {
     }
 }
 
-/// Whether it is in its place.
 #[derive(Debug)]
-enum State {
+enum FileState {
     InPlace,
     Moved {
         since: Instant,
         why: String,
-        /// The content was overwritten, so that there is nothing to save, nor to go on with.
-        truncated: bool,
-        /// Whether saving has begun. What fails is tried again only at the end.
-        begun: bool,
-        saved: Option<Saved>,
+        /// The content was overwritten, so that nothing can be saved or served again.
+        is_truncated: bool,
+        /// Saving has begun. If it fails, it is retried only when the database is closed.
+        is_saving: bool,
+        saved: Option<SavedFile>,
     },
 }
 
-/// The database file as it was once its log was written into it.
+/// The size and time of the database file after its log was written into it.
 #[derive(Debug, PartialEq, Eq)]
-struct Saved {
+struct SavedFile {
     bytes: u64,
     modified: (i64, i64),
 }
 
-impl Saved {
+impl SavedFile {
     fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.len(),
@@ -132,54 +136,55 @@ impl Saved {
     }
 }
 
-/// The file is not in its place, and why.
+/// Why the file is not in its place.
 #[derive(Debug)]
-pub(super) struct Moved(String);
+pub(super) struct FileMoved(String);
 
-impl Default for Moved {
+impl Default for FileMoved {
     fn default() -> Self {
         Self("the file was moved while it was opened".to_owned())
     }
 }
 
-impl fmt::Display for Moved {
+impl fmt::Display for FileMoved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// A connection that stays open for as long as the database does, and saves what was written if the file is moved.
-pub(super) trait Keeper: fmt::Debug + Send {
-    /// Writes all of the log into the database and empties it. False where somebody is still reading from it.
+/// A connection that stays open as long as the database, and saves what was written if the file is
+/// moved.
+pub(super) trait StandbyConnection: fmt::Debug + Send {
+    /// Writes the log into the database and empties it. Returns false if a reader still uses it.
     fn checkpoint(&self) -> rusqlite::Result<bool>;
 
-    /// Copies the whole database to a file, which takes as long as it takes.
+    /// Copies the database to a file, without a deadline.
     fn copy_to(&self, path: &Path) -> rusqlite::Result<()>;
 }
 
-/// The database file that was opened, with its write-ahead log and the log's index.
+/// An open database file, with its write-ahead log and the log's index.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
-    database: Opened,
-    log: Option<[Opened; 2]>,
-    /// Whether a look has failed. Read without a lock by each call.
-    moved: AtomicBool,
-    state: Mutex<State>,
-    /// Held by whoever saves what was written.
+    database: OpenFile,
+    log: Option<[OpenFile; 2]>,
+    /// Whether the last check failed. Calls read it without a lock.
+    is_moved: AtomicBool,
+    state: Mutex<FileState>,
+    /// Held while the file is saved.
     saving: Mutex<()>,
-    keeper: OnceLock<Weak<Mutex<dyn Keeper>>>,
+    standby: OnceLock<Weak<Mutex<dyn StandbyConnection>>>,
 }
 
 impl DatabaseFile {
-    /// Remembers what is at this path, which has just been opened, its log too unless it is only read.
+    /// Notes the identity of a database that was just opened, and of its log if it has one.
     pub(super) fn opened(path: &Path, has_log: bool) -> io::Result<Arc<Self>> {
-        let database = Opened::at(path.to_owned())?;
+        let database = OpenFile::at(path.to_owned())?;
         let log = if has_log {
-            // SQLite keeps them beside the file itself, wherever a symbolic link to it is.
+            // They are beside the file itself, and not beside a symbolic link to it.
             let beside = |suffix: &str| {
                 let mut name = std::fs::canonicalize(path)?.into_os_string();
                 name.push(suffix);
-                Opened::at(name.into())
+                OpenFile::at(name.into())
             };
             Some([beside("-wal")?, beside("-shm")?])
         } else {
@@ -188,76 +193,77 @@ impl DatabaseFile {
         Ok(Arc::new(Self {
             database,
             log,
-            moved: AtomicBool::new(false),
-            state: Mutex::new(State::InPlace),
+            is_moved: AtomicBool::new(false),
+            state: Mutex::new(FileState::InPlace),
             saving: Mutex::default(),
-            keeper: OnceLock::new(),
+            standby: OnceLock::new(),
         }))
     }
 
-    /// Tells which connection saves what was written if the file is moved.
-    pub(super) fn kept_by(&self, keeper: Weak<Mutex<dyn Keeper>>) {
-        // Set once, where the database is opened.
-        let _already = self.keeper.set(keeper);
+    /// Sets the connection that saves what was written if the file is moved.
+    pub(super) fn set_standby(&self, standby: Weak<Mutex<dyn StandbyConnection>>) {
+        // Set once, when the database is opened.
+        let _already = self.standby.set(standby);
     }
 
-    /// Says where one file has more than one name: SQLite keeps a log for each.
-    pub(super) fn names(&self) -> u64 {
+    /// The number of the file's names. SQLite keeps a log for each.
+    pub(super) fn links(&self) -> u64 {
         std::fs::metadata(&self.database.path).map_or(1, |found| found.nlink())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FileState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a look has failed, and no later one has found it back.
+    /// Whether a check failed, and no later one found the file in its place.
     pub(super) fn is_moved(&self) -> bool {
-        self.moved.load(Relaxed)
+        self.is_moved.load(Relaxed)
     }
 
-    /// Looks whether it is in its place.
-    pub(super) fn look(self: &Arc<Self>) -> Result<(), Moved> {
+    /// Checks that the file is in its place, and saves it if it is not.
+    pub(super) fn check(self: &Arc<Self>) -> Result<(), FileMoved> {
         match self.compare() {
             Ok(_) if !self.is_moved() => Ok(()),
-            Ok(found) => self.is_back(&found),
+            Ok(found) => self.accept_back(&found),
             Err(change) => {
-                let why = self.note(&change);
-                self.save_apart();
-                Err(Moved(why))
+                let why = self.set_moved(&change);
+                self.save_in_background();
+                Err(FileMoved(why))
             }
         }
     }
 
-    fn compare(&self) -> Result<Metadata, Change> {
-        let found = self.database.look()?;
+    fn compare(&self) -> Result<Metadata, FileChange> {
+        let found = self.database.check()?;
         for part in self.log.iter().flatten() {
-            part.look()?;
+            part.check()?;
         }
-        if found.len() < SMALLEST && self.log.is_some() {
-            return Err(Change::Truncated(self.database.path.clone()));
+        if found.len() < SMALLEST_DATABASE && self.log.is_some() {
+            return Err(FileChange::Truncated(self.database.path.clone()));
         }
         Ok(found)
     }
 
-    /// Remembers, and says once, that it is not in its place.
-    fn note(&self, change: &Change) -> String {
+    /// Sets the state to moved, and logs the first change.
+    fn set_moved(&self, change: &FileChange) -> String {
         let mut state = self.state();
-        if let State::Moved { why, .. } = &*state {
+        if let FileState::Moved { why, .. } = &*state {
             return why.clone();
         }
-        let truncated = matches!(change, Change::Truncated(_));
+        let is_truncated = matches!(change, FileChange::Truncated(_));
         let why = change.to_string();
-        *state = State::Moved {
+        *state = FileState::Moved {
             since: Instant::now(),
             why: why.clone(),
-            truncated,
-            begun: false,
+            is_truncated,
+            is_saving: false,
             saved: None,
         };
-        self.moved.store(true, Relaxed);
+        self.is_moved.store(true, Relaxed);
         drop(state);
-        let remedy = if truncated {
-            "stop Usher, put a whole database in its place, remove the -wal and -shm files beside it, and start again"
+        let remedy = if is_truncated {
+            "stop Usher, put a whole database in its place, remove the -wal and -shm files beside \
+             it, and start again"
         } else {
             "put it back, or restart Usher to serve the file that is there now"
         };
@@ -265,97 +271,99 @@ impl DatabaseFile {
         why
     }
 
-    /// Each file is where it was, after it was not.
-    fn is_back(&self, found: &Metadata) -> Result<(), Moved> {
+    /// Ends the moved state if the file that is back is the one that was saved.
+    fn accept_back(&self, found: &Metadata) -> Result<(), FileMoved> {
         let mut state = self.state();
-        let State::Moved {
+        let FileState::Moved {
             since, why, saved, ..
         } = &*state
         else {
             return Ok(());
         };
         match saved {
-            Some(saved) if *saved == Saved::of(found) => {
+            Some(saved) if *saved == SavedFile::of(found) => {
                 tracing::info!(
                     "{} is back as it was, after {:?}; requests are answered again",
                     self.database.path.display(),
                     since.elapsed()
                 );
-                *state = State::InPlace;
-                self.moved.store(false, Relaxed);
+                *state = FileState::InPlace;
+                self.is_moved.store(false, Relaxed);
                 Ok(())
             }
-            _ => Err(Moved(why.clone())),
+            _ => Err(FileMoved(why.clone())),
         }
     }
 
-    /// Saves what was written on a thread of its own, once.
-    fn save_apart(self: &Arc<Self>) {
-        let Some(keeper) = self.keeper.get().and_then(Weak::upgrade) else {
+    /// Saves the file once, on a separate thread.
+    fn save_in_background(self: &Arc<Self>) {
+        let Some(standby) = self.standby.get().and_then(Weak::upgrade) else {
             return;
         };
         match &mut *self.state() {
-            State::Moved { begun, .. } if !*begun => *begun = true,
+            FileState::Moved { is_saving, .. } if !*is_saving => *is_saving = true,
             _ => return,
         }
         let file = Arc::clone(self);
-        std::thread::spawn(move || file.save(&keeper));
+        std::thread::spawn(move || file.save(&standby));
     }
 
-    fn is_to_be_saved(&self) -> bool {
+    fn needs_saving(&self) -> bool {
         matches!(
             &*self.state(),
-            State::Moved {
-                truncated: false,
+            FileState::Moved {
+                is_truncated: false,
                 saved: None,
                 ..
             }
         )
     }
 
-    /// Before the last connection is closed: looks once more, and saves what was written where that is still to be done.
-    pub(super) fn leave(self: &Arc<Self>, keeper: &Mutex<dyn Keeper>) {
-        if self.look().is_err() {
-            self.save(keeper);
+    /// Checks the file before the last connection is closed, and saves it unless that is done.
+    pub(super) fn save_if_moved(self: &Arc<Self>, standby: &Mutex<dyn StandbyConnection>) {
+        if self.check().is_err() {
+            self.save(standby);
         }
     }
 
-    /// Writes the log into the database that it belongs to, through what is open, and gives that a name if it has none.
-    fn save(&self, keeper: &Mutex<dyn Keeper>) {
+    /// Writes the log into the open database, and copies that to a new name if it has none.
+    fn save(&self, standby: &Mutex<dyn StandbyConnection>) {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_to_be_saved() {
+        if !self.needs_saving() {
             return;
         }
-        let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let standby = standby.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.database.path.display();
         let saved = self
-            .checkpoint(&*keeper)
-            .and_then(|()| self.give_name(&*keeper));
+            .checkpoint(&*standby)
+            .and_then(|()| self.ensure_name(&*standby));
         match saved {
-            Ok((at, saved)) => {
-                if at != self.database.path {
-                    tracing::warn!("all that was written to {path} is in {}", at.display());
+            Ok((saved_path, file)) => {
+                if saved_path != self.database.path {
+                    let saved_path = saved_path.display();
+                    tracing::warn!("all that was written to {path} is in {saved_path}");
                 }
-                if let State::Moved { saved: done, .. } = &mut *self.state() {
-                    *done = Some(saved);
+                if let FileState::Moved { saved, .. } = &mut *self.state() {
+                    *saved = Some(file);
                 }
             }
             Err(error) => tracing::error!(
-                "what was written to {path} before it was moved could not be saved: {error}; copy it while Usher still runs"
+                "what was written to {path} before it was moved could not be saved: {error}; \
+                 copy it while Usher still runs"
             ),
         }
     }
 
-    /// Afterwards the log is empty, and does no harm beside another file.
-    fn checkpoint(&self, keeper: &dyn Keeper) -> Result<(), String> {
+    /// Empties the log, so that it does no harm beside another file.
+    fn checkpoint(&self, standby: &dyn StandbyConnection) -> Result<(), String> {
         if self.log.is_none() {
             return Ok(());
         }
-        let until = Instant::now() + CHECKPOINT_TIME;
+        let deadline = Instant::now() + CHECKPOINT_TIMEOUT;
         loop {
-            match keeper.checkpoint() {
+            match standby.checkpoint() {
                 Ok(true) => return Ok(()),
-                Ok(false) if Instant::now() < until => {
+                Ok(false) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Ok(false) => return Err("its log is still read from".to_owned()),
@@ -364,13 +372,13 @@ impl DatabaseFile {
         }
     }
 
-    /// Where the database is now: under the name it was given meanwhile, or else under a new one.
-    fn give_name(&self, keeper: &dyn Keeper) -> Result<(PathBuf, Saved), String> {
-        let found = open_file(self.database.inode);
-        if let Some((name, metadata)) = &found
+    /// The path of the database: its current one if it was renamed, otherwise that of a new copy.
+    fn ensure_name(&self, standby: &dyn StandbyConnection) -> Result<(PathBuf, SavedFile), String> {
+        let found = find_open_file(self.database.inode);
+        if let Some((path, metadata)) = &found
             && (metadata.nlink() > 0 || self.log.is_none())
         {
-            return Ok((name.clone(), Saved::of(metadata)));
+            return Ok((path.clone(), SavedFile::of(metadata)));
         }
         let mode = found
             .as_ref()
@@ -378,44 +386,44 @@ impl DatabaseFile {
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let name = |suffix: &str| {
+        let with_suffix = |suffix: &str| {
             let mut name = self.database.path.clone().into_os_string();
             name.push(suffix);
             PathBuf::from(name)
         };
-        let (copy, half) = (
-            name(&format!(".saved-{seconds}")),
-            name(&format!(".saved-{seconds}.partial")),
+        let (copy, partial) = (
+            with_suffix(&format!(".saved-{seconds}")),
+            with_suffix(&format!(".saved-{seconds}.partial")),
         );
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(mode)
-            .open(&half)
+            .open(&partial)
             .map_err(|error| error.to_string())
-            .and_then(|made| {
-                drop(made);
-                keeper.copy_to(&half).map_err(|error| error.to_string())
+            .and_then(|created| {
+                drop(created);
+                standby.copy_to(&partial).map_err(|error| error.to_string())
             })
-            .and_then(|()| std::fs::rename(&half, &copy).map_err(|error| error.to_string()));
+            .and_then(|()| std::fs::rename(&partial, &copy).map_err(|error| error.to_string()));
         if let Err(error) = written {
-            let _none = std::fs::remove_file(&half);
+            let _not_created = std::fs::remove_file(&partial);
             return Err(format!("{} cannot be written: {error}", copy.display()));
         }
         let saved = found.map_or(
-            Saved {
+            SavedFile {
                 bytes: 0,
                 modified: (0, 0),
             },
-            |(_, metadata)| Saved::of(&metadata),
+            |(_, metadata)| SavedFile::of(&metadata),
         );
         Ok((copy, saved))
     }
 }
 
-/// A file that this process has open, by its inode: what its name is now, and how many it has. It is not opened again for that:
-/// closing one descriptor of a file gives up this process's locks on it.
-fn open_file(inode: Inode) -> Option<(PathBuf, Metadata)> {
+/// The current path and metadata of a file that this process has open. It is not opened again,
+/// because closing one descriptor of a file releases all of this process's locks on it.
+fn find_open_file(inode: Inode) -> Option<(PathBuf, Metadata)> {
     std::fs::read_dir("/proc/self/fd")
         .ok()?
         .flatten()

@@ -1,58 +1,63 @@
-//! What runs on a core's own thread, for a moment.
+//! Runs short statements on a core's own thread.
+//!
+//! A statement keeps the core for at most [`INLINE_TIME`]. If it is not finished by then, it had no
+//! effect and runs again on a separate thread.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::connection::{Answer, Conn, Want};
+use super::connection::Conn;
 use super::error::Failure;
+use super::execution::{Executed, Output};
 use crate::database::budget::Budget;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Value};
 
-/// How long a statement may keep a core from everything else.
-const INLINE: Duration = Duration::from_millis(2);
+/// The longest time that a statement may block a core.
+const INLINE_TIME: Duration = Duration::from_millis(2);
 
-/// What usually takes longer than this is not even begun on a core's own thread, in microseconds.
-const SLOW: u32 = 1000;
+/// Statements whose average is at least this, in microseconds, run on a separate thread.
+const SLOW_MICROS: u32 = 1000;
 
-/// Whether a statement may be begun on a core's own thread: it has run elsewhere, and was quick.
-pub(super) fn is_quick(statement: &Statement) -> bool {
-    (1..SLOW).contains(&statement.micros.load(Relaxed))
+/// Whether a statement may run on a core's own thread: it has run before, and was short.
+pub(super) fn is_short(statement: &Statement) -> bool {
+    (1..SLOW_MICROS).contains(&statement.micros.load(Relaxed))
 }
 
-/// Runs a statement on this thread, for a moment.
-pub(super) fn inline(
+/// Runs a statement on this thread.
+pub(super) fn execute(
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
-    want: Want,
+    output: Output,
     budget: &Budget,
-) -> Result<Answer, Failure> {
-    inline_since(Instant::now(), conn, statement, params, want, budget)
+) -> Result<Executed, Failure> {
+    execute_since(Instant::now(), conn, statement, params, output, budget)
 }
 
-/// The same, where it is known what time it is.
-pub(super) fn inline_since(
+/// Runs a statement on this thread; `began` is the current time.
+pub(super) fn execute_since(
     began: Instant,
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
-    want: Want,
+    output: Output,
     budget: &Budget,
-) -> Result<Answer, Failure> {
-    conn.control().arm(budget.deadline.min(began + INLINE));
+) -> Result<Executed, Failure> {
+    conn.control()
+        .start(budget.deadline.min(began + INLINE_TIME));
     conn.limit_values(true)?;
-    conn.answer(statement, params, want, began)
+    conn.execute(statement, params, output, began)
 }
 
-/// What came of it; none where it is to be run again on a thread that may wait.
-pub(super) fn settled(
-    done: Result<Answer, Failure>,
+/// The result, or none if the statement has to run again on a separate thread.
+pub(super) fn final_result(
+    executed: Result<Executed, Failure>,
     statement: &Statement,
     budget: &Budget,
-) -> Option<Result<Answer, Error>> {
-    match done {
+) -> Option<Result<Executed, Error>> {
+    match executed {
         Err(Failure::Interrupted | Failure::Busy | Failure::TooBig) if !budget.is_over() => None,
-        done => Some(done.map_err(|failure| failure.alone(statement.writes))),
+        executed => Some(executed.map_err(|failure| failure.outside_transaction(statement.writes))),
     }
 }

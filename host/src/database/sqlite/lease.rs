@@ -1,4 +1,9 @@
-//! Who has which connection, and how work is done on it away from a core's own thread.
+//! Leases of connections: the writer, the readers of one core, and reader leases of a memory
+//! database.
+//!
+//! A leased connection belongs to one task. Dropping the lease rolls back its open transaction
+//! before the next task gets the connection. A task that waits longer than `--pool-wait` is
+//! `overloaded`.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -7,107 +12,108 @@ use tokio::sync::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, RwLockReadGuard,
     Semaphore, TryLockError,
 };
-use tokio::task::JoinHandle;
 
-use super::connection::{Conn, Place, Role};
-use super::control::Control;
+use super::connection::Conn;
 use super::error;
 use super::identity::DatabaseFile;
+use super::opening::{Location, Role};
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::failure;
 use crate::database::types::Error;
 
-/// The one connection that writes, in its place while nobody has it.
+/// The one connection that writes; empty while it is leased.
 type Slot = Mutex<Option<Conn>>;
 
-/// A share in the right to read a memory database, in which nobody can read while somebody writes; to be taken to another thread.
-pub(super) type Reading = OwnedRwLockReadGuard<Slot>;
+/// The right to read a memory database, whose readers exclude the writer. It can move to another
+/// thread.
+pub(super) type ReaderLease = OwnedRwLockReadGuard<Slot>;
 
-/// The same for a moment. It counts no reference, for which the cores would contend.
-pub(super) type ReadingHere<'a> = RwLockReadGuard<'a, Slot>;
+/// A reader lease of this thread. It has no reference count for which cores would contend.
+pub(super) type LocalReaderLease<'a> = RwLockReadGuard<'a, Slot>;
 
-/// What all cores share of one database.
+/// The part of a database that all cores share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) place: Place,
+    pub(super) location: Location,
     pub(super) config: Arc<Config>,
-    /// The file that was opened, where it is one.
+    /// Set if the database is a file.
     pub(super) file: Option<Arc<DatabaseFile>>,
-    /// A connection that stays open as long as this does: a database in memory lives no longer than the last one. It also asks
-    /// whether the database answers, and saves what was written when the file is moved.
-    pub(super) keeper: Arc<Mutex<Conn>>,
-    /// Whoever holds it for writing has the writer, first come, first served. In memory readers hold it for reading.
+    /// Stays open, because a memory database ends with its last connection. It also checks
+    /// readiness, and saves what was written if the file is moved.
+    pub(super) standby: Arc<Mutex<Conn>>,
+    /// A write lock leases the writer, first come, first served. Readers of a memory database take
+    /// read locks.
     writer: Arc<RwLock<Slot>>,
 }
 
 impl Shared {
     pub(super) fn new(
-        place: Place,
+        location: Location,
         config: Arc<Config>,
         file: Option<Arc<DatabaseFile>>,
         writer: Conn,
-        keeper: Conn,
+        standby: Conn,
     ) -> Self {
-        let keeper = Arc::new(Mutex::new(keeper));
+        let standby = Arc::new(Mutex::new(standby));
         if let Some(file) = &file {
-            let keeper: Weak<Mutex<Conn>> = Arc::downgrade(&keeper);
-            file.kept_by(keeper);
+            let standby: Weak<Mutex<Conn>> = Arc::downgrade(&standby);
+            file.set_standby(standby);
         }
         Self {
-            place,
+            location,
             config,
             file,
-            keeper,
+            standby,
             writer: Arc::new(RwLock::new(Mutex::new(Some(writer)))),
         }
     }
 
     pub(super) fn open(&self, role: Role) -> Result<Conn, Error> {
-        self.look()?;
-        let conn = Conn::open(&self.place, role, &self.config)
-            .map_err(|error| error::told(&error, false, None))?;
+        self.check_file()?;
+        let conn = Conn::open(&self.location, role, &self.config)
+            .map_err(|error| error::from_sqlite(&error, false, None))?;
         match &self.file {
-            Some(file) => conn.guarded_by(file).map_err(|_| error::moved()),
+            Some(file) => conn.bound_to(file).map_err(|_| error::moved()),
             None => Ok(conn),
         }
     }
 
-    /// Looks whether the file is in its place.
-    pub(super) fn look(&self) -> Result<(), Error> {
+    /// Checks that the database file is still in its place.
+    pub(super) fn check_file(&self) -> Result<(), Error> {
         match &self.file {
-            Some(file) => file.look().map_err(|_| error::moved()),
+            Some(file) => file.check().map_err(|_| error::moved()),
             None => Ok(()),
         }
     }
 
-    /// Whether the file was not in its place when it was last looked at.
+    /// Whether the last check found that the file was moved.
     pub(super) fn is_moved(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.is_moved())
     }
 
-    /// Leaves the file so that nothing that was written is lost, nor anything that is now in its place.
-    pub(super) fn leave(&self) {
+    /// Saves what was written to a file that was moved, without touching the file in its place.
+    pub(super) fn save(&self) {
         if let Some(file) = &self.file {
-            file.leave(&*self.keeper);
+            file.save_if_moved(&*self.standby);
         }
     }
 
-    /// Until when a wait for a connection may last.
-    pub(super) fn patience(&self, budget: &Budget) -> Budget {
+    /// The budget of a wait for a connection.
+    pub(super) fn wait_budget(&self, budget: &Budget) -> Budget {
         Budget {
             deadline: budget.deadline.min(Instant::now() + self.config.pool_wait),
             ..*budget
         }
     }
 
-    /// The writer, once it is free.
+    /// Leases the writer once it is free.
     pub(super) async fn writer(&self, budget: &Budget) -> Result<Lease, Error> {
         let mut guard = if let Ok(guard) = Arc::clone(&self.writer).try_write_owned() {
             guard
         } else {
             let wait = Arc::clone(&self.writer).write_owned();
-            self.patience(budget)
+            self.wait_budget(budget)
                 .race(wait)
                 .await
                 .ok_or(Error::Overloaded)?
@@ -122,42 +128,42 @@ impl Shared {
         };
         Ok(Lease {
             conn: Some(conn),
-            home: Home::Writer(guard),
+            owner: Owner::Writer(guard),
         })
     }
 
-    /// The right to read, where one is needed, unless somebody writes.
-    pub(super) fn reading_at_once(&self) -> Result<Option<ReadingHere<'_>>, TryLockError> {
-        if !self.place.is_memory() {
+    /// A local reader lease, if the database needs one, unless a writer has the database.
+    pub(super) fn try_local_reader(&self) -> Result<Option<LocalReaderLease<'_>>, TryLockError> {
+        if !self.location.is_memory() {
             return Ok(None);
         }
         self.writer.try_read().map(Some)
     }
 
-    /// The same, once nobody writes.
-    pub(super) async fn reading_here(
+    /// A local reader lease, if the database needs one, once no writer has the database.
+    pub(super) async fn local_reader(
         &self,
         budget: &Budget,
-    ) -> Result<Option<ReadingHere<'_>>, Error> {
-        if !self.place.is_memory() {
+    ) -> Result<Option<LocalReaderLease<'_>>, Error> {
+        if !self.location.is_memory() {
             return Ok(None);
         }
         let wait = self.writer.read();
-        let reading = self.patience(budget).race(wait).await;
-        reading.map(Some).ok_or(Error::Overloaded)
+        let lease = self.wait_budget(budget).race(wait).await;
+        lease.map(Some).ok_or(Error::Overloaded)
     }
 
-    /// The same, for another thread.
-    pub(super) async fn reading(&self, budget: &Budget) -> Result<Option<Reading>, Error> {
-        if !self.place.is_memory() {
+    /// A reader lease, if the database needs one, once no writer has the database.
+    pub(super) async fn reader(&self, budget: &Budget) -> Result<Option<ReaderLease>, Error> {
+        if !self.location.is_memory() {
             return Ok(None);
         }
-        if let Ok(reading) = Arc::clone(&self.writer).try_read_owned() {
-            return Ok(Some(reading));
+        if let Ok(lease) = Arc::clone(&self.writer).try_read_owned() {
+            return Ok(Some(lease));
         }
         let wait = Arc::clone(&self.writer).read_owned();
         Ok(Some(
-            self.patience(budget)
+            self.wait_budget(budget)
                 .race(wait)
                 .await
                 .ok_or(Error::Overloaded)?,
@@ -167,37 +173,36 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.leave();
+        self.save();
     }
 }
 
-/// Connections of one core that read on other threads.
+/// The connections of one core that read on separate threads.
 #[derive(Debug)]
 pub(super) struct Readers {
     idle: Mutex<Vec<Conn>>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    /// So many of them at the same time.
-    const ROOM: usize = 16;
+    const MAX_CONNECTIONS: usize = 16;
 
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             idle: Mutex::new(Vec::new()),
-            room: Arc::new(Semaphore::new(Self::ROOM)),
+            permits: Arc::new(Semaphore::new(Self::MAX_CONNECTIONS)),
         })
     }
 
     pub(super) async fn lease(
         self: &Arc<Self>,
         shared: &Shared,
-        reading: Option<Reading>,
+        reader: Option<ReaderLease>,
         budget: &Budget,
     ) -> Result<Lease, Error> {
-        let wait = Arc::clone(&self.room).acquire_owned();
+        let wait = Arc::clone(&self.permits).acquire_owned();
         let permit = shared
-            .patience(budget)
+            .wait_budget(budget)
             .race(wait)
             .await
             .ok_or(Error::Overloaded)?;
@@ -209,48 +214,48 @@ impl Readers {
             .pop();
         let conn = match idle {
             Some(conn) => {
-                shared.look()?;
+                shared.check_file()?;
                 conn
             }
             None => shared.open(Role::Reader)?,
         };
         Ok(Lease {
             conn: Some(conn),
-            home: Home::Reader {
+            owner: Owner::Readers {
                 readers: Arc::clone(self),
                 _permit: permit,
-                _reading: reading,
+                _lease: reader,
             },
         })
     }
 }
 
-/// Where a connection goes back to.
+/// Where a leased connection is returned to.
 #[derive(Debug)]
-enum Home {
+enum Owner {
     Writer(OwnedRwLockWriteGuard<Slot>),
-    Reader {
+    Readers {
         readers: Arc<Readers>,
         _permit: OwnedSemaphorePermit,
-        _reading: Option<Reading>,
+        _lease: Option<ReaderLease>,
     },
-    /// Nowhere: it is closed.
-    Nowhere,
+    /// The lease owns the connection and closes it.
+    Lease,
 }
 
-/// A connection that somebody has to themselves. Dropping it rolls back what is open on it, and only then lets the next one in.
+/// A leased connection. Dropping the lease rolls back its open transaction, then returns it.
 #[derive(Debug)]
 pub(super) struct Lease {
     conn: Option<Conn>,
-    home: Home,
+    owner: Owner,
 }
 
 impl Lease {
-    /// Of a connection that is nobody else's.
-    pub(super) fn alone(conn: Conn) -> Self {
+    /// A lease that owns its connection.
+    pub(super) fn owning(conn: Conn) -> Self {
         Self {
             conn: Some(conn),
-            home: Home::Nowhere,
+            owner: Owner::Lease,
         }
     }
 
@@ -260,9 +265,9 @@ impl Lease {
             .ok_or_else(|| failure::unavailable("the connection is closed"))
     }
 
-    /// Gives it back from a thread that may wait for a disk.
-    pub(super) fn give_back_apart(self) {
-        // Without a runtime this thread is as good as any.
+    /// Returns the connection on a separate thread, because a rollback may wait for the disk.
+    pub(super) fn return_on_separate_thread(self) {
+        // Without a runtime, the connection is returned on this thread.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn_blocking(move || drop(self));
         }
@@ -271,80 +276,20 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // One that cannot roll back is closed, which does.
+        // A connection that cannot roll back is closed, which rolls back.
         let Some(conn) = self.conn.take().filter(Conn::clean) else {
             return;
         };
-        match &mut self.home {
-            Home::Writer(slot) => {
+        match &mut self.owner {
+            Owner::Writer(slot) => {
                 *slot.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(conn);
             }
-            Home::Reader { readers, .. } => readers
+            Owner::Readers { readers, .. } => readers
                 .idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(conn),
-            Home::Nowhere => {}
+            Owner::Lease => {}
         }
     }
-}
-
-/// Work on another thread. Dropping it ends the work soon; the lease is given back by that thread.
-struct Running<T> {
-    control: Arc<Control>,
-    run: u64,
-    handle: JoinHandle<T>,
-}
-
-impl<T> Drop for Running<T> {
-    fn drop(&mut self) {
-        self.control.stop(self.run);
-    }
-}
-
-/// Does work on another thread, within the budget's time. It is stopped at the deadline, or once nobody waits for it any more;
-/// the answer is always awaited, so that it is known whether the work was done all the same.
-pub(super) async fn apart<T: Send + 'static>(
-    lease: Lease,
-    budget: &Budget,
-    work: impl FnOnce(&Conn) -> T + Send + 'static,
-) -> Result<(Lease, T), Error> {
-    let (control, interrupt) = {
-        let conn = lease.conn()?;
-        (Arc::clone(conn.control()), conn.interrupt_handle())
-    };
-    let run = control.arm(budget.deadline);
-    let handle = tokio::task::spawn_blocking(move || {
-        let done = work(lease.conn()?);
-        Ok((lease, done))
-    });
-    let mut running = Running {
-        control,
-        run,
-        handle,
-    };
-    let ended = if let Some(ended) = budget.race(&mut running.handle).await {
-        ended
-    } else {
-        // The progress handler is not asked within one long instruction.
-        interrupt.interrupt();
-        (&mut running.handle).await
-    };
-    ended.unwrap_or_else(|error| {
-        Err(failure::unavailable(format!(
-            "the work on the database was given up: {error}"
-        )))
-    })
-}
-
-/// Does work on another thread to its end, however long that takes and whether or not anybody waits for it.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    lease: Lease,
-    budget: &Budget,
-    work: impl FnOnce(&Conn) -> T + Send + 'static,
-) -> Result<T, Error> {
-    // The time is for waiting for locks alone: what the host says is not interrupted.
-    lease.conn()?.control().arm(budget.deadline);
-    let ended = tokio::task::spawn_blocking(move || Ok(work(lease.conn()?))).await;
-    ended.unwrap_or(Err(Error::InDoubt))
 }

@@ -1,35 +1,44 @@
 //! SQLite: a file or memory, one writer, many readers.
 //!
-//! A quick read runs on the core's own thread, on a connection that only this core uses: it takes microseconds, and another thread
-//! would cost more than the statement. What turns out not to be quick is stopped and run again on a thread that may wait, and so
-//! is all that waits for a disk. One connection writes, for all cores, first come, first served.
+//! A short read runs on the core's own thread, on a connection that only this core uses: it takes
+//! microseconds, and a separate thread would cost more than the statement. If it turns out not to
+//! be short, it is stopped and run again on a separate thread, where everything runs that waits for
+//! a disk. One connection writes for all cores, first come, first served.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `identity`, `unusable` | whether the file is still the one that was opened, and why it cannot be |
-//! | `connection` | one connection: how it is opened, and runs one statement within its time |
-//! | `control` | what it is held to meanwhile: its time, and what it may do |
-//! | `functions` | SQLite's slow functions, written anew |
-//! | `lease` | who has which connection, and work on other threads |
-//! | `values` | values on their way in and out |
-//! | `error` | what SQLite says, in the words of `usher:database` |
-//! | `inline` | what runs on a core's own thread |
-//! | `transaction`, `cursor` | those two |
-//! | `database` | a database that was opened, and the connections of one core |
-//! | `backend` | the contract, kept |
+//! | `identity` | whether the file is still the one that was opened |
+//! | `unusable` | why a file cannot be opened |
+//! | `error` | SQLite's errors as those of `usher:database` |
+//! | `control` | the deadline of a running statement, and what it may do |
+//! | `values`, `column_cache` | conversion of values; the columns of results |
+//! | `functions` | replacements for SQLite's slow functions |
+//! | `connection` | one connection and its transactions |
+//! | `opening`, `execution` | opening a connection; running one statement on it |
+//! | `backup` | copying a database |
+//! | `lease`, `separate_thread` | leases of connections; work on separate threads |
+//! | `inline` | short statements on a core's own thread |
+//! | `transaction`, `cursor` | transactions; results that are read in batches |
+//! | `database` | an open database, and the pool of each core |
+//! | `backend` | the implementation of the contract |
 //!
-//! How it differs from PostgreSQL is the last table of `docs/database.md`.
+//! `docs/database.md` ends with the differences from PostgreSQL.
 
 mod backend;
+mod backup;
+mod column_cache;
 mod connection;
 mod control;
 mod cursor;
 mod database;
 mod error;
+mod execution;
 mod functions;
 mod identity;
 mod inline;
 mod lease;
+mod opening;
+mod separate_thread;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -1,18 +1,20 @@
-//! Transactions: a connection to oneself, until the end.
+//! Transactions on a leased connection.
 //!
-//! As in PostgreSQL, a refusal ends a transaction: what follows is refused with 25P02, and so is its commit. Here it is rolled back
-//! at once, so that the next writer need not wait for a guest to notice. And as there, one that does nothing for too long is ended
-//! from outside, since all other writers wait for it.
+//! As in PostgreSQL, a refusal aborts a transaction: later calls and the commit are refused with
+//! 25P02, and an idle transaction is rolled back after a timeout. Unlike there, an aborted
+//! transaction is rolled back at once, because all other writers wait for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
-use super::connection::{Answer, Conn, State, Want};
+use super::connection::{Conn, ConnState};
 use super::error::{Failure, aborted};
-use super::inline::{inline, is_quick};
-use super::lease::{Lease, apart, to_the_end};
+use super::execution::{Executed, Output};
+use super::inline::{self, is_short};
+use super::lease::Lease;
+use super::separate_thread;
 use crate::database::budget::Budget;
 use crate::database::failure;
 use crate::database::statement::Statement;
@@ -21,41 +23,40 @@ use crate::database::types::{Error, Rows, Value};
 /// A transaction that has begun. Dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) struct Transaction {
-    watched: Arc<Watched>,
-    watch: AbortHandle,
+    shared: Arc<Shared>,
+    idle_timer: AbortHandle,
 }
 
-/// What the calls of a transaction share with who watches that it goes on.
+/// The state that a transaction shares with its idle timer.
 #[derive(Debug)]
-struct Watched {
+struct Shared {
     stage: Mutex<Stage>,
-    /// There is no disk to wait for.
-    quick: bool,
+    /// The database is in memory, so that no call waits for a disk.
+    is_memory: bool,
 }
 
-/// How far a transaction is.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one for each transaction, and it stays where it is"
+    reason = "there is one for each transaction, and it is not moved"
 )]
 enum Stage {
-    /// It has done nothing since then.
+    /// No call runs since this moment.
     Idle(Lease, Instant),
     /// A call has the connection.
     Busy,
-    /// It was refused something, or a call was given up halfway.
+    /// A statement was refused, or a call was dropped before it returned.
     Aborted,
-    /// It did nothing for longer than this.
+    /// It was idle for longer than this.
     Expired(Duration),
 }
 
-impl Watched {
+impl Shared {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, for one call.
+    /// Takes the connection for one call.
     fn take(&self) -> Result<Lease, Error> {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Busy) {
@@ -77,24 +78,24 @@ impl Watched {
         *self.stage() = Stage::Idle(lease, Instant::now());
     }
 
-    /// Rolls back, where there is a disk on a thread that may wait for it.
-    fn give_back(&self, lease: Lease) {
-        if self.quick {
+    /// Rolls back and returns the connection, on a separate thread if that may wait for a disk.
+    fn roll_back(&self, lease: Lease) {
+        if self.is_memory {
             drop(lease);
         } else {
-            lease.give_back_apart();
+            lease.return_on_separate_thread();
         }
     }
 
-    /// Rolls back once nothing has been done for this long.
-    async fn watch(self: Arc<Self>, limit: Duration) {
+    /// Rolls back once the transaction has been idle for `limit`.
+    async fn time_idle(self: Arc<Self>, limit: Duration) {
         let mut due = Instant::now() + limit;
         loop {
             tokio::time::sleep_until(due.into()).await;
             let mut stage = self.stage();
             due = match &*stage {
                 Stage::Idle(_, since) => *since + limit,
-                // A statement has its own time.
+                // A statement has its own deadline.
                 Stage::Busy => Instant::now() + limit,
                 Stage::Aborted | Stage::Expired(_) => return,
             };
@@ -104,7 +105,7 @@ impl Watched {
             let ended = std::mem::replace(&mut *stage, Stage::Expired(limit));
             drop(stage);
             if let Stage::Idle(lease, _) = ended {
-                self.give_back(lease);
+                self.roll_back(lease);
             }
             return;
         }
@@ -116,7 +117,7 @@ impl Transaction {
     pub(super) async fn begin(
         lease: Lease,
         read_only: bool,
-        quick: bool,
+        is_memory: bool,
         idle: Duration,
         budget: &Budget,
     ) -> Result<Self, Error> {
@@ -127,23 +128,24 @@ impl Transaction {
                 conn.begin()
             }
         };
-        let (lease, begun) = if quick {
+        let (lease, begun) = if is_memory {
             let begun = start(lease.conn()?);
             (lease, begun)
         } else {
-            apart(lease, budget, move |conn| conn.patiently(start)).await?
+            let work = move |conn: &Conn| conn.retry_while_busy(start);
+            separate_thread::run(lease, budget, work).await?
         };
-        // A lock that was not given is a connection that was not free.
+        // A lock that another process holds counts as a connection that did not become free.
         begun.map_err(|failure| match failure {
             Failure::Interrupted => Error::Overloaded,
-            other => other.alone(false),
+            other => other.outside_transaction(false),
         })?;
-        let watched = Arc::new(Watched {
+        let shared = Arc::new(Shared {
             stage: Mutex::new(Stage::Idle(lease, Instant::now())),
-            quick,
+            is_memory,
         });
-        let watch = tokio::spawn(Arc::clone(&watched).watch(idle)).abort_handle();
-        Ok(Self { watched, watch })
+        let idle_timer = tokio::spawn(Arc::clone(&shared).time_idle(idle)).abort_handle();
+        Ok(Self { shared, idle_timer })
     }
 
     pub(crate) async fn query(
@@ -152,9 +154,9 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run(statement, params, Want::Rows(*budget), budget)
+        self.run(statement, params, Output::Rows(*budget), budget)
             .await
-            .map(|answer| answer.rows)
+            .map(|executed| executed.rows)
     }
 
     pub(crate) async fn execute(
@@ -163,105 +165,107 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        self.run(statement, params, Want::Count, budget)
+        self.run(statement, params, Output::Count, budget)
             .await
-            .map(|answer| answer.affected)
+            .map(|executed| executed.affected)
     }
 
     async fn run(
         &mut self,
         statement: &Arc<Statement>,
         params: &[Value],
-        want: Want,
+        output: Output,
         budget: &Budget,
-    ) -> Result<Answer, Error> {
-        let lease = self.watched.take()?;
-        // A read that is stopped can be run again; with a write that is stopped the transaction would be lost.
-        if !statement.writes && is_quick(statement) {
+    ) -> Result<Executed, Error> {
+        let lease = self.shared.take()?;
+        // A stopped read can run again, but a stopped write would end the transaction.
+        if !statement.writes && is_short(statement) {
             let conn = lease.conn()?;
             let before = conn.state();
-            let done = inline(conn, statement, params, want, budget);
-            let again = matches!(done, Err(Failure::Interrupted | Failure::TooBig))
+            let executed = inline::execute(conn, statement, params, output, budget);
+            let runs_again = matches!(executed, Err(Failure::Interrupted | Failure::TooBig))
                 && conn.state() == before
                 && !budget.is_over();
-            if !again {
-                let (answer, lives) = judged(conn, before, done, statement);
-                if lives {
-                    self.watched.put(lease);
+            if !runs_again {
+                let (result, is_open) = outcome(conn, before, executed, statement);
+                if is_open {
+                    self.shared.put(lease);
                 } else {
-                    self.watched.give_back(lease);
+                    self.shared.roll_back(lease);
                 }
-                return answer;
+                return result;
             }
         }
         let (statement, params) = (Arc::clone(statement), params.to_vec());
         let work = move |conn: &Conn| {
             let before = conn.state();
-            let done = conn
+            let executed = conn
                 .limit_values(false)
-                .and_then(|()| conn.answer(&statement, &params, want, Instant::now()));
-            let (answer, lives) = judged(conn, before, done, &statement);
-            if !lives {
+                .and_then(|()| conn.execute(&statement, &params, output, Instant::now()));
+            let (result, is_open) = outcome(conn, before, executed, &statement);
+            if !is_open {
                 conn.clean();
             }
-            (answer, lives)
+            (result, is_open)
         };
-        let (lease, (answer, lives)) = apart(lease, budget, work).await?;
-        if lives {
-            self.watched.put(lease);
+        let (lease, (result, is_open)) = separate_thread::run(lease, budget, work).await?;
+        if is_open {
+            self.shared.put(lease);
         }
-        answer
+        result
     }
 
     pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
-        let lease = self.watched.take()?;
-        let committed = if self.watched.quick {
+        let lease = self.shared.take()?;
+        let committed = if self.shared.is_memory {
             lease.conn()?.commit()
         } else {
-            to_the_end(lease, budget, |conn| conn.patiently(Conn::commit)).await?
+            let work = |conn: &Conn| conn.retry_while_busy(Conn::commit);
+            separate_thread::run_to_completion(lease, budget, work).await?
         };
-        committed.map_err(|failure| failure.within(true))
+        committed.map_err(|failure| failure.in_transaction(true))
     }
 
     pub(crate) async fn rollback(self, budget: &Budget) -> Result<(), Error> {
-        let lease = match self.watched.take() {
+        let lease = match self.shared.take() {
             Ok(lease) => lease,
-            // It was rolled back when it was refused something.
+            // It was rolled back when it was aborted.
             Err(Error::Refused(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        if self.watched.quick {
+        if self.shared.is_memory {
             drop(lease);
             return Ok(());
         }
-        to_the_end(lease, budget, |conn| {
+        let work = |conn: &Conn| {
             conn.clean();
-        })
-        .await
+        };
+        separate_thread::run_to_completion(lease, budget, work).await
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        self.watch.abort();
-        if let Ok(lease) = self.watched.take() {
-            self.watched.give_back(lease);
+        self.idle_timer.abort();
+        if let Ok(lease) = self.shared.take() {
+            self.shared.roll_back(lease);
         }
     }
 }
 
-/// What to tell of a statement, and whether its transaction lives on: what was found wrong before it began has changed nothing.
-fn judged(
+/// The result of a statement, and whether its transaction stays open: it does after an error that
+/// was found before the statement began.
+fn outcome(
     conn: &Conn,
-    before: State,
-    done: Result<Answer, Failure>,
+    before: ConnState,
+    executed: Result<Executed, Failure>,
     statement: &Statement,
-) -> (Result<Answer, Error>, bool) {
-    let answer = done.map_err(|failure| failure.within(statement.writes));
-    let lives = match &answer {
+) -> (Result<Executed, Error>, bool) {
+    let result = executed.map_err(|failure| failure.in_transaction(statement.writes));
+    let is_open = match &result {
         Ok(_) => true,
         Err(Error::Invalid(_) | Error::Denied(_)) => conn.state() == before,
         Err(_) => false,
     };
-    (answer, lives)
+    (result, is_open)
 }

@@ -1,4 +1,4 @@
-//! Why a file cannot be opened, in words that say more than SQLite's own.
+//! Why a file cannot be opened, in more detail than SQLite's own messages.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use rusqlite::ErrorCode;
 use crate::database::config::Config;
 use crate::database::error::OpenError;
 
-/// Says of a path what SQLite would call only "unable to open database file".
-pub(super) fn look(path: &Path, config: &Config) -> Result<(), OpenError> {
+/// Checks a path for which SQLite would only report "unable to open database file".
+pub(super) fn check_path(path: &Path, config: &Config) -> Result<(), OpenError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             return Err(unusable(config, "it is a directory".to_owned()));
@@ -41,8 +41,9 @@ pub(super) fn unusable(config: &Config, reason: String) -> OpenError {
     }
 }
 
-/// Why it cannot be opened. A lock may be gone in a moment: where many hosts start at once, each needs the file to itself for a while.
-pub(super) fn unopened(config: &Config, error: &rusqlite::Error) -> OpenError {
+/// Why a file could not be opened. A lock is transient: each of several hosts that start at once
+/// holds the file exclusively for a while.
+pub(super) fn open_error(config: &Config, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) => OpenError::Unreachable {
             url: config.url.to_string(),

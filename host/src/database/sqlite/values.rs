@@ -1,16 +1,16 @@
-//! Values on their way in and out.
+//! Conversion of values to and from SQLite.
 //!
-//! SQLite knows five storage classes; what else `usher:database` has is kept in one of them, and told apart on the way out by
-//! the type a column was declared with.
+//! SQLite has five storage classes. Other values of `usher:database` are stored in one of them, and
+//! read back by the declared type of the column. A value that SQLite would change is `invalid`.
 //!
-//! | value | kept as | read back where the declared type is |
+//! | value | stored as | read back if the declared type is |
 //! |---|---|---|
 //! | boolean | integer 0 or 1 | `BOOL…` |
 //! | uuid | blob of 16 bytes, big-endian | `UUID` |
-//! | timestamp | integer, microseconds | `TIMESTAMP…`, `DATETIME`; the text of `CURRENT_TIMESTAMP` is read too |
-//! | decimal | text, which such a column turns into a number | `NUMERIC…`, `DECIMAL…` |
+//! | timestamp | integer, microseconds; text of SQLite is read too | `TIMESTAMP…`, `DATETIME` |
+//! | decimal | text, which such a column converts to a number | `NUMERIC…`, `DECIMAL…` |
 //! | json | text | `JSON`, `JSONB` |
-//! | integer, real, text, bytes | themselves | anything else, by what is stored |
+//! | integer, real, text, bytes | themselves | any other, by the storage class |
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::database::budget::Meter;
 use crate::database::failure;
 use crate::database::types::{self, Value};
 
-/// What a column's declared type says beyond the storage class.
+/// What a column's declared type adds to the storage class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -34,7 +34,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// By the declared type; an expression has none.
+    /// The kind of a declared type; an expression has none.
     fn of(declared: Option<&str>) -> Self {
         let Some(declared) = declared else {
             return Self::Plain;
@@ -66,15 +66,15 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) names: Arc<[String]>,
-    /// The length of all names together.
+    /// The bytes of all names.
     pub(super) names_bytes: usize,
-    /// What each was declared as.
+    /// The declared type of each column.
     declared: Vec<Option<String>>,
     kinds: Vec<Kind>,
 }
 
 impl Columns {
-    /// Those of a statement, if their names have room.
+    /// The columns of a statement, if the meter has room for their names.
     pub(super) fn of(prepared: &Statement<'_>, meter: &Meter) -> Result<Self, types::Error> {
         let lengths = prepared.columns().map(|column| column.name().len());
         let names_bytes = lengths.sum();
@@ -94,7 +94,7 @@ impl Columns {
         })
     }
 
-    /// Whether a result has these columns: a statement that is prepared anew may have others.
+    /// Whether the result of `prepared` has these columns.
     pub(super) fn are_of(&self, prepared: &Statement<'_>) -> bool {
         let columns = prepared.columns();
         columns.len() == self.names.len()
@@ -105,7 +105,8 @@ impl Columns {
             )
     }
 
-    /// A row, and how many bytes of text and the like it has. Where there is a meter, no more is copied than it has room for.
+    /// Reads a row. Also returns the bytes of its texts and the like. Copies no more than the
+    /// meter, if there is one, has room for.
     pub(super) fn read(
         &self,
         row: &Row<'_>,
@@ -124,9 +125,9 @@ impl Columns {
     }
 }
 
-/// Binds `$1`, `$2`, … by their names: SQLite numbers them by where each first stands in the text.
+/// Binds `$1`, `$2`, … by name, because SQLite numbers parameters by their first occurrence.
 pub(super) fn bind(prepared: &mut Statement<'_>, params: &[Value]) -> Result<(), Failure> {
-    let mut wanted = 0;
+    let mut expected = 0;
     for index in 1..=prepared.parameter_count() {
         let Some(number) = prepared.parameter_name(index).and_then(number) else {
             let name = prepared.parameter_name(index).unwrap_or("?");
@@ -135,15 +136,15 @@ pub(super) fn bind(prepared: &mut Statement<'_>, params: &[Value]) -> Result<(),
             ))
             .into());
         };
-        wanted = wanted.max(number);
+        expected = expected.max(number);
         if let Some(value) = params.get(number - 1) {
             bind_one(prepared, index, number, value)?;
         }
     }
-    Ok(failure::parameter_count(params.len(), wanted)?)
+    Ok(failure::parameter_count(params.len(), expected)?)
 }
 
-/// The number of `$7`. What follows the digits belongs to the name as SQLite sees it: `$1::bigint` is one.
+/// The number of `$7`. SQLite takes `$1::bigint` for one name, which has none.
 fn number(name: &str) -> Option<usize> {
     let digits = name.strip_prefix('$')?;
     if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -167,7 +168,7 @@ fn bind_one(
             prepared.raw_bind_parameter(index, *value)
         }
         Value::Real(value) if value.is_nan() => return Err(invalid("SQLite has no NaN")),
-        // It keeps whole numbers as integers, of which there is one zero.
+        // SQLite stores whole numbers as integers, which have no negative zero.
         Value::Real(value) if *value == 0.0 && value.is_sign_negative() => {
             return Err(invalid("SQLite has no negative zero"));
         }
@@ -180,20 +181,20 @@ fn bind_one(
             prepared.raw_bind_parameter(index, bytes.as_slice())
         }
         Value::Decimal(text) => {
-            exact(text).map_err(invalid)?;
+            check_decimal(text).map_err(invalid)?;
             prepared.raw_bind_parameter(index, text.as_str())
         }
         Value::Json(text) => {
-            json(text).map_err(invalid)?;
+            check_json(text).map_err(invalid)?;
             prepared.raw_bind_parameter(index, text.as_str())
         }
     }
     .map_err(Failure::from)
 }
 
-/// Lets a decimal through if a column of numeric affinity keeps its value: as an integer of 64 bits, or as a REAL, which holds 15
-/// significant digits.
-fn exact(text: &str) -> Result<(), &'static str> {
+/// Checks that a column of numeric affinity keeps a decimal's value: as an integer of 64 bits, or
+/// as a REAL of 15 significant digits.
+fn check_decimal(text: &str) -> Result<(), &'static str> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -213,15 +214,16 @@ fn exact(text: &str) -> Result<(), &'static str> {
     } else {
         significant
     };
-    // A REAL overflows to infinity, or loses digits where it is nearly zero.
+    // A REAL overflows to infinity, or loses digits near zero.
     if significant.len() > 15 || whole.len() > 300 || fraction.len() > 300 {
         return Err("SQLite would round it: numeric values keep 15 significant digits");
     }
     Ok(())
 }
 
-/// Lets JSON through if it is, and if a column of numeric affinity, as one declared `JSON` is, keeps it.
-fn json(text: &str) -> Result<(), &'static str> {
+/// Checks that a text is JSON and that a column declared `JSON`, which has numeric affinity, keeps
+/// it.
+fn check_json(text: &str) -> Result<(), &'static str> {
     let parsed: &serde_json::value::RawValue =
         serde_json::from_str(text).map_err(|_| "it is not JSON")?;
     if text.contains('\0') {
@@ -247,7 +249,7 @@ fn json(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A value, and how many bytes of text and the like it has.
+/// Reads a value. Also returns the bytes of its text or the like.
 fn read(
     row: &Row<'_>,
     index: usize,
@@ -277,7 +279,7 @@ fn read(
             })?;
             match kind {
                 Kind::Timestamp => {
-                    moment(text).map_or_else(|| Value::Text(text.to_owned()), Value::Timestamp)
+                    timestamp(text).map_or_else(|| Value::Text(text.to_owned()), Value::Timestamp)
                 }
                 Kind::Decimal => Value::Decimal(text.to_owned()),
                 Kind::Json => Value::Json(text.to_owned()),
@@ -287,10 +289,7 @@ fn read(
         (ValueRef::Blob(bytes), Kind::Uuid) => match <[u8; 16]>::try_from(bytes) {
             Ok(bytes) => {
                 let number = u128::from_be_bytes(bytes);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "the two halves are what is wanted"
-                )]
+                #[expect(clippy::cast_possible_truncation, reason = "each half is 64 bits")]
                 let halves = ((number >> 64) as u64, number as u64);
                 Value::Uuid(halves)
             }
@@ -302,7 +301,7 @@ fn read(
     Ok((value, size))
 }
 
-/// The bytes of a value beyond its place in the row.
+/// The bytes of a value besides its slot in the row.
 pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
@@ -323,8 +322,8 @@ fn decimal(number: f64) -> String {
     number.to_string()
 }
 
-/// The microseconds of `2026-01-31 23:59:59.123`, as SQLite's date functions write it, in UTC.
-fn moment(text: &str) -> Option<i64> {
+/// The microseconds of `2026-01-31 23:59:59.123` in UTC, the format of SQLite's date functions.
+fn timestamp(text: &str) -> Option<i64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let field = |from: usize, to: usize| {
         let digits = text.get(from..to)?;
@@ -374,7 +373,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decimals_pass_only_if_they_are_kept() {
+    fn decimal_that_sqlite_changes_is_invalid() {
         for kept in [
             "0",
             "-1.10",
@@ -385,9 +384,9 @@ mod tests {
             "1000000000000000000000",
             "0.000001",
         ] {
-            assert_eq!(exact(kept), Ok(()), "{kept}");
+            assert_eq!(check_decimal(kept), Ok(()), "{kept}");
         }
-        for not in [
+        for changed in [
             "",
             ".",
             "1e5",
@@ -397,16 +396,16 @@ mod tests {
             "0.1234567890123456",
             "1 ",
         ] {
-            assert!(exact(not).is_err(), "{not}");
+            assert!(check_decimal(changed).is_err(), "{changed}");
         }
     }
 
     #[test]
-    fn json_passes_only_if_it_is_and_is_kept() {
+    fn json_that_sqlite_changes_is_invalid() {
         for kept in ["{}", "[1e5]", " \"1\" ", "null", "true", "-12", "1.5"] {
-            assert_eq!(json(kept), Ok(()), "{kept}");
+            assert_eq!(check_json(kept), Ok(()), "{kept}");
         }
-        for not in [
+        for changed in [
             "",
             "{",
             "1e5",
@@ -415,21 +414,24 @@ mod tests {
             "12345678901234567890",
             "0.1234567890123456789",
         ] {
-            assert!(json(not).is_err(), "{not}");
+            assert!(check_json(changed).is_err(), "{changed}");
         }
     }
 
     #[test]
-    fn moments_are_read_as_sqlite_writes_them() {
-        assert_eq!(moment("1970-01-01 00:00:00"), Some(0));
-        assert_eq!(moment("2000-02-29T12:00:00.5Z"), Some(951_825_600_500_000));
-        assert_eq!(moment("1969-12-31 23:59:59.999999"), Some(-1));
-        assert_eq!(moment("yesterday"), None);
-        assert_eq!(moment("2000-13-01 00:00:00"), None);
+    fn timestamp_text_of_sqlite_is_parsed() {
+        assert_eq!(timestamp("1970-01-01 00:00:00"), Some(0));
+        assert_eq!(
+            timestamp("2000-02-29T12:00:00.5Z"),
+            Some(951_825_600_500_000)
+        );
+        assert_eq!(timestamp("1969-12-31 23:59:59.999999"), Some(-1));
+        assert_eq!(timestamp("yesterday"), None);
+        assert_eq!(timestamp("2000-13-01 00:00:00"), None);
     }
 
     #[test]
-    fn declared_types_tell_kinds() {
+    fn declared_type_selects_the_kind() {
         assert_eq!(Kind::of(Some("boolean")), Kind::Boolean);
         assert_eq!(Kind::of(Some("TIMESTAMPTZ")), Kind::Timestamp);
         assert_eq!(Kind::of(Some("numeric(10,2)")), Kind::Decimal);

@@ -1,9 +1,9 @@
-//! Databases as a whole: how they are opened, kept and told apart.
+//! Opening databases, and what they keep.
 
 use super::*;
 
 #[tokio::test]
-async fn databases_in_memory_are_apart_and_shared_by_their_clones() {
+async fn memory_database_is_shared_by_its_clones_only() {
     let (one, other) = (
         Database::memory(&config()).await.unwrap(),
         Database::memory(&config()).await.unwrap(),
@@ -19,7 +19,7 @@ async fn databases_in_memory_are_apart_and_shared_by_their_clones() {
 }
 
 #[tokio::test]
-async fn what_is_written_to_a_file_stays() {
+async fn reopened_file_keeps_its_rows() {
     let scratch = Scratch::new();
     let database = Database::open(&scratch.file(), &config()).await.unwrap();
     run(&database.pool(), "CREATE TABLE t (i INTEGER)", &[])
@@ -47,7 +47,7 @@ async fn what_is_written_to_a_file_stays() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_a_wrong_configuration() {
+async fn path_without_database_is_a_configuration_error() {
     let scratch = Scratch::new();
     std::fs::write(
         scratch.0.join("prose"),
@@ -75,7 +75,7 @@ async fn what_is_no_database_is_a_wrong_configuration() {
 }
 
 #[test]
-fn every_future_may_move_between_threads() {
+fn future_of_each_call_is_send() {
     fn send<T: Send>(_: &T) {}
     fn all(pool: &Pool, statement: &Arc<Statement>, budget: &Budget) {
         send(&pool.query(statement, &[], budget));

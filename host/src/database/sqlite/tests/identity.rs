@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 
-/// A database in a file with one row, a backup of it beside it, and a second row that the backup lacks.
+/// A database in a file with one row, a backup of it beside it, and a second row that the backup
+/// lacks.
 struct Served {
     scratch: Scratch,
     database: Database,
@@ -44,14 +45,14 @@ impl Served {
         run(&self.pool, INSERT, &[Value::Integer(value)]).await
     }
 
-    /// Expects that nothing is written, read or said to be ready.
+    /// Expects that writes, reads and the readiness check fail.
     async fn is_refused(&self) {
         let written = self.insert(3).await;
         assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
         let Err(Error::Unavailable(why)) = rows(&self.pool, "SELECT i FROM t", &[]).await else {
             panic!("it is read from");
         };
-        assert!(!why.contains('/'), "the path is told: {why}");
+        assert!(!why.contains('/'), "the path is shown: {why}");
         let begun = self
             .pool
             .begin(Isolation::Serializable, false, &budget())
@@ -66,7 +67,7 @@ impl Served {
         assert!(matches!(ready, Err(OpenError::Unreachable { .. })));
     }
 
-    /// Expects that all works again.
+    /// Expects that writes, reads and the readiness check succeed.
     async fn is_served(&self, rows_before: i64) {
         self.pool.closed().await;
         self.database.check().await.unwrap();
@@ -74,14 +75,14 @@ impl Served {
         assert_eq!(count(&self.pool, "t").await, rows_before + 1);
     }
 
-    /// Stops serving, and gives the directory.
-    fn end(self) -> Scratch {
+    /// Closes the database and returns its directory.
+    fn close(self) -> Scratch {
         drop(self.pool);
         drop(self.database);
         self.scratch
     }
 
-    /// The one copy that was saved.
+    /// The only saved copy.
     fn saved(scratch: &Scratch) -> PathBuf {
         let saved: Vec<_> = std::fs::read_dir(&scratch.0)
             .unwrap()
@@ -95,37 +96,37 @@ impl Served {
     }
 }
 
-/// How many rows a whole database in this file has, as whoever opens it next finds them.
+/// Opens the file, checks its integrity, and returns the number of rows.
 #[track_caller]
-fn holds(path: &Path) -> i64 {
+fn count_rows(path: &Path) -> i64 {
     let sqlite = rusqlite::Connection::open(path).unwrap();
-    let whole: String = sqlite
+    let integrity: String = sqlite
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(whole, "ok", "{}", path.display());
+    assert_eq!(integrity, "ok", "{}", path.display());
     sqlite
         .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
         .unwrap()
 }
 
 #[tokio::test]
-async fn replaced_file_is_refused_and_both_files_stay_whole() {
+async fn replaced_file_is_refused_and_both_files_stay_intact() {
     let served = Served::new().await;
     std::fs::rename(served.path("backup.db"), served.path("users.db")).unwrap();
     served.is_refused().await;
     served.pool.closed().await;
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 1);
-    assert_eq!(holds(&Served::saved(&scratch)), 2);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 1);
+    assert_eq!(count_rows(&Served::saved(&scratch)), 2);
 }
 
 #[tokio::test]
-async fn replaced_file_that_nobody_asked_for_is_whole_after_the_end() {
+async fn replaced_file_without_requests_is_intact_after_close() {
     let served = Served::new().await;
     std::fs::rename(served.path("backup.db"), served.path("users.db")).unwrap();
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 1);
-    assert_eq!(holds(&Served::saved(&scratch)), 2);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 1);
+    assert_eq!(count_rows(&Served::saved(&scratch)), 2);
 }
 
 #[tokio::test]
@@ -138,8 +139,8 @@ async fn replaced_file_is_not_opened_by_a_new_connection() {
         assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
     }
     drop(core);
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 1);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 1);
 }
 
 #[tokio::test]
@@ -147,9 +148,9 @@ async fn removed_file_is_refused_and_saved_under_a_new_name() {
     let served = Served::new().await;
     std::fs::remove_file(served.path("users.db")).unwrap();
     served.is_refused().await;
-    let scratch = served.end();
+    let scratch = served.close();
     assert!(!scratch.file().exists());
-    assert_eq!(holds(&Served::saved(&scratch)), 2);
+    assert_eq!(count_rows(&Served::saved(&scratch)), 2);
 }
 
 #[tokio::test]
@@ -159,7 +160,7 @@ async fn saved_copy_has_the_permissions_of_the_file() {
     let path = served.path("users.db");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::remove_file(path).unwrap();
-    let scratch = served.end();
+    let scratch = served.close();
     let saved = std::fs::metadata(Served::saved(&scratch)).unwrap();
     assert_eq!(saved.permissions().mode() & 0o777, 0o600);
 }
@@ -172,11 +173,11 @@ async fn renamed_file_is_complete_and_served_again_once_it_is_back() {
     served.pool.closed().await;
     let copied = served.path("copied.db");
     std::fs::copy(served.path("away.db"), &copied).unwrap();
-    assert_eq!(holds(&copied), 2);
+    assert_eq!(count_rows(&copied), 2);
     std::fs::rename(served.path("away.db"), served.path("users.db")).unwrap();
     served.is_served(2).await;
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 3);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 3);
 }
 
 #[tokio::test]
@@ -192,8 +193,8 @@ async fn renamed_file_that_was_written_to_meanwhile_stays_refused() {
     std::fs::rename(served.path("away.db"), served.path("users.db")).unwrap();
     served.is_refused().await;
     drop(other);
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 3);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 3);
 }
 
 #[tokio::test]
@@ -202,8 +203,8 @@ async fn removed_log_is_refused_and_the_database_is_complete() {
         let served = Served::new().await;
         std::fs::remove_file(served.path(suffix)).unwrap();
         served.is_refused().await;
-        let scratch = served.end();
-        assert_eq!(holds(&scratch.file()), 2, "{suffix}");
+        let scratch = served.close();
+        assert_eq!(count_rows(&scratch.file()), 2, "{suffix}");
     }
 }
 
@@ -214,10 +215,10 @@ async fn replaced_log_is_refused_and_left_alone() {
     std::fs::write(&other, "the log of another file").unwrap();
     std::fs::rename(&other, &log).unwrap();
     served.is_refused().await;
-    let scratch = served.end();
+    let scratch = served.close();
     let left = std::fs::read_to_string(&log).unwrap();
     assert_eq!(left, "the log of another file");
-    assert_eq!(holds(&scratch.file()), 2);
+    assert_eq!(count_rows(&scratch.file()), 2);
 }
 
 #[tokio::test]
@@ -238,11 +239,11 @@ async fn removed_directory_is_refused() {
     let served = Served::new().await;
     std::fs::remove_dir_all(&served.scratch.0).unwrap();
     served.is_refused().await;
-    served.end();
+    served.close();
 }
 
 #[tokio::test]
-async fn retargeted_link_is_refused_and_both_files_stay_whole() {
+async fn retargeted_link_is_refused_and_both_files_stay_intact() {
     let scratch = Scratch::new();
     let (link, one, other) = (
         scratch.0.join("link.db"),
@@ -264,7 +265,7 @@ async fn retargeted_link_is_refused_and_both_files_stay_whole() {
     let written = run(&pool, "INSERT INTO t VALUES (3)", &[]).await;
     assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
     drop((pool, database));
-    assert_eq!((holds(&one), holds(&other)), (2, 1));
+    assert_eq!((count_rows(&one), count_rows(&other)), (2, 1));
 }
 
 #[tokio::test]
@@ -276,8 +277,8 @@ async fn truncated_file_is_refused_until_a_restart() {
     served.is_refused().await;
     std::fs::copy(served.path("backup.db"), &path).unwrap();
     served.is_refused().await;
-    let scratch = served.end();
-    // What the operator put there is not written to.
+    let scratch = served.close();
+    // The operator's file is not written to.
     assert_eq!(
         std::fs::read(scratch.file()).unwrap(),
         std::fs::read(scratch.0.join("backup.db")).unwrap()
@@ -298,9 +299,9 @@ async fn commit_to_a_file_that_was_replaced_meanwhile_is_in_doubt() {
     let committed = transaction.commit(&budget()).await;
     assert!(matches!(committed, Err(Error::InDoubt)), "{committed:?}");
     served.is_refused().await;
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 1);
-    assert_eq!(holds(&Served::saved(&scratch)), 3);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 1);
+    assert_eq!(count_rows(&Served::saved(&scratch)), 3);
 }
 
 #[tokio::test]
@@ -315,8 +316,8 @@ async fn writes_and_checkpoints_of_another_process_are_served() {
     served.insert(5).await.unwrap();
     assert_eq!(count(&served.pool, "t").await, 5);
     served.database.check().await.unwrap();
-    let scratch = served.end();
-    assert_eq!(holds(&scratch.file()), 5);
+    let scratch = served.close();
+    assert_eq!(count_rows(&scratch.file()), 5);
     assert!(!scratch.0.join("users.db-wal").exists());
 }
 

@@ -1,15 +1,15 @@
-//! What holds on every database of this back end, in memory and in a file.
+//! Tests of this back end, most of them in memory and in a file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::connection::Want;
 use super::cursor::Cursor;
 use super::database::{Database, Pool};
 use super::error::Failure;
-use super::inline::inline;
+use super::execution::Output;
+use super::inline;
 use super::transaction::Transaction;
 use crate::database::budget::Budget;
 use crate::database::config::Config;
@@ -18,7 +18,7 @@ use crate::database::statement::{Effect, Statement};
 use crate::database::types::{Error, Isolation, Refusal, Rows, Value};
 use crate::database::url::Url;
 
-/// A file that is deleted with what SQLite keeps beside it.
+/// A temporary directory for a database file.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -106,36 +106,43 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> Refusal {
 const ENDLESS: &str =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
-const USERS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, first TEXT, last TEXT, \
+const USERS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, \
+     email TEXT NOT NULL UNIQUE, first TEXT, last TEXT, \
      age INTEGER CONSTRAINT users_age_check CHECK (age >= 0), UNIQUE (first, last))";
 
-/// Runs the same on a database in memory and on one in a file.
-macro_rules! on_both {
-    ($(#[$attribute:meta])* async fn $name:ident($database:ident: &Database, $pool:ident: &Pool) $body:block) => {
-        mod $name {
-            use super::*;
+#[expect(clippy::print_stdout, reason = "a long run reports its count")]
+fn report(count: &str) {
+    println!("{count}");
+}
 
-            async fn on($database: &Database, $pool: &Pool) $body
+/// Tests a function on a database in memory and on one in a file.
+macro_rules! on_both {
+    ($test:ident) => {
+        mod $test {
+            use super::*;
 
             #[tokio::test]
             async fn in_memory() {
                 let database = Database::memory(&config()).await.unwrap();
-                on(&database, &database.pool()).await;
+                super::$test(&database, &database.pool()).await;
             }
 
             #[tokio::test]
             async fn in_a_file() {
                 let scratch = Scratch::new();
                 let database = Database::open(&scratch.file(), &config()).await.unwrap();
-                on(&database, &database.pool()).await;
+                super::$test(&database, &database.pool()).await;
             }
         }
     };
 }
 
-// After the macro, which they use.
+// After the macro that they use.
+mod costly;
 mod databases;
-mod hostile;
+mod denied;
+mod functions;
+mod generated;
 mod identity;
 mod limits;
 mod statements;
