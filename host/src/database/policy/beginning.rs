@@ -1,32 +1,33 @@
-//! What every dialect asks first: one statement, which begins with a verb that may begin one.
+//! The first check in every dialect: one statement, which begins with an allowed verb.
 
 use super::lexer::{Lexer, Lexis, Token};
 use crate::database::failure;
 use crate::database::types::Error;
 
-/// In what a dialect differs here.
+/// The differences between dialects.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) lexis: Lexis,
-    /// A trigger's body is statements with semicolons; that nothing follows it is for the database itself to see.
+    /// A trigger's body consists of statements with semicolons. The database itself checks that
+    /// nothing follows it.
     pub(super) triggers_have_bodies: bool,
-    /// `CREATE FUNCTION` may begin a statement, which the dialect looks at.
+    /// `CREATE FUNCTION` may begin a statement, which the dialect checks further.
     pub(super) creates_functions: bool,
 }
 
 /// A statement whose beginning is allowed.
 #[derive(Debug)]
 pub(super) struct Beginning<'a> {
-    /// All of it.
+    /// All tokens of the statement.
     pub(super) tokens: Vec<Token<'a>>,
     /// In capitals.
     pub(super) verb: String,
-    /// Where what follows the verb begins.
+    /// The index after the verb.
     after: usize,
 }
 
 impl<'a> Beginning<'a> {
-    /// What follows the verb.
+    /// The tokens after the verb.
     pub(super) fn rest(&self) -> &[Token<'a>] {
         self.tokens.get(self.after..).unwrap_or_default()
     }
@@ -35,9 +36,9 @@ impl<'a> Beginning<'a> {
 /// Checks how a text begins.
 ///
 /// # Errors
-/// `denied` with the rule, `invalid` for text that is no single statement.
+/// `denied` with the rule, or `invalid` if the text is not one statement.
 pub(super) fn check<'a>(text: &'a str, rules: &'static Rules) -> Result<Beginning<'a>, Error> {
-    // Where the protocol ends a statement, and a driver gives up the connection.
+    // The protocol ends a statement here, and a driver closes the connection.
     if text.contains('\0') {
         return Err(failure::invalid("a statement cannot hold U+0000"));
     }
@@ -75,7 +76,7 @@ fn single<'t, 'a>(tokens: &'t [Token<'a>], rules: &Rules) -> Result<&'t [Token<'
     if tokens.is_empty() {
         return Err(failure::invalid("the statement is empty"));
     }
-    // A trigger's body is statements with semicolons; that nothing follows it is for SQLite itself to see.
+    // SQLite itself checks that nothing follows a trigger's body.
     let trigger = rules.triggers_have_bodies
         && tokens.first().is_some_and(|token| token.is("create"))
         && tokens
@@ -83,13 +84,14 @@ fn single<'t, 'a>(tokens: &'t [Token<'a>], rules: &Rules) -> Result<&'t [Token<'
             .is_some_and(|next| next.iter().any(|token| token.is("trigger")));
     if !trigger && tokens.iter().any(|token| matches!(token, Token::Semicolon)) {
         return Err(failure::invalid(
-            "more than one statement: send them one by one, in a transaction where they belong together",
+            "more than one statement: send them one by one, \
+             in a transaction where they belong together",
         ));
     }
     Ok(tokens)
 }
 
-/// What a statement may begin with.
+/// The verbs that may begin a statement.
 fn leading(verb: &str) -> Result<(), Error> {
     match verb {
         "SELECT" | "VALUES" | "TABLE" | "WITH" | "INSERT" | "UPDATE" | "DELETE" | "MERGE"
@@ -115,7 +117,8 @@ fn leading(verb: &str) -> Result<(), Error> {
     }
 }
 
-/// What may be created, altered and dropped: what belongs to a schema, and holds no code.
+/// The kinds of objects that may be created, altered and dropped. They belong to a schema and
+/// contain no code.
 fn definition(verb: &str, rest: &[Token<'_>], rules: &Rules) -> Result<(), Error> {
     const MODIFIERS: [&str; 9] = [
         "or",
@@ -144,7 +147,7 @@ fn definition(verb: &str, rest: &[Token<'_>], rules: &Rules) -> Result<(), Error
             "temporary tables outlive the request in its session",
         )),
         "VIRTUAL" => Err(failure::denied("virtual tables run code of their own")),
-        // One kind of it may be created, which the dialect looks at.
+        // The dialect checks which functions may be created.
         "FUNCTION" if verb == "CREATE" && rules.creates_functions => Ok(()),
         "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "OPERATOR" | "RULE" | "LANGUAGE"
         | "EVENT" | "CAST" | "TRANSFORM" => Err(failure::denied(format!(

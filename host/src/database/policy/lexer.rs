@@ -1,21 +1,20 @@
-//! SQL as far as policy needs it: where comments, quotes and words begin and end, exactly as the database itself sees it.
+//! Divides SQL into the tokens that policy needs. Comments, quotes and words begin and end exactly
+//! where the database itself sees them.
 //!
-//! Sources: PostgreSQL, 4.1 "Lexical Structure" (nested comments, escape and dollar-quoted strings); SQLite's tokenizer (comments
-//! that do not nest, names in brackets and backquotes, the byte-order mark as white space).
+//! Sources: PostgreSQL, 4.1 "Lexical Structure" (nested comments, escape and dollar-quoted
+//! strings); SQLite's tokenizer (comments that do not nest, names in brackets and backquotes, the
+//! byte-order mark as white space).
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// In what the dialects' lexical structures differ.
+/// The differences between the lexical structures of dialects.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "rules that have nothing to do with each other"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent rules")]
 pub(super) struct Lexis {
     /// A comment may hold comments.
     pub(super) nested_comments: bool,
-    /// A comment behind two hyphens ends at a carriage return as well.
+    /// A comment after two hyphens also ends at a carriage return.
     pub(super) carriage_return_ends_line: bool,
     /// U+FEFF is white space.
     pub(super) byte_order_mark_is_blank: bool,
@@ -27,12 +26,12 @@ pub(super) struct Lexis {
     pub(super) prefixed_quotes: bool,
 }
 
-/// One token. What policy never asks about is `Other`.
+/// One token. Policy ignores `Other`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// A keyword or a plain name, as written.
     Word(&'a str),
-    /// A quoted name, its quotes taken off.
+    /// A quoted name, without its quotes.
     Quoted(Cow<'a, str>),
     Open,
     Dot,
@@ -46,7 +45,7 @@ impl Token<'_> {
         matches!(self, Self::Word(text) if text.eq_ignore_ascii_case(word))
     }
 
-    /// The name it may be.
+    /// The token as a name, if it can be one.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Word(name) => Some(name),
@@ -71,7 +70,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// All tokens, each with its place in the text.
+    /// All tokens with their ranges in the text.
     pub(super) fn spans(
         text: &'a str,
         lexis: &'static Lexis,
@@ -88,7 +87,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Passes over `bytes`, which end at a character's boundary.
+    /// Skips `bytes`, which end at a character boundary.
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
@@ -137,7 +136,8 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// What stands between quotes, a doubled quote standing for one; `escapes` where a backslash takes the next character along.
+    /// The text between quotes, in which a doubled quote stands for one. With `escapes` a backslash
+    /// escapes the next character.
     fn quoted(&mut self, quote: char, escapes: bool) -> Result<Cow<'a, str>, &'static str> {
         let text = self.rest.get(1..).unwrap_or_default();
         let mut doubled = false;
@@ -164,7 +164,7 @@ impl<'a> Lexer<'a> {
         Err("a quote does not end")
     }
 
-    /// `$tag$ … $tag$`, or nothing if the dollar begins a parameter.
+    /// Skips `$tag$ … $tag$`. Returns false if the dollar begins a parameter.
     fn dollar_quoted(&mut self) -> Result<bool, &'static str> {
         let after = self.rest.get(1..).unwrap_or_default();
         let tag = after
@@ -239,7 +239,7 @@ impl<'a> Lexer<'a> {
         self.skip(end);
         if lexis.prefixed_quotes && word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
             self.quoted('\'', true)?;
-            // PostgreSQL goes on with the next string on a new line as with the same one, escapes included.
+            // PostgreSQL continues the string, with its escapes, in one on the next line.
             self.blank()?;
             if self.rest.starts_with('\'') {
                 return Err("an escape string goes on in another one: write it as one");
@@ -255,7 +255,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Every character beyond ASCII is part of a word, for both databases, whatever Unicode thinks of it.
+/// Both databases take every character beyond ASCII for part of a word.
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }

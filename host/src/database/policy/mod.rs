@@ -1,22 +1,21 @@
-//! What no guest may say, and which statements write.
+//! The policy: which statements a guest may run, and which of them write.
 //!
-//! A guest's statements run on connections that other requests use after it, with the host's role. So a statement is refused if
-//! it would change the session, end or begin a transaction, run another session's prepared statement, or reach out of the
-//! database: into files, other servers, roles, or the server's own administration.
+//! A guest's statements run with the host's role on connections that other requests use later. So a
+//! statement is denied if it would change the session, begin or end a transaction, run another
+//! session's prepared statement, or reach out of the database: files, other servers, roles, or the
+//! server's administration. The first tokens of a statement are checked with an allow-list. The
+//! rest is checked on PostgreSQL by the statement's tree (`postgres`), with allow-lists of nodes,
+//! functions and catalogue relations, and on SQLite by its tokens and by SQLite's own authorizer.
+//! The decision on a text is cached. The check does not see the functions of the database's owner
+//! behind operators, casts, views and triggers. A guest can create only triggers that set columns;
+//! the owner answers for the others.
 //!
-//! What may begin a statement is an allow-list, decided by its first tokens. The rest is decided by the statement's tree on
-//! PostgreSQL (`postgres`), where every node, function and catalogue relation is an allow-list, and by tokens and SQLite's own
-//! authorizer on SQLite. A decision is made once for each text and remembered.
-//!
-//! What this cannot see is what functions of the database's owner do behind operators, casts, views and triggers. A guest can
-//! create none but triggers that set columns, and those that are there are their owner's to answer for.
-//!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `lexer` | where comments, quotes and words begin and end |
-//! | `beginning` | one statement, which begins with a verb that may begin one |
+//! | `lexer` | the tokens of a statement |
+//! | `beginning` | one statement, which begins with an allowed verb |
 //! | `postgres`, `sqlite` | the rest, for each dialect |
-//! | [`check`] | the policies there are |
+//! | [`check`] | the policies |
 
 mod beginning;
 pub mod check;

@@ -1,4 +1,5 @@
-//! What a component may say to SQLite, decided by tokens; SQLite's own authorizer sees to the rest.
+//! The policy of SQLite, which checks a statement's tokens. SQLite's own authorizer checks the
+//! rest.
 
 use super::beginning::{self, Rules};
 use super::lexer::{Lexis, Token};
@@ -7,7 +8,8 @@ use crate::database::failure;
 use crate::database::statement::{Caller, Effect};
 use crate::database::types::Error;
 
-/// SQLite's tokenizer: comments that do not nest, names in brackets and backquotes, the byte-order mark as white space.
+/// SQLite's tokenizer: comments that do not nest, names in brackets and backquotes, the byte-order
+/// mark as white space.
 static RULES: Rules = Rules {
     lexis: Lexis {
         nested_comments: false,
@@ -21,14 +23,14 @@ static RULES: Rules = Rules {
     creates_functions: false,
 };
 
-/// Decides about one statement.
+/// Checks one statement.
 pub(super) fn check(text: &str, _caller: Caller, _allowed: &Allowed) -> Result<Effect, Error> {
     let statement = beginning::check(text, &RULES)?;
     anywhere(&statement.tokens)?;
     Ok(effect(&statement.verb, statement.rest()))
 }
 
-/// What may occur nowhere in SQLite's SQL.
+/// Checks for what no statement may contain.
 fn anywhere(tokens: &[Token<'_>]) -> Result<(), Error> {
     for (index, token) in tokens.iter().enumerate() {
         let next = tokens.get(index + 1);
@@ -50,8 +52,8 @@ fn anywhere(tokens: &[Token<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
-/// SQLite's functions that show the session or reach out of the database, and those of PostgreSQL that a component might try
-/// on either: the same text gets the same answer.
+/// The functions of SQLite that show the session or reach out of the database. Functions of
+/// PostgreSQL are among them, so that a text has the same error on both.
 fn denied_function(name: &str) -> Option<&'static str> {
     const SESSION: &str = "it changes or shows the session, which other requests use";
     const OUTSIDE: &str = "it reaches out of the database";
@@ -73,7 +75,7 @@ fn denied_function(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What a statement of SQLite does. None of SQLite's own functions writes, and a guest can add none.
+/// The effect of a statement. No function of SQLite writes, and a guest can add none.
 fn effect(verb: &str, rest: &[Token<'_>]) -> Effect {
     if matches!(verb, "INSERT" | "UPDATE" | "DELETE") {
         return Effect::Changes;

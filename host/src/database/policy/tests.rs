@@ -1,9 +1,11 @@
+//! The checks of both dialects, on the text of statements.
+
 use super::{POSTGRES, SQLITE};
 use crate::database::config::Allowed;
 use crate::database::statement::{Caller, Effect};
 use crate::database::types::Error;
 
-fn verdict(text: &str) -> String {
+fn checked(text: &str) -> String {
     match POSTGRES.check(text, Caller::Request, &Allowed::default()) {
         Ok(effect) => format!("{effect:?}"),
         Err(Error::Denied(_)) => "denied".into(),
@@ -14,7 +16,7 @@ fn verdict(text: &str) -> String {
 }
 
 #[test]
-fn a_denied_statement_is_denied_in_any_spelling() {
+fn denied_statement_is_denied_in_any_spelling() {
     for text in [
         "SET role admin",
         "set\tROLE admin",
@@ -53,12 +55,12 @@ fn a_denied_statement_is_denied_in_any_spelling() {
         "PRAGMA journal_mode = DELETE",
         "ATTACH 'x' AS y",
     ] {
-        assert_eq!(verdict(text), "denied", "{text}");
+        assert_eq!(checked(text), "denied", "{text}");
     }
 }
 
 #[test]
-fn what_quotes_and_comments_hold_is_not_said() {
+fn quoted_text_and_comments_are_not_checked() {
     for (text, expected) in [
         ("SELECT 'SET role; COMMIT'", "Reads"),
         ("SELECT E'it\\'s; COMMIT'", "Reads"),
@@ -72,12 +74,12 @@ fn what_quotes_and_comments_hold_is_not_said() {
             "Changes",
         ),
     ] {
-        assert_eq!(verdict(text), expected, "{text}");
+        assert_eq!(checked(text), expected, "{text}");
     }
 }
 
 #[test]
-fn two_statements_are_invalid_however_they_are_hidden() {
+fn two_statements_are_invalid_in_any_spelling() {
     for text in [
         "SELECT 1; SELECT 2",
         "SELECT 'a\\'; COMMIT; --'",
@@ -89,12 +91,12 @@ fn two_statements_are_invalid_however_they_are_hidden() {
         "SELECT $$ open",
         "SELECT E'a'\n'b\\'' , set_config('a', 'b', false) --'",
     ] {
-        assert_eq!(verdict(text), "invalid", "{text}");
+        assert_eq!(checked(text), "invalid", "{text}");
     }
 }
 
 #[test]
-fn what_may_write_is_told_from_what_cannot() {
+fn statement_has_the_effect_of_its_nodes() {
     for (text, expected) in [
         ("SELECT id, name FROM users WHERE id = $1", "Reads"),
         ("(SELECT 1) UNION (SELECT 2)", "Reads"),
@@ -134,25 +136,25 @@ fn what_may_write_is_told_from_what_cannot() {
         ("CREATE TABLE t (a int)", "Writes"),
         ("CREATE UNIQUE INDEX i ON t (a)", "Writes"),
     ] {
-        assert_eq!(verdict(text), expected, "{text}");
+        assert_eq!(checked(text), expected, "{text}");
     }
 }
 
 #[test]
-fn sqlite_is_read_as_sqlite_reads_it() {
-    let verdict = |text| {
+fn sqlite_text_is_lexed_as_by_sqlite() {
+    let checked = |text| {
         SQLITE
             .check(text, Caller::Request, &Allowed::default())
             .map_err(|error| matches!(error, Error::Denied(_)))
     };
     // Its comments do not nest, so this sets something.
-    assert_eq!(verdict("/* /* */ PRAGMA x */"), Err(true));
-    assert_eq!(verdict("SELECT [load_extension]('x')"), Err(true));
-    assert_eq!(verdict("SELECT load_extension\u{feff}('x')"), Err(true));
-    assert_eq!(verdict("SELECT `name` FROM [users]"), Ok(Effect::Reads));
+    assert_eq!(checked("/* /* */ PRAGMA x */"), Err(true));
+    assert_eq!(checked("SELECT [load_extension]('x')"), Err(true));
+    assert_eq!(checked("SELECT load_extension\u{feff}('x')"), Err(true));
+    assert_eq!(checked("SELECT `name` FROM [users]"), Ok(Effect::Reads));
     assert_eq!(
-        verdict("CREATE TRIGGER t AFTER INSERT ON u BEGIN SELECT 1; SELECT 2; END"),
+        checked("CREATE TRIGGER t AFTER INSERT ON u BEGIN SELECT 1; SELECT 2; END"),
         Ok(Effect::Writes)
     );
-    assert_eq!(verdict("SELECT 1; SELECT 2"), Err(false));
+    assert_eq!(checked("SELECT 1; SELECT 2"), Err(false));
 }

@@ -1,22 +1,23 @@
-//! What of PostgreSQL's catalogue a statement may name.
+//! The functions and relations of PostgreSQL's catalogue that a statement may name.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// What is known of a function.
+/// What a function may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     /// It changes nothing.
     Reads,
-    /// It changes something of the component's own, or takes a lock.
+    /// It changes the component's own objects, or takes a lock.
     Writes,
-    /// It changes nothing, and shows what only migrations may see.
+    /// It changes nothing, and returns what only migrations may read.
     ReadsForMigrations,
 }
 
-/// Relations of `pg_catalog` that may be read: what a schema consists of, and how far an index is.
+/// The relations of `pg_catalog` that may be read: they describe schemas and the progress of an
+/// index.
 ///
-/// Others show other sessions, names of roles, settings, files or statistics of data.
+/// Others show sessions, roles, settings, files or statistics of data.
 const CATALOG: [&str; 25] = [
     "pg_attrdef",
     "pg_attribute",
@@ -45,7 +46,7 @@ const CATALOG: [&str; 25] = [
     "pg_am",
 ];
 
-/// Those that migrations may read as well: the database's encoding, and whether there is a language for triggers.
+/// Those that migrations may read too, for the encoding and the languages of triggers.
 const CATALOG_FOR_MIGRATIONS: [&str; 2] = ["pg_database", "pg_language"];
 
 /// Views of `information_schema` that may be read.
@@ -67,7 +68,7 @@ const INFORMATION_SCHEMA: [&str; 15] = [
     "views",
 ];
 
-/// What is known of a function of `pg_catalog`, unless it may not be called.
+/// A function of `pg_catalog`, if it may be called.
 pub(super) fn function(name: &str) -> Option<Function> {
     static FUNCTIONS: OnceLock<HashMap<&'static str, Function>> = OnceLock::new();
     let functions = FUNCTIONS.get_or_init(|| {
@@ -87,20 +88,21 @@ pub(super) fn function(name: &str) -> Option<Function> {
     functions.get(name).copied()
 }
 
-/// What a relation's name means.
+/// What a relation's name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
-    /// One of the component's own, or of the database's owner.
+    /// A relation of the component or of the database's owner.
     Ordinary,
-    /// One of the catalogue that may be read.
+    /// A relation of the catalogue that may be read.
     Readable,
-    /// One of the catalogue that migrations may read.
+    /// A relation of the catalogue that only migrations may read.
     ReadableForMigrations,
-    /// One of the catalogue that may not be touched.
+    /// A relation of the catalogue that may not be used.
     Closed,
 }
 
-/// What a relation is. Names beginning with `pg_` are the catalogue's, with a schema or without: `pg_catalog` is searched first.
+/// The kind of a relation. Names beginning with `pg_` belong to the catalogue even without a
+/// schema, because `pg_catalog` is searched first.
 pub(super) fn relation(schema: Option<&str>, name: &str) -> Relation {
     let catalog = || {
         if CATALOG.contains(&name) {
@@ -122,7 +124,7 @@ pub(super) fn relation(schema: Option<&str>, name: &str) -> Relation {
     }
 }
 
-/// Whether a name belongs to PostgreSQL: the catalogue, temporary tables, TOAST, roles.
+/// Whether a name is PostgreSQL's: the catalogue, temporary tables, TOAST, roles.
 pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("pg_") || name == "information_schema"
 }

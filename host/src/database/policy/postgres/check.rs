@@ -1,19 +1,19 @@
-//! The way of one statement: its beginning, then its tree.
+//! The check of one statement: its beginning, then its tree.
 
 use super::dialect::RULES;
 use super::grammar::{self, ParseError};
-use super::rules;
+use super::walk;
 use crate::database::config::Allowed;
 use crate::database::failure;
 use crate::database::policy::beginning;
 use crate::database::statement::{Caller, Effect};
 use crate::database::types::{Error, Refusal, RefusalKind};
 
-/// SQLSTATE of a syntax error, and of a statement that is too complex.
+/// The SQLSTATEs of a syntax error and of a statement that is too complex.
 const SYNTAX_ERROR: &str = "42601";
 const TOO_COMPLEX: &str = "54001";
 
-/// Decides about one statement.
+/// Checks one statement.
 pub(in crate::database::policy) fn check(
     text: &str,
     caller: Caller,
@@ -23,7 +23,7 @@ pub(in crate::database::policy) fn check(
     by_tree(text, caller, allowed)
 }
 
-/// Decides about one that begins as a statement may.
+/// Checks a statement whose beginning is allowed.
 pub(super) fn by_tree(text: &str, caller: Caller, allowed: &Allowed) -> Result<Effect, Error> {
     let tree = grammar::parse(text).map_err(|error| match error {
         ParseError::Syntax(message) => refused(SYNTAX_ERROR, message),
@@ -36,7 +36,7 @@ pub(super) fn by_tree(text: &str, caller: Caller, allowed: &Allowed) -> Result<E
             failure::denied("the host cannot check statements: its log says why")
         }
     })?;
-    rules::check(&tree, caller, allowed)
+    walk::check(&tree, caller, allowed)
 }
 
 fn refused(code: &str, message: String) -> Error {

@@ -1,9 +1,10 @@
-//! PostgreSQL's lexical structure (PostgreSQL, 4.1): nested comments, escape and dollar-quoted strings.
+//! PostgreSQL's lexical structure (PostgreSQL, 4.1): nested comments, escape and dollar-quoted
+//! strings.
 
 use crate::database::policy::beginning::Rules;
 use crate::database::policy::lexer::Lexis;
 
-/// How statements begin.
+/// The rules for how statements begin.
 pub(super) static RULES: Rules = Rules {
     lexis: Lexis {
         nested_comments: true,

@@ -1,27 +1,31 @@
-//! What a component may say to PostgreSQL, decided by the statement's tree.
+//! The policy of PostgreSQL, which checks a statement's tree.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | `dialect` | its lexical structure |
 //! | `engine` | the settings of its parser's engine |
 //! | `grammar` | PostgreSQL's own parser, in a sandbox |
-//! | `tree` | its result, walked without recursion |
+//! | `tree` | the parsed statement, walked without recursion |
 //! | `catalog` | functions and relations of `pg_catalog` that may be used |
-//! | `rules` | nodes and fields that a statement may have, and what their values may be |
-//! | `trigger` | the one kind of function that may be created |
-//! | `check` | the way of one statement |
-//!
-//! Everything is an allow-list: a node, field, function, catalogue relation or option that nobody has listed is refused.
+//! | `nodes` | nodes and fields that a statement may have |
+//! | `rules` | the values that these fields may have |
+//! | `trigger` | the only function that may be created |
+//! | `walk` | the check of all nodes, and the statement's effect |
+//! | `check` | the check of one statement |
+//! Everything is an allow-list: a node, field, function, catalogue relation or option that is not
+//! listed is denied.
 
 mod catalog;
 mod check;
 mod dialect;
 mod engine;
 mod grammar;
+mod nodes;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod trigger;
+mod walk;
 
 pub(super) use check::check;

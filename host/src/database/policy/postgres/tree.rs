@@ -1,24 +1,24 @@
-//! A statement's tree, read from the parser's JSON.
-//!
-//! It is kept flat, in the order of the text, each value with the place where the next one beside it begins. So neither reading,
-//! walking nor dropping it takes a stack that grows with its depth, which an untrusted component chooses.
+//! A statement's tree, read from the parser's JSON. The values are in one list, in the order of the
+//! text, each with the index of its next sibling. So reading, walking and dropping a tree use a
+//! fixed stack, although an untrusted component determines its depth. JSON that the parser would
+//! not write is no tree.
 
 /// One JSON value.
 #[derive(Debug)]
 struct Item {
-    /// Its name, where it is a field of an object.
+    /// The name, if it is a field of an object.
     key: Option<Box<str>>,
     kind: Kind,
-    /// Where the next value beside it, or after its parent, begins.
+    /// The index after its last descendant.
     end: usize,
 }
 
 #[derive(Debug)]
 enum Kind {
-    /// `null`, which the parser writes for an empty place in a list.
+    /// `null`, which the parser writes for an empty element of a list.
     Null,
     Bool(bool),
-    /// Which one, policy never asks.
+    /// Policy reads no numbers.
     Number,
     Text(Box<str>),
     List,
@@ -39,7 +39,7 @@ pub(crate) struct At<'t> {
 }
 
 impl Tree {
-    /// Reads JSON as the parser writes it. `None` where it is none.
+    /// Reads JSON as the parser writes it.
     pub(super) fn read(json: &str) -> Option<Self> {
         let mut reader = Reader {
             rest: json.as_bytes(),
@@ -64,7 +64,7 @@ impl<'t> At<'t> {
         self.tree.items.get(self.index)
     }
 
-    /// Its name, where it is a field of an object.
+    /// The name, if it is a field of an object.
     pub(super) fn key(self) -> Option<&'t str> {
         self.item()?.key.as_deref()
     }
@@ -121,12 +121,12 @@ impl<'t> At<'t> {
         }
     }
 
-    /// Whether it has nothing in it.
+    /// Whether it contains nothing.
     pub(super) fn is_empty(self) -> bool {
         self.children().next().is_none() && self.text().is_none()
     }
 
-    /// Whether a field is there and true.
+    /// Whether a field is present and true.
     pub(super) fn has(self, key: &str) -> bool {
         self.get(key)
             .and_then(At::item)
@@ -138,7 +138,7 @@ impl<'t> At<'t> {
         self.get(key)?.text()
     }
 
-    /// What the parser writes as `{"Kind": {…}}`: the node's kind and its fields.
+    /// The kind and the fields of a node, which the parser writes as `{"Kind": {…}}`.
     pub(super) fn node(self) -> Option<(&'t str, At<'t>)> {
         if !self.is_object() {
             return None;
@@ -152,7 +152,7 @@ impl<'t> At<'t> {
         is_node.then_some((kind, only))
     }
 
-    /// Every text in it, at any depth, its own included.
+    /// Every text at or below it.
     pub(super) fn texts(self) -> impl Iterator<Item = &'t str> {
         let end = self.item().map_or(self.index, |item| item.end);
         let items = self.tree.items.get(self.index..end).unwrap_or_default();
@@ -162,7 +162,7 @@ impl<'t> At<'t> {
         })
     }
 
-    /// The names of a list of `String` nodes. A node of another kind is `None` in its place.
+    /// The texts of a list of `String` nodes; `None` for a node of another kind.
     pub(super) fn names(self) -> Vec<Option<&'t str>> {
         let name = |at: At<'t>| match at.node() {
             Some(("String", string)) => Some(string.field("sval").unwrap_or_default()),
@@ -179,7 +179,7 @@ struct Reader<'j> {
 
 impl Reader<'_> {
     fn all(&mut self) -> Option<()> {
-        // The objects and lists that are still open.
+        // The open objects and lists.
         let mut open: Vec<usize> = Vec::new();
         loop {
             let key = match open.last() {
@@ -197,7 +197,7 @@ impl Reader<'_> {
                 kind,
                 end: index + 1,
             });
-            // An empty one has nothing to open.
+            // An empty object or list is closed at once.
             if opens && self.eat(self.closing(index)) {
                 opens = false;
             }
@@ -250,7 +250,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// A value, or the beginning of one that has others in it.
+    /// A value, or the beginning of an object or list.
     fn value(&mut self) -> Option<(Kind, bool)> {
         Some(match self.rest.first()? {
             b'{' => {
@@ -303,7 +303,7 @@ impl Reader<'_> {
                             self.rest = rest;
                             let digits = std::str::from_utf8(digits).ok()?;
                             let code = u32::from_str_radix(digits, 16).ok()?;
-                            // The parser writes control characters so, and none that takes two.
+                            // The parser writes only control characters so, never surrogates.
                             let c = char::from_u32(code)?;
                             bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                         }

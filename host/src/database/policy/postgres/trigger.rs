@@ -1,23 +1,76 @@
-//! The one kind of function that a component may create: a trigger's, which sets columns of the new row.
+//! The one kind of function that a component may create: a trigger's, which sets columns of the new
+//! row.
 //!
 //! ```sql
 //! BEGIN
-//!     IF condition THEN        -- may be left out, together with its END IF
+//!     IF condition THEN        -- optional, with its END IF
 //!         NEW.column := value; -- once or more
 //!     END IF;
 //!     RETURN NEW;
 //! END
 //! ```
 //!
-//! PL/pgSQL evaluates each expression as `SELECT expression`, so each is checked as that statement.
+//! PL/pgSQL evaluates an expression as `SELECT expression`, so each is checked as that statement.
 
 use std::ops::Range;
 
 use super::dialect::RULES;
+use super::nodes::nodes;
+use super::rules;
+use super::tree::At;
+use crate::database::failure;
 use crate::database::policy::lexer::{Lexer, Token};
+use crate::database::types::Error;
 
-/// The expressions of a function's body, or `None` where it has another shape.
-pub(super) fn expressions(body: &str) -> Option<Vec<&str>> {
+fn other_shape() -> Error {
+    failure::denied(
+        "CREATE FUNCTION: code inside the database is beyond the host's policy, but for a trigger \
+         in plpgsql without parameters or options that sets columns of NEW and returns it",
+    )
+}
+
+/// The body of a trigger function, if the rest of its definition is allowed.
+pub(super) fn body(fields: At<'_>) -> Result<&str, Error> {
+    let allowed_fields = nodes().get("CreateFunctionStmt").ok_or_else(other_shape)?;
+    let mut keys = fields.children().filter_map(At::key);
+    if !keys.all(|key| allowed_fields.contains(key)) {
+        return Err(other_shape());
+    }
+    let names = fields.get("funcname").map(At::names).unwrap_or_default();
+    let returns = fields.get("returnType").and_then(|ty| ty.get("names"));
+    let returns = returns.map(At::names).unwrap_or_default();
+    if names.len() != 1 || !matches!(returns.last(), Some(Some("trigger"))) || returns.len() > 2 {
+        return Err(other_shape());
+    }
+    rules::not_reserved(fields.get("funcname"))?;
+    let (mut language, mut body) = (None, None);
+    for option in fields.get("options").into_iter().flat_map(At::children) {
+        let (_, option) = option.node().ok_or_else(other_shape)?;
+        let argument = option.get("arg").and_then(At::node);
+        match (option.field("defname"), argument) {
+            (Some("language"), Some(("String", name))) => language = name.field("sval"),
+            (Some("as"), Some(("List", list))) => {
+                let names = list.get("items").map(At::names).unwrap_or_default();
+                let [Some(only)] = names.as_slice() else {
+                    return Err(other_shape());
+                };
+                body = Some(*only);
+            }
+            _ => return Err(other_shape()),
+        }
+    }
+    let (Some("plpgsql"), Some(body)) = (language, body) else {
+        return Err(other_shape());
+    };
+    Ok(body)
+}
+
+/// The expressions of a trigger function's body, if it has the shape above.
+pub(super) fn expressions(body: &str) -> Result<Vec<&str>, Error> {
+    parse(body).ok_or_else(other_shape)
+}
+
+fn parse(body: &str) -> Option<Vec<&str>> {
     let tokens = Lexer::spans(body, &RULES.lexis).ok()?;
     let mut parser = Parser {
         body,
@@ -76,7 +129,7 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// Everything up to the token that ends it, which is the first such one, as PL/pgSQL has it.
+    /// The text up to the first token that ends an expression, as in PL/pgSQL.
     fn expression(&mut self, ends: impl Fn(&Token<'_>) -> bool) -> Option<()> {
         let length = self.tokens.iter().position(|(_, token)| ends(token))?;
         let (expression, rest) = self.tokens.split_at_checked(length)?;
