@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`types`], [`failure`] | values, results and errors; the constructors of errors |
 //! | [`error`] | why a database cannot be used |
-//! | `libpq`, [`url`], [`config`] | libpq's connection parameters; the database's URL; its options |
+//! | `libpq`, [`url`] | libpq's connection parameters; the URL of the database |
+//! | [`config`] | the options of the database |
 //! | [`statement`], [`budget`] | a checked statement; the limits of one call |
 //! | [`manifest`] | the statements that a component declares, read from its binary |
 //! | `metrics`, `last_failure` | counters; the last failure of a request |

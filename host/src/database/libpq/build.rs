@@ -1,4 +1,4 @@
-//! A URL's parameters, completed from the environment and put together.
+//! Builds the target from the parameters of a URL, completed from the environment.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,31 +24,31 @@ pub(crate) fn from_pairs(text: &str) -> Result<Postgres, UrlError> {
 }
 
 pub(super) fn build(
-    mut said: Parameters,
+    mut parameters: Parameters,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Postgres, UrlError> {
-    said.complete(variable)?;
+    parameters.complete(variable)?;
     let home = variable("HOME").map(PathBuf::from);
-    let tls = tls::tls(&mut said, home.as_deref())?;
-    let user = match said.take("user") {
+    let tls = tls::tls(&mut parameters, home.as_deref())?;
+    let user = match parameters.take("user") {
         Some(user) => user,
         None => operating_system_user(variable),
     };
-    let database = said.take("dbname").unwrap_or_else(|| user.clone());
-    // What is shown stays on its line.
+    let database = parameters.take("dbname").unwrap_or_else(|| user.clone());
+    // Both are displayed, on one line.
     for (what, text) in [("user name", &user), ("database name", &database)] {
         printable(what, text)?;
     }
     let mut config = tokio_postgres::Config::new();
     config.user(&user).dbname(&database);
-    if let Some(options) = said.take("options") {
+    if let Some(options) = parameters.take("options") {
         config.options(options);
     }
-    let fallback = said.take("fallback_application_name");
-    if let Some(name) = said.take("application_name").or(fallback) {
+    let fallback = parameters.take("fallback_application_name");
+    if let Some(name) = parameters.take("application_name").or(fallback) {
         config.application_name(name);
     }
-    let binding = said.take("channel_binding");
+    let binding = parameters.take("channel_binding");
     config.channel_binding(one_of(
         "channel_binding",
         binding.as_deref(),
@@ -59,12 +59,12 @@ pub(super) fn build(
             ("require", ChannelBinding::Require),
         ],
     )?);
-    if let Some(encoding) = said.take("client_encoding")
+    if let Some(encoding) = parameters.take("client_encoding")
         && !["utf8", "utf-8", "unicode", "auto"].contains(&encoding.to_lowercase().as_str())
     {
         return Err(UrlError::new("client_encoding is UTF8: leave it out"));
     }
-    if said
+    if parameters
         .take("gssencmode")
         .is_some_and(|mode| mode == "require")
     {
@@ -72,7 +72,7 @@ pub(super) fn build(
             "gssencmode=require cannot be had: use sslmode=require",
         ));
     }
-    if said
+    if parameters
         .take("min_protocol_version")
         .is_some_and(|version| version != "3.0")
     {
@@ -80,7 +80,7 @@ pub(super) fn build(
             "min_protocol_version is 3.0, the one that is spoken: leave it out",
         ));
     }
-    let wanted = said.take("target_session_attrs");
+    let wanted = parameters.take("target_session_attrs");
     let wanted = one_of(
         "target_session_attrs",
         wanted.as_deref(),
@@ -94,7 +94,7 @@ pub(super) fn build(
             ("prefer-standby", Wanted::PreferStandby),
         ],
     )?;
-    let shuffle = said.take("load_balance_hosts");
+    let shuffle = parameters.take("load_balance_hosts");
     let shuffle = one_of(
         "load_balance_hosts",
         shuffle.as_deref(),
@@ -107,21 +107,27 @@ pub(super) fn build(
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs)
     };
-    let connect_timeout = seconds(number(&mut said, "connect_timeout")?);
+    let connect_timeout = seconds(number(&mut parameters, "connect_timeout")?);
     let keepalive = Keepalive {
-        is_on: number(&mut said, "keepalives")? != Some(0),
-        idle: seconds(number(&mut said, "keepalives_idle")?),
-        interval: seconds(number(&mut said, "keepalives_interval")?),
-        count: number(&mut said, "keepalives_count")?
+        is_on: number(&mut parameters, "keepalives")? != Some(0),
+        idle: seconds(number(&mut parameters, "keepalives_idle")?),
+        interval: seconds(number(&mut parameters, "keepalives_interval")?),
+        count: number(&mut parameters, "keepalives_count")?
             .and_then(|count| u32::try_from(count).ok())
             .filter(|count| *count > 0),
     };
-    let tcp_user_timeout = number(&mut said, "tcp_user_timeout")?
+    let tcp_user_timeout = number(&mut parameters, "tcp_user_timeout")?
         .and_then(|milliseconds| u64::try_from(milliseconds).ok())
         .filter(|milliseconds| *milliseconds > 0)
         .map(Duration::from_millis);
-    let mut hosts = hosts::hosts(&mut said)?;
-    passwords(&mut said, home.as_deref(), &mut hosts, &database, &user);
+    let mut hosts = hosts::hosts(&mut parameters)?;
+    passwords(
+        &mut parameters,
+        home.as_deref(),
+        &mut hosts,
+        &database,
+        &user,
+    );
     Ok(Postgres {
         config,
         hosts,
@@ -134,17 +140,16 @@ pub(super) fn build(
     })
 }
 
-/// Gives each host its password: the one that was said, or the one that the password file has for
-/// it.
+/// Sets each host's password: the parameter, or the one in the password file.
 fn passwords(
-    said: &mut Parameters,
+    parameters: &mut Parameters,
     home: Option<&Path>,
     hosts: &mut [Host],
     database: &str,
     user: &str,
 ) {
-    let file = said.take("passfile").map(PathBuf::from);
-    if let Some(password) = said.take("password") {
+    let file = parameters.take("passfile").map(PathBuf::from);
+    if let Some(password) = parameters.take("password") {
         let password = Secret::new(password);
         for host in hosts {
             host.password = Some(password.clone());
@@ -162,7 +167,7 @@ fn passwords(
     }
 }
 
-/// The name of who runs this program.
+/// The name of the user that runs this program.
 fn operating_system_user(variable: &dyn Fn(&str) -> Option<String>) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let id = rustix::process::geteuid().as_raw().to_string();

@@ -1,4 +1,4 @@
-//! The parameters that say which servers are meant.
+//! The parameters that name the servers.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,15 +8,15 @@ use super::passfile;
 use super::types::{Host, PORT, Place};
 use crate::database::error::UrlError;
 
-/// The hosts, each with an address and a port of its own where it has them.
-pub(super) fn hosts(said: &mut Parameters) -> Result<Vec<Host>, UrlError> {
+/// The hosts, each with its address and port.
+pub(super) fn hosts(parameters: &mut Parameters) -> Result<Vec<Host>, UrlError> {
     let list = |text: Option<String>| -> Vec<String> {
         text.map(|text| text.split(',').map(|item| item.trim().to_owned()).collect())
             .unwrap_or_default()
     };
-    let names = list(said.take("host"));
-    let addresses = list(said.take("hostaddr"));
-    let ports = list(said.take("port"));
+    let names = list(parameters.take("host"));
+    let addresses = list(parameters.take("hostaddr"));
+    let ports = list(parameters.take("port"));
     let ports: Vec<u16> = ports
         .iter()
         .map(|port| match port.as_str() {
@@ -76,8 +76,8 @@ pub(super) fn hosts(said: &mut Parameters) -> Result<Vec<Host>, UrlError> {
     Ok(hosts)
 }
 
-/// What a host's name says: a directory with a socket, an address, or a name, with a port of its
-/// own where SQLAlchemy or asyncpg write one.
+/// Parses a host: a directory with a socket, an address, or a name. SQLAlchemy and asyncpg may
+/// write a port after it.
 fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlError> {
     printable("host", text)?;
     if text.starts_with(['/', '@']) {
@@ -107,7 +107,7 @@ fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlErro
         };
         return place(name, port, position);
     }
-    let is_name = |sign: char| sign.is_alphanumeric() || "-._".contains(sign);
+    let is_name = |character: char| character.is_alphanumeric() || "-._".contains(character);
     let has_zone = text.contains(':') && text.contains('%');
     if text.chars().all(is_name) || has_zone {
         Ok((Place::Name(text.to_owned()), port))
@@ -128,8 +128,7 @@ fn port(text: &str) -> Result<u16, UrlError> {
     })
 }
 
-/// Where a server is looked for if nothing is said: at its socket, as libpq does, or on this
-/// machine where there is none.
+/// The default host: the first socket that exists, as in libpq, otherwise localhost.
 fn default_place(port: u16) -> Place {
     passfile::SOCKETS
         .iter()

@@ -1,16 +1,16 @@
-//! Connection parameters as libpq has them: which servers, in which order, and how each is reached.
+//! libpq's connection parameters: which servers, in which order, and how each is reached.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `parameters` | the names, and their environment variables |
+//! | `parameters` | the names and their environment variables |
 //! | `uri` | `postgres://…` |
 //! | `pairs` | `host=… user=…` |
-//! | `types` | what comes of them |
+//! | `types` | the parsed parameters |
 //! | `passfile` | `~/.pgpass` |
-//! | `tls`, `hosts`, `build` | parameters put together |
+//! | `tls`, `hosts`, `build` | the conversion of parameters to types |
 //!
-//! What is wrong is an error at once. No error, no log line and no `Debug` output has a part of a
-//! password in it.
+//! A wrong parameter is an error at once. No error, log line or `Debug` output contains a part of a
+//! password.
 
 mod build;
 mod hosts;
@@ -24,7 +24,7 @@ mod types;
 mod uri;
 
 pub(crate) use build::{from_pairs, from_uri};
-pub(crate) use pairs::is_meant as is_pairs;
+pub(crate) use pairs::is_pairs;
 pub(crate) use types::{
     Host, Keepalive, Place, Postgres, Roots, Secret, Tls, TlsMode, Versions, Wanted,
 };

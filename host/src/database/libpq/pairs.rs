@@ -3,53 +3,55 @@
 use super::parameters::{Form, Parameters};
 use crate::database::error::UrlError;
 
-/// Whether a text is meant as such a string: it begins with a name and an equals sign.
-pub(crate) fn is_meant(text: &str) -> bool {
-    let name = text.trim_start_matches(|sign: char| sign.is_ascii_alphanumeric() || sign == '_');
+/// Whether a text is such a string: it begins with a name and an equals sign.
+pub(crate) fn is_pairs(text: &str) -> bool {
+    let name = text.trim_start_matches(|character: char| {
+        character.is_ascii_alphanumeric() || character == '_'
+    });
     name.len() < text.len() && name.trim_start().starts_with('=')
 }
 
-/// Reads such a string. A value with spaces stands in single quotes; a backslash takes the next
-/// sign as it is.
+/// Parses such a string. A value with spaces is in single quotes; a backslash escapes the next
+/// character.
 pub(super) fn parse(text: &str) -> Result<Parameters, UrlError> {
-    let mut said = Parameters::default();
+    let mut parameters = Parameters::default();
     let mut rest = text.trim_start();
     let mut position = 0;
     while !rest.is_empty() {
         position += 1;
-        let lacking = || {
+        let malformed = || {
             UrlError::new(format!(
                 "part {position} of the connection string is no name=value pair: put a value that \
                 holds spaces into single quotes, \
                  and a backslash before a quote or a backslash in it"
             ))
         };
-        let (name, value) = rest.split_once('=').ok_or_else(lacking)?;
+        let (name, value) = rest.split_once('=').ok_or_else(malformed)?;
         let name = name.trim_end();
         if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(lacking());
+            return Err(malformed());
         }
-        let (value, after) = value_of(value.trim_start()).ok_or_else(lacking)?;
-        said.add(name, value, position, Form::Pairs)?;
+        let (value, after) = value_of(value.trim_start()).ok_or_else(malformed)?;
+        parameters.add(name, value, position, Form::Pairs)?;
         rest = after.trim_start();
     }
-    Ok(said)
+    Ok(parameters)
 }
 
-/// A value, and what comes after it; none where a quote is not closed.
+/// A value and the text after it; none if a quote is not closed.
 fn value_of(text: &str) -> Option<(String, &str)> {
     let (quoted, text) = match text.strip_prefix('\'') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
     let mut value = String::new();
-    let mut signs = text.char_indices();
-    while let Some((at, sign)) = signs.next() {
-        match sign {
-            '\\' => value.extend(signs.next().map(|(_, sign)| sign)),
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, character)| character)),
             '\'' if quoted => return Some((value, &text[at + 1..])),
-            sign if !quoted && sign.is_whitespace() => return Some((value, &text[at..])),
-            sign => value.push(sign),
+            character if !quoted && character.is_whitespace() => return Some((value, &text[at..])),
+            character => value.push(character),
         }
     }
     (!quoted).then_some((value, ""))

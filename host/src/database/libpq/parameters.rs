@@ -1,15 +1,14 @@
-//! The names of connection parameters, and where each value comes from.
+//! The names of connection parameters and the sources of their values.
 //!
-//! A value is the one in the URL or, where the URL has none, that of the environment variable which
-//! libpq reads for it. No error repeats a value, nor a name that is not in these tables: it may be
-//! a piece of a password.
+//! A value is in the URL or else in the environment variable that libpq reads. No error repeats a
+//! value or a name that is not in these tables, because it may be part of a password.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::database::error::UrlError;
 
-/// The parameters that have an effect (PostgreSQL, 34.1.2), each with its environment variable
-/// (34.15), if it has one.
+/// The parameters that have an effect (PostgreSQL, 34.1.2), with their environment variables
+/// (34.15).
 const KNOWN: &[(&str, &str)] = &[
     ("application_name", "PGAPPNAME"),
     ("channel_binding", "PGCHANNELBINDING"),
@@ -44,7 +43,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("user", "PGUSER"),
 ];
 
-/// The parameters that have none, whatever they say: nothing is less safe for that.
+/// The parameters that are ignored. Ignoring them makes nothing less secure.
 const WITHOUT_EFFECT: &[&str] = &[
     "gssdelegation",
     "gsslib",
@@ -53,8 +52,8 @@ const WITHOUT_EFFECT: &[&str] = &[
     "sslcompression",
 ];
 
-/// What libpq or asyncpg knows and Usher cannot do, with the variable that asks for it and what to
-/// do instead.
+/// The parameters of libpq or asyncpg that Usher does not support, with the variable and the
+/// alternative.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("command_timeout", "", "use --statement-timeout"),
     ("direct_tls", "", "use sslnegotiation=direct"),
@@ -105,7 +104,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("timeout", "", "use connect_timeout"),
 ];
 
-/// What to do about a URL that a password seems to have broken.
+/// The remedy for a URL that an unencoded password seems to have broken.
 pub(super) const ENCODE: &str = "percent-encode the user name and the password: @ is %40, : is \
 %3A, / is %2F, ? is %3F, \
      # is %23, & is %26, = is %3D, % is %25, a space is %20";
@@ -117,22 +116,22 @@ pub(super) enum Form {
     Pairs,
 }
 
-/// What was said, by name.
+/// The given parameters by name.
 #[derive(Default)]
 pub(super) struct Parameters {
     values: BTreeMap<&'static str, String>,
-    /// The lists that were said as parameters, so that saying them again adds to them.
+    /// The lists that were given as parameters, so that a repeated one is appended.
     lists: BTreeSet<&'static str>,
 }
 
 impl Parameters {
-    /// Takes what the URL says in a place of its own: user, password, hosts, ports, database.
+    /// Sets a part of the URL itself: user, password, hosts, ports, database.
     pub(super) fn set(&mut self, name: &'static str, value: String) {
         self.values.insert(name, value);
     }
 
-    /// Takes the `position`th parameter. Of one that is said twice the last counts; but of a URL
-    /// hosts, addresses and ports add up, as SQLAlchemy writes them.
+    /// Adds the `position`th parameter. The last of equal names counts; but in a URL hosts,
+    /// addresses and ports are appended, as SQLAlchemy writes them.
     pub(super) fn add(
         &mut self,
         name: &str,
@@ -173,19 +172,19 @@ impl Parameters {
         Ok(())
     }
 
-    /// Takes from the environment what was not said.
+    /// Adds missing parameters from the environment.
     pub(super) fn complete(
         &mut self,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), UrlError> {
-        let given = |name: &str| {
+        let read = |name: &str| {
             (!name.is_empty())
                 .then(|| variable(name))
                 .flatten()
                 .filter(|value| !value.is_empty())
         };
         for (_, name, remedy) in REFUSED {
-            if given(name).is_some() {
+            if read(name).is_some() {
                 return Err(UrlError::new(format!(
                     "the environment variable {name} cannot be used: {remedy}"
                 )));
@@ -193,7 +192,7 @@ impl Parameters {
         }
         for (name, variable) in KNOWN {
             if !self.values.contains_key(name)
-                && let Some(value) = given(variable)
+                && let Some(value) = read(variable)
             {
                 self.values.insert(name, value);
             }
@@ -201,16 +200,16 @@ impl Parameters {
         Ok(())
     }
 
-    /// A value, unless it is empty, which is as good as none.
+    /// Removes and returns a value. An empty value counts as missing.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         self.values.remove(name).filter(|value| !value.is_empty())
     }
 }
 
-/// Other clients' names for libpq's parameters.
+/// libpq's names and values for those of other clients.
 fn translate(name: &str, value: String) -> (&str, String) {
     match name {
-        // asyncpg takes its modes here, SQLAlchemy's users write booleans.
+        // asyncpg accepts its modes here, users of SQLAlchemy write booleans.
         "ssl" => {
             let mode = match value.as_str() {
                 "true" | "True" | "1" | "on" | "yes" => "require",
@@ -225,7 +224,7 @@ fn translate(name: &str, value: String) -> (&str, String) {
     }
 }
 
-/// Holds what is shown to one line.
+/// Rejects control characters in a text that is displayed on one line.
 pub(super) fn printable(what: &str, text: &str) -> Result<(), UrlError> {
     if text.contains(char::is_control) {
         return Err(UrlError::new(format!(
@@ -235,9 +234,13 @@ pub(super) fn printable(what: &str, text: &str) -> Result<(), UrlError> {
     Ok(())
 }
 
-/// Takes a whole number.
-pub(super) fn number(said: &mut Parameters, name: &'static str) -> Result<Option<i32>, UrlError> {
-    said.take(name)
+/// Removes and parses a whole number.
+pub(super) fn number(
+    parameters: &mut Parameters,
+    name: &'static str,
+) -> Result<Option<i32>, UrlError> {
+    parameters
+        .take(name)
         .map(|text| {
             text.trim()
                 .parse()
@@ -246,7 +249,7 @@ pub(super) fn number(said: &mut Parameters, name: &'static str) -> Result<Option
         .transpose()
 }
 
-/// The value that goes by one of these names.
+/// The value with this name, among `known`.
 pub(super) fn one_of<T: Copy>(
     name: &str,
     value: Option<&str>,

@@ -1,5 +1,5 @@
-//! The password file (PostgreSQL, 34.16): `host:port:database:user:password`, a line each, and the
-//! first that fits.
+//! The password file (PostgreSQL, 34.16): lines `host:port:database:user:password`, of which the
+//! first that matches counts.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,12 +7,11 @@ use std::path::Path;
 
 use super::types::Secret;
 
-/// Where libpq puts its socket unless it is told otherwise. A server there is `localhost` in the
-/// file.
+/// The directories of libpq's default sockets. The file calls a server there `localhost`.
 pub(super) const SOCKETS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 
-/// Reads the file, if it is there. As with libpq, one that others may read is left alone, which is
-/// said.
+/// Reads the file, if it exists. As in libpq, a file that others may read is ignored with a
+/// warning.
 pub(super) fn read(file: &Path) -> Option<String> {
     let ignored = |why: &str| {
         tracing::warn!("the password file {} is not used: {why}", file.display());
@@ -53,9 +52,9 @@ pub(super) fn find(
         .filter(|line| !line.starts_with('#'))
         .find_map(|line| {
             let mut fields = fields(line.trim_end_matches('\r'));
-            for wanted in [host, &port, database, user] {
+            for expected in [host, &port, database, user] {
                 let field = fields.next()?;
-                if !field.is_any && field.text != wanted {
+                if !field.is_any && field.text != expected {
                     return None;
                 }
             }
@@ -68,13 +67,13 @@ pub(super) fn find(
 
 struct Field {
     text: String,
-    /// Whether it is a star alone.
+    /// Whether it is `*`, which matches everything.
     is_any: bool,
 }
 
-/// The fields of a line. A backslash takes the next sign as it is.
+/// The fields of a line. A backslash escapes the next character.
 fn fields(line: &str) -> impl Iterator<Item = Field> {
-    let mut signs = line.chars().peekable();
+    let mut characters = line.chars().peekable();
     let mut ended = false;
     std::iter::from_fn(move || {
         if ended {
@@ -82,17 +81,17 @@ fn fields(line: &str) -> impl Iterator<Item = Field> {
         }
         let (mut text, mut escaped) = (String::new(), false);
         loop {
-            match signs.next() {
+            match characters.next() {
                 None => {
                     ended = true;
                     break;
                 }
                 Some(':') => break,
-                Some('\\') if signs.peek().is_some() => {
+                Some('\\') if characters.peek().is_some() => {
                     escaped = true;
-                    text.extend(signs.next());
+                    text.extend(characters.next());
                 }
-                Some(sign) => text.push(sign),
+                Some(character) => text.push(character),
             }
         }
         let is_any = text == "*" && !escaped;
@@ -105,7 +104,7 @@ mod tests {
     use super::find;
 
     #[test]
-    fn password_file_first_matching_line_gives_the_password() {
+    fn password_file_first_matching_line_has_the_password() {
         let text = "# a comment\n\
                     db:5433:users:me:first\n\
                     db:*:users:me:second\r\n\

@@ -1,3 +1,5 @@
+//! Connection parameters in each form, compared with libpq, SQLAlchemy and asyncpg.
+
 use std::time::Duration;
 
 use super::build::build;
@@ -7,11 +9,11 @@ use crate::database::error::UrlError;
 
 /// Reads either form with these variables in the environment.
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Postgres, UrlError> {
-    let said = match text.split_once("://") {
+    let parameters = match text.split_once("://") {
         Some((_, rest)) => uri::parse(rest)?,
         None => pairs::parse(text)?,
     };
-    build(said, &|name| {
+    build(parameters, &|name| {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| (*value).to_owned())
     })
@@ -25,7 +27,7 @@ fn shown(text: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn hosts_in_every_spelling_are_read_as_libpq_and_sqlalchemy_read_them() {
+fn hosts_in_every_form_parse_as_in_libpq_and_sqlalchemy() {
     for (text, expected) in [
         ("postgres://me@db/x", "me@db/x"),
         ("postgresql://me@db:5433/x", "me@db:5433/x"),
@@ -39,12 +41,12 @@ fn hosts_in_every_spelling_are_read_as_libpq_and_sqlalchemy_read_them() {
         ("postgres://me@/x?host=a", "me@a/x"),
         ("postgres://me@/x?host=a,b&port=1,2", "me@a:1,b:2/x"),
         ("postgres://me@/x?host=a,b&port=1", "me@a:1,b:1/x"),
-        // What is said as a parameter counts, and not what stands in the authority.
+        // A parameter takes precedence over the authority.
         ("postgres://me@a/x?port=1", "me@a:1/x"),
         ("postgres://me@a:2/x?port=1", "me@a:1/x"),
         ("postgres://me@a:2/x?host=b", "me@b:2/x"),
         ("postgres://me@a/x?user=you&dbname=y", "you@a/y"),
-        // SQLAlchemy's: a port behind the host, and the parameter again for each.
+        // SQLAlchemy: a port after the host, and a parameter for each host.
         ("postgres://me@/x?host=127.0.0.1:1", "me@127.0.0.1:1/x"),
         ("postgres://me@/x?host=a:1&host=b:2", "me@a:1,b:2/x"),
         (
@@ -55,7 +57,7 @@ fn hosts_in_every_spelling_are_read_as_libpq_and_sqlalchemy_read_them() {
         ("postgres://me@/x?host=a:1,b&port=3", "me@a:1,b:3/x"),
         ("postgres://me@/x?host=[::1]:1", "me@[::1]:1/x"),
         ("postgres://me@/x?host=::1", "me@[::1]/x"),
-        // asyncpg's: the socket itself.
+        // asyncpg: the path of the socket.
         (
             "postgres://me@/x?host=/run/pg/.s.PGSQL.7",
             "me@%2Frun%2Fpg:7/x",
@@ -74,7 +76,7 @@ fn hosts_in_every_spelling_are_read_as_libpq_and_sqlalchemy_read_them() {
 }
 
 #[test]
-fn addresses_beside_hosts_are_where_the_named_servers_are() {
+fn hostaddr_is_the_address_and_host_the_name() {
     let read = read("postgres://me@a,b/x?hostaddr=10.0.0.1,::1", &[]).expect("a URL");
     let places: Vec<_> = read
         .hosts
@@ -85,7 +87,7 @@ fn addresses_beside_hosts_are_where_the_named_servers_are() {
 }
 
 #[test]
-fn environment_gives_what_the_url_does_not_say() {
+fn environment_supplies_missing_parameters() {
     let all = [
         ("PGHOST", "env"),
         ("PGPORT", "7"),
@@ -125,7 +127,7 @@ fn environment_gives_what_the_url_does_not_say() {
         timeout("postgres://a"),
         (Some(Duration::from_secs(7)), Wanted::Primary)
     );
-    // Forever, as in libpq; the host's own limit holds then.
+    // No timeout, as in libpq; the host's own limit remains.
     assert_eq!(
         timeout("postgres://a?connect_timeout=0&target_session_attrs=any"),
         (None, Wanted::Any)
@@ -135,7 +137,7 @@ fn environment_gives_what_the_url_does_not_say() {
 }
 
 #[test]
-fn tls_is_what_was_asked_for_in_either_spelling() {
+fn sslmode_and_ssl_select_mode_and_roots() {
     let read = |query: &str| {
         read(&format!("postgres://me@a/x?{query}"), &[])
             .map(|read| (read.tls.mode, read.tls.roots))
@@ -179,7 +181,7 @@ fn tls_is_what_was_asked_for_in_either_spelling() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_at_once() {
+fn unusable_parameter_is_refused() {
     for text in [
         "postgres://me@a,b/x?port=1,2,3",
         "postgres://me@a,b,c/x?hostaddr=::1,::1",
@@ -206,12 +208,11 @@ fn what_cannot_be_used_is_refused_at_once() {
     }
 }
 
-/// Every sign that means something in a URL or a connection string, in every place of a
-/// password, in every form that a password can be written in: whether it is understood or not,
-/// nothing of it is shown.
+/// Passwords with every special character of URLs and connection strings, in every form of both.
+/// Whether the text parses or not, no part of the password is shown.
 #[test]
-fn no_part_of_a_password_is_shown_whatever_the_url() {
-    let signs = [
+fn password_in_any_url_is_not_shown() {
+    let special = [
         "?",
         "#",
         "@",
@@ -265,23 +266,23 @@ fn no_part_of_a_password_is_shown_whatever_the_url() {
     ];
     let pieces = ["Zaq", "Wsx", "Cde", "Vfr"];
     for form in forms {
-        // Not to be told from what is meant: a second pair, where spaces part them.
+        // Between spaces it is a second pair.
         let is_unquoted = form.contains("password={}") && !form.contains("://");
-        for first in signs {
-            for second in signs {
+        for first in special {
+            for second in special {
                 if is_unquoted && [first, second].contains(&" host=") {
                     continue;
                 }
                 let secret = format!("Zaq{first}Wsx{second}Cde{first}{second}Vfr");
                 let text = form.replace("{}", &secret);
-                let said = match text.parse::<crate::database::url::Url>() {
+                let output = match text.parse::<crate::database::url::Url>() {
                     Ok(url) => format!("{url} {url:?}"),
                     Err(error) => format!("{error} {error:?}"),
                 };
                 for piece in pieces {
-                    assert!(!said.contains(piece), "{text}: {said}");
+                    assert!(!output.contains(piece), "{text}: {output}");
                 }
-                assert!(!said.contains(['\n', '\r']), "{text}: {said}");
+                assert!(!output.contains(['\n', '\r']), "{text}: {output}");
             }
         }
     }

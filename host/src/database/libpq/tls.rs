@@ -1,4 +1,4 @@
-//! The parameters that say how TLS is made.
+//! The parameters of TLS.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,10 @@ use super::parameters::{Parameters, one_of};
 use super::types::{Roots, Tls, TlsMode, Versions};
 use crate::database::error::UrlError;
 
-/// Takes them out of what was said.
-pub(super) fn tls(said: &mut Parameters, home: Option<&Path>) -> Result<Tls, UrlError> {
-    let mode = said.take("sslmode");
-    let root = said.take("sslrootcert");
+/// Removes and converts them.
+pub(super) fn tls(parameters: &mut Parameters, home: Option<&Path>) -> Result<Tls, UrlError> {
+    let mode = parameters.take("sslmode");
+    let root = parameters.take("sslrootcert");
     let is_system = root.as_deref() == Some("system");
     let default = if is_system {
         TlsMode::VerifyFull
@@ -54,15 +54,15 @@ pub(super) fn tls(said: &mut Parameters, home: Option<&Path>) -> Result<Tls, Url
             (None, _) => Roots::Unasked,
         },
     };
-    let certificate = said
+    let certificate = parameters
         .take("sslcert")
         .map(PathBuf::from)
         .or_else(|| in_home("postgresql.crt"));
-    let key = said
+    let key = parameters
         .take("sslkey")
         .map(PathBuf::from)
         .or_else(|| in_home("postgresql.key"));
-    let certificate_mode = said.take("sslcertmode");
+    let certificate_mode = parameters.take("sslcertmode");
     let client = match (certificate_mode.as_deref(), certificate, key) {
         (Some("disable"), ..) => None,
         (Some("require"), None, _) => {
@@ -83,7 +83,7 @@ pub(super) fn tls(said: &mut Parameters, home: Option<&Path>) -> Result<Tls, Url
             ));
         }
     };
-    let direct = said.take("sslnegotiation");
+    let direct = parameters.take("sslnegotiation");
     let direct = one_of(
         "sslnegotiation",
         direct.as_deref(),
@@ -95,7 +95,7 @@ pub(super) fn tls(said: &mut Parameters, home: Option<&Path>) -> Result<Tls, Url
             "sslnegotiation=direct goes with sslmode=require, verify-ca or verify-full",
         ));
     }
-    let sni = said.take("sslsni");
+    let sni = parameters.take("sslsni");
     let sni = one_of("sslsni", sni.as_deref(), true, &[("0", false), ("1", true)])?;
     Ok(Tls {
         mode,
@@ -103,11 +103,11 @@ pub(super) fn tls(said: &mut Parameters, home: Option<&Path>) -> Result<Tls, Url
         client,
         direct,
         sni,
-        versions: versions(said)?,
+        versions: versions(parameters)?,
     })
 }
 
-fn versions(said: &mut Parameters) -> Result<Versions, UrlError> {
+fn versions(parameters: &mut Parameters) -> Result<Versions, UrlError> {
     let known = [
         ("TLSv1", 10),
         ("TLSv1.0", 10),
@@ -116,7 +116,7 @@ fn versions(said: &mut Parameters) -> Result<Versions, UrlError> {
         ("TLSv1.3", 13),
     ];
     let mut version = |name: &'static str, default| {
-        let value = said.take(name);
+        let value = parameters.take(name);
         one_of(name, value.as_deref(), default, &known)
     };
     let least = version("ssl_min_protocol_version", 12)?;

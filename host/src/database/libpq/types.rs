@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use super::uri;
 
-/// The port of a server that says nothing of its own.
+/// PostgreSQL's default port.
 pub(super) const PORT: u16 = 5432;
 
-/// A role, a database, and the servers to look for them on.
+/// The target of connections: a role, a database, and the servers that may have them.
 #[derive(Clone)]
 pub(crate) struct Postgres {
-    /// The role, the database, and what the session is told; neither hosts nor a password.
+    /// The role, the database and the start-up options, without hosts and password.
     pub(crate) config: tokio_postgres::Config,
-    /// In the order in which they are tried.
+    /// In the order of attempts.
     pub(crate) hosts: Vec<Host>,
-    /// Whether that order is random (`load_balance_hosts`).
+    /// Whether the order is random (`load_balance_hosts`).
     pub(crate) shuffle: bool,
     pub(crate) wanted: Wanted,
     pub(crate) tls: Tls,
@@ -30,7 +30,7 @@ pub(crate) struct Postgres {
 /// One of the servers that the URL names.
 #[derive(Clone)]
 pub(crate) struct Host {
-    /// What its certificate is to be for.
+    /// The name that its certificate must have.
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) port: u16,
@@ -40,14 +40,14 @@ pub(crate) struct Host {
 /// Where a server is.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// Wherever this name leads.
+    /// A host name, which DNS resolves.
     Name(String),
     Address(IpAddr),
-    /// A directory with a Unix socket in it, or an abstract one where it begins with `@`.
+    /// The directory of a Unix socket; one that begins with `@` is abstract.
     Socket(PathBuf),
 }
 
-/// Which kind of server a session is wanted on (`target_session_attrs`).
+/// The kind of server that a session needs (`target_session_attrs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Any,
@@ -58,51 +58,51 @@ pub(crate) enum Wanted {
     PreferStandby,
 }
 
-/// How far a connection to PostgreSQL is protected (`sslmode`).
+/// The protection of a connection (`sslmode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TlsMode {
-    /// Never by TLS.
+    /// Without TLS.
     Disable,
-    /// By TLS where the server insists.
+    /// With TLS if the server requires it.
     Allow,
-    /// By TLS where the server has it.
+    /// With TLS if the server supports it.
     Prefer,
-    /// By TLS, without asking who the server is (unless `sslrootcert` is given, as in libpq).
+    /// With TLS. The server's certificate is checked only if `sslrootcert` is given, as in libpq.
     Require,
-    /// By TLS, to a server that the certificates vouch for.
+    /// With TLS and a certificate of a trusted authority.
     VerifyCa,
-    /// By TLS, to the very server that the URL names.
+    /// With TLS and such a certificate for the host that the URL names.
     VerifyFull,
 }
 
-/// How TLS is made.
+/// The options of TLS.
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) mode: TlsMode,
     pub(crate) roots: Roots,
-    /// The certificate to show to the server, and its key.
+    /// The client's certificate and key.
     pub(crate) client: Option<(PathBuf, PathBuf)>,
-    /// Whether TLS begins without being asked for (`sslnegotiation=direct`).
+    /// Whether TLS begins without negotiation (`sslnegotiation=direct`).
     pub(crate) direct: bool,
-    /// Whether the server is told which name it is called by.
+    /// Whether the server receives the host name (`sslsni`).
     pub(crate) sni: bool,
     pub(crate) versions: Versions,
 }
 
-/// Who vouches for servers (`sslrootcert`).
+/// The trusted authorities (`sslrootcert`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Roots {
-    /// Nobody is asked.
+    /// Certificates are not checked.
     Unasked,
     /// The authorities that browsers trust.
     Public,
-    /// Those that this machine trusts.
+    /// The authorities that this machine trusts.
     System,
-    /// Those in a PEM file.
+    /// The authorities in a PEM file.
     File(PathBuf),
 }
 
-/// The versions of TLS that are spoken.
+/// The allowed versions of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Versions {
     Both,
@@ -110,7 +110,7 @@ pub(crate) enum Versions {
     Only13,
 }
 
-/// Whether and how often a silent server is asked if it is still there.
+/// TCP keepalive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keepalive {
     pub(crate) is_on: bool,
@@ -119,7 +119,7 @@ pub(crate) struct Keepalive {
     pub(crate) count: Option<u32>,
 }
 
-/// A password. It is not shown.
+/// A password, which `Debug` masks.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
@@ -143,7 +143,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// As a URL without its password, in one line.
+/// A URL on one line, with the password masked.
 impl fmt::Display for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;

@@ -1,22 +1,22 @@
-//! Connection URIs (PostgreSQL, 34.1.1.2), and where a password that was not percent-encoded would
-//! be taken for something else.
+//! Connection URIs (PostgreSQL, 34.1.1.2). A URI that is ambiguous because a password is not
+//! percent-encoded is an error.
 
 use super::parameters::{ENCODE, Form, Parameters};
 use crate::database::error::UrlError;
 
-/// Reads what follows `postgres://`.
+/// Parses the text after `postgres://`.
 ///
-/// libpq takes the first `@` before the first `/` for the end of the password, and all after it for
-/// a host. A password with one of these signs would then be taken apart, and its end shown as a
-/// host or a database. So an `@` stands once, after nothing but a user and a password.
+/// For libpq the password ends at the first `@` before the first `/`. If a password contained one
+/// of these characters, its end would be displayed as a host or a database. So only one `@` is
+/// allowed, after a user and a password without such characters.
 pub(super) fn parse(rest: &str) -> Result<Parameters, UrlError> {
-    if rest.contains(|sign: char| sign.is_whitespace()) {
+    if rest.contains(char::is_whitespace) {
         return Err(UrlError::new(format!(
             "a PostgreSQL URL holds no space: {ENCODE}; a list of name=value pairs is written \
             without postgres://"
         )));
     }
-    let mut said = Parameters::default();
+    let mut parameters = Parameters::default();
     let rest = match rest.split_once('@') {
         None => rest,
         Some((user, rest)) => {
@@ -29,19 +29,19 @@ pub(super) fn parse(rest: &str) -> Result<Parameters, UrlError> {
             }
             let (user, password) = user.split_once(':').unwrap_or((user, ""));
             if !user.is_empty() {
-                said.set("user", decode(user)?);
+                parameters.set("user", decode(user)?);
             }
             if !password.is_empty() {
-                said.set("password", decode(password)?);
+                parameters.set("password", decode(password)?);
             }
             rest
         }
     };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
-    authority(hosts, &mut said)?;
+    authority(hosts, &mut parameters)?;
     if !database.is_empty() {
-        said.set("dbname", decode(database)?);
+        parameters.set("dbname", decode(database)?);
     }
     for (index, pair) in query.split('&').enumerate() {
         if pair.is_empty() {
@@ -55,13 +55,13 @@ pub(super) fn parse(rest: &str) -> Result<Parameters, UrlError> {
                  stands there, {ENCODE}"
             )));
         };
-        said.add(&decode(name)?, decode(value)?, position, Form::Url)?;
+        parameters.add(&decode(name)?, decode(value)?, position, Form::Url)?;
     }
-    Ok(said)
+    Ok(parameters)
 }
 
-/// Hosts with their ports, separated by commas; an IPv6 address is in brackets.
-fn authority(text: &str, said: &mut Parameters) -> Result<(), UrlError> {
+/// Parses hosts with their ports, separated by commas. An IPv6 address is in brackets.
+fn authority(text: &str, parameters: &mut Parameters) -> Result<(), UrlError> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for entry in text.split(',') {
         let (host, port) = match entry.strip_prefix('[') {
@@ -83,15 +83,15 @@ fn authority(text: &str, said: &mut Parameters) -> Result<(), UrlError> {
         ports.push(decode(port)?);
     }
     if hosts.iter().any(|host| !host.is_empty()) {
-        said.set("host", hosts.join(","));
+        parameters.set("host", hosts.join(","));
     }
     if ports.iter().any(|port| !port.is_empty()) {
-        said.set("port", ports.join(","));
+        parameters.set("port", ports.join(","));
     }
     Ok(())
 }
 
-/// Takes `%` and two hex digits for the byte they stand for.
+/// Decodes percent-encoding.
 pub(crate) fn decode(text: &str) -> Result<String, UrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -102,8 +102,8 @@ pub(crate) fn decode(text: &str) -> Result<String, UrlError> {
             continue;
         }
         let digit = |at: usize| {
-            let sign = char::from(*tail.get(at)?);
-            u8::try_from(sign.to_digit(16)?).ok()
+            let digit = char::from(*tail.get(at)?);
+            u8::try_from(digit.to_digit(16)?).ok()
         };
         let (Some(high), Some(low)) = (digit(0), digit(1)) else {
             return Err(UrlError::new(format!(
@@ -123,7 +123,7 @@ pub(crate) fn decode(text: &str) -> Result<String, UrlError> {
     Ok(text)
 }
 
-/// Writes a part of a URL so that it is read back as it was.
+/// Percent-encodes a part of a URL.
 pub(super) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

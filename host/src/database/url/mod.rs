@@ -1,9 +1,9 @@
-//! Which database: the URL, in libpq's spelling or SQLAlchemy's.
+//! The URL of the database, as in libpq or SQLAlchemy.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `sqlite` | SQLite's half: a path |
-//! | `target` | a URL, and what it points at |
+//! | `sqlite` | the URLs of SQLite |
+//! | `target` | a URL and its target |
 
 mod sqlite;
 mod target;

@@ -1,12 +1,11 @@
-//! SQLite's half of a database URL: a path as it is, or as SQLAlchemy writes it.
+//! The URLs of SQLite: a plain path, or the form of SQLAlchemy.
 
 use std::path::PathBuf;
 
 use crate::database::error::UrlError;
 use crate::database::libpq::decode;
 
-/// What SQLAlchemy hands to Python's driver and what says nothing of the database: how threads,
-/// types and waiting are handled there.
+/// Parameters of Python's driver, which are ignored: they do not concern the database.
 const DRIVER: [&str; 5] = [
     "check_same_thread",
     "timeout",
@@ -15,14 +14,15 @@ const DRIVER: [&str; 5] = [
     "isolation_level",
 ];
 
-/// Reads what follows `sqlite:`: a file, or nothing for memory.
+/// Parses the text after `sqlite:`. Returns the file; none for memory.
 pub(super) fn parse(rest: &str) -> Result<Option<PathBuf>, UrlError> {
-    // SQLAlchemy's form: an empty authority, then a slash that is not part of the path. Its path is
-    // percent-encoded; a plain one is not.
+    // SQLAlchemy: an empty authority, a slash that is not part of the path, and a percent-encoded
+    // path.
     let path = match rest.strip_prefix("//") {
         None if rest.contains('?') => {
             return Err(UrlError::new(
-                "sqlite:PATH takes no parameters after the file, and no ? in it: write sqlite:///PATH, with %3F for a ?",
+                "sqlite:PATH takes no parameters after the file, and no ? in it: \
+                 write sqlite:///PATH, with %3F for a ?",
             ));
         }
         None => rest.to_owned(),
@@ -50,7 +50,8 @@ pub(super) fn parse(rest: &str) -> Result<Option<PathBuf>, UrlError> {
             "the path of the SQLite file has a control character in it",
         )),
         path if rest.starts_with("//") && path.starts_with("file:") => Err(UrlError::new(
-            "a file: URI is not understood: write sqlite:///PATH, and --database-read-only to only read",
+            "a file: URI is not understood: write sqlite:///PATH, \
+             and --database-read-only to only read",
         )),
         path => Ok(Some(PathBuf::from(path))),
     }
@@ -61,7 +62,8 @@ fn parameters(query: &str) -> Result<(), UrlError> {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
         if !DRIVER.contains(&name) {
             return Err(UrlError::new(format!(
-                "a parameter of the SQLite URL is not known: those of Python's driver are passed over ({}), and there are no others",
+                "a parameter of the SQLite URL is not known: \
+                 those of Python's driver are passed over ({}), and there are no others",
                 DRIVER.join(", ")
             )));
         }
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlalchemy_url_is_read_as_sqlalchemy_reads_it() {
+    fn sqlalchemy_sqlite_url_parses_as_in_sqlalchemy() {
         for (url, expected) in [
             ("sqlite+aiosqlite:///./p.db", "sqlite:./p.db"),
             ("sqlite:///./p.db?check_same_thread=False", "sqlite:./p.db"),
@@ -94,7 +96,7 @@ mod tests {
             ("sqlite:///:memory:?cached_statements=1", "memory:"),
             ("sqlite://?check_same_thread=False", "memory:"),
             ("sqlite:///?timeout=5", "memory:"),
-            // A path that is no URL is taken as it is.
+            // A plain path is not decoded.
             ("sqlite:pl%61in.db", "sqlite:pl%61in.db"),
         ] {
             assert_eq!(shown(url).as_deref(), Some(expected), "{url}");
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_url_that_cannot_be_meant_is_refused() {
+    fn ambiguous_sqlite_url_is_refused() {
         for url in [
             "sqlite:p.db?timeout=30",
             "sqlite:///p.db?mode=ro",

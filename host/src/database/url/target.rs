@@ -1,4 +1,4 @@
-//! Which database: the URL, in libpq's spelling or SQLAlchemy's.
+//! A database URL and its target.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,19 @@ use crate::database::libpq::{self, Postgres};
 ///
 /// | URL | database |
 /// |---|---|
-/// | `postgres://…`, `postgresql://…`, `postgresql+asyncpg://…` | PostgreSQL (libpq, "Connection URIs"); the `+driver` is passed over |
+/// | `postgres://…`, `postgresql://…` | PostgreSQL (libpq, "Connection URIs") |
+/// | `postgresql+asyncpg://…` | the same; the `+driver` is ignored |
 /// | `host=… user=…` | the same (libpq, "Keyword/Value Connection Strings") |
 /// | `sqlite:PATH` | a file, relative to the working directory unless PATH begins with a slash |
-/// | `sqlite:///PATH`, `sqlite+aiosqlite:///PATH` | the same, as SQLAlchemy writes it: four slashes for an absolute path |
-/// | `memory:`, `sqlite://`, `sqlite:///:memory:` | memory, gone with the program |
+/// | `sqlite:///PATH`, `sqlite+aiosqlite:///PATH` | a file as in SQLAlchemy; four slashes: absolute |
+/// | `memory:`, `sqlite://`, `sqlite:///:memory:` | memory, which ends with the program |
 #[derive(Clone)]
 pub struct Url {
     target: Target,
     shown: String,
 }
 
-/// What a URL points at.
+/// The database that a URL names.
 #[derive(Clone)]
 pub(crate) enum Target {
     Postgres(Box<Postgres>),
@@ -77,7 +78,7 @@ impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        // A file that holds a URL ends with a line break.
+        // A URL in a file ends with a line break.
         let text = text.trim();
         if libpq::is_pairs(text) {
             return libpq::from_pairs(text).map(Self::postgres);
@@ -112,7 +113,7 @@ impl FromStr for Url {
 
 const SCHEMES: &str = "postgres://…, sqlite:PATH, memory:";
 
-/// What people try. Nothing else of a text that is no URL is repeated: it may begin with a
+/// Schemes that an error may name. It repeats no other part of the text, which may begin with a
 /// password.
 const OTHERS: &[&str] = &[
     "cockroachdb",
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_never_shown() {
+    fn url_is_displayed_without_its_password() {
         for (url, expected) in [
             (
                 "postgres://me:secret@db:5433/users",
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlalchemy_spellings_are_understood() {
+    fn sqlalchemy_url_is_accepted() {
         for (url, expected) in [
             ("sqlite:users.db", "sqlite:users.db"),
             ("sqlite:/var/users.db", "sqlite:/var/users.db"),
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_url_is_refused_with_its_reason() {
+    fn invalid_url_is_refused() {
         for url in [
             "",
             "users.db",
