@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From the program under test.
+    /// To the server.
     Server,
     /// To the program under test.
     Client,
@@ -64,7 +64,7 @@ struct Shared {
     /// How often all connections were cut; whether new ones are accepted.
     cuts: watch::Sender<u64>,
     closed: watch::Sender<bool>,
-    trap: Mutex<Option<Trap>>,
+    pending: Mutex<Option<PendingCut>>,
     open: AtomicUsize,
 }
 
@@ -76,10 +76,10 @@ impl Shared {
 
 /// A cut that waits for its condition.
 #[derive(Debug)]
-struct Trap {
+struct PendingCut {
     direction: Direction,
     at: At,
-    sprung: oneshot::Sender<()>,
+    done: oneshot::Sender<()>,
 }
 
 /// The decision about a piece.
@@ -104,7 +104,7 @@ impl Proxy {
             conditions: watch::Sender::default(),
             cuts: watch::Sender::default(),
             closed: watch::Sender::default(),
-            trap: Mutex::default(),
+            pending: Mutex::default(),
             open: AtomicUsize::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -170,14 +170,14 @@ impl Proxy {
         direction: Direction,
         at: At,
     ) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
-        let (sprung, springs) = oneshot::channel();
-        *self.shared.trap() = Some(Trap {
+        let (done, is_done) = oneshot::channel();
+        *self.shared.pending() = Some(PendingCut {
             direction,
             at,
-            sprung,
+            done,
         });
         async move {
-            if springs.await.is_err() {
+            if is_done.await.is_err() {
                 // Another condition has replaced this one.
                 std::future::pending::<()>().await;
             }
@@ -193,8 +193,8 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn trap(&self) -> std::sync::MutexGuard<'_, Option<Trap>> {
-        self.trap.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> std::sync::MutexGuard<'_, Option<PendingCut>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides about a piece that follows `before` bytes, the last of which are `tail`.
@@ -205,9 +205,9 @@ impl Shared {
         tail: &mut Vec<u8>,
         piece: &[u8],
     ) -> Verdict {
-        let mut trap = self.trap();
-        let verdict = match &*trap {
-            Some(laid) if laid.direction == direction => {
+        let mut pending = self.pending();
+        let verdict = match &*pending {
+            Some(cut) if cut.direction == direction => {
                 let mut holds = |pattern: &[u8]| {
                     tail.extend_from_slice(piece);
                     let found = tail
@@ -217,7 +217,7 @@ impl Shared {
                     tail.drain(..tail.len() - kept);
                     found
                 };
-                match &laid.at {
+                match &cut.at {
                     At::Bytes(most) if before + piece.len() as u64 >= *most => {
                         Verdict::Cut(usize::try_from(most.saturating_sub(before)).unwrap_or(0))
                     }
@@ -229,10 +229,10 @@ impl Shared {
             _ => Verdict::Pass,
         };
         if !matches!(verdict, Verdict::Pass)
-            && let Some(laid) = trap.take()
+            && let Some(cut) = pending.take()
         {
             // The receiver may be gone.
-            laid.sprung.send(()).ok();
+            cut.done.send(()).ok();
         }
         verdict
     }
@@ -461,9 +461,9 @@ mod tests {
             (At::Before(b"mit".to_vec()), "", Some("")),
             (At::After(b"mit".to_vec()), "commit", Some("")),
         ] {
-            let sprung = proxy.cut_when(Direction::Server, at.clone());
+            let done = proxy.cut_when(Direction::Server, at.clone());
             let answer = send_and_read(&mut connect(&proxy).await, b"commit").await;
-            sprung.await;
+            done.await;
             let got = heard.recv().await.expect("the connection's end");
             assert_eq!(got, passed.as_bytes(), "{at:?}");
             if let Some(answered) = answered {
@@ -477,11 +477,11 @@ mod tests {
             heard.recv().await.expect("the connection's end");
         }
         // A word in several pieces is found; another word does not cut.
-        let sprung = proxy.cut_when(Direction::Client, At::Before(b"mit".to_vec()));
+        let done = proxy.cut_when(Direction::Client, At::Before(b"mit".to_vec()));
         let mut stream = connect(&proxy).await;
         assert_eq!(send_and_read(&mut stream, b"com").await, b"com");
         assert_eq!(send_and_read(&mut stream, b"mit").await, b"");
-        sprung.await;
+        done.await;
     }
 
     #[tokio::test]

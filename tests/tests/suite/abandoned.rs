@@ -234,7 +234,7 @@ const ACTIVE: &str = "SELECT count(*) FILTER (WHERE wait_event = 'PgSleep'), cou
 /// Waits for these numbers of sessions that run a long statement or are idle in a transaction.
 async fn are_active(database: &Database, running: i64, idle: i64) {
     let client = database.connect().await;
-    let at_work = async {
+    let active = async {
         loop {
             let row = client.query_one(ACTIVE, &[]).await.expect("an answer");
             if [row.get::<_, i64>(0), row.get(1)] == [running, idle] {
@@ -242,9 +242,9 @@ async fn are_active(database: &Database, running: i64, idle: i64) {
             }
         }
     };
-    tokio::time::timeout(WAIT_LIMIT, at_work)
+    tokio::time::timeout(WAIT_LIMIT, active)
         .await
-        .expect("all of them are at work");
+        .expect("all of them are active");
 }
 
 /// Sends these requests without waiting for responses.

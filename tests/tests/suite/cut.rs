@@ -116,9 +116,9 @@ async fn list_with_lost_database_is_truncated_in_every_http_version() {
     let database = listed().await;
     for version in ["1.0", "1.1"] {
         let (_running, address, proxy) = start(&scratch, &database).await;
-        let sprung = proxy.cut_when(Direction::Client, At::Bytes(CUT));
+        let was_cut = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let cut = read(&address, version, "/users/").await;
-        sprung.await;
+        was_cut.await;
         is_cut(&cut, version, "a database that is gone");
         // Without a fault the list is complete, even where only the end of the connection ends it.
         let (_running, address, proxy) = start(&scratch, &database).await;
@@ -127,7 +127,7 @@ async fn list_with_lost_database_is_truncated_in_every_http_version() {
         drop(proxy);
         let (_running, address, proxy) = start(&scratch, &database).await;
         // The exit code of curl is what a script sees.
-        let sprung = proxy.cut_when(Direction::Client, At::Bytes(CUT));
+        let was_cut = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let http = format!("--http{version}");
         let url = format!("http://{address}/users/");
         let curl = || {
@@ -137,7 +137,7 @@ async fn list_with_lost_database_is_truncated_in_every_http_version() {
                 .status()
         };
         let curl = tokio::task::block_in_place(curl).expect("curl is installed");
-        sprung.await;
+        was_cut.await;
         assert!(matches!(curl.code(), Some(18 | 56)), "{curl}");
     }
     database.remove().await;
@@ -155,9 +155,9 @@ async fn list_with_lost_database_is_truncated_behind_nginx() {
     ] {
         let (_running, address, proxy) = start(&scratch, &database).await;
         let nginx = Nginx::start(&location.replace("ADDRESS", &address));
-        let sprung = proxy.cut_when(Direction::Client, At::Bytes(CUT));
+        let was_cut = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let cut = read(nginx.address(), "1.1", "/users/").await;
-        sprung.await;
+        was_cut.await;
         is_cut(&cut, "1.1", location);
         let (_running, address, _proxy) = start(&scratch, &database).await;
         let nginx = Nginx::start(&location.replace("ADDRESS", &address));

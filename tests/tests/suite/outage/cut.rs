@@ -63,9 +63,9 @@ async fn write_with_lost_connection_is_in_doubt() {
         ),
     ];
     for (email, direction, at, done) in cases {
-        let sprung = bench.proxy.cut_when(direction, at);
+        let was_cut = bench.proxy.cut_when(direction, at);
         is_in_doubt(&bench.send_request(&user(email)).await);
-        sprung.await;
+        was_cut.await;
         let settled = async { while stored(&bench, email).await != done {} };
         tokio::time::timeout(WAIT_LIMIT, settled)
             .await
@@ -90,7 +90,7 @@ async fn read_with_lost_connection_runs_again() {
         for bytes in [1, 100] {
             bench.proxy.cut();
             // The new connection is cut at its start-up, or during its statement.
-            let _sprung = bench.proxy.cut_when(direction, At::Bytes(bytes));
+            let _cut = bench.proxy.cut_when(direction, At::Bytes(bytes));
             let answer = bench.send_request(&Request::get("/users/1")).await;
             assert!(
                 matches!(answer.status, 200 | 503),
@@ -99,7 +99,7 @@ async fn read_with_lost_connection_runs_again() {
                 answer.text()
             );
         }
-        let sprung = bench
+        let was_cut = bench
             .proxy
             .cut_when(Direction::Client, At::Before(b"a@example.org".to_vec()));
         let read = async {
@@ -114,7 +114,7 @@ async fn read_with_lost_connection_runs_again() {
             .await
             .expect("it recovers by itself");
         assert_eq!(answer.text(), created.text());
-        sprung.await;
+        was_cut.await;
     }
 }
 
@@ -143,7 +143,7 @@ async fn commit_with_lost_connection_is_in_doubt() {
         // The server's response begins with the completed command.
         (Direction::Client, At::Before(commit()), 1),
     ] {
-        let sprung = bench.proxy.cut_when(direction, at.clone());
+        let was_cut = bench.proxy.cut_when(direction, at.clone());
         let answer = bench
             .send_request(&Request::get("/commit-and-report"))
             .await;
@@ -152,7 +152,7 @@ async fn commit_with_lost_connection_is_in_doubt() {
             (503, "Error::InDoubt"),
             "{at:?}"
         );
-        sprung.await;
+        was_cut.await;
         rows += done;
         let settled = async {
             while bench.send_request(&Request::get("/count")).await.text() != rows.to_string() {}
@@ -175,7 +175,7 @@ async fn statement_in_transaction_with_lost_connection_has_no_effect() {
     // The parameter, so the statement itself is being sent.
     let parameter = || b"/commit-and-report".to_vec();
     for at in [At::Before(parameter()), At::After(parameter())] {
-        let sprung = bench.proxy.cut_when(Direction::Server, at.clone());
+        let was_cut = bench.proxy.cut_when(Direction::Server, at.clone());
         let answer = bench
             .send_request(&Request::get("/commit-and-report"))
             .await;
@@ -185,7 +185,7 @@ async fn statement_in_transaction_with_lost_connection_has_no_effect() {
             "{at:?}: {}",
             answer.text()
         );
-        sprung.await;
+        was_cut.await;
         assert_eq!(
             bench.send_request(&Request::get("/count")).await.text(),
             "0",
@@ -213,8 +213,8 @@ async fn connections_cut_at_any_byte_lose_no_acknowledged_write_and_repeat_none(
     // From the first bytes of a connection's start-up to well into its statements.
     for bytes in (1..4000).step_by(173) {
         for direction in [Direction::Server, Direction::Client] {
-            let sprung = bench.proxy.cut_when(direction, At::Bytes(bytes));
-            tokio::time::timeout(WAIT_LIMIT, sprung)
+            let was_cut = bench.proxy.cut_when(direction, At::Bytes(bytes));
+            tokio::time::timeout(WAIT_LIMIT, was_cut)
                 .await
                 .expect("there is always a connection");
             cuts += 1;
