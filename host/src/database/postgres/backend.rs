@@ -1,4 +1,5 @@
-//! The contract of a back end, kept: each call goes on to the type of the same name.
+//! Implements the [back end contract](crate::database::backend): each call is passed to the method
+//! of the same name.
 
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ impl BackendPool for Pool {
     }
 
     async fn closed(&self) {
-        Self::tidied(self).await;
+        Self::closed(self).await;
     }
 }
 
@@ -126,7 +127,7 @@ impl BackendCursor for Cursor {
         Self::columns(self)
     }
 
-    async fn next(&mut self, at_most: u32, budget: &Budget) -> Result<Vec<Row>, Error> {
-        Self::next(self, at_most, budget).await
+    async fn next(&mut self, max_rows: u32, budget: &Budget) -> Result<Vec<Row>, Error> {
+        Self::next(self, max_rows, budget).await
     }
 }

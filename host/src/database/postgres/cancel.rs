@@ -1,7 +1,8 @@
-//! The request that has a statement cancelled.
+//! Cancel requests as bytes.
 //!
-//! The client library's token does not know where its session is, since the stream was ours. What
-//! it would send, it says; where that goes, [`super::sessions`] knows.
+//! The client library's token cannot send its request, because the host has opened the stream. The
+//! token writes the request to memory, and [`super::session_registry`] has the server to send it
+//! to.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -14,26 +15,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::CancelToken;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// What has a session's statement cancelled (PostgreSQL, 54.7, CancelRequest). No two sessions have
-/// the same.
-pub(super) type Message = Vec<u8>;
+/// The message that cancels a session's statement (PostgreSQL, 54.7, CancelRequest). It is
+/// different for each session.
+pub(super) type CancelRequest = Vec<u8>;
 
-/// The request of a token.
-pub(super) async fn message(token: &CancelToken) -> Message {
-    let kept = Kept::default();
-    // Nothing here can fail: it is written to memory.
-    if let Err(error) = token.cancel_query_raw(kept.clone(), Keep).await {
-        tracing::debug!("a cancel request cannot be made: {error}");
+pub(super) async fn cancel_request(token: &CancelToken) -> CancelRequest {
+    let recorder = Recorder::default();
+    // Writing to memory cannot fail.
+    if let Err(error) = token.cancel_query_raw(recorder.clone(), NoTls).await {
+        tracing::debug!("a cancel request cannot be built: {error}");
     }
-    let kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.clone()
+    let written = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
+    written.clone()
 }
 
-/// A stream that keeps what is written to it.
+/// A stream that records what is written to it.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+struct Recorder(Arc<Mutex<Vec<u8>>>);
 
-impl AsyncRead for Kept {
+impl AsyncRead for Recorder {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -43,14 +43,14 @@ impl AsyncRead for Kept {
     }
 }
 
-impl AsyncWrite for Kept {
+impl AsyncWrite for Recorder {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(bytes);
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -63,20 +63,20 @@ impl AsyncWrite for Kept {
     }
 }
 
-impl TlsStream for Kept {
+impl TlsStream for Recorder {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-struct Keep;
+struct NoTls;
 
-impl TlsConnect<Kept> for Keep {
-    type Stream = Kept;
+impl TlsConnect<Recorder> for NoTls {
+    type Stream = Recorder;
     type Error = Infallible;
-    type Future = Ready<Result<Kept, Infallible>>;
+    type Future = Ready<Result<Recorder, Infallible>>;
 
-    fn connect(self, kept: Kept) -> Self::Future {
-        ready(Ok(kept))
+    fn connect(self, recorder: Recorder) -> Self::Future {
+        ready(Ok(recorder))
     }
 }

@@ -1,14 +1,14 @@
-//! Whether a server's certificate is to be trusted, by libpq's rules.
+//! Verifies a server's certificate by libpq's rules.
 //!
-//! Chains are checked by webpki, which does not take what PostgreSQL's own manual has people make
-//! (18.9.5): a certificate that vouches for itself, one of X.509 version 1, a name in the subject
-//! alone. So beside chains there is trusted
+//! webpki checks chains. It rejects what PostgreSQL's manual describes (18.9.5): self-signed
+//! certificates, X.509 version 1, and names only in the subject. So two more certificates are
+//! trusted:
 //!
-//! - a server's certificate that is itself among those to trust, as long as it is valid;
-//! - one of version 1, which can say nothing of what it may be used for, that one of them has
-//!   signed directly.
+//! - a valid server certificate that is itself a trusted certificate;
+//! - a certificate of version 1, which has no extensions that limit its use, if a trusted
+//!   certificate has signed it directly.
 //!
-//! Names are compared as libpq compares them ([`is_for`]).
+//! Names are compared as in libpq ([`matches_name`]). Every other certificate is rejected.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,27 +31,27 @@ use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, NameConstraints, SubjectAltName};
 
-/// Whom a connection trusts.
+/// Which certificates a connection trusts.
 pub(super) enum Trust {
-    /// Whoever answers: the connection is encrypted, to whomever.
-    Anyone,
-    /// Whom these vouch for, and these themselves.
-    Those {
+    /// Every certificate: the connection is encrypted, but the server is unknown.
+    Any,
+    /// These certificates, and those that they have signed.
+    Roots {
         roots: RootCertStore,
         certificates: Vec<CertificateDer<'static>>,
     },
 }
 
 impl Trust {
-    /// Whom the authorities vouch for that browsers trust.
+    /// The authorities that browsers trust.
     pub(super) fn public() -> Self {
-        Self::Those {
+        Self::Roots {
             roots: public_authorities(),
             certificates: Vec::new(),
         }
     }
 
-    /// Whom these vouch for.
+    /// These certificates. `which` describes them in errors.
     pub(super) fn certificates(
         certificates: Vec<CertificateDer<'static>>,
         which: &str,
@@ -62,33 +62,33 @@ impl Trust {
                 .add(certificate.clone())
                 .map_err(|error| format!("a certificate {which} cannot be used: {error}"))?;
         }
-        Ok(Self::Those {
+        Ok(Self::Roots {
             roots,
             certificates,
         })
     }
 }
 
-/// Checks certificates as `sslmode` and `sslrootcert` ask for it.
+/// Verifies certificates as `sslmode` and `sslrootcert` require.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// None where nobody is asked.
+    /// `None` if every certificate is trusted.
     chains: Option<Arc<WebPkiServerVerifier>>,
     trusted: Vec<CertificateDer<'static>>,
-    asks_for_name: bool,
+    verifies_name: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
     pub(super) fn new(
         trust: Trust,
-        asks_for_name: bool,
+        verifies_name: bool,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let algorithms = provider.signature_verification_algorithms;
         let (chains, trusted) = match trust {
-            Trust::Anyone => (None, Vec::new()),
-            Trust::Those {
+            Trust::Any => (None, Vec::new()),
+            Trust::Roots {
                 roots,
                 certificates,
             } => {
@@ -104,13 +104,13 @@ impl Verifier {
         Ok(Self {
             chains,
             trusted,
-            asks_for_name,
+            verifies_name,
             algorithms,
         })
     }
 
-    /// Whether one of those to trust has signed this certificate of version 1.
-    fn is_issued(
+    /// Whether a trusted certificate has signed this certificate of version 1.
+    fn is_signed_by_trusted(
         &self,
         raw: &CertificateDer<'_>,
         certificate: &Certificate,
@@ -139,8 +139,8 @@ impl Verifier {
             return false;
         };
         let (Ok(key_algorithm), Ok(algorithm), Some(key)) = (
-            inner(&key.algorithm),
-            inner(&certificate.signature_algorithm),
+            algorithm_content(&key.algorithm),
+            algorithm_content(&certificate.signature_algorithm),
             key.subject_public_key.as_bytes(),
         ) else {
             return false;
@@ -171,12 +171,12 @@ impl ServerCertVerifier for Verifier {
             is_valid(content, now)?;
         } else if content.version == Version::V1 {
             is_valid(content, now)?;
-            if !self.is_issued(raw, &certificate, now) {
+            if !self.is_signed_by_trusted(raw, &certificate, now) {
                 return Err(CertificateError::UnknownIssuer.into());
             }
         } else {
             match chains.verify_server_cert(raw, intermediates, name, ocsp, now) {
-                // The name is looked at last, so everything else was in order.
+                // webpki checks the name last, so everything else is valid.
                 Ok(_)
                 | Err(Error::InvalidCertificate(
                     CertificateError::NotValidForName
@@ -185,7 +185,7 @@ impl ServerCertVerifier for Verifier {
                 Err(error) => return Err(error),
             }
         }
-        if self.asks_for_name && !is_for(content, name) {
+        if self.verifies_name && !matches_name(content, name) {
             return Err(CertificateError::NotValidForName.into());
         }
         Ok(ServerCertVerified::assertion())
@@ -199,9 +199,10 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let certificate = read(certificate)?;
         let key = &certificate.tbs_certificate.subject_public_key_info;
-        let (Ok(key_algorithm), Some(key)) =
-            (inner(&key.algorithm), key.subject_public_key.as_bytes())
-        else {
+        let (Ok(key_algorithm), Some(key)) = (
+            algorithm_content(&key.algorithm),
+            key.subject_public_key.as_bytes(),
+        ) else {
             return Err(CertificateError::BadEncoding.into());
         };
         let (_, algorithms) = self
@@ -210,13 +211,13 @@ impl ServerCertVerifier for Verifier {
             .iter()
             .find(|(scheme, _)| *scheme == signature.scheme)
             .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-        let is_right = algorithms.iter().any(|algorithm| {
+        let is_verified = algorithms.iter().any(|algorithm| {
             algorithm.public_key_alg_id().as_ref() == key_algorithm
                 && algorithm
                     .verify_signature(key, message, signature.signature())
                     .is_ok()
         });
-        if is_right {
+        if is_verified {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(CertificateError::BadSignature.into())
@@ -252,9 +253,8 @@ fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, Error> {
     Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
 
-/// What stands inside the sequence that an algorithm's identifier is: so webpki's algorithms are
-/// written.
-fn inner(
+/// The content of an algorithm identifier's sequence, which is the form of webpki's identifiers.
+fn algorithm_content(
     algorithm: &x509_cert::spki::AlgorithmIdentifierOwned,
 ) -> Result<Vec<u8>, x509_cert::der::Error> {
     let mut content = algorithm.oid.to_der()?;
@@ -264,15 +264,14 @@ fn inner(
     Ok(content)
 }
 
-/// The bytes of a certificate that its signature is of: the first value in its outer sequence, as
-/// it was sent.
+/// The signed bytes of a certificate: the first value in its outer sequence, as received.
 fn signed_part<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let (_, content) = value(certificate)?;
     let (length, _) = value(content)?;
     content.get(..length)
 }
 
-/// The length of the DER value that bytes begin with, its header included, and what it holds.
+/// The length of the first DER value, including its header, and its content.
 fn value(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let [_, first, rest @ ..] = bytes else {
         return None;
@@ -293,19 +292,19 @@ fn value(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((end, bytes.get(header..end)?))
 }
 
-/// Whether a certificate may vouch for others, whatever their names.
+/// Whether a certificate may sign others without constraints on their names.
 fn is_authority(certificate: &TbsCertificate) -> bool {
     let extensions = certificate.extensions.as_deref().unwrap_or_default();
     let is_constrained = extensions
         .iter()
         .any(|extension| extension.extn_id == NameConstraints::OID);
-    let says_so = extensions
+    let has_ca_flag = extensions
         .iter()
         .find(|extension| extension.extn_id == BasicConstraints::OID)
         .and_then(|extension| BasicConstraints::from_der(extension.extn_value.as_bytes()).ok())
         .is_some_and(|constraints| constraints.ca);
-    // One of version 1 cannot say so; it is trusted because it was named.
-    !is_constrained && (says_so || certificate.version == Version::V1)
+    // Version 1 has no such flag; the certificate is trusted because it was configured.
+    !is_constrained && (has_ca_flag || certificate.version == Version::V1)
 }
 
 fn is_valid(certificate: &TbsCertificate, now: UnixTime) -> Result<(), Error> {
@@ -320,9 +319,9 @@ fn is_valid(certificate: &TbsCertificate, now: UnixTime) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a certificate is for a server of this name (PostgreSQL, 34.19.1): one of its alternative
-/// names is it, or, where it has none of a kind that could be, the common name of its subject.
-fn is_for(certificate: &TbsCertificate, name: &ServerName<'_>) -> bool {
+/// Whether a certificate is for a server of this name (PostgreSQL, 34.19.1): by its alternative
+/// names or, if it has none of the kind, by the common name of its subject.
+fn matches_name(certificate: &TbsCertificate, name: &ServerName<'_>) -> bool {
     let alternatives = certificate
         .get::<SubjectAltName>()
         .ok()
@@ -335,18 +334,18 @@ fn is_for(certificate: &TbsCertificate, name: &ServerName<'_>) -> bool {
     });
     let common = || common_names(certificate);
     match name {
-        ServerName::DnsName(wanted) => {
-            let wanted = wanted.as_ref();
+        ServerName::DnsName(host) => {
+            let host = host.as_ref();
             let mut names = names.peekable();
             if names.peek().is_some() {
-                names.any(|name| fits(name, wanted))
+                names.any(|name| matches_host(name, host))
             } else {
-                common().any(|name| fits(&name, wanted))
+                common().any(|name| matches_host(&name, host))
             }
         }
-        ServerName::IpAddress(wanted) => {
-            let wanted = IpAddr::from(*wanted);
-            let octets = match wanted {
+        ServerName::IpAddress(host) => {
+            let host = IpAddr::from(*host);
+            let octets = match host {
                 IpAddr::V4(address) => address.octets().to_vec(),
                 IpAddr::V6(address) => address.octets().to_vec(),
             };
@@ -358,10 +357,10 @@ fn is_for(certificate: &TbsCertificate, name: &ServerName<'_>) -> bool {
                 })
                 .peekable();
             let has_addresses = addresses.peek().is_some();
-            let is_it = |name: &str| name.parse() == Ok(wanted);
+            let is_host = |name: &str| name.parse() == Ok(host);
             addresses.any(|address| address == octets)
-                || names.into_iter().any(is_it)
-                || (!has_addresses && common().any(|name| is_it(&name)))
+                || names.into_iter().any(is_host)
+                || (!has_addresses && common().any(|name| is_host(&name)))
         }
         _ => false,
     }
@@ -377,7 +376,7 @@ fn common_names(certificate: &TbsCertificate) -> impl Iterator<Item = String> + 
         .filter(|attribute| attribute.oid == CN)
         .filter_map(|attribute| {
             let value = attribute.value.value();
-            // A name with a zero in it is read differently by those who end there.
+            // C programs would read a name with a zero byte differently.
             std::str::from_utf8(value)
                 .ok()
                 .filter(|name| !name.contains('\0'))
@@ -385,13 +384,13 @@ fn common_names(certificate: &TbsCertificate) -> impl Iterator<Item = String> + 
         })
 }
 
-/// Whether a name in a certificate is the wanted one; a star stands for the first label.
-fn fits(name: &str, wanted: &str) -> bool {
-    let wanted = wanted.trim_end_matches('.');
-    if name.eq_ignore_ascii_case(wanted) {
+/// Whether a name in a certificate matches the host; a star stands for the first label.
+fn matches_host(name: &str, host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    if name.eq_ignore_ascii_case(host) {
         return true;
     }
-    let (Some(parent), Some((label, rest))) = (name.strip_prefix("*."), wanted.split_once('.'))
+    let (Some(parent), Some((label, rest))) = (name.strip_prefix("*."), host.split_once('.'))
     else {
         return false;
     };
@@ -407,11 +406,11 @@ pub(super) fn public_authorities() -> RootCertStore {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::matches_host;
 
     #[test]
-    fn certificate_name_fits_the_host_as_in_libpq() {
-        for (name, wanted, expected) in [
+    fn certificate_name_matches_host_as_in_libpq() {
+        for (name, host, expected) in [
             ("db.example.com", "db.example.com", true),
             ("DB.example.com", "db.Example.com", true),
             ("*.example.com", "db.example.com", true),
@@ -422,7 +421,7 @@ mod tests {
             ("d*.example.com", "db.example.com", false),
             ("example.com", "db.example.com", false),
         ] {
-            assert_eq!(fits(name, wanted), expected, "{name} for {wanted}");
+            assert_eq!(matches_host(name, host), expected, "{name} for {host}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Making connections, and cancel requests.
+//! Opens connections with their sessions set up, and sends cancel requests.
 //!
-//! What a session begins with is in [`settings`], where it is looked for in [`super::dial`].
+//! [`super::dial`] finds a server, [`settings`] has the session's settings. A connection is used
+//! only after its settings were read back; every failure is recorded for the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,45 +13,46 @@ use tokio::sync::Notify;
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::cancel::message;
-use super::cause::{Cause, Unreachable};
+use super::availability::Availability;
+use super::cancel::cancel_request;
+use super::connect_error::{AttemptError, ConnectError};
 use super::dial::{Dialer, HEAD_START};
-use super::endpoint::{Endpoint, Means};
-use super::limits::FRAMING;
-use super::link::{Kind, Link, Session};
+use super::endpoint::{ConnectOptions, Endpoint};
+use super::failover::Failover;
+use super::limits::ROW_OVERHEAD;
 use super::messages::{Naming, Watch};
-use super::reach::Reach;
-use super::renewal::Renewal;
-use super::sessions::Sessions;
-use super::settings::{Facts, Pooling, Words};
-use super::{outcome, renewal, settings, silence, tls};
+use super::session::{ConnectionKind, Session, SessionTemplate};
+use super::session_registry::SessionRegistry;
+use super::settings::{Pooling, ReportedSettings, SessionCommands};
+use super::{failover, outcome, settings, tls, unresponsive};
 use crate::database::config::Config;
 use crate::database::error::OpenError;
 use crate::database::libpq::Postgres;
 use crate::database::types::Error;
 
-/// After how long without a word the other side is asked whether it is still there, where the URL
-/// says nothing of it: sooner than what is in between forgets a connection.
-const KEPT_ALIVE: Duration = Duration::from_secs(30);
+/// The idle time before TCP keepalives, unless the URL sets one: shorter than the time after which
+/// firewalls drop an idle connection.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// How long a server may take over a request to cancel.
-const CANCEL: Duration = Duration::from_secs(5);
+/// How long a cancel request may take.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
-/// How to reach the server.
+/// Opens connections to a database.
 pub(super) struct Connector {
     dialer: Arc<Dialer>,
-    own: Session,
-    shared: Session,
+    dedicated: SessionTemplate,
+    shared: SessionTemplate,
     pub(super) pooling: Pooling,
-    /// Whether nothing is ever to be written.
+    /// Whether the database is opened read-only.
     pub(super) read_only: bool,
-    /// For a connection to be made and set up, wherever it is.
+    /// How long opening a connection and its session may take.
     pub(super) timeout: Duration,
-    pub(super) renewal: Renewal,
-    pub(super) reach: Reach,
-    sessions: Arc<Sessions>,
+    pub(super) failover: Failover,
+    pub(super) availability: Availability,
+    sessions: Arc<SessionRegistry>,
+    /// Whether the task that looks for unresponsive servers was spawned.
     is_watched: AtomicBool,
-    tidying: Arc<Tidying>,
+    cleanup: Arc<CleanupTasks>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -59,20 +61,20 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// Work behind statements that nobody waits for any more: cancel requests, rollbacks.
+/// Tasks that clean up after abandoned statements, transactions and cursors.
 #[derive(Debug, Default)]
-struct Tidying {
-    at_work: AtomicUsize,
-    less: Notify,
+struct CleanupTasks {
+    running: AtomicUsize,
+    ended: Notify,
 }
 
-/// A share in it.
-struct Tidier(Arc<Tidying>);
+/// Counts a running task until it is dropped.
+struct CleanupGuard(Arc<CleanupTasks>);
 
-impl Drop for Tidier {
+impl Drop for CleanupGuard {
     fn drop(&mut self) {
-        self.0.at_work.fetch_sub(1, Relaxed);
-        self.0.less.notify_waiters();
+        self.0.running.fetch_sub(1, Relaxed);
+        self.0.ended.notify_waiters();
     }
 }
 
@@ -82,60 +84,60 @@ impl Connector {
         config: &Config,
         pooling: Pooling,
     ) -> Result<Self, OpenError> {
-        let wrong = |reason| OpenError::Configuration {
+        let misconfigured = |reason| OpenError::Configuration {
             url: config.url.to_string(),
             reason,
         };
         let mut keepalive = target.keepalive;
-        keepalive.idle.get_or_insert(KEPT_ALIVE);
-        let means = Means {
-            tls: MakeRustlsConnect::new(tls::client_config(&target.tls).map_err(wrong)?),
+        keepalive.idle.get_or_insert(KEEPALIVE_IDLE);
+        let options = ConnectOptions {
+            tls: MakeRustlsConnect::new(tls::client_config(&target.tls).map_err(misconfigured)?),
             mode: target.tls.mode,
             direct: target.tls.direct,
             keepalive,
-            // A server that has vanished is noticed within a statement's time, also where nobody
-            // closed the connection.
+            // A lost server is noticed soon after a statement's deadline, even if the connection
+            // was not closed.
             tcp_user_timeout: target
                 .tcp_user_timeout
                 .unwrap_or(config.statement_timeout + Duration::from_secs(5)),
-            limit: config.max_rows_bytes.saturating_add(FRAMING),
-            wanted: target.wanted,
+            max_message: config.max_rows_bytes.saturating_add(ROW_OVERHEAD),
+            required: target.wanted,
             read_only: config.read_only,
         };
         let limit = target.connect_timeout.unwrap_or(config.connect_timeout);
-        let dialer = Dialer::new(target.hosts.clone(), target.shuffle, means, limit);
-        let session = |settings: settings::Settings| Session {
-            config: Arc::new(settings.session(&target.config, pooling)),
+        let dialer = Dialer::new(target.hosts.clone(), target.shuffle, options, limit);
+        let template = |settings: settings::Settings| SessionTemplate {
+            config: Arc::new(settings.start_up(&target.config, pooling)),
             settings,
         };
         Ok(Self {
             dialer: Arc::new(dialer),
-            own: session(settings::own(&target.config, config)),
-            shared: session(settings::shared(&target.config, config)),
+            dedicated: template(settings::dedicated(&target.config, config)),
+            shared: template(settings::shared(&target.config, config)),
             pooling,
             read_only: config.read_only,
             timeout: limit + HEAD_START,
-            renewal: Renewal::new(),
-            reach: Reach::default(),
+            failover: Failover::new(),
+            availability: Availability::default(),
             sessions: Arc::default(),
             is_watched: AtomicBool::new(false),
-            tidying: Arc::default(),
+            cleanup: Arc::default(),
         })
     }
 
-    /// A new connection, driven by a task of this runtime.
-    pub(super) async fn connect(&self, kind: Kind) -> Result<Link, Unreachable> {
-        let made = tokio::time::timeout(self.timeout, self.set_up(kind)).await;
-        let made = made.unwrap_or(Err(Unreachable::Late(self.timeout)));
-        match &made {
-            Ok(link) => self.reached(link),
-            Err(unreachable) => self.reach.failed(&unreachable.reason()),
+    /// Opens a connection, which a task of this runtime drives.
+    pub(super) async fn connect(&self, kind: ConnectionKind) -> Result<Session, ConnectError> {
+        let opened = tokio::time::timeout(self.timeout, self.open_session(kind)).await;
+        let opened = opened.unwrap_or(Err(ConnectError::Timeout(self.timeout)));
+        match &opened {
+            Ok(session) => self.record_opened(session),
+            Err(error) => self.availability.record_failure(&error.reason()),
         }
-        made
+        opened
     }
 
-    async fn set_up(&self, kind: Kind) -> Result<Link, Unreachable> {
-        let Session { settings, config } = self.session(kind);
+    async fn open_session(&self, kind: ConnectionKind) -> Result<Session, ConnectError> {
+        let SessionTemplate { settings, config } = self.template(kind);
         let naming = match self.pooling {
             Pooling::Direct | Pooling::Session => Naming::Prefixed,
             Pooling::Transaction => Naming::Unnamed,
@@ -144,132 +146,137 @@ impl Connector {
         let answer = client
             .simple_query(&settings.set_up(self.pooling))
             .await
-            .map_err(Unreachable::Failed)?;
-        let facts = Facts::read(&answer).ok_or_else(|| {
-            Unreachable::Unfit("it does not say what its settings are".to_owned())
+            .map_err(ConnectError::SetUp)?;
+        let reported = ReportedSettings::read(&answer).ok_or_else(|| {
+            ConnectError::WrongSession("it does not report its settings".to_owned())
         })?;
-        if self.pooling == Pooling::Direct && facts.process != watch.server_process() {
-            return Err(Unreachable::Pooled);
+        if self.pooling == Pooling::Direct && reported.process != watch.server_process() {
+            return Err(ConnectError::UnexpectedPooler);
         }
         settings
-            .verify(&facts, self.pooling)
-            .map_err(Unreachable::Unfit)?;
+            .verify(&reported, self.pooling)
+            .map_err(ConnectError::WrongSession)?;
         watch.seal();
-        let words = Words::new(settings, self.pooling, &facts);
-        Ok(Link::new(client, watch, words, facts.read_only == "off"))
+        let commands = SessionCommands::new(settings, self.pooling, &reported);
+        let accepts_writes = reported.read_only == "off";
+        Ok(Session::new(client, watch, commands, accepts_writes))
     }
 
-    fn session(&self, kind: Kind) -> &Session {
+    fn template(&self, kind: ConnectionKind) -> &SessionTemplate {
         match kind {
-            Kind::Own => &self.own,
-            Kind::Shared => &self.shared,
+            ConnectionKind::Dedicated => &self.dedicated,
+            ConnectionKind::Shared => &self.shared,
         }
     }
 
-    /// A connection was made and set up.
-    fn reached(&self, link: &Link) {
-        self.reach.made();
-        if link.takes_writes() {
-            self.renewal.found(link.born());
+    fn record_opened(&self, session: &Session) {
+        self.availability.record_success();
+        if session.accepts_writes() {
+            self.failover.record_success(session.opened_at());
         }
     }
 
-    /// Whether a connection is to be used no more, since one that is newer leads elsewhere.
-    pub(super) fn is_outdated(&self, link: &Link) -> bool {
-        self.renewal.is_outdated(link.born())
+    /// Whether a session must not be used again, because a newer one leads to another server.
+    pub(super) fn is_outdated(&self, session: &Session) -> bool {
+        self.failover.is_outdated(session.opened_at())
     }
 
-    /// Whether this refusal means that another server may take what this one does not.
-    pub(super) fn is_demoted(&self, error: &Error) -> bool {
-        !self.read_only && renewal::is_read_only(error)
+    /// Whether the server has refused a write that another server may accept.
+    pub(super) fn is_refused_as_read_only(&self, error: &Error) -> bool {
+        !self.read_only && failover::is_read_only(error)
     }
 
-    /// Has a task of this runtime see to what somebody left behind.
-    pub(super) fn tidy(&self, runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
-        self.tidying.at_work.fetch_add(1, Relaxed);
-        let tidier = Tidier(Arc::clone(&self.tidying));
+    /// Spawns a task that cleans up after its caller.
+    pub(super) fn spawn_cleanup(
+        &self,
+        runtime: &Handle,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.cleanup.running.fetch_add(1, Relaxed);
+        let guard = CleanupGuard(Arc::clone(&self.cleanup));
         runtime.spawn(async move {
             work.await;
-            drop(tidier);
+            drop(guard);
         });
     }
 
-    /// Waits until all has been seen to.
-    pub(super) async fn tidied(&self) {
+    /// Waits until no cleanup task is running.
+    pub(super) async fn closed(&self) {
         loop {
-            let less = self.tidying.less.notified();
-            if self.tidying.at_work.load(Relaxed) == 0 {
+            let ended = self.cleanup.ended.notified();
+            if self.cleanup.running.load(Relaxed) == 0 {
                 return;
             }
-            less.await;
+            ended.await;
         }
     }
 
-    /// Opens a connection, driven by a task of this runtime. Its session is not set up yet.
+    /// Opens a connection, which a task of this runtime drives. Its session is not set up yet.
     async fn dial(
         &self,
         config: &Arc<tokio_postgres::Config>,
         naming: Naming,
-    ) -> Result<(Client, Arc<Watch>), Unreachable> {
+    ) -> Result<(Client, Arc<Watch>), ConnectError> {
         let dialled = self.dialer.dial(config, naming).await?;
         let (client, connection) = (dialled.session.client, dialled.session.connection);
-        let entry = self.sessions.enter(
-            message(&client.cancel_token()).await,
+        let registration = self.sessions.register(
+            cancel_request(&client.cancel_token()).await,
             dialled.endpoint,
             dialled.session.traffic,
         );
-        let (number, open) = (entry.number(), self.reach.open());
+        let number = registration.number();
+        let open = self.availability.count_connection();
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
-                // Whoever waits for an answer is told as well; this is for the log alone.
+                // Waiting statements receive the error too; this line is only for the log.
                 tracing::debug!("a database connection ended: {}", outcome::reason(&error));
             }
-            drop((entry, open));
+            drop((registration, open));
         });
-        self.sessions.driven(number, task.abort_handle());
-        if self.dialer.has_choice() && !self.is_watched.swap(true, Relaxed) {
-            tokio::spawn(silence::watch(
+        self.sessions.set_task(number, task.abort_handle());
+        if self.dialer.has_several_addresses() && !self.is_watched.swap(true, Relaxed) {
+            tokio::spawn(unresponsive::watch(
                 Arc::downgrade(&self.dialer),
                 Arc::clone(&self.sessions),
-                Arc::clone(&self.own.config),
+                Arc::clone(&self.dedicated.config),
             ));
         }
         Ok((client, dialled.session.watch))
     }
 
-    /// Asks the server to stop what the connection runs. When this returns the server has been
-    /// told, or cannot be.
+    /// Cancels what the connection runs. Returns once the server has received the request, or
+    /// cannot be reached.
     pub(super) async fn cancel(&self, token: CancelToken) {
-        let message = message(&token).await;
-        let Some(endpoint) = self.sessions.endpoint(&message) else {
-            // The session has ended, and what it ran with it.
+        let request = cancel_request(&token).await;
+        let Some(endpoint) = self.sessions.endpoint(&request) else {
+            // The session has ended, and its statement with it.
             return;
         };
-        if self.dialer.silent().contains_key(&endpoint.address) {
+        if self.dialer.unresponsive().contains_key(&endpoint.address) {
             return;
         }
-        let limit = self.dialer.limit.min(CANCEL);
-        match tokio::time::timeout(limit, self.send(&endpoint, &message)).await {
+        let limit = self.dialer.limit.min(CANCEL_LIMIT);
+        match tokio::time::timeout(limit, self.send(&endpoint, &request)).await {
             Ok(Ok(())) => {}
-            Ok(Err(cause)) => {
-                tracing::debug!("a statement could not be cancelled: {}", cause.reason());
+            Ok(Err(error)) => {
+                tracing::debug!("a statement could not be cancelled: {}", error.reason());
             }
             Err(_) => tracing::debug!("a statement could not be cancelled within {limit:?}"),
         }
     }
 
-    async fn send(&self, endpoint: &Endpoint, message: &[u8]) -> Result<(), Cause> {
-        let mut stream = endpoint.open_to_cancel(&self.dialer.means).await?;
-        stream.write_all(message).await.map_err(Cause::Io)?;
-        stream.flush().await.map_err(Cause::Io)?;
-        // The server says nothing, and closes the stream when it has done as it was asked.
-        let mut nothing = [0];
-        match stream.read(&mut nothing).await {
-            // Some end TLS without a word.
+    async fn send(&self, endpoint: &Endpoint, request: &[u8]) -> Result<(), AttemptError> {
+        let mut stream = endpoint.open_for_cancel(&self.dialer.options).await?;
+        stream.write_all(request).await.map_err(AttemptError::Io)?;
+        stream.flush().await.map_err(AttemptError::Io)?;
+        // The server closes the stream, without a response, once it has signalled the session.
+        let mut response = [0];
+        match stream.read(&mut response).await {
             Ok(_) => Ok(()),
+            // Some servers close TLS without an alert.
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
-            Err(error) => Err(Cause::Io(error)),
+            Err(error) => Err(AttemptError::Io(error)),
         }
     }
 }

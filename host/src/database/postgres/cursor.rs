@@ -1,8 +1,8 @@
-//! Results read bit by bit: a portal in a transaction of its own, driven by a task that owns the connection.
+//! Cursors: results that are read in batches, from a portal in a transaction of its own.
 //!
-//! Rows are fetched as they are asked for, so neither the server nor the host holds more than one helping; and of a helping that is too
-//! large for one call, the rest stays on the connection until it is asked for. The task ends when the cursor is dropped, and takes
-//! the transaction with it.
+//! A task owns the connection and fetches rows on request, so neither the server nor the host holds
+//! more than one batch. Rows of a batch that exceed the caller's limit stay on the connection until
+//! the next call. When the cursor is dropped, the task ends and rolls the transaction back.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,70 +13,70 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{Portal, RowStream, Transaction};
 
-use super::exclusive::Connection;
-use super::framed;
-use super::link::Link;
+use super::dedicated_connection::DedicatedConnection;
 use super::outcome::{self, Failure};
 use super::run::{self, Prepared};
+use super::session::Session;
+use super::transaction_block;
 use crate::database::budget::{Budget, Meter};
 use crate::database::failure;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Row, Value};
 
-/// Rows fetched at once: enough for the round trip not to show.
-const HELPING: u32 = 256;
+/// Rows per fetch: enough to hide the round trip.
+const BATCH_SIZE: u32 = 256;
 
-/// A cursor waits for its reader, which the server must not take for idleness or slowness: each fetch is timed by the host, and a
-/// cursor whose reader stops is dropped by it. Where the host itself vanishes, the server finds out by asking.
-const UNTIMED: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; \
+/// The server must not end a cursor that waits for its reader: the host limits each fetch, and
+/// drops a cursor whose reader stops. TCP keepalives tell the server when the host is gone.
+const NO_TIMEOUTS: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; \
     SET LOCAL statement_timeout = 0; \
     SET LOCAL tcp_keepalives_idle = 10; \
     SET LOCAL tcp_keepalives_interval = 5; \
     SET LOCAL tcp_keepalives_count = 4";
 
-type Helping = Result<Vec<Row>, Error>;
+type Batch = Result<Vec<Row>, Error>;
 
-struct Ask {
-    at_most: u32,
+struct FetchRequest {
+    max_rows: u32,
     budget: Budget,
-    reply: oneshot::Sender<Helping>,
+    reply: oneshot::Sender<Batch>,
 }
 
 /// An open cursor.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     columns: Arc<[String]>,
-    asks: mpsc::Sender<Ask>,
-    /// Whether the end was reached, or an error.
-    over: bool,
+    requests: mpsc::Sender<FetchRequest>,
+    /// Whether the last row or an error was returned.
+    is_finished: bool,
 }
 
-impl std::fmt::Debug for Ask {
+impl std::fmt::Debug for FetchRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ask")
-            .field("at_most", &self.at_most)
+        f.debug_struct("FetchRequest")
+            .field("max_rows", &self.max_rows)
             .finish_non_exhaustive()
     }
 }
 
 impl Cursor {
     pub(super) async fn open(
-        connection: Connection,
+        connection: DedicatedConnection,
         statement: Arc<Statement>,
         params: Vec<Value>,
         budget: &Budget,
     ) -> Result<Self, Error> {
-        let (opened, opening) = oneshot::channel();
-        let (asks, asked) = mpsc::channel(1);
+        let (columns_sender, columns) = oneshot::channel();
+        let (requests, receiver) = mpsc::channel(1);
         let connector = connection.connector();
-        // What is left of it when the cursor is dropped is seen to by this task.
-        let driven = drive(connection, statement, params, opened, asked);
-        connector.tidy(&Handle::current(), driven);
-        match budget.race(opening).await {
+        // The task also cleans up after the cursor is dropped.
+        let task = serve(connection, statement, params, columns_sender, receiver);
+        connector.spawn_cleanup(&Handle::current(), task);
+        match budget.race(columns).await {
             Some(Ok(columns)) => Ok(Self {
                 columns: columns?,
-                asks,
-                over: false,
+                requests,
+                is_finished: false,
             }),
             Some(Err(_)) => Err(failure::unavailable("the cursor's connection was closed")),
             None => Err(Error::Timeout),
@@ -87,123 +87,130 @@ impl Cursor {
         self.columns.to_vec()
     }
 
-    pub(crate) async fn next(&mut self, at_most: u32, budget: &Budget) -> Helping {
-        if self.over || at_most == 0 {
+    pub(crate) async fn next(&mut self, max_rows: u32, budget: &Budget) -> Batch {
+        if self.is_finished || max_rows == 0 {
             return Ok(Vec::new());
         }
         let (reply, answer) = oneshot::channel();
-        let ask = Ask {
-            at_most,
+        let request = FetchRequest {
+            max_rows,
             budget: *budget,
             reply,
         };
-        let asked = async {
-            self.asks.send(ask).await.ok()?;
+        let answer = async {
+            self.requests.send(request).await.ok()?;
             answer.await.ok()
         };
-        let helping = match budget.race(asked).await {
-            Some(Some(helping)) => helping,
+        let batch = match budget.race(answer).await {
+            Some(Some(batch)) => batch,
             Some(None) => Err(failure::unavailable("the cursor's connection was closed")),
             None => Err(Error::Timeout),
         };
-        self.over = !matches!(&helping, Ok(rows) if !rows.is_empty());
-        helping
+        self.is_finished = !matches!(&batch, Ok(rows) if !rows.is_empty());
+        batch
     }
 }
 
-async fn drive(
-    mut connection: Connection,
+async fn serve(
+    mut connection: DedicatedConnection,
     statement: Arc<Statement>,
     params: Vec<Value>,
-    opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
-    asked: mpsc::Receiver<Ask>,
+    columns: oneshot::Sender<Result<Arc<[String]>, Error>>,
+    requests: mpsc::Receiver<FetchRequest>,
 ) {
     let read_only = connection.connector().read_only;
-    let Some(link) = connection.link_mut() else {
+    let Some(session) = connection.session_mut() else {
         return;
     };
-    if let Some((reply, ended)) = read(link, read_only, &statement, &params, opened, asked).await {
-        match &ended {
+    let end = read(session, read_only, &statement, &params, columns, requests).await;
+    if let Some((reply, result)) = end {
+        match &result {
             Ok(()) => {
-                // What is not at its beginning is closed, once it is dropped.
-                if link.reset().await {
-                    connection.settled();
-                    connection.give_back();
+                // A session that cannot be reset is closed when the connection is dropped.
+                if session.reset().await {
+                    connection.record_settled();
+                    connection.return_to_pool();
                 }
             }
-            Err(error) => connection.refused(error),
+            Err(error) => connection.record_refusal(error),
         }
-        // Told last, so that whoever has read to the end finds the connection free again.
-        reply.send(ended.map(|()| Vec::new())).ok();
+        // The last reply is sent only now, so that its receiver finds the connection free.
+        reply.send(result.map(|()| Vec::new())).ok();
     }
 }
 
-/// Serves the cursor to its end: what became of its transaction, and whom to tell. Nothing where it was left early; the connection
-/// is then in doubt.
+/// Serves the cursor until its last row. Returns the result of its transaction and where to send
+/// it, or `None` if the cursor ended early; then the state of the connection is unknown.
 async fn read(
-    link: &mut Link,
+    session: &mut Session,
     read_only: bool,
     statement: &Statement,
     params: &[Value],
-    mut opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
-    mut asked: mpsc::Receiver<Ask>,
-) -> Option<(oneshot::Sender<Helping>, Result<(), Error>)> {
+    mut columns_sender: oneshot::Sender<Result<Arc<[String]>, Error>>,
+    mut requests: mpsc::Receiver<FetchRequest>,
+) -> Option<(oneshot::Sender<Batch>, Result<(), Error>)> {
     let open = async {
         let failed = |error: tokio_postgres::Error| outcome::failure(&error, false).error;
-        let prepared = framed::prepare(link, &statement.text)
+        let prepared = transaction_block::prepare(session, &statement.text)
             .await
             .map_err(failed)?;
         let prepared = Prepared::new(prepared);
         prepared.check(params)?;
-        let local = link.words().local().map(ToOwned::to_owned);
-        let transaction = link.client_mut().build_transaction();
+        let set_local = session.commands().set_local().map(ToOwned::to_owned);
+        let transaction = session.client_mut().build_transaction();
         let transaction = if read_only {
             transaction.read_only(true)
         } else {
             transaction
         };
         let transaction = transaction.start().await.map_err(failed)?;
-        if let Some(local) = local {
-            transaction.batch_execute(&local).await.map_err(failed)?;
+        if let Some(set_local) = set_local {
+            transaction
+                .batch_execute(&set_local)
+                .await
+                .map_err(failed)?;
         }
-        transaction.batch_execute(UNTIMED).await.map_err(failed)?;
+        transaction
+            .batch_execute(NO_TIMEOUTS)
+            .await
+            .map_err(failed)?;
         let portal = transaction
             .bind_raw(&prepared.statement, run::numbered(params))
             .await
             .map_err(failed)?;
         Ok((prepared.columns, transaction, portal))
     };
-    let result = tokio::select! {
-        result = open => Some(result),
-        () = opened.closed() => None,
+    let opened = tokio::select! {
+        opened = open => Some(opened),
+        () = columns_sender.closed() => None,
     };
-    let (transaction, portal) = match result? {
+    let (transaction, portal) = match opened? {
         Err(error) => {
-            opened.send(Err(error)).ok();
+            columns_sender.send(Err(error)).ok();
             return None;
         }
         Ok((columns, transaction, portal)) => {
-            opened.send(Ok(columns)).ok()?;
+            columns_sender.send(Ok(columns)).ok()?;
             (transaction, portal)
         }
     };
-    let mut fetching = Fetching::default();
-    while let Some(Ask {
-        at_most,
+    let mut reader = PortalReader::default();
+    while let Some(FetchRequest {
+        max_rows,
         budget,
         mut reply,
-    }) = asked.recv().await
+    }) = requests.recv().await
     {
         let fetched = tokio::select! {
-            fetched = fetching.next(&transaction, &portal, at_most, budget.meter()) => fetched,
+            fetched = reader.next(&transaction, &portal, max_rows, budget.meter()) => fetched,
             () = reply.closed() => return None,
         };
         match fetched {
             Ok(rows) if rows.is_empty() => {
-                let ended = transaction.commit().await;
+                let committed = transaction.commit().await;
                 return Some((
                     reply,
-                    ended.map_err(|error| outcome::failure(&error, statement.writes).error),
+                    committed.map_err(|error| outcome::failure(&error, statement.writes).error),
                 ));
             }
             Ok(rows) => reply.send(Ok(rows)).ok()?,
@@ -216,60 +223,60 @@ async fn read(
     None
 }
 
-/// What has been fetched and not been given yet.
+/// Fetches batches from a portal, and keeps rows that did not fit into the last call.
 #[derive(Default)]
-struct Fetching {
-    /// A helping that is being read, and how many rows of it are to come where there are so many.
-    helping: Option<(Pin<Box<RowStream>>, u32)>,
-    /// The row that had no room in the last call.
-    over: Option<tokio_postgres::Row>,
-    /// What came in place of a row, after others that were given first.
-    failed: Option<Failure>,
-    /// Whether the server has given its last row.
-    ended: bool,
+struct PortalReader {
+    /// The batch that is being read, and how many of the requested rows are missing.
+    batch: Option<(Pin<Box<RowStream>>, u32)>,
+    /// The row that exceeded the limit of the last call.
+    excess: Option<tokio_postgres::Row>,
+    /// An error that followed the rows of the last call.
+    failure: Option<Failure>,
+    /// Whether the server has sent its last row.
+    is_finished: bool,
 }
 
-impl Fetching {
-    /// Up to so many rows, and as many as there is room for; none at the end.
+impl PortalReader {
+    /// The next rows, up to `max_rows` and within the limit; none at the end.
     async fn next(
         &mut self,
         transaction: &Transaction<'_>,
         portal: &Portal,
-        at_most: u32,
+        max_rows: u32,
         mut meter: Meter,
     ) -> Result<Vec<Row>, Failure> {
-        if let Some(failure) = self.failed.take() {
+        if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
         let mut rows = Vec::new();
-        while (rows.len() as u64) < u64::from(at_most) {
-            let row = match self.over.take() {
+        while (rows.len() as u64) < u64::from(max_rows) {
+            let row = match self.excess.take() {
                 Some(row) => row,
                 None => {
                     let left =
-                        at_most.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-                    // Another helping is begun only where it is likely to have room.
-                    let more = if meter.is_half_empty() {
+                        max_rows.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                    // Another batch is fetched only if it is likely to fit.
+                    let batch_size = if meter.is_half_empty() {
                         0
                     } else {
-                        left.min(HELPING)
+                        left.min(BATCH_SIZE)
                     };
-                    match self.row(transaction, portal, more).await {
+                    match self.row(transaction, portal, batch_size).await {
                         Ok(Some(row)) => row,
                         Ok(None) => break,
                         Err(failure) if rows.is_empty() => return Err(failure),
                         Err(failure) => {
-                            self.failed = Some(failure);
+                            self.failure = Some(failure);
                             break;
                         }
                     }
                 }
             };
             match meter.take(row.len(), row.raw_size_bytes()) {
-                Ok(()) => rows.push(run::lift(&row)?),
-                Err(error) if rows.is_empty() => return Err(run::after_an_answer(error)),
+                Ok(()) => rows.push(run::row_values(&row)?),
+                Err(error) if rows.is_empty() => return Err(run::failed_after_response(error)),
                 Err(_) => {
-                    self.over = Some(row);
+                    self.excess = Some(row);
                     break;
                 }
             }
@@ -277,29 +284,29 @@ impl Fetching {
         Ok(rows)
     }
 
-    /// The next row of the helping at hand, or the first of another one of so many.
+    /// The next row of the batch, or the first of another batch of this size.
     async fn row(
         &mut self,
         transaction: &Transaction<'_>,
         portal: &Portal,
-        more: u32,
+        batch_size: u32,
     ) -> Result<Option<tokio_postgres::Row>, Failure> {
         let failed = |error: tokio_postgres::Error| outcome::failure(&error, false);
         loop {
-            if let Some((stream, missing)) = &mut self.helping {
+            if let Some((stream, missing)) = &mut self.batch {
                 if let Some(row) = stream.try_next().await.map_err(failed)? {
                     *missing = missing.saturating_sub(1);
                     return Ok(Some(row));
                 }
-                self.ended = *missing > 0;
-                self.helping = None;
+                self.is_finished = *missing > 0;
+                self.batch = None;
             }
-            if self.ended || more == 0 {
+            if self.is_finished || batch_size == 0 {
                 return Ok(None);
             }
-            let count = i32::try_from(more).unwrap_or(i32::MAX);
+            let count = i32::try_from(batch_size).unwrap_or(i32::MAX);
             let stream = transaction.query_portal_raw(portal, count).await;
-            self.helping = Some((Box::pin(stream.map_err(failed)?), more));
+            self.batch = Some((Box::pin(stream.map_err(failed)?), batch_size));
         }
     }
 }

@@ -1,21 +1,24 @@
-//! A server that was reached, and the connections of one core.
+//! A PostgreSQL database, and the connections of one core.
+//!
+//! Opening a database connects once, detects a connection pooler, and so reports what is wrong with
+//! the configuration. Later connections are opened when requests need them.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::cause::Unreachable;
 use super::connect::Connector;
+use super::connect_error::ConnectError;
 use super::cursor::Cursor;
-use super::exclusive::Exclusives;
-use super::groups::Groups;
-use super::lanes::Lanes;
-use super::link::Kind;
-use super::readiness::{Cores, Readiness};
-use super::run::{Want, WantCount, WantRows};
+use super::dedicated::DedicatedConnections;
+use super::group_commit::GroupCommit;
+use super::readiness::{CorePools, Readiness};
+use super::run::{Fetch, FetchCount, FetchRows};
+use super::session::ConnectionKind;
 use super::settings::Pooling;
-use super::singles::{self, Singles};
+use super::shared::SharedConnections;
+use super::single_statement::{self, SingleStatements};
 use super::transaction::Transaction;
-use super::{activity, pooling, role};
+use super::{activity, pooler_detection, role};
 use crate::database::backend::Activity;
 use crate::database::budget::Budget;
 use crate::database::config::{Config, Pooler};
@@ -24,18 +27,17 @@ use crate::database::libpq;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Rows, Value};
 
-/// Writes that are at work at the same time on one core before the next ones go together. With two, one group is filled while the other
-/// waits for the disk.
-const GROUPS: usize = 2;
+/// Groups of writes in flight per core. With two, one is filled while the other is flushed to disk.
+const CONCURRENT_GROUPS: usize = 2;
 
-/// A server that was reached.
+/// An open database, for all cores.
 #[derive(Clone)]
 pub(crate) struct Database {
     connector: Arc<Connector>,
     config: Arc<Config>,
-    cores: Arc<Cores>,
-    /// What the operator should know of the role.
-    excess: Option<role::Excess>,
+    core_pools: Arc<CorePools>,
+    /// The role's privileges that the operator should revoke.
+    excess_privileges: Option<role::ExcessPrivileges>,
 }
 
 impl fmt::Debug for Database {
@@ -51,87 +53,90 @@ impl Database {
         target: &libpq::Postgres,
         config: &Arc<Config>,
     ) -> Result<Self, OpenError> {
-        let reach = async |pooling| -> Result<_, OpenError> {
+        let connect = async |pooling| -> Result<_, OpenError> {
             let connector = Connector::new(target, config, pooling)?;
-            let link = connector.connect(Kind::Shared).await;
-            Ok((connector, link))
+            let session = connector.connect(ConnectionKind::Shared).await;
+            Ok((connector, session))
         };
-        let (mut connector, mut link) = reach(match config.pooler {
+        let (mut connector, mut session) = connect(match config.pooler {
             Pooler::Auto | Pooler::None => Pooling::Direct,
             Pooler::Session => Pooling::Session,
             Pooler::Transaction => Pooling::Transaction,
         })
         .await?;
-        if config.pooler == Pooler::Auto && link.as_ref().is_err_and(pooling::is_noticed) {
-            // Right behind every pooler: a session that is handed out for longer is one as well.
-            (connector, link) = reach(Pooling::Transaction).await?;
+        if config.pooler == Pooler::Auto && session.as_ref().is_err_and(pooler_detection::is_pooler)
+        {
+            // Transaction mode is right for every pooler, whatever its mode.
+            (connector, session) = connect(Pooling::Transaction).await?;
         }
-        let refused = |unreachable: Unreachable| unreachable.open_error(config);
-        let link = link.map_err(refused)?;
+        let failed = |error: ConnectError| error.open_error(config);
+        let session = session.map_err(failed)?;
         if connector.pooling == Pooling::Session {
-            pooling::is_session_pooling(&connector, &link)
+            pooler_detection::check_session_mode(&connector, &session)
                 .await
-                .map_err(refused)?;
+                .map_err(failed)?;
         }
-        let excess = role::excess(&link).await;
+        let excess_privileges = role::excess_privileges(&session).await;
         let connector = Arc::new(connector);
-        // The pool has nothing to object to but the settings, which are the same in every pool.
-        Exclusives::new(&connector, 1, config)?;
+        // Fails on a wrong setting now, rather than when a core opens its pool.
+        DedicatedConnections::new(&connector, 1, config)?;
         Ok(Self {
             connector,
             config: Arc::clone(config),
-            cores: Arc::default(),
-            excess,
+            core_pools: Arc::default(),
+            excess_privileges,
         })
     }
 
-    /// Says what an operator should know. From now on losses of the database are said as well.
+    /// Logs what the operator should know. From now on a lost database is logged too.
     pub(crate) fn advise(&self) {
-        self.connector.reach.serve();
+        self.connector.availability.start_logging();
         if self.config.pooler == Pooler::Auto && self.connector.pooling != Pooling::Direct {
             tracing::info!(
-                "the database is behind a connection pooler: every statement brings its settings \
-                 along in a transaction; --database-pooler session costs less where the pooler hands \
-                 out whole sessions"
+                "the database is behind a connection pooler: every statement runs in a transaction \
+                 with its settings; --database-pooler session costs less if the pooler is in \
+                 session mode"
             );
         }
-        if let Some(excess) = &self.excess {
-            excess.warn();
+        if let Some(excess_privileges) = &self.excess_privileges {
+            excess_privileges.warn();
         }
     }
 
     pub(crate) fn pool(&self) -> Result<Pool, OpenError> {
-        let share = (self.config.pool_size.get() / self.config.pools.get()).max(2);
-        // Lanes are opened only when they are needed; transactions need few connections, but always one.
-        let shared = share * 3 / 4;
-        let groups = (shared / 3).min(GROUPS);
+        let size = (self.config.pool_size.get() / self.config.pools.get()).max(2);
+        // Shared connections are opened only when needed. Transactions need few connections, but at
+        // least one.
+        let shared = size * 3 / 4;
+        let groups = (shared / 3).min(CONCURRENT_GROUPS);
         let (connector, lifetime) = (&self.connector, self.config.connection_lifetime);
-        let lanes = Lanes::new(Arc::clone(connector), shared - groups, lifetime);
-        let exclusives = Exclusives::new(connector, share - shared, &self.config)?;
-        self.cores.add(&lanes);
-        let singles = Singles { lanes, exclusives };
+        let dedicated = DedicatedConnections::new(connector, size - shared, &self.config)?;
+        let shared = SharedConnections::new(Arc::clone(connector), shared - groups, lifetime);
+        self.core_pools.add(&shared);
+        let single_statements = SingleStatements { shared, dedicated };
+        let connector = Arc::clone(connector);
         Ok(Pool {
-            groups: Groups::new(singles.clone(), Arc::clone(connector), groups, lifetime),
-            singles,
+            group_commit: GroupCommit::new(single_statements.clone(), connector, groups, lifetime),
+            single_statements,
         })
     }
 
-    /// Whether requests are served: reads and, unless only reading was asked for, writes.
+    /// Whether requests can be served: reads and, unless the database is opened read-only, writes.
     pub(crate) async fn check(&self) -> Result<(), OpenError> {
         let url = || self.config.url.to_string();
-        match self.cores.ask(self.config.connect_timeout).await {
-            Readiness::TakesWrites => Ok(()),
-            Readiness::OnlyReads if self.config.read_only => Ok(()),
-            Readiness::OnlyReads => Err(OpenError::ReadOnly { url: url() }),
-            Readiness::Away(reason) => Err(OpenError::Unreachable { url: url(), reason }),
-            Readiness::Unreached => Err(OpenError::Unreachable {
+        match self.core_pools.probe(self.config.connect_timeout).await {
+            Readiness::AcceptsWrites => Ok(()),
+            Readiness::ReadOnly if self.config.read_only => Ok(()),
+            Readiness::ReadOnly => Err(OpenError::ReadOnly { url: url() }),
+            Readiness::Unavailable(reason) => Err(OpenError::Unreachable { url: url(), reason }),
+            Readiness::ConnectFailed => Err(OpenError::Unreachable {
                 url: url(),
-                reason: self.connector.reach.reason(),
+                reason: self.connector.availability.reason(),
             }),
-            // No core has connections: the database was opened, and is not served from.
-            Readiness::Unserved => match self.connector.connect(Kind::Shared).await {
+            // The database was opened, but no core serves from it.
+            Readiness::NoPools => match self.connector.connect(ConnectionKind::Shared).await {
                 Ok(_) => Ok(()),
-                Err(unreachable) => Err(unreachable.open_error(&self.config)),
+                Err(error) => Err(error.open_error(&self.config)),
             },
         }
     }
@@ -140,14 +145,14 @@ impl Database {
 /// The connections of one core.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    singles: Singles,
-    groups: Groups,
+    single_statements: SingleStatements,
+    group_commit: GroupCommit,
 }
 
 impl Pool {
-    /// Waits until nothing is left of what nobody waits for any more.
-    pub(crate) async fn tidied(&self) {
-        self.singles.exclusives.connector().tidied().await;
+    /// Waits until abandoned statements, transactions and cursors are cleaned up.
+    pub(crate) async fn closed(&self) {
+        self.single_statements.dedicated.connector().closed().await;
     }
 
     pub(crate) async fn query(
@@ -156,7 +161,7 @@ impl Pool {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run::<WantRows>(statement, params, budget).await
+        self.run::<FetchRows>(statement, params, budget).await
     }
 
     pub(crate) async fn execute(
@@ -165,19 +170,21 @@ impl Pool {
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        self.run::<WantCount>(statement, params, budget).await
+        self.run::<FetchCount>(statement, params, budget).await
     }
 
-    async fn run<W: Want>(
+    async fn run<F: Fetch>(
         &self,
         statement: &Arc<Statement>,
         params: &[Value],
         budget: &Budget,
-    ) -> Result<W::Answer, Error> {
-        if statement.changes && !singles::is_slow(statement) {
-            self.groups.run::<W>(statement, params, budget).await
+    ) -> Result<F::Output, Error> {
+        if statement.changes && !single_statement::is_slow(statement) {
+            self.group_commit.run::<F>(statement, params, budget).await
         } else {
-            self.singles.run::<W>(statement, params, budget).await
+            self.single_statements
+                .run::<F>(statement, params, budget)
+                .await
         }
     }
 
@@ -187,7 +194,8 @@ impl Pool {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Transaction, Error> {
-        Transaction::begin(&self.singles.exclusives, isolation, read_only, budget).await
+        let dedicated = &self.single_statements.dedicated;
+        Transaction::begin(dedicated, isolation, read_only, budget).await
     }
 
     pub(crate) async fn begin_migration(
@@ -196,7 +204,8 @@ impl Pool {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Transaction, Error> {
-        Transaction::begin_migration(&self.singles.exclusives, isolation, read_only, budget).await
+        let dedicated = &self.single_statements.dedicated;
+        Transaction::begin_migration(dedicated, isolation, read_only, budget).await
     }
 
     pub(crate) async fn open(
@@ -205,11 +214,11 @@ impl Pool {
         params: Vec<Value>,
         budget: &Budget,
     ) -> Result<Cursor, Error> {
-        let connection = self.singles.exclusives.get(budget).await?;
+        let connection = self.single_statements.dedicated.get(budget).await?;
         Cursor::open(connection, Arc::clone(statement), params, budget).await
     }
 
     pub(crate) async fn activity(&self, text: &str) -> Option<Activity> {
-        activity::activity(&self.singles, text).await
+        activity::activity(&self.single_statements, text).await
     }
 }

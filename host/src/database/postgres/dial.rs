@@ -1,13 +1,11 @@
-//! Finding a server: every address of every host, in libpq's order, and no silent one in the way of
-//! the others.
+//! Finds a server among every address of every host, in libpq's order.
 //!
-//! libpq tries one address after the other and gives each `connect_timeout`, so that a service
-//! whose first host says nothing is away for as long. Here the next address is tried beside one
-//! that takes its time ([`STAGGER`]), as RFC 8305 has it for TCP alone; but here an attempt is the
-//! whole of a session's beginning. Order still counts: an earlier server is waited for as long as
-//! [`HEAD_START`] before a later one that is ready is taken. Who lost like that is tried last from
-//! then on, until it [answers](super::silence) again. Nobody is given up before its
-//! `connect_timeout`.
+//! An unresponsive address does not delay the others. libpq tries one address after the other for
+//! `connect_timeout` each. Here, as RFC 8305 does for TCP alone, the next attempt starts after
+//! [`STAGGER`] beside the pending one; an attempt is the complete start of a session. The order
+//! still counts: a later server that is ready waits [`HEAD_START`] for the earlier ones. A server
+//! that loses its place is tried last until it [responds](super::unresponsive) again. No attempt is
+//! abandoned before its `connect_timeout`; if all fail, each error is reported.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,120 +17,127 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::cause::{Cause, Unreachable};
-use super::endpoint::{Address, Endpoint, Means, Session};
+use super::connect_error::{AttemptError, ConnectError};
+use super::endpoint::{Address, ConnectOptions, Endpoint, StartedSession};
 use super::messages::Naming;
 use crate::database::libpq::{Host, Place};
 
-/// How long an address is tried alone.
+/// How long an attempt runs alone before the next one starts.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long a server is waited for while a later one is ready.
+/// How long a server that is ready waits for earlier ones.
 pub(super) const HEAD_START: Duration = Duration::from_secs(1);
 
-/// The servers, and how sessions are made there.
+/// The servers, and how sessions are started there.
 pub(super) struct Dialer {
     pub(super) hosts: Vec<Host>,
     /// Whether their order is random.
     pub(super) shuffle: bool,
-    pub(super) means: Means,
-    /// For one attempt, and for the look-up of one name.
+    pub(super) options: ConnectOptions,
+    /// How long one attempt, or the lookup of one name, may take.
     pub(super) limit: Duration,
-    silent: Mutex<HashMap<Address, Arc<Endpoint>>>,
-    has_choice: AtomicBool,
+    unresponsive: Mutex<HashMap<Address, Arc<Endpoint>>>,
+    has_several_addresses: AtomicBool,
 }
 
-/// A session, and where it is.
+/// A session that was started, and its server.
 pub(super) struct Dialled {
-    pub(super) session: Session,
+    pub(super) session: StartedSession,
     pub(super) endpoint: Arc<Endpoint>,
 }
 
-/// An address to try, or a name whose addresses are not known yet.
+/// An address to try, or a name that is being looked up.
 struct Candidate {
-    /// Its place in the order: those that are not silent, by host, by address.
+    /// The order: whether it is unresponsive, then its host, then its address.
     rank: (bool, usize, usize),
-    state: State,
+    state: CandidateState,
 }
 
-enum State {
-    LookedUp,
-    Waits(Arc<Endpoint>),
-    Tried(Arc<Endpoint>),
+enum CandidateState {
+    LookingUp,
+    Waiting(Arc<Endpoint>),
+    Trying(Arc<Endpoint>),
     Ready(Box<Dialled>),
     Failed,
-    /// The server says no, and none after it is asked.
-    Final,
+    /// The server has refused, so no later server is tried.
+    Refused,
 }
 
 impl Dialer {
-    pub(super) fn new(hosts: Vec<Host>, shuffle: bool, means: Means, limit: Duration) -> Self {
-        let several = hosts.len() > 1;
+    pub(super) fn new(
+        hosts: Vec<Host>,
+        shuffle: bool,
+        options: ConnectOptions,
+        limit: Duration,
+    ) -> Self {
+        let has_several_addresses = hosts.len() > 1;
         Self {
             hosts,
             shuffle,
-            means,
+            options,
             limit,
-            silent: Mutex::default(),
-            has_choice: AtomicBool::new(several),
+            unresponsive: Mutex::default(),
+            has_several_addresses: AtomicBool::new(has_several_addresses),
         }
     }
 
-    /// The servers that were found silent.
-    pub(super) fn silent(&self) -> MutexGuard<'_, HashMap<Address, Arc<Endpoint>>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The servers that did not respond.
+    pub(super) fn unresponsive(&self) -> MutexGuard<'_, HashMap<Address, Arc<Endpoint>>> {
+        self.unresponsive
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a server tried after all others, until it answers.
-    pub(super) fn found_silent(&self, endpoint: &Arc<Endpoint>) {
-        self.silent()
+    /// Has a server tried after all others until it responds.
+    pub(super) fn record_unresponsive(&self, endpoint: &Arc<Endpoint>) {
+        self.unresponsive()
             .insert(endpoint.address.clone(), Arc::clone(endpoint));
     }
 
-    /// Whether there is more than one address, as far as that is known.
-    pub(super) fn has_choice(&self) -> bool {
-        self.has_choice.load(Relaxed)
+    /// Whether more than one address is known.
+    pub(super) fn has_several_addresses(&self) -> bool {
+        self.has_several_addresses.load(Relaxed)
     }
 
-    /// Makes a session on the first server that is as it should be.
+    /// Starts a session on the first server that is of the right kind.
     pub(super) async fn dial(
         self: &Arc<Self>,
-        session: &Arc<tokio_postgres::Config>,
+        config: &Arc<tokio_postgres::Config>,
         naming: Naming,
-    ) -> Result<Dialled, Unreachable> {
-        Race::begin(self, session, naming).run().await
+    ) -> Result<Dialled, ConnectError> {
+        Race::start(self, config, naming).run().await
     }
 }
 
-/// A host's place in the URL and in the order, and where its name leads.
-type Lookup = (usize, usize, Result<Vec<SocketAddr>, Cause>);
+/// A host's index in the URL, its position in the order, and its addresses.
+type Lookup = (usize, usize, Result<Vec<SocketAddr>, AttemptError>);
 
-/// The attempts of one dialling. What is still under way when it is over is given up.
+/// The attempts of one dial. Those that are pending when it ends are aborted.
 struct Race {
     dialer: Arc<Dialer>,
-    session: Arc<tokio_postgres::Config>,
+    config: Arc<tokio_postgres::Config>,
     naming: Naming,
     candidates: Vec<Candidate>,
-    failures: Vec<(String, Cause)>,
+    errors: Vec<(String, AttemptError)>,
     lookups: JoinSet<Lookup>,
-    attempts: JoinSet<(Arc<Endpoint>, Result<Session, Cause>)>,
-    began: Instant,
-    next: Instant,
+    attempts: JoinSet<(Arc<Endpoint>, Result<StartedSession, AttemptError>)>,
+    started_at: Instant,
+    next_attempt_at: Instant,
 }
 
 impl Race {
-    fn begin(dialer: &Arc<Dialer>, session: &Arc<tokio_postgres::Config>, naming: Naming) -> Self {
-        let began = Instant::now();
+    fn start(dialer: &Arc<Dialer>, config: &Arc<tokio_postgres::Config>, naming: Naming) -> Self {
+        let started_at = Instant::now();
         let mut race = Self {
             dialer: Arc::clone(dialer),
-            session: Arc::clone(session),
+            config: Arc::clone(config),
             naming,
             candidates: Vec::new(),
-            failures: Vec::new(),
+            errors: Vec::new(),
             lookups: JoinSet::new(),
             attempts: JoinSet::new(),
-            began,
-            next: began + STAGGER,
+            started_at,
+            next_attempt_at: started_at + STAGGER,
         };
         let mut order: Vec<usize> = (0..dialer.hosts.len()).collect();
         if dialer.shuffle {
@@ -148,17 +153,17 @@ impl Race {
                 Place::Name(name) => {
                     race.candidates.push(Candidate {
                         rank: (false, position, 0),
-                        state: State::LookedUp,
+                        state: CandidateState::LookingUp,
                     });
                     let (name, port, limit) = (name.clone(), host.port, dialer.limit);
                     race.lookups.spawn(async move {
                         let lookup = tokio::net::lookup_host((name.as_str(), port));
-                        let found = match timeout(limit, lookup).await {
-                            Ok(Ok(found)) => Ok(found.collect()),
-                            Ok(Err(error)) => Err(Cause::Lookup(error)),
-                            Err(_) => Err(Cause::Late(limit)),
+                        let addresses = match timeout(limit, lookup).await {
+                            Ok(Ok(addresses)) => Ok(addresses.collect()),
+                            Ok(Err(error)) => Err(AttemptError::Lookup(error)),
+                            Err(_) => Err(AttemptError::Timeout(limit)),
                         };
-                        (index, position, found)
+                        (index, position, addresses)
                     });
                     continue;
                 }
@@ -168,88 +173,93 @@ impl Race {
         race
     }
 
-    async fn run(mut self) -> Result<Dialled, Unreachable> {
+    async fn run(mut self) -> Result<Dialled, ConnectError> {
         loop {
-            self.start_due();
-            if let Some(ended) = self.decide() {
-                return ended;
+            self.start_next_attempt();
+            if let Some(result) = self.decide() {
+                return result;
             }
-            let head_start = self.began + HEAD_START;
-            let someone_waits = self.next_waiting().is_some();
+            let head_start = self.started_at + HEAD_START;
+            let has_waiting = self.next_waiting().is_some();
             tokio::select! {
-                Some(Ok((index, position, found))) = self.lookups.join_next() => {
-                    self.looked_up(index, position, found);
+                Some(Ok((index, position, addresses))) = self.lookups.join_next() => {
+                    self.record_lookup(index, position, addresses);
                 }
-                Some(Ok((endpoint, ended))) = self.attempts.join_next() => {
-                    self.attempted(endpoint, ended);
+                Some(Ok((endpoint, result))) = self.attempts.join_next() => {
+                    self.record_attempt(endpoint, result);
                 }
-                () = sleep_until(self.next), if someone_waits => {}
-                () = sleep_until(head_start), if self.is_early() => {}
-                // Both sets are empty: everything has ended, and has been decided above.
-                else => return Err(Unreachable::nowhere(self.failures)),
+                () = sleep_until(self.next_attempt_at), if has_waiting => {}
+                () = sleep_until(head_start), if self.is_in_head_start() => {}
+                // No lookup and no attempt is pending, and `decide` found no server.
+                else => return Err(ConnectError::all_failed(self.errors)),
             }
         }
     }
 
-    fn is_early(&self) -> bool {
-        self.began.elapsed() < HEAD_START
+    fn is_in_head_start(&self) -> bool {
+        self.started_at.elapsed() < HEAD_START
     }
 
     fn next_waiting(&self) -> Option<usize> {
         self.candidates
             .iter()
-            .position(|candidate| matches!(candidate.state, State::Waits(_)))
+            .position(|candidate| matches!(candidate.state, CandidateState::Waiting(_)))
     }
 
-    /// Starts the next attempt, if nobody is tried or those who are take their time.
-    fn start_due(&mut self) {
+    /// Starts the next attempt if none is pending, or if [`STAGGER`] has passed.
+    fn start_next_attempt(&mut self) {
         let now = Instant::now();
-        if !self.attempts.is_empty() && now < self.next {
+        if !self.attempts.is_empty() && now < self.next_attempt_at {
             return;
         }
-        let is_looked_up = |candidate: &Candidate| matches!(candidate.state, State::LookedUp);
+        let is_looking_up =
+            |candidate: &Candidate| matches!(candidate.state, CandidateState::LookingUp);
         let Some(index) = self.next_waiting() else {
             return;
         };
-        // A name's addresses come before those of the hosts behind it, but not for as long as one
-        // likes.
-        if now < self.next && self.candidates.iter().take(index).any(is_looked_up) {
+        // Later hosts wait for a name's addresses, but only until the next attempt is due.
+        if now < self.next_attempt_at && self.candidates.iter().take(index).any(is_looking_up) {
             return;
         }
         let Some(candidate) = self.candidates.get_mut(index) else {
             return;
         };
-        let State::Waits(endpoint) = &candidate.state else {
+        let CandidateState::Waiting(endpoint) = &candidate.state else {
             return;
         };
         let endpoint = Arc::clone(endpoint);
-        candidate.state = State::Tried(Arc::clone(&endpoint));
+        candidate.state = CandidateState::Trying(Arc::clone(&endpoint));
         let count = u32::try_from(self.candidates.len()).unwrap_or(u32::MAX);
-        self.next = now + STAGGER.min(HEAD_START / count.max(1));
-        let (dialer, session) = (Arc::clone(&self.dialer), Arc::clone(&self.session));
+        self.next_attempt_at = now + STAGGER.min(HEAD_START / count.max(1));
+        let (dialer, config) = (Arc::clone(&self.dialer), Arc::clone(&self.config));
         let naming = self.naming;
         self.attempts.spawn(async move {
-            let attempt = endpoint.attempt(&dialer.means, &session, naming);
-            let ended = match timeout(dialer.limit, attempt).await {
-                Ok(ended) => ended,
-                Err(_) => Err(Cause::Late(dialer.limit)),
+            let attempt = endpoint.attempt(&dialer.options, &config, naming);
+            let result = match timeout(dialer.limit, attempt).await {
+                Ok(result) => result,
+                Err(_) => Err(AttemptError::Timeout(dialer.limit)),
             };
-            (endpoint, ended)
+            (endpoint, result)
         });
     }
 
-    fn looked_up(&mut self, index: usize, position: usize, found: Result<Vec<SocketAddr>, Cause>) {
+    fn record_lookup(
+        &mut self,
+        index: usize,
+        position: usize,
+        addresses: Result<Vec<SocketAddr>, AttemptError>,
+    ) {
         self.candidates.retain(|candidate| {
-            !(candidate.rank.1 == position && matches!(candidate.state, State::LookedUp))
+            !(candidate.rank.1 == position && matches!(candidate.state, CandidateState::LookingUp))
         });
-        match found {
-            Err(cause) => {
+        match addresses {
+            Err(error) => {
                 let host = self.dialer.hosts.get(index);
                 let name = host.map(|host| host.name.clone()).unwrap_or_default();
-                self.failures.push((name, cause));
+                self.errors.push((name, error));
             }
             Ok(mut addresses) => {
-                // A name may lead to one address by several ways.
+                // A lookup may return an address more than once.
                 let mut seen = HashSet::new();
                 addresses.retain(|address| seen.insert(*address));
                 if self.dialer.shuffle {
@@ -261,80 +271,99 @@ impl Race {
             }
         }
         if self.candidates.len() > 1 {
-            self.dialer.has_choice.store(true, Relaxed);
+            self.dialer.has_several_addresses.store(true, Relaxed);
         }
     }
 
-    fn attempted(&mut self, endpoint: Arc<Endpoint>, ended: Result<Session, Cause>) {
-        let tried = self.candidates.iter_mut().find(|candidate| {
-            matches!(&candidate.state, State::Tried(tried) if Arc::ptr_eq(tried, &endpoint))
+    fn record_attempt(
+        &mut self,
+        endpoint: Arc<Endpoint>,
+        result: Result<StartedSession, AttemptError>,
+    ) {
+        let candidate = self.candidates.iter_mut().find(|candidate| {
+            matches!(
+                &candidate.state,
+                CandidateState::Trying(tried) if Arc::ptr_eq(tried, &endpoint)
+            )
         });
-        let state = match ended {
+        let state = match result {
             Ok(session) => {
-                self.dialer.silent().remove(&endpoint.address);
+                self.dialer.unresponsive().remove(&endpoint.address);
                 if !session.is_preferred {
-                    // There may be a better one.
-                    self.next = Instant::now();
+                    // A later server may be of the preferred kind.
+                    self.next_attempt_at = Instant::now();
                 }
-                State::Ready(Box::new(Dialled { session, endpoint }))
+                CandidateState::Ready(Box::new(Dialled { session, endpoint }))
             }
-            Err(cause) => {
-                self.next = Instant::now();
-                if cause.is_silence() {
-                    self.dialer.found_silent(&endpoint);
+            Err(error) => {
+                self.next_attempt_at = Instant::now();
+                if error.is_unresponsive() {
+                    self.dialer.record_unresponsive(&endpoint);
                 }
-                let state = if cause.is_final() {
-                    State::Final
+                let state = if error.is_final() {
+                    CandidateState::Refused
                 } else {
-                    State::Failed
+                    CandidateState::Failed
                 };
-                self.failures.push((endpoint.address.to_string(), cause));
+                self.errors.push((endpoint.address.to_string(), error));
                 state
             }
         };
-        if let Some(tried) = tried {
-            tried.state = state;
+        if let Some(candidate) = candidate {
+            candidate.state = state;
         }
     }
 
-    /// The outcome, as soon as nothing that may still come could change it, or has had its time.
-    fn decide(&mut self) -> Option<Result<Dialled, Unreachable>> {
-        let is_early = self.is_early();
-        let (mut open, mut second_choice) = (false, None);
+    /// The result, once no pending attempt can change it or the head start has passed.
+    fn decide(&mut self) -> Option<Result<Dialled, ConnectError>> {
+        let is_in_head_start = self.is_in_head_start();
+        let (mut is_pending, mut second_choice) = (false, None);
         let mut winner = None;
         for (index, candidate) in self.candidates.iter().enumerate() {
             match &candidate.state {
-                State::Failed => {}
-                State::Final if open => {}
-                State::Final => {
-                    let failures = std::mem::take(&mut self.failures);
-                    return Some(Err(Unreachable::nowhere(failures)));
+                CandidateState::Failed => {}
+                CandidateState::Refused if is_pending => {}
+                CandidateState::Refused => {
+                    let errors = std::mem::take(&mut self.errors);
+                    return Some(Err(ConnectError::all_failed(errors)));
                 }
-                State::Ready(dialled) if dialled.session.is_preferred => {
+                CandidateState::Ready(dialled) if dialled.session.is_preferred => {
                     winner = Some(index);
                     break;
                 }
-                State::Ready(_) => {
+                CandidateState::Ready(_) => {
                     second_choice.get_or_insert(index);
                 }
-                // Whoever is ready behind this one waits for it.
-                State::LookedUp | State::Waits(_) | State::Tried(_) if is_early => return None,
-                State::LookedUp | State::Waits(_) | State::Tried(_) => open = true,
+                // Later candidates wait for this one.
+                CandidateState::LookingUp
+                | CandidateState::Waiting(_)
+                | CandidateState::Trying(_)
+                    if is_in_head_start =>
+                {
+                    return None;
+                }
+                CandidateState::LookingUp
+                | CandidateState::Waiting(_)
+                | CandidateState::Trying(_) => is_pending = true,
             }
         }
         if winner.is_none() && second_choice.is_none() {
-            return (!open).then(|| Err(Unreachable::nowhere(std::mem::take(&mut self.failures))));
+            if is_pending {
+                return None;
+            }
+            let errors = std::mem::take(&mut self.errors);
+            return Some(Err(ConnectError::all_failed(errors)));
         }
         let index = winner.or(second_choice)?;
         let rank = self.candidates.get(index)?.rank;
         for candidate in self.candidates.iter().filter(|other| other.rank < rank) {
-            // It has had its time.
-            if let State::Tried(endpoint) = &candidate.state {
-                self.dialer.found_silent(endpoint);
+            // Its head start has passed.
+            if let CandidateState::Trying(endpoint) = &candidate.state {
+                self.dialer.record_unresponsive(endpoint);
             }
         }
         match self.candidates.swap_remove(index).state {
-            State::Ready(dialled) => Some(Ok(*dialled)),
+            CandidateState::Ready(dialled) => Some(Ok(*dialled)),
             _ => None,
         }
     }
@@ -343,22 +372,21 @@ impl Race {
         let Some(host) = self.dialer.hosts.get(index) else {
             return;
         };
-        let is_silent = self.dialer.silent().contains_key(&address);
+        let is_unresponsive = self.dialer.unresponsive().contains_key(&address);
         let endpoint = Arc::new(Endpoint {
             address,
             name: host.name.clone(),
             password: host.password.clone(),
         });
         self.candidates.push(Candidate {
-            rank: (is_silent, position, number),
-            state: State::Waits(endpoint),
+            rank: (is_unresponsive, position, number),
+            state: CandidateState::Waiting(endpoint),
         });
         self.candidates.sort_by_key(|candidate| candidate.rank);
     }
 }
 
-/// Puts a list into a random order. Nobody needs it to be more than that, so the randomness is that
-/// of a hash map.
+/// Puts a list into a random order. The keys of a hash map are random enough for that.
 fn shuffle<T>(list: &mut [T]) {
     let random = RandomState::new();
     for end in (1..list.len()).rev() {

@@ -1,5 +1,8 @@
-//! One address of one server, and how a session is made there: socket, TLS, start-up, and whether
-//! it is the kind that is wanted.
+//! One address of one server, and how a session is started there: socket, TLS, start-up message,
+//! and the check of `target_session_attrs`.
+//!
+//! An attempt has the order and the fallbacks of libpq. Each error determines whether another
+//! attempt may succeed.
 
 use std::fmt;
 use std::io;
@@ -16,13 +19,13 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect as _};
 use tokio_postgres::{Client, Connection, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::cause::Cause;
-use super::guard::{Made, Stream, Way};
-use super::messages::{Followed, Naming, Watch};
+use super::connect_error::AttemptError;
+use super::guard::{GuardedStream, TlsDone, Transport};
+use super::messages::{FollowedStream, Naming, Watch};
 use super::traffic::Traffic;
 use crate::database::libpq::{Keepalive, Secret, TlsMode, Wanted};
 
-/// Asks for TLS (PostgreSQL, 54.7, SSLRequest): its length, and a number that is no protocol
+/// Requests TLS (PostgreSQL, 54.7, SSLRequest): the length, and a code in place of a protocol
 /// version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -30,7 +33,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) address: Address,
-    /// What its certificate is to be for.
+    /// The name that the server's certificate must have.
     pub(super) name: String,
     pub(super) password: Option<Secret>,
 }
@@ -42,7 +45,7 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// The socket in a directory, or in Linux' own name space where the name begins with `@`.
+    /// The socket in a directory; on Linux an abstract one, if the name begins with `@`.
     pub(super) fn socket(directory: &Path, port: u16) -> Self {
         let file = directory.join(format!(".s.PGSQL.{port}"));
         let text = file.to_str().and_then(|text| text.strip_prefix('@'));
@@ -62,100 +65,99 @@ impl fmt::Display for Address {
     }
 }
 
-/// How sessions are made, wherever the server is.
-pub(super) struct Means {
+/// How sessions are started at every address.
+pub(super) struct ConnectOptions {
     pub(super) tls: MakeRustlsConnect,
     pub(super) mode: TlsMode,
-    /// Whether TLS begins without being asked for.
+    /// Whether TLS starts without an `SSLRequest`.
     pub(super) direct: bool,
     pub(super) keepalive: Keepalive,
     pub(super) tcp_user_timeout: Duration,
     /// The largest message, in bytes.
-    pub(super) limit: u64,
-    pub(super) wanted: Wanted,
-    /// Whether sessions are told to be read-only, so that this says nothing of the server.
+    pub(super) max_message: u64,
+    pub(super) required: Wanted,
+    /// Whether sessions are set read-only, which then does not describe the server.
     pub(super) read_only: bool,
 }
 
-/// Whether the bytes are encrypted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Encryption {
     Never,
-    WhereOffered,
+    IfOffered,
     Always,
 }
 
-/// What drives a session.
-pub(super) type Driver = Connection<Followed<Stream>, Followed<Stream>>;
+/// The future that drives a session's connection.
+pub(super) type Driver = Connection<FollowedStream<GuardedStream>, FollowedStream<GuardedStream>>;
 
-/// A session that was made.
-pub(super) struct Session {
+/// A session that was started but is not set up.
+pub(super) struct StartedSession {
     pub(super) client: Client,
     pub(super) connection: Driver,
     pub(super) traffic: Arc<Traffic>,
     pub(super) watch: Arc<Watch>,
-    /// Whether the server is of the kind that is preferred, and not only one that will do.
+    /// Whether the server is of the preferred kind, not only of an acceptable one.
     pub(super) is_preferred: bool,
 }
 
 impl Endpoint {
-    /// Makes a session.
+    /// Starts a session.
     pub(super) async fn attempt(
         &self,
-        means: &Means,
-        session: &tokio_postgres::Config,
+        options: &ConnectOptions,
+        config: &tokio_postgres::Config,
         naming: Naming,
-    ) -> Result<Session, Cause> {
-        // libpq takes no notice of `sslmode` on a Unix socket either: nobody is in between.
-        let ways: &[Encryption] = match (&self.address, means.mode) {
+    ) -> Result<StartedSession, AttemptError> {
+        // Like libpq, this ignores `sslmode` on a Unix socket.
+        let choices: &[Encryption] = match (&self.address, options.mode) {
             (Address::Unix(_), _) | (_, TlsMode::Disable) => &[Encryption::Never],
             (_, TlsMode::Allow) => &[Encryption::Never, Encryption::Always],
-            (_, TlsMode::Prefer) => &[Encryption::WhereOffered, Encryption::Never],
+            (_, TlsMode::Prefer) => &[Encryption::IfOffered, Encryption::Never],
             _ => &[Encryption::Always],
         };
-        let [first, others @ ..] = ways else {
-            return Err(Cause::NoTls);
+        let [first, others @ ..] = choices else {
+            return Err(AttemptError::NoTls);
         };
-        let failed = match self.start(means, session, naming, *first).await {
-            Err(cause) if cause.may_pass_otherwise_encrypted() => cause,
-            ended => return ended,
+        let first_error = match self.start(options, config, naming, *first).await {
+            Err(error) if error.may_pass_with_other_encryption() => error,
+            result => return result,
         };
         match others {
-            [other] => match self.start(means, session, naming, *other).await {
-                Err(_) if means.mode == TlsMode::Prefer => Err(failed),
-                Err(Cause::NoTls) => Err(failed),
-                ended => ended,
+            [other] => match self.start(options, config, naming, *other).await {
+                Err(_) if options.mode == TlsMode::Prefer => Err(first_error),
+                Err(AttemptError::NoTls) => Err(first_error),
+                result => result,
             },
-            _ => Err(failed),
+            _ => Err(first_error),
         }
     }
 
     async fn start(
         &self,
-        means: &Means,
-        session: &tokio_postgres::Config,
+        options: &ConnectOptions,
+        config: &tokio_postgres::Config,
         naming: Naming,
         encryption: Encryption,
-    ) -> Result<Session, Cause> {
-        let way = self.open(means, encryption).await?;
+    ) -> Result<StartedSession, AttemptError> {
+        let transport = self.open(options, encryption).await?;
         let traffic = Arc::<Traffic>::default();
         let watch = Arc::<Watch>::default();
-        let stream = Stream::new(way, means.limit, Arc::clone(&traffic));
-        let stream = Followed::new(stream, naming, Arc::clone(&watch));
-        let mut config = session.clone();
+        let stream = GuardedStream::new(transport, options.max_message, Arc::clone(&traffic));
+        let stream = FollowedStream::new(stream, naming, Arc::clone(&watch));
+        let mut config = config.clone();
         if let Some(password) = &self.password {
             config.password(password.reveal());
         }
-        // TLS has been made by now, or is not to be made: the library asks the stream for its
-        // channel binding either way.
+        // The stream is already encrypted, if it is to be. With these settings the library reads
+        // only its channel binding.
         config.ssl_mode(SslMode::Require);
         config.ssl_negotiation(SslNegotiation::Direct);
         let (client, mut connection) = config
-            .connect_raw(stream, Made)
+            .connect_raw(stream, TlsDone)
             .await
-            .map_err(Cause::Postgres)?;
-        let is_preferred = means.check(&client, &mut connection).await?;
-        Ok(Session {
+            .map_err(AttemptError::Postgres)?;
+        let is_preferred = options.check(&client, &mut connection).await?;
+        Ok(StartedSession {
             client,
             connection,
             traffic,
@@ -164,19 +166,26 @@ impl Endpoint {
         })
     }
 
-    /// Opens a stream for a cancel request, protected as the session is that it is about.
-    pub(super) async fn open_to_cancel(&self, means: &Means) -> Result<Stream, Cause> {
-        let encryption = match (&self.address, means.mode) {
+    /// Opens a stream for a cancel request, encrypted like the session.
+    pub(super) async fn open_for_cancel(
+        &self,
+        options: &ConnectOptions,
+    ) -> Result<GuardedStream, AttemptError> {
+        let encryption = match (&self.address, options.mode) {
             (Address::Unix(_), _) | (_, TlsMode::Disable | TlsMode::Allow) => Encryption::Never,
-            (_, TlsMode::Prefer) => Encryption::WhereOffered,
+            (_, TlsMode::Prefer) => Encryption::IfOffered,
             _ => Encryption::Always,
         };
-        let way = self.open(means, encryption).await?;
-        Ok(Stream::new(way, means.limit, Arc::default()))
+        let transport = self.open(options, encryption).await?;
+        Ok(GuardedStream::new(
+            transport,
+            options.max_message,
+            Arc::default(),
+        ))
     }
 
-    /// Whether the server says anything at all, be it no.
-    pub(super) async fn answers(&self) -> io::Result<()> {
+    /// Succeeds if the server responds at all, even with a refusal.
+    pub(super) async fn check_responds(&self) -> io::Result<()> {
         let mut answer = [0];
         let bytes = match &self.address {
             Address::Tcp(address) => {
@@ -196,40 +205,51 @@ impl Endpoint {
         Ok(())
     }
 
-    async fn open(&self, means: &Means, encryption: Encryption) -> Result<Way, Cause> {
+    async fn open(
+        &self,
+        options: &ConnectOptions,
+        encryption: Encryption,
+    ) -> Result<Transport, AttemptError> {
         let address = match &self.address {
             Address::Unix(file) => {
-                let stream = UnixStream::connect(file).await.map_err(Cause::Io)?;
-                return Ok(Way::Unix(stream));
+                let stream = UnixStream::connect(file).await.map_err(AttemptError::Io)?;
+                return Ok(Transport::Unix(stream));
             }
             Address::Tcp(address) => address,
         };
-        let mut stream = TcpStream::connect(address).await.map_err(Cause::Io)?;
-        means.set_up(&stream).map_err(Cause::Io)?;
+        let mut stream = TcpStream::connect(address)
+            .await
+            .map_err(AttemptError::Io)?;
+        options
+            .set_socket_options(&stream)
+            .map_err(AttemptError::Io)?;
         if encryption == Encryption::Never {
-            return Ok(Way::Tcp(stream));
+            return Ok(Transport::Tcp(stream));
         }
-        if !means.direct {
-            stream.write_all(&SSL_REQUEST).await.map_err(Cause::Io)?;
-            match stream.read_u8().await.map_err(Cause::Io)? {
+        if !options.direct {
+            stream
+                .write_all(&SSL_REQUEST)
+                .await
+                .map_err(AttemptError::Io)?;
+            match stream.read_u8().await.map_err(AttemptError::Io)? {
                 b'S' => {}
-                b'N' if encryption == Encryption::Always => return Err(Cause::NoTls),
-                b'N' => return Ok(Way::Tcp(stream)),
-                // An error before anything was negotiated is nothing to rely on.
-                b'E' => return Err(Cause::Io(io::ErrorKind::ConnectionAborted.into())),
-                _ => return Err(Cause::Stranger),
+                b'N' if encryption == Encryption::Always => return Err(AttemptError::NoTls),
+                b'N' => return Ok(Transport::Tcp(stream)),
+                // An unencrypted error may come from anyone.
+                b'E' => return Err(AttemptError::Io(io::ErrorKind::ConnectionAborted.into())),
+                _ => return Err(AttemptError::NotPostgres),
             }
         }
         let Ok(tls) =
-            MakeTlsConnect::<TcpStream>::make_tls_connect(&mut means.tls.clone(), &self.name);
-        let stream = tls.connect(stream).await.map_err(Cause::Tls)?;
-        Ok(Way::Tls(Box::new(stream)))
+            MakeTlsConnect::<TcpStream>::make_tls_connect(&mut options.tls.clone(), &self.name);
+        let stream = tls.connect(stream).await.map_err(AttemptError::Tls)?;
+        Ok(Transport::Tls(Box::new(stream)))
     }
 }
 
-impl Means {
-    /// Has the operating system notice a server that has vanished.
-    fn set_up(&self, stream: &TcpStream) -> io::Result<()> {
+impl ConnectOptions {
+    /// Sets the limits after which the operating system closes a connection to a lost server.
+    fn set_socket_options(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let timeout = u32::try_from(self.tcp_user_timeout.as_millis()).unwrap_or(u32::MAX);
         #[cfg(target_os = "linux")]
@@ -251,49 +271,54 @@ impl Means {
         Ok(())
     }
 
-    /// Whether the server is of the kind that is wanted and, where another will do, of the one that
-    /// is preferred.
-    async fn check(&self, client: &Client, connection: &mut Driver) -> Result<bool, Cause> {
-        let wanted = match self.wanted {
+    /// Fails if the server is of the wrong kind. Returns whether it is of the preferred kind.
+    async fn check(&self, client: &Client, connection: &mut Driver) -> Result<bool, AttemptError> {
+        let required = match self.required {
             Wanted::Any => return Ok(true),
             Wanted::ReadWrite if self.read_only => Wanted::Primary,
-            wanted => wanted,
+            required => required,
         };
-        // Reported from version 14 on, but not by what stands in between.
-        let standby = is_on(connection, "in_hot_standby");
-        let read_only = is_on(connection, "default_transaction_read_only");
+        // Reported by servers from version 14 on, but not by poolers.
+        let standby = reported_value(connection, "in_hot_standby");
+        let read_only = reported_value(connection, "default_transaction_read_only");
         let is_standby = match standby {
-            Some(known) => known,
-            None => ask(client, connection, "SELECT pg_catalog.pg_is_in_recovery()").await?,
+            Some(is_standby) => is_standby,
+            None => query_bool(client, connection, "SELECT pg_catalog.pg_is_in_recovery()").await?,
         };
         let is_read_only = match (standby, read_only) {
             (Some(standby), Some(read_only)) => standby || read_only,
-            _ => ask(client, connection, "SHOW transaction_read_only").await?,
+            _ => query_bool(client, connection, "SHOW transaction_read_only").await?,
         };
-        match wanted {
-            Wanted::ReadWrite if is_read_only => Err(Cause::Unfit("it takes no writes")),
-            Wanted::ReadOnly if !is_read_only => Err(Cause::Unfit("it takes writes")),
-            Wanted::Primary if is_standby => Err(Cause::Unfit("it is a standby")),
-            Wanted::Standby if !is_standby => Err(Cause::Unfit("it is no standby")),
+        match required {
+            Wanted::ReadWrite if is_read_only => Err(AttemptError::WrongServer("it is read-only")),
+            Wanted::ReadOnly if !is_read_only => {
+                Err(AttemptError::WrongServer("it accepts writes"))
+            }
+            Wanted::Primary if is_standby => Err(AttemptError::WrongServer("it is a standby")),
+            Wanted::Standby if !is_standby => Err(AttemptError::WrongServer("it is not a standby")),
             Wanted::PreferStandby => Ok(is_standby),
             _ => Ok(true),
         }
     }
 }
 
-/// What the server has reported of a setting.
-fn is_on(connection: &Driver, name: &str) -> Option<bool> {
+/// The value of a setting, if the server has reported it.
+fn reported_value(connection: &Driver, name: &str) -> Option<bool> {
     connection.parameter(name).map(|value| value == "on")
 }
 
-/// Asks something that is answered by on or off, true or false.
-async fn ask(client: &Client, connection: &mut Driver, question: &str) -> Result<bool, Cause> {
+/// Runs a query that returns on or off, true or false.
+async fn query_bool(
+    client: &Client,
+    connection: &mut Driver,
+    query: &str,
+) -> Result<bool, AttemptError> {
     let answer = tokio::select! {
-        answer = client.simple_query(question) => answer.map_err(Cause::Postgres)?,
-        // Nobody drives the connection yet; it ends only where it is lost.
+        answer = client.simple_query(query) => answer.map_err(AttemptError::Postgres)?,
+        // No task drives the connection yet. It ends only when it is lost.
         ended = connection => {
-            ended.map_err(Cause::Postgres)?;
-            return Err(Cause::Io(io::ErrorKind::UnexpectedEof.into()));
+            ended.map_err(AttemptError::Postgres)?;
+            return Err(AttemptError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
     };
     let answer = answer.iter().find_map(|message| match message {

@@ -1,12 +1,8 @@
-//! What stands between a connection and its server: no message larger than the limit gets into
-//! memory.
+//! The guard: no message from the server that is larger than the limit gets into memory.
 //!
-//! The client library reads each message whole before anybody sees it, and one row may have a
-//! gigabyte. So the stream below it is watched, message by message: one that is too large is read
-//! past, and an error of the statement takes its place. The connection, and whoever else uses it,
-//! notices nothing.
-//!
-//! The library takes any stream, so that TCP, TLS and Unix sockets are all guarded alike.
+//! The client library buffers each message completely, and one row may have a gigabyte. The stream
+//! below the library skips a message over the limit and replaces it by an error of its statement.
+//! The connection stays usable for other statements. TCP, TLS and Unix sockets are guarded alike.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready as at_once};
@@ -21,49 +17,47 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::messages::Followed;
+use super::messages::FollowedStream;
 use super::traffic::Traffic;
 
-/// What every message begins with: its kind, and the length of the rest, these four bytes included.
+/// The length of a header: the message's type, and the length of the rest with these four bytes.
 const HEADER: usize = 5;
 
-/// What the error begins with that takes the place of a message; the limit follows.
+/// The start of the error that replaces a message; the limit follows.
 const TOO_LARGE: &str = "the message of the database is over the host's limit of ";
 
-/// The limit, where this error was put in place of a message.
-pub(super) fn exceeded(error: &DbError) -> Option<u64> {
+/// The limit, if this error replaces a message that exceeds it.
+pub(super) fn exceeded_limit(error: &DbError) -> Option<u64> {
     error.message().strip_prefix(TOO_LARGE)?.parse().ok()
 }
 
-/// A guarded stream.
-pub(super) struct Stream {
-    way: Way,
+/// A stream to a server, without the messages that are too large.
+pub(super) struct GuardedStream {
+    transport: Transport,
     guard: Guard,
     traffic: Arc<Traffic>,
 }
 
-impl Stream {
-    /// A stream whose largest message has so many bytes.
-    pub(super) fn new(way: Way, limit: u64, traffic: Arc<Traffic>) -> Self {
+impl GuardedStream {
+    /// The limit is the size of the largest message in bytes.
+    pub(super) fn new(transport: Transport, limit: u64, traffic: Arc<Traffic>) -> Self {
         Self {
-            way,
+            transport,
             guard: Guard::new(limit),
             traffic,
         }
     }
 }
 
-/// What the bytes travel over.
-pub(super) enum Way {
+pub(super) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<Tls>),
+    Tls(Box<TlsOverTcp>),
 }
 
-/// TLS over TCP.
-pub(super) type Tls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
+pub(super) type TlsOverTcp = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
-impl Way {
+impl Transport {
     fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -73,20 +67,20 @@ impl Way {
     }
 }
 
-/// TLS as the library is to see it: it has been made, or is not to be made.
-pub(super) struct Made;
+/// Returns the stream as it is: TLS is established, if requested, before the library starts.
+pub(super) struct TlsDone;
 
-impl TlsConnect<Followed<Stream>> for Made {
-    type Stream = Followed<Stream>;
+impl TlsConnect<FollowedStream<GuardedStream>> for TlsDone {
+    type Stream = FollowedStream<GuardedStream>;
     type Error = Infallible;
-    type Future = Ready<Result<Followed<Stream>, Infallible>>;
+    type Future = Ready<Result<FollowedStream<GuardedStream>, Infallible>>;
 
-    fn connect(self, stream: Followed<Stream>) -> Self::Future {
+    fn connect(self, stream: FollowedStream<GuardedStream>) -> Self::Future {
         at_once(Ok(stream))
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for GuardedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -97,16 +91,16 @@ impl AsyncRead for Stream {
             return Poll::Ready(Ok(()));
         }
         loop {
-            if this.guard.hand_over(buffer) {
+            if this.guard.take_pending(buffer) {
                 return Poll::Ready(Ok(()));
             }
             let before = buffer.filled().len();
-            ready!(this.way.read(cx, buffer))?;
+            ready!(this.transport.read(cx, buffer))?;
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
-            this.traffic.heard();
-            let kept = this.guard.watch(&mut buffer.filled_mut()[before..]);
+            this.traffic.record_received();
+            let kept = this.guard.filter(&mut buffer.filled_mut()[before..]);
             buffer.set_filled(before + kept);
             if kept > 0 {
                 return Poll::Ready(Ok(()));
@@ -115,57 +109,58 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for GuardedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.traffic.sent();
-        match &mut self.way {
-            Way::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Way::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Way::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+        self.traffic.record_sent();
+        match &mut self.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.way {
-            Way::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Way::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Way::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        match &mut self.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.way {
-            Way::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Way::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Way::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        match &mut self.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }
 
-impl TlsStream for Followed<Stream> {
+impl TlsStream for FollowedStream<GuardedStream> {
     fn channel_binding(&self) -> ChannelBinding {
-        match &self.inner().way {
-            Way::Tcp(_) | Way::Unix(_) => ChannelBinding::none(),
-            Way::Tls(stream) => stream.channel_binding(),
+        match &self.inner().transport {
+            Transport::Tcp(_) | Transport::Unix(_) => ChannelBinding::none(),
+            Transport::Tls(stream) => stream.channel_binding(),
         }
     }
 }
 
-/// Follows the messages of a stream, in whatever pieces they come.
+/// Follows the messages of a stream, in pieces of any size.
 #[derive(Debug)]
 struct Guard {
     limit: u64,
-    /// What is left of the message at hand, and whether it passes.
+    /// How many bytes of the current message have not been read.
     left: u64,
+    /// Whether the current message is passed on.
     passes: bool,
-    /// The beginning of a header whose rest has not come. It is held back, since what it begins may
-    /// not be let through.
+    /// The start of a header whose rest has not been read, held back until the message's length is
+    /// known.
     header: Vec<u8>,
-    /// What comes next, before anything more is read.
+    /// Bytes to pass on before anything more is read.
     pending: Vec<u8>,
 }
 
@@ -180,8 +175,8 @@ impl Guard {
         }
     }
 
-    /// Hands over what was held back, if anything was.
-    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+    /// Passes on pending bytes. Returns whether there were any.
+    fn take_pending(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         if self.pending.is_empty() {
             return false;
         }
@@ -191,11 +186,11 @@ impl Guard {
         true
     }
 
-    /// Looks through bytes that were read, and gives how many of them, from the first, are let
-    /// through. What else is to follow is pending then.
-    fn watch(&mut self, bytes: &mut [u8]) -> usize {
+    /// Returns how many of the bytes, from the first, pass where they are. Bytes that pass after
+    /// them are pending.
+    fn filter(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
-        // As long as nothing is taken out the bytes stay where they are, which is nearly always.
+        // Bytes stay in place until a message is removed, which is rare.
         while self.pending.is_empty() && at < bytes.len() {
             if self.left > 0 {
                 if !self.passes {
@@ -210,18 +205,18 @@ impl Guard {
             }
             at += HEADER;
             if !self.begin(&bytes[start..at]) {
-                self.rest(&bytes[at..]);
+                self.filter_rest(&bytes[at..]);
                 return start;
             }
         }
         let kept = at;
-        self.rest(&bytes[at..]);
+        self.filter_rest(&bytes[at..]);
         kept
     }
 
-    /// As [`watch`](Self::watch), for what cannot stay where it is: a header in two pieces, and
-    /// whatever is taken out or comes after.
-    fn rest(&mut self, mut bytes: &[u8]) {
+    /// As [`filter`](Self::filter), for bytes that cannot stay in place: a header in two pieces,
+    /// and everything from the first removed message on.
+    fn filter_rest(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {
                 let count = self.advance(bytes.len());
@@ -249,7 +244,7 @@ impl Guard {
         count
     }
 
-    /// Begins a message: whether it passes. In place of one that does not, an error is pending.
+    /// Starts a message and returns whether it passes. If not, an error is pending.
     fn begin(&mut self, header: &[u8]) -> bool {
         let [kind, length @ ..] = header else {
             return true;
@@ -259,7 +254,7 @@ impl Guard {
             .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         self.left = length.saturating_sub(4);
         self.passes = self.left <= self.limit;
-        // A notice is nobody's answer.
+        // A notice belongs to no statement.
         if !self.passes && *kind != b'N' {
             self.pending.extend(error(self.limit));
         }
@@ -267,7 +262,7 @@ impl Guard {
     }
 }
 
-/// An error of the statement at hand (PostgreSQL, 55.7, ErrorResponse): severity, SQLSTATE
+/// An error of the current statement (PostgreSQL, 55.7, ErrorResponse): severity, SQLSTATE
 /// `program_limit_exceeded`, and the message.
 fn error(limit: u64) -> Vec<u8> {
     let fields = format!("SERROR\0VERROR\0C54000\0M{TOO_LARGE}{limit}\0\0");
@@ -291,17 +286,17 @@ mod tests {
         [kind].into_iter().chain(header).chain(body).collect()
     }
 
-    /// What comes through of a stream that is read in pieces of this size.
-    fn through(stream: &[u8], piece: usize, limit: u64) -> Vec<u8> {
+    /// What passes of a stream that is read in pieces of this size.
+    fn filtered(stream: &[u8], piece: usize, limit: u64) -> Vec<u8> {
         let (mut guard, mut out) = (Guard::new(limit), Vec::new());
         let mut space = vec![0; 7];
         for bytes in stream.chunks(piece) {
             let mut bytes = bytes.to_vec();
-            let kept = guard.watch(&mut bytes);
+            let kept = guard.filter(&mut bytes);
             out.extend_from_slice(&bytes[..kept]);
             loop {
                 let mut buffer = ReadBuf::new(&mut space);
-                if !guard.hand_over(&mut buffer) {
+                if !guard.take_pending(&mut buffer) {
                     break;
                 }
                 out.extend_from_slice(buffer.filled());
@@ -311,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_over_the_limit_is_replaced_however_it_comes() {
+    fn message_over_limit_in_pieces_of_any_size_is_replaced_by_error() {
         let (small, large) = (message(b'D', 20), message(b'D', 21));
         let end = message(b'Z', 1);
         let stream = [
@@ -326,7 +321,7 @@ mod tests {
             &end,
         ]
         .concat();
-        let wanted = [
+        let expected = [
             &small[..],
             &end,
             &error(20),
@@ -338,13 +333,17 @@ mod tests {
         ]
         .concat();
         for piece in 1..=stream.len() {
-            assert_eq!(through(&stream, piece, 20), wanted, "in pieces of {piece}");
-            assert_eq!(through(&stream, piece, 30), stream, "in pieces of {piece}");
+            assert_eq!(
+                filtered(&stream, piece, 20),
+                expected,
+                "in pieces of {piece}"
+            );
+            assert_eq!(filtered(&stream, piece, 30), stream, "in pieces of {piece}");
         }
     }
 
     #[test]
-    fn an_error_in_place_of_a_message_is_one_that_postgresql_could_send() {
+    fn error_that_replaces_message_is_valid_error_response() {
         use tokio_postgres::error::SqlState;
         assert_eq!(SqlState::PROGRAM_LIMIT_EXCEEDED.code(), "54000");
         let error = error(16);

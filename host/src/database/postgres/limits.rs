@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// How long what a statement has changed in the session of a shared connection may last.
-pub(super) const CLEAN: Duration = Duration::from_secs(1);
+/// How often the session of a shared connection is reset.
+pub(super) const RESET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// For a connection in doubt to be made clean, before it is closed.
-pub(super) const CLEANING: Duration = Duration::from_secs(2);
+/// How long cleaning up a connection may take before it is closed.
+pub(super) const CLEANUP_LIMIT: Duration = Duration::from_secs(2);
 
-/// After a connection failed, for how long nobody tries again: callers are told at once meanwhile.
-pub(super) const PAUSE: Duration = Duration::from_millis(250);
+/// How long no further attempt to connect is made after a failed one; callers receive its error.
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
-/// What a row that is just within the limit may have around its values: each has a length before
-/// it, and there are at most 1664.
-pub(super) const FRAMING: u64 = 8 << 10;
+/// The most bytes that a row within the limit has beside its values: each value is preceded by its
+/// length, and a row has at most 1664.
+pub(super) const ROW_OVERHEAD: u64 = 8 << 10;

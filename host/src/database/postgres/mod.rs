@@ -1,67 +1,75 @@
-//! PostgreSQL.
+//! The PostgreSQL back end.
 //!
-//! Modules stand in the order of their imports, from the ground up:
+//! Every statement runs on a session that has the requested settings, and returns what is known
+//! about its outcome. Modules are listed in the order of their imports, from the lowest:
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | `limits` | limits that several kinds of connections share |
 //! | `values` | values to and from the wire format |
-//! | `messages`, `traffic` | the protocol's messages as they pass, and what went over a session's stream |
-//! | `guard` | no message larger than the limit gets into memory |
-//! | `pooler`, `reach` | what a connection pooler says; whether the server can be reached, for the log |
-//! | `outcome` | errors, as what is known of a statement's outcome |
-//! | `cause` | why no connection could be made |
-//! | `certificates`, `tls` | whether a server's certificate is to be trusted |
-//! | `endpoint`, `dial` | one address of one server, and which of several |
-//! | `cancel`, `sessions` | the request that has a statement cancelled; which sessions are open, and where |
-//! | `silence` | servers that fall silent |
-//! | `settings`, `renewal` | what every session begins with, and when a newer one replaces it |
-//! | `link`, `connect` | a session that is set up, and how it is made |
-//! | `pooling`, `role` | which kind of pooler there is, and what the role may do |
-//! | `run`, `framed` | one prepared statement on one connection, alone or in a transaction of its own |
-//! | `prepared` | the statements that one connection has prepared |
-//! | `lanes` | single statements of many requests, pipelined over few connections |
-//! | `exclusive` | connections of one's own: transactions, and statements known to be slow |
-//! | `singles`, `groups` | a statement that is its own transaction; writes of many requests, committed together |
-//! | `transaction`, `cursor` | a transaction; a result read bit by bit |
-//! | `activity`, `readiness` | what a statement of migrations waits for; whether requests are served |
-//! | `database` | a server that was reached, and the connections of one core |
-//! | `backend` | the contract, kept |
+//! | `messages`, `traffic` | follows the protocol's messages; counts what a connection transfers |
+//! | `guard` | keeps messages over the limit out of memory |
+//! | `pooler_errors` | errors of a connection pooler |
+//! | `availability` | logs whether the database is available |
+//! | `outcome` | what an error means for a statement's outcome |
+//! | `connect_error` | why no session could be opened |
+//! | `certificates`, `tls` | verifies a server's certificate; the configuration of TLS |
+//! | `endpoint`, `dial` | starts a session at one address; finds a server among several |
+//! | `cancel`, `session_registry` | cancel requests; the open sessions and their servers |
+//! | `unresponsive` | closes sessions of servers that stop responding |
+//! | `settings`, `failover` | a session's settings; which connections lead to a read-only server |
+//! | `session`, `connect` | a session that was set up; opens connections |
+//! | `pooler_detection`, `role` | detects a pooler; warns about privileges |
+//! | `run`, `transaction_block` | runs a statement, alone or in a transaction block of its own |
+//! | `statement_cache` | the statements that a connection has prepared |
+//! | `opener` | opens further connections in the background |
+//! | `shared_connection`, `shared` | a connection that pipelines statements; the pool of these |
+//! | `dedicated_connection`, `dedicated` | a connection for one transaction; the pool of these |
+//! | `single_statement` | runs a statement outside any transaction of the component |
+//! | `group_transaction`, `group_commit` | a transaction of many writes; which writes share one |
+//! | `transaction`, `cursor` | a transaction; a result that is read in batches |
+//! | `activity`, `readiness` | what a migration waits for; whether requests can be served |
+//! | `database` | an open database, and the connections of one core |
+//! | `backend` | implements the back end contract |
 
 mod activity;
+mod availability;
 mod backend;
 mod cancel;
-mod cause;
 mod certificates;
 mod connect;
+mod connect_error;
 mod cursor;
 mod database;
+mod dedicated;
+mod dedicated_connection;
 mod dial;
 mod endpoint;
-mod exclusive;
-mod framed;
-mod groups;
+mod failover;
+mod group_commit;
+mod group_transaction;
 mod guard;
-mod lanes;
 mod limits;
-mod link;
 mod messages;
+mod opener;
 mod outcome;
-mod pooler;
-mod pooling;
-mod prepared;
-mod reach;
+mod pooler_detection;
+mod pooler_errors;
 mod readiness;
-mod renewal;
 mod role;
 mod run;
-mod sessions;
+mod session;
+mod session_registry;
 mod settings;
-mod silence;
-mod singles;
+mod shared;
+mod shared_connection;
+mod single_statement;
+mod statement_cache;
 mod tls;
 mod traffic;
 mod transaction;
+mod transaction_block;
+mod unresponsive;
 mod values;
 
 pub(crate) use database::Database;

@@ -1,26 +1,29 @@
-//! What tokio-postgres reports, as what is known of a statement's outcome.
+//! Converts errors of tokio-postgres into what is known about a statement's outcome.
+//!
+//! A write is `in-doubt` whenever it may have taken effect. Errors for the guest never name
+//! addresses, roles or databases.
 
 use std::error::Error as _;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::limits::FRAMING;
-use super::reach::cut;
-use super::values::Misfit;
-use super::{guard, messages, pooler};
+use super::availability::truncate;
+use super::limits::ROW_OVERHEAD;
+use super::values::ParameterError;
+use super::{guard, messages, pooler_errors};
 use crate::database::failure;
 use crate::database::types::Error;
 
-/// What an error means for the connection it came on.
+/// An error, and what it means for its connection and statement.
 pub(super) struct Failure {
     pub(super) error: Error,
-    /// Whether the server answered, so that the connection is as good as before.
+    /// Whether the server has answered, so that the connection is still usable.
     pub(super) answered: bool,
-    /// Whether the statement reached the server at all.
+    /// Whether the statement may have reached the server.
     pub(super) ran: bool,
 }
 
-/// The cause of an error, without the library's own words around it.
+/// The cause of an error, without the library's context.
 pub(super) fn reason(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
@@ -31,25 +34,23 @@ pub(super) fn reason(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// An error of a statement that was to run, on a connection that was open.
-///
-/// What a guest is told of a lost connection says nothing of addresses, roles and databases, which a
-/// server or a pooler may name; the log has it.
+/// The failure of a statement on an open connection. Of a lost connection only the log has the
+/// reason.
 pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
     if let Some(refusal) = error.as_db_error() {
-        if pooler::ends_session(refusal) {
-            return ended(refusal, writes);
+        if pooler_errors::ends_session(refusal) {
+            return session_ended(refusal, writes);
         }
         let code = refusal.code();
-        let error = if let Some(limit) = guard::exceeded(refusal) {
-            // As above: a write may have been through before its result was seen to be too large.
+        let error = if let Some(limit) = guard::exceeded_limit(refusal) {
+            // A write has run before its result is found to be too large.
             if writes {
                 Error::InDoubt
             } else {
-                failure::too_large(limit.saturating_sub(FRAMING))
+                failure::too_large(limit.saturating_sub(ROW_OVERHEAD))
             }
         } else if writes && messages::is_changed_result(refusal.message()) {
-            // It ran, and what came of it cannot be told.
+            // The write has run, but its result was replaced by the error.
             Error::InDoubt
         } else if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
@@ -70,17 +71,17 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             ran: true,
         };
     }
-    if let Some(misfit) = error
+    if let Some(parameter_error) = error
         .source()
-        .and_then(|source| source.downcast_ref::<Misfit>())
+        .and_then(|source| source.downcast_ref::<ParameterError>())
     {
         return Failure {
-            error: failure::invalid(misfit.0.clone()),
+            error: failure::invalid(parameter_error.0.clone()),
             answered: true,
             ran: false,
         };
     }
-    // A value that could not be read, or that is too long to be sent, says so without any loss of the connection.
+    // A value that cannot be converted is an error without a lost connection.
     let source = error.source();
     if source.is_some_and(|source| source.downcast_ref::<std::io::Error>().is_none())
         && !error.is_closed()
@@ -91,39 +92,40 @@ pub(super) fn failure(error: &tokio_postgres::Error, writes: bool) -> Failure {
             ran: false,
         };
     }
-    tracing::debug!("a connection was lost: {}", cut(&reason(error)));
+    tracing::debug!("a connection was lost: {}", truncate(&reason(error)));
     Failure {
-        error: failure::lost(writes, LOST),
+        error: failure::lost(writes, CONNECTION_LOST),
         answered: false,
         ran: true,
     }
 }
 
-const LOST: &str = "the connection to the database was lost";
+const CONNECTION_LOST: &str = "the connection to the database was lost";
 
-const ENDED: &str = "the database ended the connection";
+const SESSION_ENDED: &str = "the database ended the connection";
 
-/// An error that is the server's last word on a connection, or a pooler's.
-fn ended(refusal: &DbError, writes: bool) -> Failure {
+/// The failure for an error with which the server or a pooler ends the session.
+fn session_ended(refusal: &DbError, writes: bool) -> Failure {
     let code = refusal.code();
     tracing::debug!(
         "the database ended a connection: {} ({})",
-        cut(refusal.message()),
+        truncate(refusal.message()),
         code.code()
     );
-    let (error, ran) = if pooler::is_full(refusal) || *code == SqlState::TOO_MANY_CONNECTIONS {
+    let (error, ran) = if pooler_errors::is_full(refusal) || *code == SqlState::TOO_MANY_CONNECTIONS
+    {
         (Error::Overloaded, false)
     } else if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
         || *code == SqlState::IDLE_SESSION_TIMEOUT
         || *code == SqlState::CANNOT_CONNECT_NOW
-        || pooler::has_no_server(refusal)
+        || pooler_errors::has_no_server(refusal)
     {
-        // Said while the server waits for a statement, or before there is a server: what was on its
-        // way then has not been read.
-        (failure::unavailable(ENDED), false)
+        // The server was waiting for a statement, or there is no server, so the statement was not
+        // read.
+        (failure::unavailable(SESSION_ENDED), false)
     } else {
-        // A write may have been through already.
-        (failure::lost(writes, ENDED), true)
+        // A write may have taken effect.
+        (failure::lost(writes, SESSION_ENDED), true)
     };
     Failure {
         error,

@@ -1,7 +1,7 @@
-//! Whether requests are served, told by the connections that serve them.
+//! Readiness: whether requests can be served, probed on the connections that serve them.
 //!
-//! A probe with a connection of its own tells of itself alone: it may be refused where the server has
-//! no room for it, and let in where the connections of requests lead to another server.
+//! A connection opened only for the probe would prove nothing: it may be refused when the server is
+//! full, or lead to another server than the connections of requests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -9,97 +9,105 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::lanes::{Inner, Lane, Lanes};
+use super::pooler_errors;
+use super::shared::{Inner, SharedConnections};
+use super::shared_connection::SharedConnection;
 
-/// Asks whether writes are taken. It is the server's word for the transaction this very query is.
-const ASK: &str = "SHOW transaction_read_only";
+/// Returns `on` if the server, or this transaction for another reason, is read-only.
+const PROBE: &str = "SHOW transaction_read_only";
 
-/// What is known of the database.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
-    TakesWrites,
-    OnlyReads,
-    Away(String),
-    /// A connection could not be made.
-    Unreached,
-    /// There are no connections for requests, nor will be any.
-    Unserved,
+    AcceptsWrites,
+    ReadOnly,
+    Unavailable(String),
+    ConnectFailed,
+    /// No core has connections, nor will open any.
+    NoPools,
 }
 
-/// The shared connections of all cores.
+/// The shared connections of all cores, each with the core's runtime.
 #[derive(Debug, Default)]
-pub(super) struct Cores(Mutex<Vec<(Weak<Inner>, Handle)>>);
+pub(super) struct CorePools(Mutex<Vec<(Weak<Inner>, Handle)>>);
 
-impl Cores {
-    fn cores(&self) -> MutexGuard<'_, Vec<(Weak<Inner>, Handle)>> {
+impl CorePools {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Weak<Inner>, Handle)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the connections of the core whose runtime this is.
-    pub(super) fn add(&self, lanes: &Lanes) {
-        let mut cores = self.cores();
-        cores.retain(|(inner, _)| inner.strong_count() > 0);
-        cores.push((lanes.weak(), Handle::current()));
+    /// Adds the connections of the core on whose runtime this is called.
+    pub(super) fn add(&self, connections: &SharedConnections) {
+        let mut pools = self.lock();
+        pools.retain(|(inner, _)| inner.strong_count() > 0);
+        pools.push((connections.downgrade(), Handle::current()));
     }
 
-    /// Asks over a connection that requests use; where there is none, has a core open one, as a
-    /// request would.
-    pub(super) async fn ask(&self, timeout: Duration) -> Readiness {
-        let cores: Vec<(Lanes, Handle)> = self
-            .cores()
+    /// Probes a connection that serves requests. If there is none, a core opens one, as for a
+    /// request.
+    pub(super) async fn probe(&self, timeout: Duration) -> Readiness {
+        let pools: Vec<(SharedConnections, Handle)> = self
+            .lock()
             .iter()
-            .filter_map(|(inner, runtime)| Some((Lanes::upgrade(inner)?, runtime.clone())))
+            .filter_map(|(inner, runtime)| {
+                Some((SharedConnections::upgrade(inner)?, runtime.clone()))
+            })
             .collect();
-        for (lanes, _) in &cores {
-            if let Some(lane) = lanes.to_ask() {
-                match tokio::time::timeout(timeout, ask(&lane)).await {
-                    // Lost, as a request would find: the next one may be well.
+        for (pool, _) in &pools {
+            if let Some(connection) = pool.probe_target() {
+                match tokio::time::timeout(timeout, probe(&connection)).await {
+                    // This connection was lost; the next one may be open.
                     Ok(None) => {}
                     Ok(Some(readiness)) => return readiness,
-                    Err(_) => return Readiness::Away(format!("no answer within {timeout:?}")),
+                    Err(_) => return no_answer(timeout),
                 }
             }
         }
-        let Some((lanes, runtime)) = cores.into_iter().next() else {
-            return Readiness::Unserved;
+        let Some((pool, runtime)) = pools.into_iter().next() else {
+            return Readiness::NoPools;
         };
-        // Driven by the core's runtime, whose connection it is.
-        let opened = runtime.spawn(async move { lanes.any().await });
+        // Opened on the core's runtime, which drives the connection.
+        let opened = runtime.spawn(async move { pool.open_probe_target().await });
         match tokio::time::timeout(timeout, opened).await {
-            Ok(Ok(Ok(lane))) => match tokio::time::timeout(timeout, ask(&lane)).await {
-                Ok(Some(readiness)) => readiness,
-                Ok(None) => Readiness::Away("the connection was lost".to_owned()),
-                Err(_) => Readiness::Away(format!("no answer within {timeout:?}")),
-            },
-            // Why is known to who tried it, and is said there.
-            Ok(Ok(Err(_))) => Readiness::Unreached,
-            Ok(Err(_)) => Readiness::Unserved,
-            Err(_) => Readiness::Away(format!("no connection within {timeout:?}")),
+            Ok(Ok(Ok(connection))) => {
+                match tokio::time::timeout(timeout, probe(&connection)).await {
+                    Ok(Some(readiness)) => readiness,
+                    Ok(None) => Readiness::Unavailable("the connection was lost".to_owned()),
+                    Err(_) => no_answer(timeout),
+                }
+            }
+            Ok(Ok(Err(_))) => Readiness::ConnectFailed,
+            Ok(Err(_)) => Readiness::NoPools,
+            Err(_) => Readiness::Unavailable(format!("no connection within {timeout:?}")),
         }
     }
 }
 
-/// Nothing where the connection was lost.
-async fn ask(lane: &Lane) -> Option<Readiness> {
-    match lane.link.simple_query(ASK).await {
-        Ok(answer) => {
-            let says_on = answer.iter().any(
-                |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("on")),
-            );
-            Some(if says_on {
-                Readiness::OnlyReads
+fn no_answer(timeout: Duration) -> Readiness {
+    Readiness::Unavailable(format!("no answer within {timeout:?}"))
+}
+
+/// Returns `None` if the connection was lost.
+async fn probe(connection: &SharedConnection) -> Option<Readiness> {
+    match connection.session.simple_query(PROBE).await {
+        Ok(messages) => {
+            let is_read_only = messages.iter().any(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+                _ => false,
+            });
+            Some(if is_read_only {
+                Readiness::ReadOnly
             } else {
-                Readiness::TakesWrites
+                Readiness::AcceptsWrites
             })
         }
-        // It answers, whatever it has against the question: a cancel request for a statement before
-        // it may have come late.
+        // The server responds, although with an error: a late cancel request may have hit the
+        // probe.
         Err(error)
             if error
                 .as_db_error()
-                .is_some_and(|error| !super::pooler::ends_session(error)) =>
+                .is_some_and(|error| !pooler_errors::ends_session(error)) =>
         {
-            Some(Readiness::TakesWrites)
+            Some(Readiness::AcceptsWrites)
         }
         Err(_) => None,
     }

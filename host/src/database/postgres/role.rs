@@ -1,12 +1,15 @@
-//! What the role may do that a service does not need, said once at start with the remedy.
+//! Warns at start about privileges of the role that a service does not need, with the commands that
+//! revoke them.
+//!
+//! The check is only advice: if its query fails, there is no warning.
 
 use tokio_postgres::SimpleQueryMessage;
 
-use super::link::Link;
+use super::session::Session;
 
-/// Asks what the role is, what it may do, and how its names are quoted. A superuser is a member of
-/// every role, and whoever owns the database of `pg_database_owner`: neither says more than that.
-const ASK: &str = "SELECT rolname, pg_catalog.quote_ident(rolname), \
+/// Returns the role, its privileges, and the quoted names for the commands. Memberships that follow
+/// from being a superuser or the owner of the database are ignored.
+const PRIVILEGES: &str = "SELECT rolname, pg_catalog.quote_ident(rolname), \
     pg_catalog.quote_ident(pg_catalog.current_database()), rolsuper, \
     pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), \
     (SELECT pg_catalog.string_agg(granted.rolname::text, ', ' ORDER BY granted.rolname) \
@@ -15,23 +18,21 @@ const ASK: &str = "SELECT rolname, pg_catalog.quote_ident(rolname), \
      AND pg_catalog.pg_has_role(asked.oid, granted.oid, 'MEMBER')) \
     FROM pg_catalog.pg_roles AS asked WHERE rolname = CURRENT_USER";
 
-/// What a role may do too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Excess {
+pub(super) struct ExcessPrivileges {
     role: String,
     may: String,
     remedy: String,
 }
 
-/// Nothing where there is nothing to say, or the database does not say it.
-pub(super) async fn excess(link: &Link) -> Option<Excess> {
-    let answer = link.simple_query(ASK).await.ok()?;
+pub(super) async fn excess_privileges(session: &Session) -> Option<ExcessPrivileges> {
+    let answer = session.simple_query(PRIVILEGES).await.ok()?;
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     })?;
     let text = |column: usize| row.try_get(column).ok().flatten().unwrap_or_default();
-    Excess::of(
+    ExcessPrivileges::of(
         [text(0), text(1), text(2)],
         text(3) == "t",
         text(4) == "t",
@@ -39,7 +40,7 @@ pub(super) async fn excess(link: &Link) -> Option<Excess> {
     )
 }
 
-impl Excess {
+impl ExcessPrivileges {
     fn of(
         [role, quoted, database]: [&str; 3],
         superuser: bool,
@@ -80,12 +81,12 @@ impl Excess {
 
 #[cfg(test)]
 mod tests {
-    use super::Excess;
+    use super::ExcessPrivileges;
 
     #[test]
-    fn what_a_role_may_do_too_much_is_said_with_its_remedy() {
+    fn excess_privileges_are_reported_with_remedy() {
         let excess = |superuser, temporary, member| {
-            Excess::of(["me", "me", "users"], superuser, temporary, member)
+            ExcessPrivileges::of(["me", "me", "users"], superuser, temporary, member)
                 .map(|excess| (excess.may, excess.remedy))
         };
         assert_eq!(excess(false, false, ""), None);

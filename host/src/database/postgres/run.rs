@@ -1,4 +1,7 @@
-//! Running one prepared statement on one connection.
+//! Runs one prepared statement on one connection, and reads its result.
+//!
+//! A result is read within the budget's limit. A write whose result cannot be returned is
+//! `in-doubt`, because it may have taken effect.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,20 +16,28 @@ use crate::database::budget::{Budget, Meter};
 use crate::database::failure;
 use crate::database::types::{Error, Row, Rows, Value};
 
-/// A statement as one connection knows it.
+/// A statement that one connection has prepared.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) statement: tokio_postgres::Statement,
     pub(super) columns: Arc<[String]>,
-    /// A column that no value can be made of.
-    unfit: Option<String>,
+    /// The error for a column whose type is not supported.
+    unsupported: Option<String>,
 }
 
 impl Prepared {
     pub(super) fn new(statement: tokio_postgres::Statement) -> Self {
-        let unfit = statement.columns().iter().find(|column| !values::can_give(column.type_())).map(|column| {
-            format!("the column {} has the type {}, which has no value here: cast it, to text for one", column.name(), column.type_().name())
-        });
+        let unsupported = statement
+            .columns()
+            .iter()
+            .find(|column| !values::is_supported(column.type_()))
+            .map(|column| {
+                let (name, type_name) = (column.name(), column.type_().name());
+                format!(
+                    "the column {name} has the type {type_name}, which has no value here: cast \
+                     it, to text for one"
+                )
+            });
         let columns = statement
             .columns()
             .iter()
@@ -35,23 +46,23 @@ impl Prepared {
         Self {
             statement,
             columns,
-            unfit,
+            unsupported,
         }
     }
 
-    /// What can be known to be wrong before anything runs.
+    /// Finds errors before the statement runs.
     pub(super) fn check(&self, params: &[Value]) -> Result<(), Error> {
         failure::parameter_count(params.len(), self.statement.params().len())?;
-        match &self.unfit {
+        match &self.unsupported {
             Some(why) => Err(failure::invalid(why.clone())),
             None => Ok(()),
         }
     }
 }
 
-/// What a caller wants of a statement: its rows, or their number.
-pub(super) trait Want: 'static {
-    type Answer: Send;
+/// What a statement returns to its caller: its rows, or their number.
+pub(super) trait Fetch: 'static {
+    type Output: Send;
 
     fn run(
         client: &Client,
@@ -59,15 +70,15 @@ pub(super) trait Want: 'static {
         params: &[Value],
         writes: bool,
         budget: &Budget,
-    ) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 }
 
-pub(super) struct WantRows;
+pub(super) struct FetchRows;
 
-pub(super) struct WantCount;
+pub(super) struct FetchCount;
 
-impl Want for WantRows {
-    type Answer = Rows;
+impl Fetch for FetchRows {
+    type Output = Rows;
 
     async fn run(
         client: &Client,
@@ -89,8 +100,8 @@ impl Want for WantRows {
     }
 }
 
-impl Want for WantCount {
-    type Answer = u64;
+impl Fetch for FetchCount {
+    type Output = u64;
 
     async fn run(
         client: &Client,
@@ -126,14 +137,14 @@ pub(super) async fn collect(
         .await
         .map_err(|error| outcome::failure(&error, writes))?
     {
-        let lifted = meter
+        let values = meter
             .take(row.len(), row.raw_size_bytes())
-            .map_err(after_an_answer)
-            .and_then(|()| lift(&row));
-        match lifted {
+            .map_err(failed_after_response)
+            .and_then(|()| row_values(&row));
+        match values {
             Ok(row) => rows.push(row),
             Err(failure) => {
-                // The server may yet refuse what writes, and so undo it: only its last word tells.
+                // The server may still refuse a write, so its last message counts.
                 while writes
                     && stream
                         .try_next()
@@ -141,7 +152,7 @@ pub(super) async fn collect(
                         .map_err(|error| outcome::failure(&error, writes))?
                         .is_some()
                 {}
-                // It has run, and what came of it cannot be told: nobody is to take that for nothing.
+                // A write has run without a result that can be returned.
                 let error = if writes {
                     Error::InDoubt
                 } else {
@@ -154,20 +165,19 @@ pub(super) async fn collect(
     Ok(())
 }
 
-/// The values of a row.
-pub(super) fn lift(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+pub(super) fn row_values(row: &tokio_postgres::Row) -> Result<Row, Failure> {
     let mut values = Vec::with_capacity(row.len());
     for column in 0..row.len() {
         let cell: Cell = row
             .try_get(column)
-            .map_err(|error| after_an_answer(failure::invalid(outcome::reason(&error))))?;
+            .map_err(|error| failed_after_response(failure::invalid(outcome::reason(&error))))?;
         values.push(cell.0);
     }
     Ok(values)
 }
 
-/// What the host makes of an answer that came.
-pub(super) fn after_an_answer(error: Error) -> Failure {
+/// A failure of the host after the server's response.
+pub(super) fn failed_after_response(error: Error) -> Failure {
     Failure {
         error,
         answered: true,

@@ -1,13 +1,12 @@
-//! What a session is asked to be, and the proof that it is.
+//! The settings of a session, and the check that it has them.
 //!
-//! There are two kinds of connections. On one of its own a statement has the time it was given. On a
-//! shared one it stands before the statements of others, so the server cancels it after
-//! [`SHARED_STATEMENT`], or [`SHARED_LOCK`] of waiting for somebody's lock: it is undone then, and run
-//! again on a connection of its own.
+//! On a dedicated connection a statement has the configured time. On a shared one it blocks the
+//! statements behind it, so the server cancels it after [`SHARED_STATEMENT`], or after waiting
+//! [`SHARED_LOCK`] for a lock; it then has had no effect, and is retried on a dedicated connection.
 //!
-//! How a session gets its settings depends on what stands before the server ([`Pooling`]): in the
-//! start-up message, by `SET` after connecting, or by `SET LOCAL` in each transaction. In each case
-//! they are read back before the first use, since a pooler may have dropped them.
+//! Depending on the [pooler](Pooling), a session gets its settings from the start-up message, by
+//! `SET` after connecting, or by `SET LOCAL` in each transaction. They are read back before the
+//! first use, because a pooler may drop them; a session with other settings is refused.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,14 +22,14 @@ const SHARED_STATEMENT: Duration = Duration::from_millis(250);
 /// How long a statement on a shared connection waits for a lock.
 pub(super) const SHARED_LOCK: Duration = Duration::from_millis(20);
 
-/// What stands between the host and the server.
+/// The kind of pooler between the host and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pooling {
-    /// Nothing that shares server sessions: a connection is one.
+    /// None: each connection is a session.
     Direct,
-    /// A pooler that hands out a server session for as long as the connection lasts.
+    /// A pooler in session mode: a connection keeps one session.
     Session,
-    /// A pooler that hands out a server session for each transaction.
+    /// A pooler in transaction mode: each transaction may run in another session.
     Transaction,
 }
 
@@ -44,8 +43,7 @@ pub(super) struct Settings {
     application: String,
 }
 
-/// The settings of a connection that a statement has to itself.
-pub(super) fn own(session: &tokio_postgres::Config, config: &Config) -> Settings {
+pub(super) fn dedicated(session: &tokio_postgres::Config, config: &Config) -> Settings {
     Settings {
         statement_timeout: config.statement_timeout,
         lock_timeout: None,
@@ -55,12 +53,11 @@ pub(super) fn own(session: &tokio_postgres::Config, config: &Config) -> Settings
     }
 }
 
-/// The settings of a connection that statements share.
 pub(super) fn shared(session: &tokio_postgres::Config, config: &Config) -> Settings {
     Settings {
         statement_timeout: config.statement_timeout.min(SHARED_STATEMENT),
         lock_timeout: Some(SHARED_LOCK),
-        ..own(session, config)
+        ..dedicated(session, config)
     }
 }
 
@@ -88,42 +85,42 @@ impl Settings {
         values
     }
 
-    /// How a connection is opened behind this pooling.
-    pub(super) fn session(
+    /// The configuration of the start-up message.
+    pub(super) fn start_up(
         &self,
-        session: &tokio_postgres::Config,
+        config: &tokio_postgres::Config,
         pooling: Pooling,
     ) -> tokio_postgres::Config {
-        let mut session = session.clone();
-        session.application_name(self.application.as_str());
+        let mut config = config.clone();
+        config.application_name(self.application.as_str());
         if pooling == Pooling::Direct {
-            let mut options = session.get_options().unwrap_or_default().to_owned();
+            let mut options = config.get_options().unwrap_or_default().to_owned();
             for (name, value) in self.values() {
                 let _ = write!(options, " -c {name}={value}");
             }
             if self.read_only {
                 options.push_str(" -c default_transaction_read_only=on");
             }
-            session.options(options.trim_start());
+            config.options(options.trim_start());
         }
-        session
+        config
     }
 
-    /// What is sent once a connection is open. Its last row is [`Facts`].
+    /// The commands after connecting. Their last row is [`ReportedSettings`].
     pub(super) fn set_up(&self, pooling: Pooling) -> String {
         match pooling {
-            Pooling::Direct => format!("{}; {FACTS}", pin(false)),
-            Pooling::Session => format!("{} {}; {FACTS}", self.restore(), pin(false)),
+            Pooling::Direct => format!("{}; {REPORT}", pin_search_path(false)),
+            Pooling::Session => format!("{} {}; {REPORT}", self.restore(), pin_search_path(false)),
             Pooling::Transaction => {
                 let mut text = format!("{}; ", self.begin(None, false));
                 self.set("SET LOCAL", &mut text);
-                let _ = write!(text, "{}; {FACTS}; COMMIT", pin(true));
+                let _ = write!(text, "{}; {REPORT}; COMMIT", pin_search_path(true));
                 text
             }
         }
     }
 
-    /// What gives a pooled session its settings, whoever had it before.
+    /// The commands that set up a pooled session, whatever its state.
     fn restore(&self) -> String {
         let mut text = format!("{RESET} SET client_encoding = 'UTF8'; ");
         let _ = write!(
@@ -153,7 +150,7 @@ impl Settings {
                 Isolation::Serializable => " ISOLATION LEVEL SERIALIZABLE",
             });
         }
-        // Never READ WRITE: a server that was made read-only has its reasons.
+        // Never READ WRITE, which would override a server's `default_transaction_read_only`.
         if read_only || self.read_only {
             begin.push_str(if isolation.is_some() {
                 ", READ ONLY"
@@ -164,45 +161,53 @@ impl Settings {
         begin
     }
 
-    /// What is wrong with a session that has these facts.
-    pub(super) fn verify(&self, facts: &Facts, pooling: Pooling) -> Result<(), String> {
-        let wanted = [
+    /// Fails with the first setting that is not as requested.
+    pub(super) fn verify(
+        &self,
+        reported: &ReportedSettings,
+        pooling: Pooling,
+    ) -> Result<(), String> {
+        let expected = [
             (
                 "statement_timeout",
-                &facts.statement_timeout,
+                &reported.statement_timeout,
                 milliseconds(self.statement_timeout).to_string(),
             ),
             (
                 "idle_in_transaction_session_timeout",
-                &facts.idle_timeout,
+                &reported.idle_timeout,
                 milliseconds(self.idle_timeout).to_string(),
             ),
             (
                 "standard_conforming_strings",
-                &facts.strings,
+                &reported.strings,
                 "on".to_owned(),
             ),
-            ("client_encoding", &facts.encoding, "UTF8".to_owned()),
+            ("client_encoding", &reported.encoding, "UTF8".to_owned()),
         ];
         let lock = self.lock_timeout.map(|lock| {
             (
                 "lock_timeout",
-                &facts.lock_timeout,
+                &reported.lock_timeout,
                 milliseconds(lock).to_string(),
             )
         });
         let read_only = self.read_only.then(|| match pooling {
             Pooling::Direct | Pooling::Session => (
                 "default_transaction_read_only",
-                &facts.default_read_only,
+                &reported.default_read_only,
                 "on".to_owned(),
             ),
-            Pooling::Transaction => ("transaction_read_only", &facts.read_only, "on".to_owned()),
+            Pooling::Transaction => (
+                "transaction_read_only",
+                &reported.read_only,
+                "on".to_owned(),
+            ),
         });
-        for (name, is, wanted) in wanted.into_iter().chain(lock).chain(read_only) {
-            if *is != wanted {
+        for (name, actual, expected) in expected.into_iter().chain(lock).chain(read_only) {
+            if *actual != expected {
                 return Err(format!(
-                    "its setting {name} is {is} where {wanted} was asked for"
+                    "its setting {name} is {actual} instead of {expected}"
                 ));
             }
         }
@@ -210,15 +215,15 @@ impl Settings {
     }
 }
 
-/// What ends all that a session may hold beyond its settings at start, which it goes back to.
+/// Releases everything that a session holds, and restores the settings from its start.
 const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; CLOSE ALL; \
     DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all();";
 
-/// Has temporary objects looked for last, so that none takes the place of another object.
+/// Puts `pg_temp` last in the search path, so that no temporary object hides another object.
 ///
-/// Where no schema of the path exists the path stays as it is: tables would be made as temporary ones
-/// otherwise.
-fn pin(local: bool) -> String {
+/// If no schema of the path exists, the path stays unchanged; otherwise new tables would be
+/// temporary.
+fn pin_search_path(local: bool) -> String {
     format!(
         "SELECT pg_catalog.set_config('search_path', path || ', pg_temp', {local}) \
          FROM (SELECT pg_catalog.current_setting('search_path') AS path) AS session \
@@ -227,12 +232,15 @@ fn pin(local: bool) -> String {
     )
 }
 
-/// Asks what the session is. Durations are asked for in milliseconds.
-const FACTS: &str = "SELECT pg_catalog.pg_backend_pid(), \
-    (extract(epoch FROM pg_catalog.current_setting('statement_timeout')::interval) * 1000)::bigint, \
-    (extract(epoch FROM pg_catalog.current_setting('lock_timeout')::interval) * 1000)::bigint, \
+/// Returns the settings of the session, durations in milliseconds.
+const REPORT: &str = "SELECT pg_catalog.pg_backend_pid(), \
     (extract(epoch FROM \
-        pg_catalog.current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint, \
+        pg_catalog.current_setting('statement_timeout')::interval) * 1000)::bigint, \
+    (extract(epoch FROM \
+        pg_catalog.current_setting('lock_timeout')::interval) * 1000)::bigint, \
+    (extract(epoch FROM \
+        pg_catalog.current_setting('idle_in_transaction_session_timeout')::interval) \
+        * 1000)::bigint, \
     pg_catalog.current_setting('standard_conforming_strings'), \
     pg_catalog.current_setting('client_encoding'), \
     pg_catalog.current_setting('transaction_read_only'), \
@@ -240,26 +248,25 @@ const FACTS: &str = "SELECT pg_catalog.pg_backend_pid(), \
     pg_catalog.current_setting('search_path'), \
     pg_catalog.current_setting('role')";
 
-/// What a session says of itself.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
-    /// The server's process.
+pub(super) struct ReportedSettings {
+    /// The id of the server's process.
     pub(super) process: i32,
     statement_timeout: String,
     lock_timeout: String,
     idle_timeout: String,
     strings: String,
     encoding: String,
-    /// Whether this transaction only reads: `on` or `off`.
+    /// Whether this transaction is read-only: `on` or `off`.
     pub(super) read_only: String,
-    /// The same for those to come that do not say it themselves.
+    /// The default for later transactions.
     default_read_only: String,
     search_path: String,
     role: String,
 }
 
-impl Facts {
-    /// From the answer to [`Settings::set_up`]. Nothing where there is no such row in it.
+impl ReportedSettings {
+    /// From the response to [`Settings::set_up`]; `None` if it has no such row.
     pub(super) fn read(answer: &[SimpleQueryMessage]) -> Option<Self> {
         let row = answer.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
@@ -281,24 +288,24 @@ impl Facts {
     }
 }
 
-/// The host's own statements on one session.
+/// The commands that the host itself sends in one session.
 #[derive(Clone, Debug)]
-pub(super) struct Words {
+pub(super) struct SessionCommands {
     settings: Settings,
-    /// What follows `BEGIN`, where a transaction brings its settings along.
-    local: String,
-    /// What is sent after a guest's transaction, where the session is ours.
+    /// Follows `BEGIN`, if each transaction needs its settings.
+    set_local: String,
+    /// Follows a guest's transaction, unless the session belongs to a pooler.
     pub(super) reset: Option<Box<str>>,
-    /// What a statement that is sent alone stands in, where it needs a transaction for its settings.
-    pub(super) alone: Option<Box<str>>,
-    /// What begins a group of writes.
-    pub(super) group: Box<str>,
+    /// Precedes a single statement, if each transaction needs its settings.
+    pub(super) begin_single: Option<Box<str>>,
+    /// Precedes a group of writes.
+    pub(super) begin_group: Box<str>,
 }
 
-impl Words {
-    pub(super) fn new(settings: &Settings, pooling: Pooling, facts: &Facts) -> Self {
-        let path = literal(&facts.search_path);
-        let (local, reset) = match pooling {
+impl SessionCommands {
+    pub(super) fn new(settings: &Settings, pooling: Pooling, reported: &ReportedSettings) -> Self {
+        let path = literal(&reported.search_path);
+        let (set_local, reset) = match pooling {
             Pooling::Direct => (
                 String::new(),
                 Some(format!(
@@ -313,43 +320,42 @@ impl Words {
                 )),
             ),
             Pooling::Transaction => {
-                let mut local = "; ".to_owned();
-                settings.set("SET LOCAL", &mut local);
+                let mut set_local = "; ".to_owned();
+                settings.set("SET LOCAL", &mut set_local);
                 let _ = write!(
-                    local,
+                    set_local,
                     "SELECT pg_catalog.set_config('search_path', {path}, true), \
                      pg_catalog.set_config('role', {}, true)",
-                    literal(&facts.role)
+                    literal(&reported.role)
                 );
-                (local, None)
+                (set_local, None)
             }
         };
-        let group = format!("{}{local}", settings.begin(None, false)).into_boxed_str();
+        let begin = format!("{}{set_local}", settings.begin(None, false)).into_boxed_str();
         Self {
-            alone: (pooling == Pooling::Transaction).then(|| group.clone()),
-            group,
+            begin_single: (pooling == Pooling::Transaction).then(|| begin.clone()),
+            begin_group: begin,
             settings: settings.clone(),
-            local,
+            set_local,
             reset: reset.map(String::into_boxed_str),
         }
     }
 
-    /// What begins a transaction.
     pub(super) fn begin(&self, isolation: Option<Isolation>, read_only: bool) -> String {
         format!(
             "{}{}",
             self.settings.begin(isolation, read_only),
-            self.local
+            self.set_local
         )
     }
 
-    /// What gives a transaction its settings once it has begun, if it needs any.
-    pub(super) fn local(&self) -> Option<&str> {
-        self.local.strip_prefix("; ")
+    /// The commands that apply the settings after `BEGIN`, if the transaction needs them.
+    pub(super) fn set_local(&self) -> Option<&str> {
+        self.set_local.strip_prefix("; ")
     }
 }
 
-/// A text as SQL writes it, whatever `standard_conforming_strings` is.
+/// An SQL string literal, whatever `standard_conforming_strings` is.
 fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
@@ -359,48 +365,54 @@ mod tests {
     use super::*;
     use crate::database::url::Url;
 
-    /// Makes one fact another than what was asked for.
-    type Spoil = fn(&mut Facts);
+    /// Sets one setting to another value than the requested one.
+    type Spoil = fn(&mut ReportedSettings);
 
     #[test]
-    fn a_session_that_is_not_what_was_asked_for_is_told_by_its_setting() {
+    fn session_with_wrong_setting_is_refused_by_its_name() {
         let mut config = Config::new(Url::memory());
         config.read_only = true;
         let settings = shared(&tokio_postgres::Config::new(), &config);
-        let facts = Facts {
+        let reported = ReportedSettings {
             statement_timeout: "250".into(),
             lock_timeout: "20".into(),
             idle_timeout: "10000".into(),
             strings: "on".into(),
             encoding: "UTF8".into(),
             default_read_only: "on".into(),
-            ..Facts::default()
+            ..ReportedSettings::default()
         };
-        assert_eq!(settings.verify(&facts, Pooling::Direct), Ok(()));
+        assert_eq!(settings.verify(&reported, Pooling::Direct), Ok(()));
         for (name, spoil) in [
             (
                 "statement_timeout",
-                (|facts| facts.statement_timeout = "0".into()) as Spoil,
+                (|reported| reported.statement_timeout = "0".into()) as Spoil,
             ),
-            ("lock_timeout", |facts| facts.lock_timeout = "0".into()),
-            ("idle_in_transaction", |facts| {
-                facts.idle_timeout = "0".into();
+            ("lock_timeout", |reported| {
+                reported.lock_timeout = "0".into()
             }),
-            ("standard_conforming", |facts| facts.strings = "off".into()),
-            ("client_encoding", |facts| {
-                facts.encoding = "SQL_ASCII".into();
+            ("idle_in_transaction", |reported| {
+                reported.idle_timeout = "0".into();
             }),
-            ("read_only", |facts| facts.default_read_only = "off".into()),
+            ("standard_conforming", |reported| {
+                reported.strings = "off".into()
+            }),
+            ("client_encoding", |reported| {
+                reported.encoding = "SQL_ASCII".into();
+            }),
+            ("read_only", |reported| {
+                reported.default_read_only = "off".into()
+            }),
         ] {
-            let mut spoilt = facts.clone();
+            let mut spoilt = reported.clone();
             spoil(&mut spoilt);
-            let told = settings.verify(&spoilt, Pooling::Direct).expect_err(name);
-            assert!(told.contains(name), "{told}");
+            let error = settings.verify(&spoilt, Pooling::Direct).expect_err(name);
+            assert!(error.contains(name), "{error}");
         }
     }
 
     #[test]
-    fn a_text_is_quoted_under_either_rule_for_backslashes() {
+    fn literal_with_special_characters_is_quoted_for_either_backslash_rule() {
         assert_eq!(literal(r#""$user", o'b\s"#), r#"E'"$user", o''b\\s'"#);
     }
 }

@@ -1,4 +1,7 @@
-//! TLS: what it is made with, by `sslmode` and the parameters beside it.
+//! The configuration of TLS, from `sslmode` and related parameters of the URL.
+//!
+//! Files are read once, at start. A file that is missing, or a key that others may read, is an
+//! error.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +13,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::certificates::{Trust, Verifier};
 use crate::database::libpq::{Roots, Tls, TlsMode, Versions};
 
-/// How TLS is made, by what the URL says of it.
 pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions: &[_] = match tls.versions {
@@ -22,7 +24,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
         .with_protocol_versions(versions)
         .map_err(|error| format!("TLS cannot be set up: {error}"))?;
     let trust = match &tls.roots {
-        Roots::Unasked => Trust::Anyone,
+        Roots::Unasked => Trust::Any,
         Roots::Public => Trust::public(),
         Roots::System => Trust::certificates(system_certificates()?, "that this machine trusts")?,
         Roots::File(file) => {
@@ -48,13 +50,13 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
     };
     config.enable_sni = tls.sni;
     if tls.direct {
-        // Without it a server takes nobody who has not asked first (PostgreSQL, 54.2.10).
+        // A server requires ALPN of a client that sends no SSLRequest (PostgreSQL, 54.2.10).
         config.alpn_protocols = vec![b"postgresql".to_vec()];
     }
     Ok(config)
 }
 
-/// The certificates in a PEM file, of which there is at least one.
+/// The certificates in a PEM file, at least one.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unreadable = |error| {
         format!(
@@ -72,8 +74,8 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-/// The key in a PEM file, which nobody but its owner may read: as with libpq, or root's group where
-/// it is root's.
+/// The key in a PEM file. As with libpq only its owner may read the file; if root owns it, root's
+/// group may too.
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     use std::os::unix::fs::MetadataExt as _;
 
@@ -90,8 +92,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(&error))
 }
 
-/// Where systems keep the certificates they trust, all in one file: Debian, Red Hat, SUSE, Alpine,
-/// the BSDs.
+/// The files with the system's trusted certificates: Debian, Red Hat, SUSE, Alpine, the BSDs.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -101,7 +102,7 @@ const BUNDLES: [&str; 5] = [
 ];
 
 fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
-    // OpenSSL's variable, by which libpq finds another file too.
+    // OpenSSL's variable, which libpq respects too.
     if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
         return certificates(Path::new(&file));
     }
@@ -110,9 +111,8 @@ fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
         .map(Path::new)
         .find(|file| file.is_file())
         .ok_or_else(|| {
-            "this machine has no certificates to trust: install them (on Debian: apt install \
-            ca-certificates), or name \
-             a file in SSL_CERT_FILE or sslrootcert"
+            "this machine has no trusted certificates: install them (on Debian: apt install \
+             ca-certificates), or set SSL_CERT_FILE or sslrootcert to a file"
                 .to_owned()
         })
         .and_then(certificates)

@@ -1,24 +1,23 @@
-//! What went over a session's stream, for whoever asks whether its server still speaks.
+//! Counts what a connection sends and receives, to find servers that stop responding.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// What went over one session's stream. The task that drives it writes, others read, so nothing here
-/// is exact.
+/// The traffic of one connection. One task writes and others read, so the counts are approximate.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    pub(super) heard: AtomicU64,
-    /// Whether something was sent since the server was last heard.
-    pub(super) waits: AtomicBool,
+    pub(super) received: AtomicU64,
+    /// Whether bytes were sent since the last bytes were received.
+    pub(super) awaits_response: AtomicBool,
 }
 
 impl Traffic {
-    pub(super) fn sent(&self) {
-        self.waits.store(true, Relaxed);
+    pub(super) fn record_sent(&self) {
+        self.awaits_response.store(true, Relaxed);
     }
 
-    pub(super) fn heard(&self) {
-        self.heard
-            .store(self.heard.load(Relaxed).wrapping_add(1), Relaxed);
-        self.waits.store(false, Relaxed);
+    pub(super) fn record_received(&self) {
+        self.received
+            .store(self.received.load(Relaxed).wrapping_add(1), Relaxed);
+        self.awaits_response.store(false, Relaxed);
     }
 }

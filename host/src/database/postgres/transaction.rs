@@ -1,20 +1,24 @@
-//! A transaction, which has a connection to itself.
+//! A transaction on a dedicated connection.
+//!
+//! A refused statement aborts the transaction, as in PostgreSQL. A lost connection rolls it back;
+//! only a COMMIT that is not answered leaves a transaction with writes `in-doubt`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::exclusive::{Connection, Exclusives};
-use super::run::{Want, WantCount, WantRows};
+use super::dedicated::DedicatedConnections;
+use super::dedicated_connection::DedicatedConnection;
+use super::run::{Fetch, FetchCount, FetchRows};
 use crate::database::budget::Budget;
 use crate::database::failure;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Rows, Value};
 
-/// How long a statement of migrations waits for a lock. Whoever comes after it waits behind it, for no longer than this; then
-/// it lets them through and tries again.
+/// How long a statement of migrations waits for a lock. Other statements queue behind a waiting
+/// one, so after this time it lets them pass and tries again.
 const MIGRATION_LOCK: Duration = Duration::from_secs(1);
 
-/// What PostgreSQL says to a statement in a transaction that is aborted.
+/// PostgreSQL's error for a statement in an aborted transaction.
 fn aborted() -> Error {
     failure::refused(
         "25P02",
@@ -24,78 +28,79 @@ fn aborted() -> Error {
     )
 }
 
-/// What has become of a transaction.
 #[derive(Debug)]
-enum State {
-    Whole,
-    /// A statement was refused, or its result was: nothing more is taken, and nothing committed.
+enum TransactionState {
+    Open,
+    /// A statement or its result was refused: no further statement runs, and COMMIT fails.
     Aborted,
-    /// The connection is lost, and with it the transaction.
+    /// The connection was lost, and the transaction with it.
     Lost(Error),
 }
 
 /// A transaction. Dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) struct Transaction {
-    connection: Connection,
-    state: State,
-    /// Whether something ran in it that may write, so that a lost COMMIT leaves doubt.
+    connection: DedicatedConnection,
+    state: TransactionState,
+    /// Whether a statement ran that may write, so that a lost COMMIT is in doubt.
     wrote: bool,
 }
 
 impl Transaction {
-    /// Begins a transaction of migrations. What is said here holds until its end, also behind a pooler.
+    /// Begins a transaction of migrations. Its settings last until its end, also behind a pooler.
     pub(super) async fn begin_migration(
-        exclusives: &Exclusives,
+        pool: &DedicatedConnections,
         isolation: Isolation,
         read_only: bool,
         budget: &Budget,
     ) -> Result<Self, Error> {
-        let also = format!(
-            "; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = {}",
+        let settings = format!(
+            "; SET LOCAL statement_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = {}",
             MIGRATION_LOCK.as_millis()
         );
-        Self::begin_with(exclusives, isolation, read_only, &also, budget).await
+        Self::begin_with(pool, isolation, read_only, &settings, budget).await
     }
 
-    /// Begins a transaction.
     pub(super) async fn begin(
-        exclusives: &Exclusives,
+        pool: &DedicatedConnections,
         isolation: Isolation,
         read_only: bool,
         budget: &Budget,
     ) -> Result<Self, Error> {
-        Self::begin_with(exclusives, isolation, read_only, "", budget).await
+        Self::begin_with(pool, isolation, read_only, "", budget).await
     }
 
-    /// `also` is said in the same breath.
+    /// Begins a transaction and applies settings in the same write.
     async fn begin_with(
-        exclusives: &Exclusives,
+        pool: &DedicatedConnections,
         isolation: Isolation,
         read_only: bool,
-        also: &str,
+        settings: &str,
         budget: &Budget,
     ) -> Result<Self, Error> {
-        let mut again = true;
+        let mut may_retry = true;
         loop {
-            let mut connection = exclusives.get(budget).await?;
+            let mut connection = pool.get(budget).await?;
             let mut begin = connection
-                .link()
+                .session()
                 .map_err(|failure| failure.error)?
-                .words()
+                .commands()
                 .begin(Some(isolation), read_only);
-            begin.push_str(also);
-            match connection.control(&begin, false, budget).await {
+            begin.push_str(settings);
+            match connection.send_command(&begin, false, budget).await {
                 Ok(()) => {
-                    connection.begun(read_only);
+                    connection.record_begin(read_only);
                     return Ok(Self {
                         connection,
-                        state: State::Whole,
+                        state: TransactionState::Open,
                         wrote: false,
                     });
                 }
-                // The pool gave a connection that had been lost while nobody used it: the next one may be well.
-                Err(failure) if !failure.answered && again && !budget.is_over() => again = false,
+                // The connection was lost while it was idle in the pool.
+                Err(failure) if !failure.answered && may_retry && !budget.is_over() => {
+                    may_retry = false;
+                }
                 Err(failure) => return Err(failure.error),
             }
         }
@@ -107,7 +112,7 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run::<WantRows>(statement, params, budget).await
+        self.run::<FetchRows>(statement, params, budget).await
     }
 
     pub(crate) async fn execute(
@@ -116,35 +121,36 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<u64, Error> {
-        self.run::<WantCount>(statement, params, budget).await
+        self.run::<FetchCount>(statement, params, budget).await
     }
 
-    async fn run<W: Want>(
+    async fn run<F: Fetch>(
         &mut self,
         statement: &Arc<Statement>,
         params: &[Value],
         budget: &Budget,
-    ) -> Result<W::Answer, Error> {
+    ) -> Result<F::Output, Error> {
         match &self.state {
-            State::Whole => {}
-            State::Aborted => return Err(aborted()),
-            State::Lost(error) => return Err(error.clone()),
+            TransactionState::Open => {}
+            TransactionState::Aborted => return Err(aborted()),
+            TransactionState::Lost(error) => return Err(error.clone()),
         }
         self.wrote |= statement.writes;
-        // Nothing in a transaction takes effect before COMMIT, so whatever is lost here is known not to have happened.
+        // Nothing takes effect before COMMIT, so a statement that is lost here is not in doubt.
         self.connection
-            .run::<W>(statement, params, false, budget)
+            .run::<F>(statement, params, false, budget)
             .await
             .map_err(|failure| {
                 if !failure.answered {
-                    self.state = State::Lost(failure.error.clone());
+                    self.state = TransactionState::Lost(failure.error.clone());
                 } else if matches!(
                     failure.error,
                     Error::Refused(_) | Error::Timeout | Error::TooLarge(_)
                 ) || (failure.ran && statement.writes)
                 {
-                    // The server takes no more, or has done what nobody knows the outcome of.
-                    self.state = State::Aborted;
+                    // The server has aborted the transaction, or has run a write whose result could
+                    // not be returned.
+                    self.state = TransactionState::Aborted;
                 }
                 failure.error
             })
@@ -152,13 +158,13 @@ impl Transaction {
 
     pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
         match self.state {
-            State::Lost(error) => return Err(error),
-            State::Aborted => {
+            TransactionState::Lost(error) => return Err(error),
+            TransactionState::Aborted => {
                 self.end("ROLLBACK", false, budget).await?;
-                // To COMMIT PostgreSQL says ROLLBACK, as if all were well.
+                // PostgreSQL answers COMMIT with ROLLBACK and no error.
                 return Err(aborted());
             }
-            State::Whole => {}
+            TransactionState::Open => {}
         }
         let wrote = self.wrote;
         self.end("COMMIT", wrote, budget).await
@@ -166,26 +172,27 @@ impl Transaction {
 
     pub(crate) async fn rollback(self, budget: &Budget) -> Result<(), Error> {
         match self.state {
-            State::Lost(error) => Err(error),
-            State::Whole | State::Aborted => self.end("ROLLBACK", false, budget).await,
+            TransactionState::Lost(error) => Err(error),
+            TransactionState::Open | TransactionState::Aborted => {
+                self.end("ROLLBACK", false, budget).await
+            }
         }
     }
 
-    async fn end(self, how: &str, writes: bool, budget: &Budget) -> Result<(), Error> {
+    async fn end(self, command: &str, writes: bool, budget: &Budget) -> Result<(), Error> {
         let mut connection = self.connection;
-        // What was lost before this is sent is known to be undone.
+        // A connection that was lost before the command is sent is not in doubt.
         if connection.is_lost() {
             return Err(failure::unavailable(
                 "the connection was lost, and the transaction with it",
             ));
         }
-        let (ended, is_clean) = connection.end(how, writes, budget).await;
-        // A COMMIT that is refused (a deferred constraint, a serialization failure) has ended the
-        // transaction.
-        let answered = ended.as_ref().err().is_none_or(|failure| failure.answered);
-        if answered && is_clean {
-            connection.give_back();
+        let (result, is_clean) = connection.end_transaction(command, writes, budget).await;
+        // A refused COMMIT (deferred constraint, serialization failure) ends the transaction too.
+        let is_answered = result.as_ref().err().is_none_or(|failure| failure.answered);
+        if is_answered && is_clean {
+            connection.return_to_pool();
         }
-        ended.map_err(|failure| failure.error)
+        result.map_err(|failure| failure.error)
     }
 }

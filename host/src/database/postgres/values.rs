@@ -1,7 +1,7 @@
-//! Values between WIT and PostgreSQL's wire format, by the type the statement expects or gives.
+//! Converts values between WIT and PostgreSQL's wire format, by the types of the statement.
 //!
-//! Nothing is converted silently: a value that does not fit is refused with its parameter's number, and a column whose type has
-//! no counterpart is refused when the statement is prepared, before anything ran.
+//! No conversion loses information. A value that does not fit is an error with its parameter's
+//! number; a column of an unsupported type is an error before the statement runs.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,35 +13,35 @@ use crate::database::types::Value;
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 
-/// From 1970 to 2000, where PostgreSQL's time begins, in microseconds.
+/// Microseconds from 1970 to 2000, the epoch of PostgreSQL's timestamps.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// One parameter, with its number for messages.
+/// A parameter, with its number for errors.
 #[derive(Debug)]
 pub(super) struct Param<'a> {
     pub(super) number: usize,
     pub(super) value: &'a Value,
 }
 
-/// A parameter that does not fit.
+/// The error for a parameter that does not fit.
 #[derive(Debug)]
-pub(super) struct Misfit(pub(super) String);
+pub(super) struct ParameterError(pub(super) String);
 
-impl fmt::Display for Misfit {
+impl fmt::Display for ParameterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl StdError for Misfit {}
+impl StdError for ParameterError {}
 
 impl Param<'_> {
-    fn misfit(&self, why: fmt::Arguments<'_>) -> Boxed {
-        Box::new(Misfit(format!("${} {why}", self.number)))
+    fn error(&self, why: fmt::Arguments<'_>) -> Boxed {
+        Box::new(ParameterError(format!("${} {why}", self.number)))
     }
 
-    fn range(&self, ty: &Type) -> Boxed {
-        self.misfit(format_args!("is out of the range of {}", ty.name()))
+    fn out_of_range(&self, ty: &Type) -> Boxed {
+        self.error(format_args!("is out of the range of {}", ty.name()))
     }
 }
 
@@ -60,7 +60,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The type below any domains.
+/// The type on which a domain is based.
 fn base(ty: &Type) -> &Type {
     match ty.kind() {
         Kind::Domain(inner) => base(inner),
@@ -84,30 +84,30 @@ impl ToSql for Param<'_> {
             (Value::Integer(value), &Type::INT8) => return value.to_sql(ty, out),
             (Value::Integer(value), &Type::INT4) => {
                 return i32::try_from(*value)
-                    .map_err(|_| self.range(ty))?
+                    .map_err(|_| self.out_of_range(ty))?
                     .to_sql(ty, out);
             }
             (Value::Integer(value), &Type::INT2) => {
                 return i16::try_from(*value)
-                    .map_err(|_| self.range(ty))?
+                    .map_err(|_| self.out_of_range(ty))?
                     .to_sql(ty, out);
             }
             (Value::Real(value), &Type::FLOAT8) => return value.to_sql(ty, out),
             (Value::Real(value), &Type::FLOAT4) => {
                 #[allow(
                     clippy::cast_possible_truncation,
-                    reason = "rounding to single precision is what the type means"
+                    reason = "the type has single precision"
                 )]
                 let single = *value as f32;
                 if single.is_infinite() && value.is_finite() {
-                    return Err(self.range(ty));
+                    return Err(self.out_of_range(ty));
                 }
                 return single.to_sql(ty, out);
             }
             (Value::Text(value), ty) if is_text(ty) => {
                 if value.contains('\0') {
                     return Err(
-                        self.misfit(format_args!("holds U+0000, which no text can hold here"))
+                        self.error(format_args!("holds U+0000, which no text can hold here"))
                     );
                 }
                 out.extend_from_slice(value.as_bytes());
@@ -118,27 +118,27 @@ impl ToSql for Param<'_> {
                 out.extend_from_slice(&low.to_be_bytes());
             }
             (Value::Timestamp(micros), &(Type::TIMESTAMP | Type::TIMESTAMPTZ)) => {
-                // The ends of the range mean infinity to PostgreSQL, which a point in time is not.
+                // The smallest and largest value mean infinity, which no point in time is.
                 let since_2000 = micros
                     .checked_sub(EPOCH)
                     .filter(|since| *since != i64::MIN)
-                    .ok_or_else(|| self.range(ty))?;
+                    .ok_or_else(|| self.out_of_range(ty))?;
                 out.extend_from_slice(&since_2000.to_be_bytes());
             }
             (Value::Decimal(text), &Type::NUMERIC) => {
                 if !is_decimal(text) {
-                    return Err(self.misfit(format_args!("is no decimal number")));
+                    return Err(self.error(format_args!("is no decimal number")));
                 }
                 out.extend_from_slice(text.as_bytes());
             }
             (Value::Json(text), &(Type::JSON | Type::JSONB)) => {
                 if text.contains('\0') {
-                    return Err(self.misfit(format_args!("holds U+0000, which is no JSON")));
+                    return Err(self.error(format_args!("holds U+0000, which is no JSON")));
                 }
                 out.extend_from_slice(text.as_bytes());
             }
             (value, ty) => {
-                return Err(self.misfit(format_args!(
+                return Err(self.error(format_args!(
                     "is {}, and the statement expects {}",
                     kind(value),
                     ty.name()
@@ -154,7 +154,7 @@ impl ToSql for Param<'_> {
 
     fn encode_format(&self, _: &Type) -> Format {
         match self.value {
-            // PostgreSQL reads these from text itself, and knows better what is too large.
+            // PostgreSQL parses these and checks their range.
             Value::Decimal(_) | Value::Json(_) => Format::Text,
             _ => Format::Binary,
         }
@@ -165,19 +165,20 @@ impl ToSql for Param<'_> {
     }
 }
 
-/// Digits with an optional sign and point, or a special value. Exponents are left out, as they can ask for gigabytes of digits.
+/// Whether the text is digits with an optional sign and point, or a special value. An exponent is
+/// not allowed, because it can stand for gigabytes of digits.
 fn is_decimal(text: &str) -> bool {
     if matches!(text, "NaN" | "Infinity" | "-Infinity") {
         return true;
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    !(whole.is_empty() && fraction.is_empty()) && all_digits(whole) && all_digits(fraction)
+    !(integer.is_empty() && fraction.is_empty()) && all_digits(integer) && all_digits(fraction)
 }
 
-/// Whether results of this type can be given.
-pub(super) fn can_give(ty: &Type) -> bool {
+/// Whether columns of this type can be converted.
+pub(super) fn is_supported(ty: &Type) -> bool {
     let ty = base(ty);
     is_text(ty)
         || matches!(
@@ -220,7 +221,7 @@ impl<'a> FromSql<'a> for Cell {
                 let bits = u128::from_be_bytes(raw.try_into()?);
                 #[allow(
                     clippy::cast_possible_truncation,
-                    reason = "the low half is what is asked for"
+                    reason = "only the low half is needed"
                 )]
                 Value::Uuid(((bits >> 64) as u64, bits as u64))
             }
@@ -260,8 +261,8 @@ impl<'a> FromSql<'a> for Cell {
     }
 }
 
-/// PostgreSQL's binary `numeric` as text (`numeric_send`): groups of four decimal digits, the weight of the first, a sign, and how many
-/// digits are shown after the point.
+/// Converts PostgreSQL's binary `numeric` (`numeric_send`) to text: groups of four decimal digits,
+/// the weight of the first, a sign, and the number of digits after the point.
 fn numeric(raw: &[u8]) -> Option<String> {
     let word = |index: usize| {
         Some(u16::from_be_bytes(
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn numeric_is_read_as_postgresql_would_print_it() {
+    fn numeric_is_converted_as_postgresql_prints_it() {
         for (words, text) in [
             (&[0, 0, 0, 0][..], "0"),
             (&[0, 0, 0, 2], "0.00"),
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_plain_digits() {
+    fn decimal_with_exponent_or_other_characters_is_refused() {
         for text in ["0", "-1.50", "+.5", "5.", "NaN"] {
             assert!(is_decimal(text), "{text}");
         }

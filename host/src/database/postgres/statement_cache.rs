@@ -1,4 +1,7 @@
 //! The statements that one connection has prepared.
+//!
+//! Concurrent callers prepare a statement once. The cache is emptied when it is full, and a
+//! statement that the server reports as outdated is prepared again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,35 +9,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use foldhash::fast::RandomState;
 use tokio::sync::OnceCell;
 
-use super::link::Link;
 use super::outcome::{self, Failure};
 use super::run::Prepared;
-use super::{framed, messages};
+use super::session::Session;
+use super::{messages, transaction_block};
 use crate::database::statement::Statement;
 use crate::database::types::Error;
 
-/// The statements that one connection has prepared.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<HashMap<usize, Entry, RandomState>>);
+pub(super) struct StatementCache(Mutex<HashMap<usize, Entry, RandomState>>);
 
 #[derive(Debug)]
 struct Entry {
-    /// Kept, so that the address which is the key cannot become another statement's.
+    /// Keeps the address, which is the key, from being reused for another statement.
     _statement: Arc<Statement>,
     prepared: Arc<OnceCell<Arc<Prepared>>>,
 }
 
-/// Statements a connection keeps prepared. A guest that makes up texts without end starts over.
-const PREPARED: usize = 256;
+/// The most statements that a connection keeps prepared. Beyond that the cache starts over.
+const MAX_PREPARED: usize = 256;
 
-impl Cache {
+impl StatementCache {
     fn entry(&self, statement: &Arc<Statement>) -> Arc<OnceCell<Arc<Prepared>>> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = Arc::as_ptr(statement).addr();
         if let Some(entry) = entries.get(&key) {
             return Arc::clone(&entry.prepared);
         }
-        if entries.len() >= PREPARED {
+        if entries.len() >= MAX_PREPARED {
             entries.clear();
         }
         let prepared = Arc::default();
@@ -48,12 +50,11 @@ impl Cache {
         prepared
     }
 
-    /// The statement prepared on this connection, once for all that ask at the same time.
-    ///
-    /// Where `in_transaction` says so the connection is in one already, and its settings hold.
+    /// The statement, prepared on this connection. With `in_transaction`, the session is in a
+    /// transaction that has its settings.
     pub(super) async fn prepare(
         &self,
-        link: &Link,
+        session: &Session,
         statement: &Arc<Statement>,
         in_transaction: bool,
     ) -> Result<Arc<Prepared>, Failure> {
@@ -63,14 +64,14 @@ impl Cache {
         }
         let prepare = || async {
             let prepared = if in_transaction {
-                link.prepare(&statement.text).await
+                session.prepare(&statement.text).await
             } else {
-                framed::prepare(link, &statement.text).await
+                transaction_block::prepare(session, &statement.text).await
             };
             prepared.map(|prepared| Arc::new(Prepared::new(prepared)))
         };
         let prepared = Box::pin(entry.get_or_try_init(prepare)).await;
-        // Preparing changes nothing, whatever the statement would do.
+        // Preparing changes nothing, whatever the statement does.
         prepared.map(Arc::clone).map_err(|error| Failure {
             ran: false,
             ..outcome::failure(&error, false)
@@ -85,8 +86,8 @@ impl Cache {
     }
 }
 
-/// Whether the statement has to be prepared anew: the schema has changed under it, or something between has forgotten it. It did not
-/// run then.
+/// Whether the statement has to be prepared again, because the schema has changed or a pooler has
+/// lost it. The statement did not run.
 pub(super) fn is_stale(error: &Error) -> bool {
     match error {
         Error::Refused(refusal) => {
@@ -97,7 +98,7 @@ pub(super) fn is_stale(error: &Error) -> bool {
     }
 }
 
-/// Whether the statement has to be prepared anew, although it ran: its result has other columns now.
+/// Whether the statement ran but has to be prepared again, because its columns have changed.
 pub(super) fn is_changed(error: &Error) -> bool {
     match error {
         Error::Refused(refusal) => messages::is_changed_result(&refusal.message),

@@ -1,11 +1,11 @@
-//! What a connection pooler says in its own name.
+//! Errors that a connection pooler returns in its own name.
 //!
-//! PgBouncer reports most of what goes wrong with SQLSTATE 08P01 and tells it apart by its text alone;
-//! Odyssey, PgCat and others have taken over these texts.
+//! PgBouncer returns SQLSTATE 08P01 for most of its errors, so only the text distinguishes them.
+//! Odyssey, PgCat and others use the same texts.
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-/// Whether this error ends the session, whoever sent it.
+/// Whether this error ends the session.
 pub(super) fn ends_session(error: &DbError) -> bool {
     matches!(
         error.parsed_severity(),
@@ -13,22 +13,22 @@ pub(super) fn ends_session(error: &DbError) -> bool {
     ) || matches!(error.severity(), "FATAL" | "PANIC")
 }
 
-fn says(error: &DbError, texts: &[&str]) -> bool {
+fn is_one_of(error: &DbError, texts: &[&str]) -> bool {
     *error.code() == SqlState::PROTOCOL_VIOLATION
         && texts.iter().any(|text| error.message().contains(text))
 }
 
-/// Whether the pooler has no room, so that nothing reached a server.
+/// Whether the pooler is full, so that nothing reached a server.
 pub(super) fn is_full(error: &DbError) -> bool {
-    says(
+    is_one_of(
         error,
         &["no more connections allowed", "query_wait_timeout"],
     )
 }
 
-/// Whether the pooler has, while it answers clients, no server to hand on a statement to.
+/// Whether the pooler has no server for a statement.
 pub(super) fn has_no_server(error: &DbError) -> bool {
-    says(
+    is_one_of(
         error,
         &[
             "server login has been failing",
@@ -39,19 +39,19 @@ pub(super) fn has_no_server(error: &DbError) -> bool {
     )
 }
 
-/// Whether a refusal to connect may pass by waiting.
+/// Whether a refused connection may be accepted later.
 pub(super) fn may_pass(error: &DbError) -> bool {
-    let lasts = [
+    let permanent = [
         "unsupported startup parameter",
         "no such",
         "authentication failed",
         "login rejected",
         "statement pooling",
     ];
-    *error.code() == SqlState::PROTOCOL_VIOLATION && !says(error, &lasts)
+    *error.code() == SqlState::PROTOCOL_VIOLATION && !is_one_of(error, &permanent)
 }
 
-/// Whether the pooler takes only parameters that it knows.
-pub(super) fn is_choosy(error: &DbError) -> bool {
-    says(error, &["unsupported startup parameter"])
+/// Whether the pooler refuses a start-up parameter.
+pub(super) fn is_unsupported_parameter(error: &DbError) -> bool {
+    is_one_of(error, &["unsupported startup parameter"])
 }
