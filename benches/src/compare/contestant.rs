@@ -134,7 +134,7 @@ impl Contestant {
                     programs.native.clone()
                 });
                 command.args(listen);
-                (command, Ready::Said)
+                (command, Ready::Announced)
             }
             Self::Usher | Self::UsherFresh => {
                 let program = programs
@@ -146,7 +146,7 @@ impl Contestant {
                 if *self == Self::UsherFresh {
                     command.args(["--instance-reuse", "1"]);
                 }
-                (command, Ready::Said)
+                (command, Ready::Announced)
             }
             Self::FastApi => {
                 let address = free_address()?;

@@ -68,7 +68,7 @@ pub struct Settings {
     pub warm_up: Duration,
 }
 
-/// One point of an axis, and what its turns gave.
+/// One point of an axis, and the results of its turns.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// What grows.
@@ -83,7 +83,7 @@ pub struct Point {
     native: Vec<Cost>,
 }
 
-/// What a turn gave, or the medians of many.
+/// The result of a turn, or the medians of many.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Responses per second.
@@ -204,12 +204,12 @@ pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error
                 .get(..point.hosts)
                 .ok_or("a point without hosts")?;
             let turn = turn(servers, point.connections, place.rows, settings, &cluster)?;
-            tell(round, settings, point, "usher", turn);
+            print_turn(round, settings, point, "usher", turn);
             point.turns.push(turn);
             if let (Some(native), true) = (&place.native, point.axis != Axis::Hosts) {
                 let native = std::slice::from_ref(native);
                 let turn = self::turn(native, point.connections, place.rows, settings, &cluster)?;
-                tell(round, settings, point, Contestant::Best.name(), turn);
+                print_turn(round, settings, point, Contestant::Best.name(), turn);
                 point.native.push(turn);
             }
         }
@@ -246,7 +246,7 @@ fn turn(
     })
 }
 
-fn tell(round: usize, settings: &Settings, point: &Point, who: &str, turn: Cost) {
+fn print_turn(round: usize, settings: &Settings, point: &Point, who: &str, turn: Cost) {
     eprintln!(
         "round {round} of {}: {} {}: {who}: {:.0}/s, {:.1} µs, PostgreSQL {:.1} µs",
         settings.rounds,

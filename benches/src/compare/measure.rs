@@ -55,7 +55,7 @@ pub struct Round {
 /// All turns of a server.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// Whose.
+    /// The server.
     pub contestant: Contestant,
     /// The memory it had in RAM before its first request, in bytes.
     pub idle: u64,

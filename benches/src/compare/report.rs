@@ -179,7 +179,7 @@ pub fn median(values: Vec<f64>) -> f64 {
     Figure::new(values.into_iter()).median.unwrap_or(f64::NAN)
 }
 
-/// What many rounds say of one thing.
+/// The median of many rounds, and its spread.
 struct Figure {
     median: Option<f64>,
     /// Half the distance between the least and the most, relative to the median.

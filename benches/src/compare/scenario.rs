@@ -1,4 +1,4 @@
-//! What the servers are asked to do.
+//! The requests that the servers get.
 
 use std::net::SocketAddr;
 
@@ -14,8 +14,8 @@ pub enum Scenario {
     GetFresh,
     /// The same over 64 connections, for the slowest answers.
     Get64,
-    /// GET of one user, PostgreSQL, while one more client asks for what takes PostgreSQL a tenth of
-    /// a second.
+    /// GET of one user, PostgreSQL, while one more client sends a request that takes PostgreSQL a
+    /// tenth of a second.
     GetBesideSlow,
     /// GET of one user, in memory.
     GetMemory,
@@ -29,7 +29,7 @@ pub enum Scenario {
     Start,
 }
 
-/// The user whom to read takes PostgreSQL [`SLOW_SECONDS`].
+/// The user that takes PostgreSQL [`SLOW_SECONDS`] to read.
 pub const SLOW_USER: u32 = 2_000_000_000;
 
 /// How long that takes.
@@ -79,7 +79,7 @@ impl Scenario {
         if self == Self::Get64 { 64 } else { wanted }
     }
 
-    /// Who takes part.
+    /// The servers that take part.
     pub fn contestants(self, programs: &Programs, database: &str) -> Vec<Contestant> {
         let mut all = vec![Contestant::Idiomatic, Contestant::Best];
         all.push(if self == Self::GetFresh {
@@ -97,7 +97,7 @@ impl Scenario {
         all
     }
 
-    /// What one more client sends all the while, over and over.
+    /// What one more client sends continuously.
     pub fn beside(self, address: SocketAddr) -> Option<Requests> {
         (self == Self::GetBesideSlow).then(|| {
             let before = SLOW_USER - 1;
@@ -105,10 +105,10 @@ impl Scenario {
         })
     }
 
-    /// What is sent to a server that has these users. Of a great many users some are asked for,
-    /// spread over all of them.
+    /// The requests to a server with these users. Of many users only some are read, spread over all
+    /// of them.
     pub fn requests(self, address: SocketAddr, users: u64) -> Requests {
-        /// How many different users are asked for at most.
+        /// How many different users are read at most.
         const DIFFERENT: u64 = 10_000;
         match self {
             Self::Post | Self::PostUnflushed => Requests::new_users(address),

@@ -1,4 +1,4 @@
-//! A server under measurement: started, waited for, looked at, killed.
+//! A server under measurement: start, readiness, process figures, end.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 use super::process;
 use crate::Error;
 
-/// How servers of this repository say that they accept connections.
+/// How the line begins that servers of this repository print when they accept connections.
 const READY: &str = "listening on http://";
 
 /// How long a server may take to start.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// What of a server's last words is kept for an error message.
+/// How many of a server's last lines an error message has.
 const LAST_LINES: usize = 10;
 
-/// How to know where a server is, and when it can be used.
+/// How to find out where a server listens, and when it is ready.
 #[derive(Clone, Copy, Debug)]
 pub enum Ready {
-    /// It says so on standard error.
-    Said,
-    /// It was told to be here, and accepts connections when it is.
+    /// It prints its address on standard error.
+    Announced,
+    /// It listens here, and is ready when it accepts connections.
     At(SocketAddr),
 }
 
@@ -37,10 +37,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it can be used.
+    /// Starts a server and waits until it is ready.
     ///
     /// # Errors
-    /// If it cannot be started, or ends; with its last words.
+    /// If it cannot be started, or ends; with its last lines.
     pub fn start(mut command: Command, ready: Ready) -> Result<Self, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         command
@@ -56,7 +56,7 @@ impl Server {
         let mut lines = BufReader::new(stderr).lines();
         let last = Arc::new(Mutex::new(VecDeque::new()));
         let mut said = None;
-        if let Ready::Said = ready {
+        if let Ready::Announced = ready {
             for line in lines.by_ref() {
                 let line = line?;
                 said = line.split_once(READY).and_then(|(_, address)| {
@@ -125,10 +125,10 @@ impl Server {
         process::resident(self.process.0.id())
     }
 
-    /// Asks for a path once, and gives the status.
+    /// Sends one GET of a path, and returns the status.
     ///
     /// # Errors
-    /// If there is no answer.
+    /// If there is no response.
     pub fn get(&self, path: &str) -> Result<u16, Error> {
         let address = self.address;
         let mut stream = TcpStream::connect(address)?;
@@ -146,7 +146,7 @@ impl Server {
     }
 }
 
-/// An address of this machine that nobody listens on at the moment.
+/// A free address of this machine.
 ///
 /// # Errors
 /// If there is none.
@@ -154,7 +154,7 @@ pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 
-/// Waits until somebody listens there; not, where the process that should has ended.
+/// Waits until a process listens there; fails if the started one has ended.
 fn accepts(address: SocketAddr, process: &mut Child) -> Result<bool, Error> {
     let begin = Instant::now();
     while begin.elapsed() < START_LIMIT {
@@ -166,7 +166,7 @@ fn accepts(address: SocketAddr, process: &mut Child) -> Result<bool, Error> {
         if process.try_wait()?.is_some() {
             return Ok(false);
         }
-        // Nothing tells when another program begins to listen.
+        // There is no event for another program's listening socket.
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(false)

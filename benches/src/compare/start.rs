@@ -1,4 +1,4 @@
-//! From starting a server to its first answer, on the clock of whoever waits for it.
+//! From starting a server to its first response, on the client's clock.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -33,9 +33,9 @@ impl Place {
 /// The times of a server, in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Starts {
-    /// Whose.
+    /// The server.
     pub contestant: Contestant,
-    /// On what.
+    /// Where it keeps users.
     pub place: Place,
     /// In the order of the rounds.
     pub times: Vec<f64>,
@@ -74,7 +74,7 @@ pub fn run(programs: &Programs, rounds: usize) -> Result<Vec<Starts>, Error> {
                 Place::NewFile | Place::OldFile => format!("sqlite:{}", file.display()),
             };
             if starts.place == Place::OldFile && !file.exists() {
-                // Its first start makes it.
+                // Its first start creates the file.
                 drop(starts.contestant.start(programs, &url)?);
             }
             let begin = Instant::now();

@@ -136,7 +136,8 @@ fn start(step: Step, settings: &Settings, database: &Database) -> Result<Server,
     };
     // Not as an argument, which every user of the machine can read.
     command.env("DATABASE_URL", url);
-    Server::start(command, Ready::Said).map_err(|error| format!("{}: {error}", step.title()).into())
+    Server::start(command, Ready::Announced)
+        .map_err(|error| format!("{}: {error}", step.title()).into())
 }
 
 /// Loads a server and returns its processor time per request, in microseconds.
