@@ -23,13 +23,13 @@ use crate::database::types::{Error, Rows, Value};
 /// A transaction that has begun. Dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) struct Transaction {
-    shared: Arc<Shared>,
+    state: Arc<TransactionState>,
     idle_timer: AbortHandle,
 }
 
 /// The state that a transaction shares with its idle timer.
 #[derive(Debug)]
-struct Shared {
+struct TransactionState {
     stage: Mutex<Stage>,
     /// The database is in memory, so that no call waits for a disk.
     is_memory: bool,
@@ -51,7 +51,7 @@ enum Stage {
     Expired(Duration),
 }
 
-impl Shared {
+impl TransactionState {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,12 +140,12 @@ impl Transaction {
             Failure::Interrupted => Error::Overloaded,
             other => other.outside_transaction(false),
         })?;
-        let shared = Arc::new(Shared {
+        let state = Arc::new(TransactionState {
             stage: Mutex::new(Stage::Idle(lease, Instant::now())),
             is_memory,
         });
-        let idle_timer = tokio::spawn(Arc::clone(&shared).time_idle(idle)).abort_handle();
-        Ok(Self { shared, idle_timer })
+        let idle_timer = tokio::spawn(Arc::clone(&state).time_idle(idle)).abort_handle();
+        Ok(Self { state, idle_timer })
     }
 
     pub(crate) async fn query(
@@ -177,7 +177,7 @@ impl Transaction {
         output: Output,
         budget: &Budget,
     ) -> Result<Executed, Error> {
-        let lease = self.shared.take()?;
+        let lease = self.state.take()?;
         // A stopped read can run again, but a stopped write would end the transaction.
         if !statement.writes && is_short(statement) {
             let conn = lease.conn()?;
@@ -189,9 +189,9 @@ impl Transaction {
             if !runs_again {
                 let (result, is_open) = outcome(conn, before, executed, statement);
                 if is_open {
-                    self.shared.put(lease);
+                    self.state.put(lease);
                 } else {
-                    self.shared.roll_back(lease);
+                    self.state.roll_back(lease);
                 }
                 return result;
             }
@@ -210,14 +210,14 @@ impl Transaction {
         };
         let (lease, (result, is_open)) = separate_thread::run(lease, budget, work).await?;
         if is_open {
-            self.shared.put(lease);
+            self.state.put(lease);
         }
         result
     }
 
     pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
-        let lease = self.shared.take()?;
-        let committed = if self.shared.is_memory {
+        let lease = self.state.take()?;
+        let committed = if self.state.is_memory {
             lease.conn()?.commit()
         } else {
             let work = |conn: &Conn| conn.retry_while_busy(Conn::commit);
@@ -227,13 +227,13 @@ impl Transaction {
     }
 
     pub(crate) async fn rollback(self, budget: &Budget) -> Result<(), Error> {
-        let lease = match self.shared.take() {
+        let lease = match self.state.take() {
             Ok(lease) => lease,
             // It was rolled back when it was aborted.
             Err(Error::Refused(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        if self.shared.is_memory {
+        if self.state.is_memory {
             drop(lease);
             return Ok(());
         }
@@ -247,8 +247,8 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         self.idle_timer.abort();
-        if let Ok(lease) = self.shared.take() {
-            self.shared.roll_back(lease);
+        if let Ok(lease) = self.state.take() {
+            self.state.roll_back(lease);
         }
     }
 }

@@ -14,8 +14,8 @@ const MAX_PATTERN: usize = 4096;
 #[derive(Debug)]
 enum Part<'p> {
     Character(u32),
-    One,
-    Any,
+    AnyCharacter,
+    AnyText,
     /// The text between brackets.
     Set(&'p [u8]),
 }
@@ -52,9 +52,9 @@ pub(super) fn like(context: &Context<'_>, clock: Clock<'_>) -> Result<Out> {
             rest = after;
             Part::Character(escaped)
         } else if character == u32::from(b'%') {
-            Part::Any
+            Part::AnyText
         } else if character == u32::from(b'_') {
-            Part::One
+            Part::AnyCharacter
         } else {
             Part::Character(character)
         });
@@ -75,8 +75,8 @@ pub(super) fn glob(context: &Context<'_>, clock: Clock<'_>) -> Result<Out> {
     while let (character @ 1.., after) = read(rest) {
         rest = after;
         parts.push(match u8::try_from(character) {
-            Ok(b'*') => Part::Any,
-            Ok(b'?') => Part::One,
+            Ok(b'*') => Part::AnyText,
+            Ok(b'?') => Part::AnyCharacter,
             Ok(b'[') => {
                 // A closing bracket right after `[` or `[^` is one of the characters.
                 let from = usize::from(rest.first() == Some(&b'^'));
@@ -127,7 +127,7 @@ fn matches(
         clock.step(1)?;
         let (character, after) = read(rest);
         let is_match = match parts.get(at) {
-            Some(Part::Any) => {
+            Some(Part::AnyText) => {
                 at += 1;
                 retry = Some((at, rest));
                 continue;
@@ -135,7 +135,7 @@ fn matches(
             None if character == 0 => return Ok(Out::Integer(1)),
             _ if character == 0 => false,
             None => false,
-            Some(Part::One) => true,
+            Some(Part::AnyCharacter) => true,
             Some(Part::Character(expected)) => fold(*expected) == fold(character),
             Some(Part::Set(set)) => {
                 clock.step(u32::try_from(set.len()).unwrap_or(u32::MAX))?;
