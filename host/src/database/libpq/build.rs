@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::config::ChannelBinding;
 
 use super::parameters::{Parameters, number, one_of, printable};
-use super::types::{Host, Keepalive, Postgres, Secret, Wanted};
+use super::types::{Host, Keepalive, Postgres, Secret, ServerKind};
 use super::{hosts, pairs, passfile, tls, uri};
 use crate::database::error::UrlError;
 
@@ -80,18 +80,18 @@ pub(super) fn build(
             "min_protocol_version is 3.0, the one that is spoken: leave it out",
         ));
     }
-    let wanted = parameters.take("target_session_attrs");
-    let wanted = one_of(
+    let required = parameters.take("target_session_attrs");
+    let required = one_of(
         "target_session_attrs",
-        wanted.as_deref(),
-        Wanted::Any,
+        required.as_deref(),
+        ServerKind::Any,
         &[
-            ("any", Wanted::Any),
-            ("read-write", Wanted::ReadWrite),
-            ("read-only", Wanted::ReadOnly),
-            ("primary", Wanted::Primary),
-            ("standby", Wanted::Standby),
-            ("prefer-standby", Wanted::PreferStandby),
+            ("any", ServerKind::Any),
+            ("read-write", ServerKind::ReadWrite),
+            ("read-only", ServerKind::ReadOnly),
+            ("primary", ServerKind::Primary),
+            ("standby", ServerKind::Standby),
+            ("prefer-standby", ServerKind::PreferStandby),
         ],
     )?;
     let shuffle = parameters.take("load_balance_hosts");
@@ -132,7 +132,7 @@ pub(super) fn build(
         config,
         hosts,
         shuffle,
-        wanted,
+        required,
         tls,
         connect_timeout,
         keepalive,

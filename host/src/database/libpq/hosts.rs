@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::parameters::{ENCODE, Parameters, printable};
 use super::passfile;
-use super::types::{Host, PORT, Place};
+use super::types::{Host, HostLocation, PORT};
 use crate::database::error::UrlError;
 
 /// The hosts, each with its address and port.
@@ -55,20 +55,20 @@ pub(super) fn hosts(parameters: &mut Parameters) -> Result<Vec<Host>, UrlError> 
             [port] => *port,
             ports => ports.get(index).copied().unwrap_or(PORT),
         };
-        let (place, port) = match given {
-            Some(given) => place(given, port, index + 1)?,
-            None if address.is_some() => (Place::Name(String::new()), port),
-            None => (default_place(port), port),
+        let (location, port) = match given {
+            Some(given) => parse_host(given, port, index + 1)?,
+            None if address.is_some() => (HostLocation::Name(String::new()), port),
+            None => (default_location(port), port),
         };
-        let name = match (&place, address) {
-            (Place::Name(name), Some(address)) if name.is_empty() => address.to_string(),
-            (Place::Name(name), _) => name.clone(),
-            (Place::Address(address), _) => address.to_string(),
-            (Place::Socket(directory), _) => directory.display().to_string(),
+        let name = match (&location, address) {
+            (HostLocation::Name(name), Some(address)) if name.is_empty() => address.to_string(),
+            (HostLocation::Name(name), _) => name.clone(),
+            (HostLocation::Address(address), _) => address.to_string(),
+            (HostLocation::Socket(directory), _) => directory.display().to_string(),
         };
         hosts.push(Host {
             name,
-            place: address.map_or(place, Place::Address),
+            location: address.map_or(location, HostLocation::Address),
             port,
             password: None,
         });
@@ -78,7 +78,7 @@ pub(super) fn hosts(parameters: &mut Parameters) -> Result<Vec<Host>, UrlError> 
 
 /// Parses a host: a directory with a socket, an address, or a name. SQLAlchemy and asyncpg may
 /// write a port after it.
-fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlError> {
+fn parse_host(text: &str, port: u16, position: usize) -> Result<(HostLocation, u16), UrlError> {
     printable("host", text)?;
     if text.starts_with(['/', '@']) {
         let path = Path::new(text);
@@ -86,8 +86,8 @@ fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlErro
             .file_name()
             .and_then(|name| name.to_str()?.strip_prefix(".s.PGSQL.")?.parse().ok());
         return Ok(match (own, path.parent()) {
-            (Some(port), Some(directory)) => (Place::Socket(directory.to_owned()), port),
-            _ => (Place::Socket(path.to_owned()), port),
+            (Some(port), Some(directory)) => (HostLocation::Socket(directory.to_owned()), port),
+            _ => (HostLocation::Socket(path.to_owned()), port),
         });
     }
     let bare = text
@@ -95,7 +95,7 @@ fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlErro
         .and_then(|text| text.strip_suffix(']'))
         .unwrap_or(text);
     if let Ok(address) = bare.parse() {
-        return Ok((Place::Address(address), port));
+        return Ok((HostLocation::Address(address), port));
     }
     if let Some((name, own)) = text.rsplit_once(':')
         && (!name.contains(':') || name.ends_with(']'))
@@ -105,12 +105,12 @@ fn place(text: &str, port: u16, position: usize) -> Result<(Place, u16), UrlErro
         } else {
             self::port(own)?
         };
-        return place(name, port, position);
+        return parse_host(name, port, position);
     }
     let is_name = |character: char| character.is_alphanumeric() || "-._".contains(character);
     let has_zone = text.contains(':') && text.contains('%');
     if text.chars().all(is_name) || has_zone {
-        Ok((Place::Name(text.to_owned()), port))
+        Ok((HostLocation::Name(text.to_owned()), port))
     } else {
         Err(UrlError::new(format!(
             "host {position} of the PostgreSQL URL is neither a name nor an address: \
@@ -129,13 +129,13 @@ fn port(text: &str) -> Result<u16, UrlError> {
 }
 
 /// The default host: the first socket that exists, as in libpq, otherwise localhost.
-fn default_place(port: u16) -> Place {
+fn default_location(port: u16) -> HostLocation {
     passfile::SOCKETS
         .iter()
         .map(Path::new)
         .find(|directory| directory.join(format!(".s.PGSQL.{port}")).exists())
         .map_or_else(
-            || Place::Name("localhost".to_owned()),
-            |directory| Place::Socket(directory.to_owned()),
+            || HostLocation::Name("localhost".to_owned()),
+            |directory| HostLocation::Socket(directory.to_owned()),
         )
 }

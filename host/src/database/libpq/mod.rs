@@ -26,6 +26,6 @@ mod uri;
 pub(crate) use build::{from_pairs, from_uri};
 pub(crate) use pairs::is_pairs;
 pub(crate) use types::{
-    Host, Keepalive, Place, Postgres, Roots, Secret, Tls, TlsMode, Versions, Wanted,
+    Host, HostLocation, Keepalive, Postgres, Roots, Secret, ServerKind, Tls, TlsMode, Versions,
 };
 pub(crate) use uri::decode;

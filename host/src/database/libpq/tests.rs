@@ -78,12 +78,12 @@ fn hosts_in_every_form_parse_as_in_libpq_and_sqlalchemy() {
 #[test]
 fn hostaddr_is_the_address_and_host_the_name() {
     let read = read("postgres://me@a,b/x?hostaddr=10.0.0.1,::1", &[]).expect("a URL");
-    let places: Vec<_> = read
+    let locations: Vec<_> = read
         .hosts
         .iter()
-        .map(|host| format!("{} {:?}", host.name, host.place))
+        .map(|host| format!("{} {:?}", host.name, host.location))
         .collect();
-    assert_eq!(places, ["a Address(10.0.0.1)", "b Address(::1)"]);
+    assert_eq!(locations, ["a Address(10.0.0.1)", "b Address(::1)"]);
 }
 
 #[test]
@@ -120,17 +120,17 @@ fn environment_supplies_missing_parameters() {
                 ("PGTARGETSESSIONATTRS", "primary"),
             ],
         )
-        .map(|read| (read.connect_timeout, read.wanted))
+        .map(|read| (read.connect_timeout, read.required))
         .expect(text)
     };
     assert_eq!(
         timeout("postgres://a"),
-        (Some(Duration::from_secs(7)), Wanted::Primary)
+        (Some(Duration::from_secs(7)), ServerKind::Primary)
     );
     // No timeout, as in libpq; the host's own limit remains.
     assert_eq!(
         timeout("postgres://a?connect_timeout=0&target_session_attrs=any"),
-        (None, Wanted::Any)
+        (None, ServerKind::Any)
     );
     assert!(read("postgres://a", &[("PGSERVICE", "x")]).is_err());
     assert!(read("postgres://a", &[("PGSSLMODE", "nonsense")]).is_err());
@@ -145,13 +145,13 @@ fn sslmode_and_ssl_select_mode_and_roots() {
     };
     let file = || Roots::File("ca.crt".into());
     for (query, mode, roots) in [
-        ("", TlsMode::Prefer, Roots::Unasked),
-        ("sslmode=disable", TlsMode::Disable, Roots::Unasked),
-        ("sslmode=allow", TlsMode::Allow, Roots::Unasked),
-        ("ssl=allow", TlsMode::Allow, Roots::Unasked),
-        ("ssl=prefer", TlsMode::Prefer, Roots::Unasked),
-        ("ssl=true", TlsMode::Require, Roots::Unasked),
-        ("ssl=False", TlsMode::Disable, Roots::Unasked),
+        ("", TlsMode::Prefer, Roots::Unchecked),
+        ("sslmode=disable", TlsMode::Disable, Roots::Unchecked),
+        ("sslmode=allow", TlsMode::Allow, Roots::Unchecked),
+        ("ssl=allow", TlsMode::Allow, Roots::Unchecked),
+        ("ssl=prefer", TlsMode::Prefer, Roots::Unchecked),
+        ("ssl=true", TlsMode::Require, Roots::Unchecked),
+        ("ssl=False", TlsMode::Disable, Roots::Unchecked),
         ("ssl=verify-full", TlsMode::VerifyFull, Roots::Public),
         (
             "sslmode=verify-ca&sslrootcert=ca.crt",

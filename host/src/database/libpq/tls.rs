@@ -42,7 +42,7 @@ pub(super) fn tls(parameters: &mut Parameters, home: Option<&Path>) -> Result<Tl
     let roots = match root {
         Some(_) if is_system => Roots::System,
         Some(file) => Roots::File(PathBuf::from(file)),
-        None if mode < TlsMode::Require => Roots::Unasked,
+        None if mode < TlsMode::Require => Roots::Unchecked,
         None => match (in_home("root.crt"), mode) {
             (Some(file), _) => Roots::File(file),
             (None, TlsMode::VerifyCa) => {
@@ -51,7 +51,7 @@ pub(super) fn tls(parameters: &mut Parameters, home: Option<&Path>) -> Result<Tl
                 ));
             }
             (None, TlsMode::VerifyFull) => Roots::Public,
-            (None, _) => Roots::Unasked,
+            (None, _) => Roots::Unchecked,
         },
     };
     let certificate = parameters

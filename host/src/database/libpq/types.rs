@@ -19,7 +19,7 @@ pub(crate) struct Postgres {
     pub(crate) hosts: Vec<Host>,
     /// Whether the order is random (`load_balance_hosts`).
     pub(crate) shuffle: bool,
-    pub(crate) wanted: Wanted,
+    pub(crate) required: ServerKind,
     pub(crate) tls: Tls,
     /// For one address of one host, start-up and authentication included (`connect_timeout`).
     pub(crate) connect_timeout: Option<Duration>,
@@ -32,14 +32,14 @@ pub(crate) struct Postgres {
 pub(crate) struct Host {
     /// The name that its certificate must have.
     pub(crate) name: String,
-    pub(crate) place: Place,
+    pub(crate) location: HostLocation,
     pub(crate) port: u16,
     pub(crate) password: Option<Secret>,
 }
 
 /// Where a server is.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum HostLocation {
     /// A host name, which DNS resolves.
     Name(String),
     Address(IpAddr),
@@ -49,7 +49,7 @@ pub(crate) enum Place {
 
 /// The kind of server that a session needs (`target_session_attrs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum ServerKind {
     Any,
     ReadWrite,
     ReadOnly,
@@ -93,7 +93,7 @@ pub(crate) struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Roots {
     /// Certificates are not checked.
-    Unasked,
+    Unchecked,
     /// The authorities that browsers trust.
     Public,
     /// The authorities that this machine trusts.

@@ -101,7 +101,7 @@ impl Connector {
                 .tcp_user_timeout
                 .unwrap_or(config.statement_timeout + Duration::from_secs(5)),
             max_message: config.max_rows_bytes.saturating_add(ROW_OVERHEAD),
-            required: target.wanted,
+            required: target.required,
             read_only: config.read_only,
         };
         let limit = target.connect_timeout.unwrap_or(config.connect_timeout);

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::connect_error::{AttemptError, ConnectError};
 use super::endpoint::{Address, ConnectOptions, Endpoint, StartedSession};
 use super::messages::Naming;
-use crate::database::libpq::{Host, Place};
+use crate::database::libpq::{Host, HostLocation};
 
 /// How long an attempt runs alone before the next one starts.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -147,10 +147,12 @@ impl Race {
             let Some(host) = dialer.hosts.get(index) else {
                 continue;
             };
-            let address = match &host.place {
-                Place::Socket(directory) => Address::socket(directory, host.port),
-                Place::Address(address) => Address::Tcp(SocketAddr::new(*address, host.port)),
-                Place::Name(name) => {
+            let address = match &host.location {
+                HostLocation::Socket(directory) => Address::socket(directory, host.port),
+                HostLocation::Address(address) => {
+                    Address::Tcp(SocketAddr::new(*address, host.port))
+                }
+                HostLocation::Name(name) => {
                     race.candidates.push(Candidate {
                         rank: (false, position, 0),
                         state: CandidateState::LookingUp,

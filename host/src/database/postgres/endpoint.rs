@@ -23,7 +23,7 @@ use super::connect_error::AttemptError;
 use super::guard::{GuardedStream, TlsDone, Transport};
 use super::messages::{FollowedStream, Naming, Watch};
 use super::traffic::Traffic;
-use crate::database::libpq::{Keepalive, Secret, TlsMode, Wanted};
+use crate::database::libpq::{Keepalive, Secret, ServerKind, TlsMode};
 
 /// Requests TLS (PostgreSQL, 54.7, SSLRequest): the length, and a code in place of a protocol
 /// version.
@@ -75,7 +75,7 @@ pub(super) struct ConnectOptions {
     pub(super) tcp_user_timeout: Duration,
     /// The largest message, in bytes.
     pub(super) max_message: u64,
-    pub(super) required: Wanted,
+    pub(super) required: ServerKind,
     /// Whether sessions are set read-only, which then does not describe the server.
     pub(super) read_only: bool,
 }
@@ -274,8 +274,8 @@ impl ConnectOptions {
     /// Fails if the server is of the wrong kind. Returns whether it is of the preferred kind.
     async fn check(&self, client: &Client, connection: &mut Driver) -> Result<bool, AttemptError> {
         let required = match self.required {
-            Wanted::Any => return Ok(true),
-            Wanted::ReadWrite if self.read_only => Wanted::Primary,
+            ServerKind::Any => return Ok(true),
+            ServerKind::ReadWrite if self.read_only => ServerKind::Primary,
             required => required,
         };
         // Reported by servers from version 14 on, but not by poolers.
@@ -290,13 +290,17 @@ impl ConnectOptions {
             _ => query_bool(client, connection, "SHOW transaction_read_only").await?,
         };
         match required {
-            Wanted::ReadWrite if is_read_only => Err(AttemptError::WrongServer("it is read-only")),
-            Wanted::ReadOnly if !is_read_only => {
+            ServerKind::ReadWrite if is_read_only => {
+                Err(AttemptError::WrongServer("it is read-only"))
+            }
+            ServerKind::ReadOnly if !is_read_only => {
                 Err(AttemptError::WrongServer("it accepts writes"))
             }
-            Wanted::Primary if is_standby => Err(AttemptError::WrongServer("it is a standby")),
-            Wanted::Standby if !is_standby => Err(AttemptError::WrongServer("it is not a standby")),
-            Wanted::PreferStandby => Ok(is_standby),
+            ServerKind::Primary if is_standby => Err(AttemptError::WrongServer("it is a standby")),
+            ServerKind::Standby if !is_standby => {
+                Err(AttemptError::WrongServer("it is not a standby"))
+            }
+            ServerKind::PreferStandby => Ok(is_standby),
             _ => Ok(true),
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
         .with_protocol_versions(versions)
         .map_err(|error| format!("TLS cannot be set up: {error}"))?;
     let trust = match &tls.roots {
-        Roots::Unasked => Trust::Any,
+        Roots::Unchecked => Trust::Any,
         Roots::Public => Trust::public(),
         Roots::System => Trust::certificates(system_certificates()?, "that this machine trusts")?,
         Roots::File(file) => {
