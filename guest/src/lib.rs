@@ -1,12 +1,11 @@
-//! The user service: a component that answers HTTP requests and typed calls, migrates its own
+//! The user service: a component that serves HTTP requests and typed calls, migrates its own
 //! database schema, and can reach nothing but one database.
 //!
-//! It replaces a service written with FastAPI and stays bit-compatible with it; [`compat`] says
-//! how far. Imports run one way, from the bottom of this table to its top. To read the code,
-//! start at [`api::routes`] and follow a request downwards through [`users::operations`] to
-//! [`users::sql`].
+//! It replaces the FastAPI service and stays compatible with it; [`compat`] has what that takes.
+//! Imports run one way, from the bottom of this table to its top. To read the code, start at
+//! [`api::routes`] and follow a request downwards through [`users::operations`] to [`users::sql`].
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | [`database`] | the database capability as a trait; every statement is a constant |
 //! | [`compat`] | what must behave exactly like Python: JSON, integers, email addresses, faults |
@@ -24,7 +23,7 @@
 //! | [`users::migrations`] | applying the migrations, and planning what that would do |
 //! | [`api`] | HTTP: from a request to its response |
 //! | [`api::http`] | a request and a response as the service sees them |
-//! | [`api::error`] | the response to whatever goes wrong |
+//! | [`api::error`] | error responses |
 //! | [`api::body`], [`api::query`] | parsing what a client sends |
 //! | [`api::representation`] | a user as JSON, and its entity tag |
 //! | [`api::conditional`] | `If-Match` and `If-None-Match` |

@@ -54,7 +54,7 @@ impl Transaction for Absent {
     }
 }
 
-fn ask(method: Method, target: &str, headers: &[(&str, &str)]) -> Response {
+fn send(method: Method, target: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = BufferedRequest {
         authority: Some("users.example".into()),
         ..BufferedRequest::new(method, target)
@@ -68,7 +68,7 @@ fn ask(method: Method, target: &str, headers: &[(&str, &str)]) -> Response {
 }
 
 fn get(target: &str) -> Response {
-    ask(
+    send(
         Method::Get,
         target,
         &[("accept-encoding", "gzip, deflate, br")],
@@ -160,7 +160,7 @@ fn get_document_with_current_etag_returns_304() {
             format!("\"other\" , {tag}"),
             "*".into(),
         ] {
-            let response = ask(Method::Get, path, &[("if-none-match", &names)]);
+            let response = send(Method::Get, path, &[("if-none-match", &names)]);
             assert_eq!(response.status, 304, "{path} {names}");
             assert!(
                 response.body.is_empty() && response.content_type.is_none(),
@@ -171,7 +171,7 @@ fn get_document_with_current_etag_returns_304() {
         }
         for names in ["\"other\"", "", tag.trim_matches('"')] {
             assert_eq!(
-                ask(Method::Get, path, &[("if-none-match", names)]).status,
+                send(Method::Get, path, &[("if-none-match", names)]).status,
                 200,
                 "{path} {names}"
             );
@@ -183,8 +183,8 @@ fn get_document_with_current_etag_returns_304() {
 fn head_of_document_returns_same_head_as_get() {
     for path in documents() {
         assert_eq!(
-            ask(Method::Head, path, &[]),
-            ask(Method::Get, path, &[]),
+            send(Method::Head, path, &[]),
+            send(Method::Get, path, &[]),
             "{path}"
         );
     }
@@ -200,7 +200,7 @@ fn other_method_on_document_returns_405_with_allow() {
             Method::Delete,
             Method::Other,
         ] {
-            let response = ask(method, path, &[]);
+            let response = send(method, path, &[]);
             assert_eq!(
                 (response.status, header(&response, "allow")),
                 (405, Some("GET, HEAD")),
@@ -259,7 +259,7 @@ fn percent_encoded_document_path_is_found() {
 #[test]
 fn compressed_document_returns_406_only_if_gzip_is_not_accepted() {
     let packed = "/docs/swagger-ui-bundle.js";
-    assert_eq!(ask(Method::Get, packed, &[]).status, 200);
+    assert_eq!(send(Method::Get, packed, &[]).status, 200);
     for accepted in [
         "gzip",
         "GZIP",
@@ -269,7 +269,7 @@ fn compressed_document_returns_406_only_if_gzip_is_not_accepted() {
         "deflate;q=0, *;q=0.001",
         "identity, gzip ; q=1.0",
     ] {
-        let response = ask(Method::Get, packed, &[("accept-encoding", accepted)]);
+        let response = send(Method::Get, packed, &[("accept-encoding", accepted)]);
         assert_eq!(
             (response.status, header(&response, "content-encoding")),
             (200, Some("gzip")),
@@ -289,12 +289,12 @@ fn compressed_document_returns_406_only_if_gzip_is_not_accepted() {
         "gzip; q=0.000, *",
         "*;q=0",
     ] {
-        let response = ask(Method::Get, packed, &[("accept-encoding", refused)]);
+        let response = send(Method::Get, packed, &[("accept-encoding", refused)]);
         assert_eq!(response.status, 406, "{refused}");
     }
     for page in ["/docs", "/redoc", "/openapi.json"] {
         assert_eq!(
-            ask(Method::Get, page, &[("accept-encoding", "identity")]).status,
+            send(Method::Get, page, &[("accept-encoding", "identity")]).status,
             200,
             "{page}"
         );

@@ -1,5 +1,5 @@
-//! A request means the same through both doors: buffered, with the headers that a host passes, and
-//! streaming, with all of them.
+//! A request is handled the same through both handlers: buffered, with the headers that a host
+//! passes, and streaming, with all of them.
 
 use std::cell::Cell;
 

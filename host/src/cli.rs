@@ -330,7 +330,7 @@ mod tests {
         let command = Options::augment_args(clap::Command::new("usher"));
         let command = command.mut_args(|arg| arg.env(None::<&str>));
         let matches = command.get_matches_from(["usher"]);
-        let options = Options::from_arg_matches(&matches).expect("nothing has to be given");
+        let options = Options::from_arg_matches(&matches).expect("no option is required");
         assert_eq!(format!("{embedded:?}"), format!("{:?}", options.config));
     }
 }

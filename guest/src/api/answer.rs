@@ -1,11 +1,11 @@
-//! What a request is answered with.
+//! The response to a request, complete or streamed.
 
 use super::http::Response;
 use super::ndjson::NdjsonList;
 use crate::database::Database;
 use crate::users;
 
-/// What a request is answered with.
+/// The response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A complete response.

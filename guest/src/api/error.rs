@@ -1,4 +1,4 @@
-//! The response to whatever goes wrong. Its body is always `{"detail": …}`.
+//! Error responses. The body is always `{"detail": …}`.
 
 use super::body;
 use super::http::{IncompleteBody, Response};

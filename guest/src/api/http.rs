@@ -154,8 +154,8 @@ pub trait Request {
     fn scheme(&self) -> Scheme;
     /// The `Host` header or its equivalent. Absent in HTTP/1.0.
     fn authority(&self) -> Option<Cow<'_, str>>;
-    /// The whole body. It may be consumed: handlers call this at most once. Its size is limited by
-    /// the host.
+    /// The complete body. It may be consumed: handlers call this at most once. Its size is limited
+    /// by the host.
     ///
     /// # Errors
     /// If the connection broke before the body was complete.

@@ -1,9 +1,9 @@
 //! HTTP: from a request to its response.
 //!
-//! [`routes::handle`] takes anything that implements [`http::Request`]. A component has two doors
-//! that do: `wasi:http/incoming-handler`, which fetches each part of a request from the host, and
-//! `usher:service/buffered-handler`, which receives all of it in one call. A handler cannot tell
-//! which door a request came through.
+//! [`routes::handle`] takes anything that implements [`http::Request`]. A component exports two
+//! interfaces that do: `wasi:http/incoming-handler`, where each part of a request is fetched from
+//! the host, and `usher:service/buffered-handler`, which receives all of it in one call. A handler
+//! cannot distinguish them.
 
 pub mod accept;
 mod answer;

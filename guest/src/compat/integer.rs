@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// An integer of any size. Only those of 64 bits are told apart.
+/// An integer of any size. Only one that fits in 64 bits has its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integer {
     /// It fits in 64 bits.

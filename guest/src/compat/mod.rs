@@ -1,4 +1,4 @@
-//! What must behave exactly like the service's predecessor, a FastAPI service, bit for bit.
+//! What must behave exactly like the FastAPI service that this one replaces.
 //!
 //! Its clients depend on which requests it accepted, on how it normalised what it stored, and on
 //! the bodies of its errors. These come from CPython's `json`, from pydantic 2 and from

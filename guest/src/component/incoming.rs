@@ -170,7 +170,7 @@ fn begin(
     Some(body)
 }
 
-/// Writes the whole body.
+/// Writes a complete body.
 fn write_body(body: &OutgoingBody, bytes: &[u8]) -> Result<(), StreamError> {
     if bytes.is_empty() {
         return Ok(());

@@ -8,7 +8,7 @@ use crate::database::{self, Cursor, Database, Param, Rows, Value};
 
 /// The maximum bytes of names and addresses on a page. A single larger user still gets a page.
 ///
-/// One instance holds a whole page in its memory, as rows and as JSON.
+/// One instance holds the page in its memory, as rows and as JSON.
 pub const PAGE_BYTES: usize = 1 << 20;
 
 /// The maximum number of users that a [`Reader`] fetches at once. The cost of a fetch is

@@ -24,7 +24,7 @@ impl From<database::Error> for Error {
     }
 }
 
-/// Only the service's own key is told apart here; [`key`](super::key) queries the catalogue for
+/// Only the service's own key is recognised here; [`key`](super::key) queries the catalogue for
 /// any other.
 fn from_refusal(refusal: &Refusal) -> Error {
     let code = refusal.code.as_str();
@@ -42,7 +42,7 @@ fn from_refusal(refusal: &Refusal) -> Error {
         // sequence_generator_limit_exceeded, numeric_value_out_of_range, division_by_zero: the
         // client sends no numbers, so that no other body would succeed.
         ("22", "2200H" | "22003" | "22012") => internal(refusal),
-        // Text too long for its column, or characters that the database's encoding lacks.
+        // Text too long for its column, or characters outside the database's encoding.
         ("22", _) => Error::Unacceptable,
         // with_check_option_violation: `users` is a view that filters rows.
         ("44", _) => Error::Unacceptable,

@@ -182,9 +182,8 @@ fn responses_and_description_agree() {
                     let answer = api::handle(&request, &database)
                         .into_response(&database)
                         .expect("this database fails at once or never");
-                    let place =
-                        format!("{} {} -> {}", method.name(), request.target, answer.status);
-                    check(&description, described, method, &answer, &place);
+                    let case = format!("{} {} -> {}", method.name(), request.target, answer.status);
+                    check(&description, described, method, &answer, &case);
                     seen.insert(answer.status);
                 }
             }
@@ -206,44 +205,44 @@ fn responses_and_description_agree() {
     }
 }
 
-fn check(description: &Json, described: &Json, method: Method, answer: &Response, place: &str) {
+fn check(description: &Json, described: &Json, method: Method, answer: &Response, case: &str) {
     let described = resolve(description, &described[answer.status.to_string()]);
-    assert!(described.is_object(), "{place} is not described");
+    assert!(described.is_object(), "{case} is not described");
     for (name, value) in &answer.headers {
         let headers = described["headers"].as_object().into_iter().flatten();
         let (_, header) = headers
             .into_iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .unwrap_or_else(|| panic!("{place}: {name} is not described"));
+            .unwrap_or_else(|| panic!("{case}: {name} is not described"));
         let value = serde_json::from_str(value)
             .ok()
             .filter(Json::is_number)
             .unwrap_or_else(|| Json::from(value.as_ref()));
         assert!(
             fits(description, &header["schema"], &value),
-            "{place}: {name}: {value}"
+            "{case}: {name}: {value}"
         );
     }
     if method == Method::Head {
         assert!(
             described.get("content").is_none(),
-            "{place}: an answer to HEAD has no body"
+            "{case}: an answer to HEAD has no body"
         );
         return;
     }
     let Some(kind) = answer.content_type else {
-        assert!(described.get("content").is_none(), "{place} has no body");
+        assert!(described.get("content").is_none(), "{case} has no body");
         return;
     };
     let content = &described["content"][kind];
-    assert!(content.is_object(), "{place}: {kind} is not described");
+    assert!(content.is_object(), "{case}: {kind} is not described");
     let body = match kind {
         "application/json" => serde_json::from_slice(&answer.body).expect("the body is JSON"),
         _ => Json::from(String::from_utf8_lossy(&answer.body)),
     };
     assert!(
         fits(description, &content["schema"], &body),
-        "{place}: {body}"
+        "{case}: {body}"
     );
 }
 

@@ -177,15 +177,15 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
     }
 }
 
-fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuilder {
-    let required = if place == ParameterIn::Path {
+fn parameter(name: &str, location: ParameterIn, description: &str) -> ParameterBuilder {
+    let required = if location == ParameterIn::Path {
         Required::True
     } else {
         Required::False
     };
     ParameterBuilder::new()
         .name(name)
-        .parameter_in(place)
+        .parameter_in(location)
         .required(required)
         .description(Some(description))
 }

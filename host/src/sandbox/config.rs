@@ -45,7 +45,7 @@ pub struct Config {
         value_parser = size
     )]
     pub request_memory: usize,
-    /// The same for all requests together; one that wants more is 503.
+    /// The same for all requests together; one that needs more is 503.
     #[arg(
         long,
         env = "USHER_HOST_MEMORY",
@@ -63,7 +63,7 @@ pub struct Config {
         value_parser = size
     )]
     pub max_response: usize,
-    /// From a request's arrival to its answer; a later one is 504.
+    /// From a request's arrival to its response; a later one is 504.
     // For a streamed response also the time between two reads of its body.
     #[arg(
         long,
@@ -83,7 +83,7 @@ pub struct Config {
         value_parser = parse_duration
     )]
     pub cpu_time: Duration,
-    /// How long the component may go on after its answer is complete.
+    /// How long the component may go on after its response is complete.
     #[arg(
         long,
         env = "USHER_AFTER_ANSWER",

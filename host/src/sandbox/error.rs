@@ -52,7 +52,7 @@ impl fmt::Display for LoadError {
             Self::Manifest(source, error) => {
                 write!(
                     f,
-                    "{source} does not say which statements it runs: {error}; build it again"
+                    "the statements that {source} declares cannot be read: {error}; build it again"
                 )
             }
             Self::Undeclared(source) => write!(

@@ -75,7 +75,7 @@ pub struct Limits {
         value_parser = parse_duration
     )]
     pub body_timeout: Duration,
-    /// How long a client may take nothing of its answer before it is cut off.
+    /// How long a client may read nothing of its response before it is disconnected.
     // Any progress restarts the time.
     #[arg(
         long,
@@ -167,7 +167,7 @@ impl Service {
                 Err(error) => Err(error),
             };
             let response = result.unwrap_or_else(Response::from);
-            service.counters.answered(response.status());
+            service.counters.responded(response.status());
             response
         }
     }

@@ -20,11 +20,11 @@ pub(crate) fn exposition(counts: &Counts, database: &Totals, held: usize) -> Str
         "counter",
         "Responses by class of status.",
         &[
-            ("{class=\"1xx\"}", counts.answers[0]),
-            ("{class=\"2xx\"}", counts.answers[1]),
-            ("{class=\"3xx\"}", counts.answers[2]),
-            ("{class=\"4xx\"}", counts.answers[3]),
-            ("{class=\"5xx\"}", counts.answers[4]),
+            ("{class=\"1xx\"}", counts.responses[0]),
+            ("{class=\"2xx\"}", counts.responses[1]),
+            ("{class=\"3xx\"}", counts.responses[2]),
+            ("{class=\"4xx\"}", counts.responses[3]),
+            ("{class=\"5xx\"}", counts.responses[4]),
         ],
     );
     metric(

@@ -109,7 +109,7 @@ mod tests {
     async fn any_port_lost_before_listen_is_replaced_by_another() {
         let socket = bind(ANY).expect("a free port");
         let lost = socket.local_addr().expect("it is bound");
-        let other = bind(lost).expect("nobody listens there yet");
+        let other = bind(lost).expect("no socket listens there yet");
         let other = listen(other, lost, 1).expect("nor now");
         let listener = listen(socket, ANY, 1).expect("there are more");
         assert_ne!(local(&listener, ANY).expect("it is bound"), lost);
@@ -122,8 +122,8 @@ mod tests {
         let free = local(&free.expect("a free port"), ANY).expect("it is bound");
         let socket = bind(free).expect("it is free again");
         let other = bind(free).and_then(|socket| listen(socket, free, 1));
-        let _other = other.expect("nobody listens there yet");
-        let error = listen(socket, free, 1).expect_err("somebody does now");
+        let _other = other.expect("no socket listens there yet");
+        let error = listen(socket, free, 1).expect_err("another socket listens now");
         assert!(error.to_string().contains("in use"), "{error}");
     }
 }

@@ -18,8 +18,8 @@ pub(crate) enum FailedCall {
 /// Counters of one core. Only that core writes them, so there is no contention.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Answers by the first digit of their status, from 1 to 5.
-    answers: [AtomicU64; 5],
+    /// Responses by the first digit of their status, from 1 to 5.
+    responses: [AtomicU64; 5],
     traps: AtomicU64,
     deadlines: AtomicU64,
     busy: AtomicU64,
@@ -28,9 +28,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn answered(&self, status: StatusCode) {
+    pub(crate) fn responded(&self, status: StatusCode) {
         if let Some(counter) = self
-            .answers
+            .responses
             .get(usize::from(status.as_u16() / 100).wrapping_sub(1))
         {
             counter.fetch_add(1, Relaxed);
@@ -58,8 +58,8 @@ impl Counters {
 /// The sums of several cores' counters.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Answers by the first digit of their status, from 1 to 5.
-    pub(crate) answers: [u64; 5],
+    /// Responses by the first digit of their status, from 1 to 5.
+    pub(crate) responses: [u64; 5],
     pub(crate) traps: u64,
     pub(crate) deadlines: u64,
     pub(crate) busy: u64,
@@ -69,7 +69,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn add(&mut self, core: &Counters) {
-        for (sum, counter) in self.answers.iter_mut().zip(&core.answers) {
+        for (sum, counter) in self.responses.iter_mut().zip(&core.responses) {
             *sum += counter.load(Relaxed);
         }
         self.traps += core.traps.load(Relaxed);

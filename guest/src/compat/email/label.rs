@@ -74,7 +74,7 @@ fn check(label: &str) -> Result<(), String> {
     let mut before = None;
     for (at, (index, c)) in label.char_indices().enumerate() {
         let after = label.get(index + c.len_utf8()..).unwrap_or_default();
-        let place = |what: &str, preposition: &str, not_allowed: &str| {
+        let error_at = |what: &str, preposition: &str, not_allowed: &str| {
             let code = u32::from(c);
             format!(
                 "{what} U+{code:04X}{not_allowed} at position {} {preposition} {}",
@@ -84,13 +84,13 @@ fn check(label: &str) -> Result<(), String> {
         };
         match class(c) {
             Class::Valid => {}
-            Class::Joiner => return Err(place("Joiner", "in", " not allowed")),
+            Class::Joiner => return Err(error_at("Joiner", "in", " not allowed")),
             Class::InContext => {
                 if !fits_context(c, label, before, after.chars().next()) {
-                    return Err(place("Codepoint", "in", " not allowed"));
+                    return Err(error_at("Codepoint", "in", " not allowed"));
                 }
             }
-            Class::Disallowed => return Err(place("Codepoint", "of", "") + " not allowed"),
+            Class::Disallowed => return Err(error_at("Codepoint", "of", "") + " not allowed"),
         }
         before = Some(c);
     }

@@ -43,7 +43,10 @@ fn addresses() -> impl Strategy<Value = String> {
 
 /// ASCII texts for the fast path.
 fn plain_addresses() -> impl Strategy<Value = String> {
-    "(([A-Za-z0-9!+/_-]{1,6}\\.?){1,3}|(?i:info|www))@([A-Za-z0-9][A-Za-z0-9-]{0,6}\\.){1,3}([a-z]{2,4}|ORG|[tT]est|c0)"
+    concat!(
+        "(([A-Za-z0-9!+/_-]{1,6}\\.?){1,3}|(?i:info|www))@",
+        "([A-Za-z0-9][A-Za-z0-9-]{0,6}\\.){1,3}([a-z]{2,4}|ORG|[tT]est|c0)",
+    )
 }
 
 proptest! {

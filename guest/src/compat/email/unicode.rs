@@ -147,7 +147,7 @@ pub(super) fn check_safe(text: &str, spaces: bool) -> Result<(), Reason> {
     };
     let bad: BTreeSet<char> = text
         .char_indices()
-        .filter(|&place| !is_safe(place))
+        .filter(|&indexed| !is_safe(indexed))
         .map(|(_, c)| c)
         .collect();
     if bad.is_empty() {

@@ -1,4 +1,4 @@
-//! What an inspection found, and the statements that it asks for.
+//! The findings of an inspection, and the statements that make its changes.
 
 /// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum FindingKind {
     Change,
     /// It prevents everything: nothing is changed until it is removed.
     Obstacle,
-    /// The operator may want to know.
+    /// Information for the operator.
     Advice,
 }
 

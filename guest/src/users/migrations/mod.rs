@@ -43,7 +43,7 @@ pub fn apply_steps(database: &impl Database, steps: &[Step]) -> Result<Vec<Migra
     let found = inspect(database, dialect, steps, done, State::of(done))?;
     refuse_obstacles(steps, done, &found)?;
     if done > 0 && !found.actions.is_empty() {
-        // An earlier host adopted the table, or somebody changed it since.
+        // An earlier host adopted the table, or another program changed it since.
         run(database, dialect, steps, done, None)?;
     }
     while let Some(step) = steps.get(done) {

@@ -28,7 +28,7 @@ pub(super) fn inspect(database: &impl Statements, state: State) -> Result<Plan, 
     }
     let table = table::table(database)?;
     if !state.adopted {
-        relation::elsewhere(database, &environment, table.as_ref(), &mut plan)?;
+        relation::check_search_path(database, &environment, table.as_ref(), &mut plan)?;
     }
     match &table {
         None => relation::missing(&environment, state, &mut plan),

@@ -1,4 +1,4 @@
-//! Whether `users` is a table that the service can use, and the one that is meant.
+//! Checks that `users` is a table that the service can use, and that the search path finds it.
 
 use super::super::catalogue::query;
 use super::super::plan::{Plan, State};
@@ -6,8 +6,8 @@ use super::sql;
 use super::table::{Environment, Table};
 use crate::database::{Error, Statements};
 
-/// Other tables of this name, and whether the one that the search path finds is meant.
-pub(super) fn elsewhere(
+/// Reports other tables of this name, and a table outside the first schema of the search path.
+pub(super) fn check_search_path(
     database: &impl Statements,
     environment: &Environment,
     table: Option<&Table>,

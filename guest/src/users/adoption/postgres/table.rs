@@ -1,4 +1,4 @@
-//! What the catalogue says about the database, the table and its columns.
+//! The database, the table and its columns, as the catalogue describes them.
 
 use super::super::catalogue::{first, query};
 use super::sql;

@@ -33,7 +33,7 @@ pub(super) fn reasons_to_keep(
             reasons.push(format!("{} in its definition", word.to_uppercase()));
         }
     }
-    for key in keys.iter().filter(|key| key.place == 0) {
+    for key in keys.iter().filter(|key| key.position == 0) {
         let of_one = keys.iter().filter(|other| other.index == key.index).count() == 1;
         let is_replaced = of_one
             && !key.is_partial
@@ -94,7 +94,7 @@ pub(super) fn rebuild(
     Ok(())
 }
 
-/// Keeps the table, and adds what it lacks.
+/// Keeps the table, and adds what is missing.
 #[expect(
     clippy::too_many_arguments,
     reason = "each parameter is a finding that decides something"

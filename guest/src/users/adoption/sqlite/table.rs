@@ -1,4 +1,4 @@
-//! What the schema says about the table, its columns and its indexes.
+//! The table, its columns and its indexes, as the schema describes them.
 
 use super::super::catalogue::{first, query};
 use super::super::plan::{Plan, State};
@@ -28,7 +28,7 @@ pub(super) struct Key {
     pub(super) index: String,
     pub(super) is_unique: bool,
     pub(super) is_partial: bool,
-    pub(super) place: i64,
+    pub(super) position: i64,
     pub(super) column: Option<String>,
     pub(super) collation: String,
 }
@@ -87,7 +87,7 @@ pub(super) fn keys(database: &impl Statements) -> Result<Vec<Key>, Error> {
             index: row.text()?,
             is_unique: row.flag()?,
             is_partial: row.flag()?,
-            place: row.number()?,
+            position: row.number()?,
             column: row.optional_text()?.map(|name| name.to_lowercase()),
             collation: row.text()?,
         });
