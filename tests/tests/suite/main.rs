@@ -23,6 +23,7 @@
 //! | `scripted` | the service over scripted rows, faults and delays |
 //! | `architecture` | imports between source files, and the tables of modules |
 //! | `documents` | links and paths in the documents exist |
+//! | `words` | no line over 100 columns, no word that the glossary replaces |
 //! | `guarantees` | the tests that `docs/` names exist |
 //! | `transactions` | abandoned transactions are rolled back |
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
@@ -85,3 +86,4 @@ mod startup;
 mod transactions;
 mod typed;
 mod volume;
+mod words;

@@ -16,7 +16,7 @@ use crate::database::libpq::{self, Postgres};
 /// | `postgresql+asyncpg://…` | the same; the `+driver` is ignored |
 /// | `host=… user=…` | the same (libpq, "Keyword/Value Connection Strings") |
 /// | `sqlite:PATH` | a file, relative to the working directory unless PATH begins with a slash |
-/// | `sqlite:///PATH`, `sqlite+aiosqlite:///PATH` | a file as in SQLAlchemy; four slashes: absolute |
+/// | `sqlite:///PATH`, `sqlite+aiosqlite:///PATH` | as in SQLAlchemy; four slashes: absolute |
 /// | `memory:`, `sqlite://`, `sqlite:///:memory:` | memory, which ends with the program |
 #[derive(Clone)]
 pub struct Url {
