@@ -122,7 +122,8 @@ fn files(root: &Path) -> Vec<(String, PathBuf)> {
 
 /// Lines over the limit that could be broken.
 fn long_lines(name: &str, text: &str) -> Vec<(usize, String)> {
-    let (is_document, mut is_code, mut faults) = (name.ends_with(".md"), false, Vec::new());
+    let is_document = has_extension(name, "md");
+    let (mut is_code, mut faults) = (false, Vec::new());
     for (line, number) in text.lines().zip(1..) {
         is_code ^= is_document && line.trim_start().starts_with("```");
         let columns = line.chars().count();
@@ -134,13 +135,19 @@ fn long_lines(name: &str, text: &str) -> Vec<(usize, String)> {
     faults
 }
 
+fn has_extension(name: &str, kind: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == kind)
+}
+
 /// Whether a URL, a raw string or an inline table of TOML crosses the limit.
 fn is_unbreakable(name: &str, line: &str) -> bool {
     let over = line.char_indices().nth(MAX_COLUMNS).map_or(0, |(at, _)| at);
     let before = line[..over].rsplit(char::is_whitespace).next();
     let begin = over - before.unwrap_or_default().len();
     let word = line[begin..].split_whitespace().next().unwrap_or_default();
-    let is_inline_table = name.ends_with(".toml") && line.contains("= {");
+    let is_inline_table = has_extension(name, "toml") && line.contains("= {");
     let is_raw_string = line.contains("r#\"") || line.trim_start().starts_with("r\"");
     word.contains("://") || is_inline_table || is_raw_string
 }
