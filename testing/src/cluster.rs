@@ -1,12 +1,12 @@
-//! A throw-away PostgreSQL cluster from the programs that are installed on this machine.
+//! A throw-away PostgreSQL cluster from the machine's programs, or from fetched ones.
 
-use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+
+use crate::programs::PostgreSql;
 
 /// How the server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub enum Certificate {
     Authority,
     /// The same, with an address as an alternative name.
     AuthorityAddress,
-    /// By an authority, as PostgreSQL's manual has it (18.9.5): of X.509 version 1, with a common name alone.
+    /// By an authority, as PostgreSQL's manual has it (18.9.5): of X.509 version 1, with a common
+    /// name alone.
     AuthorityV1,
     /// By itself, as the manual has it: of version 3, an authority too, with a common name alone.
     SelfSigned,
@@ -32,7 +33,8 @@ pub enum Certificate {
     SelfSignedV1,
 }
 
-/// A cluster of this process's own: it is gone when this value or the process is, however the process ends.
+/// A cluster of this process's own: it is gone when this value or the process is, however the
+/// process ends.
 #[derive(Debug)]
 pub struct Cluster {
     shell: Mutex<Shell>,
@@ -49,7 +51,8 @@ impl Cluster {
         Self::with("init")
     }
 
-    /// The same with PostgreSQL's own settings, so that a commit waits for the disk as it would in earnest.
+    /// The same with PostgreSQL's own settings, so that a commit waits for the disk as it would in
+    /// earnest.
     ///
     /// # Errors
     /// As [`Cluster::start`].
@@ -58,16 +61,13 @@ impl Cluster {
     }
 
     fn with(init: &str) -> Result<Self, String> {
-        let programs = programs().ok_or(
-            "PostgreSQL is not installed on this machine: install it (on Debian: apt install postgresql), or name a server in \
-             TEST_DATABASE_URL",
-        )?;
-        let mut shell = Shell::start(&programs)?;
+        let mut shell = Shell::start(&PostgreSql::find()?)?;
         let password = random_password()?;
         shell
             .order(&format!("{init} {password}"))
             .map_err(|error| format!("initdb failed: {error}"))?;
-        // Another process may take a port between the moment it is found free and the moment the server binds it.
+        // Another process may take a port between the moment it is found free and the moment the
+        // server binds it.
         let mut attempts = 0;
         let port = loop {
             let port = free_port()?;
@@ -129,8 +129,9 @@ impl Cluster {
         self.order(&format!("start {}", self.port));
     }
 
-    /// Starts the server again as a hot standby whose primary is gone: it can be read from, and refuses whatever writes. It takes a
-    /// server that was stopped in order, with `wal_level` at least `replica`.
+    /// Starts the server again as a hot standby whose primary is gone: it can be read from, and
+    /// refuses whatever writes. It takes a server that was stopped in order, with `wal_level` at
+    /// least `replica`.
     ///
     /// # Panics
     /// Where it does not start.
@@ -146,8 +147,9 @@ impl Cluster {
         self.order("promote");
     }
 
-    /// Has the server offer TLS from its next start, with a certificate for this name. The certificate of the authority that vouches
-    /// for it is the file `ca.crt` in the server's data directory.
+    /// Has the server offer TLS from its next start, with a certificate for this name. The
+    /// certificate of the authority that vouches for it is the file `ca.crt` in the server's data
+    /// directory.
     ///
     /// # Panics
     /// Where the program `openssl` is not there, or fails.
@@ -170,9 +172,10 @@ impl Cluster {
         self.order(&format!("certify {kind} {name}"));
     }
 
-    /// Lets none of the server's files grow beyond so many bytes, or whatever size, where none is given. A limit that is no
-    /// multiple of a page's 8 KiB has the effect of a full disk: the kernel writes a part of a page, and PostgreSQL takes that
-    /// for what it usually is (`disk_full`, 53100). No privileges are needed, unlike for a disk that is really full.
+    /// Lets none of the server's files grow beyond so many bytes, or whatever size, where none is
+    /// given. A limit that is no multiple of a page's 8 KiB has the effect of a full disk: the
+    /// kernel writes a part of a page, and PostgreSQL takes that for what it usually is
+    /// (`disk_full`, 53100). No privileges are needed, unlike for a disk that is really full.
     ///
     /// # Panics
     /// Where `prlimit` of util-linux is not there, or fails.
@@ -200,11 +203,11 @@ struct Shell {
 }
 
 impl Shell {
-    fn start(programs: &Path) -> Result<Self, String> {
+    fn start(postgresql: &PostgreSql) -> Result<Self, String> {
         let mut command = Command::new("sh");
         command
             .args(["-c", include_str!("cluster.sh"), "usher-testing-cluster"])
-            .arg(programs)
+            .arg(&postgresql.programs)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -215,6 +218,9 @@ impl Shell {
             if name.to_string_lossy().starts_with("PG") {
                 command.env_remove(name);
             }
+        }
+        if let Some(libraries) = &postgresql.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
         }
         if rustix::process::geteuid().is_root() {
             // PostgreSQL refuses to run as root.
@@ -257,47 +263,6 @@ impl Drop for Shell {
         self.orders = None;
         let _ = self.process.wait();
     }
-}
-
-/// Where `initdb`, `pg_ctl` and `postgres` lie together: on PATH, where `pg_config` says, or where Debian puts them.
-fn programs() -> Option<PathBuf> {
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    // Links are followed, since `initdb` looks for `postgres` beside itself.
-    let on_path = std::env::split_paths(&on_path).filter_map(|directory| {
-        directory
-            .join("initdb")
-            .canonicalize()
-            .ok()?
-            .parent()
-            .map(Path::to_owned)
-    });
-    let by_config = || {
-        let output = Command::new("pg_config").arg("--bindir").output().ok()?;
-        Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
-    };
-    let debian = || {
-        let versions = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut versions: Vec<PathBuf> = versions.map(|version| version.path()).collect();
-        let number = |path: &PathBuf| {
-            path.file_name()
-                .and_then(OsStr::to_str)?
-                .parse::<u32>()
-                .ok()
-        };
-        versions.sort_by_key(|path| std::cmp::Reverse(number(path)));
-        versions.into_iter().map(|version| version.join("bin"))
-    };
-    on_path
-        .chain(std::iter::once_with(by_config).flatten())
-        .chain(std::iter::once_with(debian).flatten())
-        .find(|directory| {
-            ["initdb", "pg_ctl", "postgres"]
-                .iter()
-                .all(|program| directory.join(program).is_file())
-        })
 }
 
 /// The user and group ids of `postgres`, or else of `nobody`.

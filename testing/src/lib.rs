@@ -12,6 +12,7 @@
 //! | [`cluster`] | a throw-away PostgreSQL cluster, which is that server by default |
 //! | [`pgbouncer`], [`proxy`] | a connection pooler; a proxy that cuts, delays and throttles |
 //! | [`process`] | the `usher` program: start, standard error, signals |
+//! | [`programs`] | the programs that tests start: installed ones, or fetched |
 //! | [`janitor`] | cleans up after a test process that was killed |
 
 #[cfg(feature = "app")]
@@ -21,6 +22,7 @@ pub mod janitor;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod proxy;
 #[cfg(feature = "app")]
 pub mod scripted;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::config::Host;
@@ -13,6 +13,7 @@ use tokio_postgres::config::Host;
 use crate::cluster::unprivileged_user;
 use crate::janitor::KillGuard;
 use crate::process::WAIT_LIMIT;
+use crate::programs::Program;
 
 /// How long a client connection keeps its server session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +125,9 @@ impl PgBouncer {
             uid,
             gid,
         );
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
-            .into_iter()
-            .find(|program| Path::new(program).exists())
-            .unwrap_or("pgbouncer");
-        let mut command = Command::new(program);
+        let program =
+            Program::find("pgbouncer", "pgbouncer").unwrap_or_else(|error| panic!("{error}"));
+        let mut command = program.command();
         command
             .arg("-q")
             .arg(file.path())
@@ -138,9 +137,9 @@ impl PgBouncer {
         if rustix::process::geteuid().is_root() {
             command.uid(uid).gid(gid);
         }
-        let mut process = command.spawn().unwrap_or_else(|error| {
-            panic!("cannot start {program} (on Debian: apt install pgbouncer): {error}")
-        });
+        let mut process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {program:?}: {error}"));
         let kill_guard = KillGuard::process(process.id());
         let began = Instant::now();
         // Another process may have the port, so check that this one listens on it.

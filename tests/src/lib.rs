@@ -16,4 +16,4 @@ pub mod http;
 pub mod json;
 pub mod nginx;
 
-pub use usher_testing::{cluster, janitor, pgbouncer, postgres, process, proxy};
+pub use usher_testing::{cluster, janitor, pgbouncer, postgres, process, programs, proxy};

@@ -3,11 +3,12 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use usher_testing::janitor::{KillGuard, Scratch};
 use usher_testing::process::WAIT_LIMIT;
+use usher_testing::programs::Program;
 
 /// A running nginx, killed when dropped.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Nginx {
                 return nginx;
             }
         }
-        panic!("nginx does not start: `apt install nginx-light`, and see its output above");
+        panic!("nginx does not start: see its messages above");
     }
 
     fn try_start(server: &str) -> Option<Self> {
@@ -56,7 +57,9 @@ impl Nginx {
         let file = scratch.path().join("nginx.conf");
         let mut written = std::fs::File::create(&file).ok()?;
         written.write_all(config.as_bytes()).ok()?;
-        let mut child = Command::new("nginx")
+        let mut child = Program::find("nginx", "nginx-light")
+            .unwrap_or_else(|error| panic!("{error}"))
+            .command()
             .arg("-p")
             .arg(scratch.path())
             .arg("-c")
@@ -64,9 +67,7 @@ impl Nginx {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!("cannot start nginx, `apt install nginx-light`: {error}")
-            });
+            .expect("nginx starts");
         let kill_guard = KillGuard::process(child.id());
         let deadline = Instant::now() + WAIT_LIMIT;
         while TcpStream::connect(address).is_err() {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -12,6 +12,7 @@ use usher_tests::janitor::Scratch;
 use usher_tests::nginx::Nginx;
 use usher_tests::postgres;
 use usher_tests::process::{Running, Usher};
+use usher_tests::programs::Program;
 use usher_tests::proxy::{At, Direction, Proxy};
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
@@ -130,13 +131,15 @@ async fn list_with_lost_database_is_truncated_in_every_http_version() {
         let was_cut = proxy.cut_when(Direction::Client, At::Bytes(CUT));
         let http = format!("--http{version}");
         let url = format!("http://{address}/users/");
+        let program = Program::find("curl", "curl").unwrap_or_else(|error| panic!("{error}"));
         let curl = || {
-            Command::new("curl")
+            program
+                .command()
                 .args(["-s", &http, "-H", "accept: application/x-ndjson", &url])
                 .stdout(Stdio::null())
                 .status()
         };
-        let curl = tokio::task::block_in_place(curl).expect("curl is installed");
+        let curl = tokio::task::block_in_place(curl).expect("curl starts");
         was_cut.await;
         assert!(matches!(curl.code(), Some(18 | 56)), "{curl}");
     }

@@ -1,6 +1,6 @@
 //! What only real connections show: early responses, proxies, and exhausted descriptors.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -10,6 +10,7 @@ use usher_tests::http::{self, Reader, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::nginx::Nginx;
 use usher_tests::process::{Running, Usher, WAIT_LIMIT};
+use usher_tests::programs::Program;
 
 fn program(scratch: &Scratch) -> Usher {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
@@ -134,19 +135,21 @@ print(answer.status, answer.read().decode(), end='')";
         &body,
         &url,
     ];
-    for (client, arguments, begins) in [
-        ("python3", &["-c", PYTHON, &address][..], "413 "),
-        ("node", &["-e", NODE, &address][..], "413 "),
-        ("curl", &curl[..], ""),
+    for (client, package, arguments, begins) in [
+        ("python3", "python3", &["-c", PYTHON, &address][..], "413 "),
+        ("node", "nodejs", &["-e", NODE, &address][..], "413 "),
+        ("curl", "curl", &curl[..], ""),
     ] {
         let run = || {
-            Command::new(client)
+            Program::find(client, package)
+                .unwrap_or_else(|error| panic!("{error}"))
+                .command()
                 .args(arguments)
                 .stderr(Stdio::inherit())
                 .output()
         };
         let run = tokio::task::block_in_place(run);
-        let output = run.unwrap_or_else(|error| panic!("{client} is not installed: {error}"));
+        let output = run.unwrap_or_else(|error| panic!("{client} does not start: {error}"));
         let output = String::from_utf8_lossy(&output.stdout).into_owned();
         let expected = format!("{begins}{{\"detail\":\"Request body too large\"}}");
         assert_eq!(output, expected, "{client}");
