@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use super::workers;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 /// The limits of a connection's running statement, read by SQLite's handlers.
@@ -15,6 +16,10 @@ pub(super) struct Control {
     /// cannot end the next run.
     run: AtomicU64,
     stopped: AtomicU64,
+    /// From when on the thread of the run has a lower priority.
+    lower_at: AtomicU64,
+    /// Whether it may have one: nothing waits for what the connection reads.
+    is_reader: bool,
     /// The statement is the host's: it has no limits, and BEGIN and COMMIT are allowed.
     is_host: AtomicBool,
     /// The largest value that the current statement may make, in bytes.
@@ -28,10 +33,28 @@ fn nanos(moment: Instant) -> u64 {
 }
 
 impl Control {
+    pub(super) fn new(is_reader: bool) -> Self {
+        Self {
+            is_reader,
+            ..Self::default()
+        }
+    }
+
     /// Begins a run and returns its number.
     pub(super) fn start(&self, deadline: Instant) -> u64 {
         self.deadline.store(nanos(deadline), Relaxed);
+        self.lower_at.store(u64::MAX, Relaxed);
         self.run.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Begins a run on a worker's thread, which may take long, and returns its number.
+    pub(super) fn start_on_worker(&self, deadline: Instant) -> u64 {
+        let run = self.start(deadline);
+        if self.is_reader {
+            self.lower_at
+                .store(nanos(Instant::now() + workers::LONG), Relaxed);
+        }
+        run
     }
 
     /// Ends a run, if it is still the current one.
@@ -40,13 +63,21 @@ impl Control {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.stopped.load(Relaxed) >= self.run.load(Relaxed)
-            || nanos(Instant::now()) >= self.deadline.load(Relaxed)
+        self.is_over_at(nanos(Instant::now()))
+    }
+
+    fn is_over_at(&self, now: u64) -> bool {
+        self.stopped.load(Relaxed) >= self.run.load(Relaxed) || now >= self.deadline.load(Relaxed)
     }
 
     /// For the progress handler: whether to interrupt the statement.
     pub(super) fn must_stop(&self) -> bool {
-        !self.is_host.load(Relaxed) && self.is_over()
+        let now = nanos(Instant::now());
+        if now >= self.lower_at.load(Relaxed) {
+            self.lower_at.store(u64::MAX, Relaxed);
+            workers::lower_priority();
+        }
+        !self.is_host.load(Relaxed) && self.is_over_at(now)
     }
 
     /// Whether the statements that follow are the host's.

@@ -17,6 +17,7 @@ use super::control::Control;
 use super::error::Failure;
 use super::lease::Lease;
 use super::values::{self, Columns};
+use super::workers;
 use crate::database::budget::{Budget, Meter};
 use crate::database::failure;
 use crate::database::statement::Statement;
@@ -81,7 +82,7 @@ impl Cursor {
         budget: &Budget,
     ) -> Result<Self, Error> {
         let control = Arc::clone(lease.conn()?.control());
-        let run = control.start(budget.deadline);
+        let run = control.start_on_worker(budget.deadline);
         let (requests, receiver) = mpsc::channel(1);
         let thread = CursorThread {
             requests,
@@ -90,7 +91,7 @@ impl Cursor {
         };
         let (opened, columns) = oneshot::channel();
         let meter = budget.meter();
-        tokio::task::spawn_blocking(move || {
+        workers::run(move || {
             if let Ok(conn) = lease.conn() {
                 serve(conn, &statement, &params, &meter, opened, receiver);
             }
@@ -119,7 +120,7 @@ impl Cursor {
                 Ok(rows)
             }
             Source::Thread(mut thread) => {
-                thread.run = thread.control.start(budget.deadline);
+                thread.run = thread.control.start_on_worker(budget.deadline);
                 let (reply, batch) = oneshot::channel();
                 let request = BatchRequest {
                     at_most,

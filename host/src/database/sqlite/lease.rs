@@ -17,6 +17,7 @@ use super::connection::Conn;
 use super::error;
 use super::identity::DatabaseFile;
 use super::opening::{Location, Role};
+use super::workers;
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::failure;
@@ -103,7 +104,7 @@ impl Shared {
     pub(super) fn wait_budget(&self, budget: &Budget) -> Budget {
         Budget {
             deadline: budget.deadline.min(Instant::now() + self.config.pool_wait),
-            ..*budget
+            ..budget.clone()
         }
     }
 
@@ -267,10 +268,7 @@ impl Lease {
 
     /// Returns the connection on a separate thread, because a rollback may wait for the disk.
     pub(super) fn return_on_separate_thread(self) {
-        // Without a runtime, the connection is returned on this thread.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || drop(self));
-        }
+        drop(workers::run(move || drop(self)));
     }
 }
 

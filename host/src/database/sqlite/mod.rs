@@ -16,6 +16,7 @@
 //! | `connection` | one connection and its transactions |
 //! | `opening`, `execution` | opening a connection; running one statement on it |
 //! | `backup` | copying a database |
+//! | `workers` | the separate threads, and their priority |
 //! | `lease`, `separate_thread` | leases of connections; work on separate threads |
 //! | `inline` | short statements on a core's own thread |
 //! | `transaction`, `cursor` | transactions; results that are read in batches |
@@ -44,5 +45,6 @@ mod tests;
 mod transaction;
 mod unusable;
 mod values;
+mod workers;
 
 pub(crate) use database::Database;

@@ -106,7 +106,9 @@ impl Conn {
         if role != Role::Writer || config.read_only {
             sqlite.execute_batch("PRAGMA query_only = ON;")?;
         }
-        let control = Arc::new(Control::default());
+        // What is in memory is locked by its readers, so writers wait for them.
+        let is_reader = role == Role::Reader && !matches!(location, Location::Memory(_));
+        let control = Arc::new(Control::new(is_reader));
         let progress = Arc::clone(&control);
         sqlite.progress_handler(INSTRUCTIONS, Some(move || progress.must_stop()))?;
         functions::register(&sqlite, &control)?;

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::connection::Conn;
 use super::control::Control;
 use super::lease::Lease;
+use super::workers;
 use crate::database::budget::Budget;
 use crate::database::failure;
 use crate::database::types::Error;
@@ -18,7 +19,7 @@ use crate::database::types::Error;
 struct Task<T> {
     control: Arc<Control>,
     run: u64,
-    handle: JoinHandle<T>,
+    output: oneshot::Receiver<T>,
 }
 
 impl<T> Drop for Task<T> {
@@ -38,22 +39,22 @@ pub(super) async fn run<T: Send + 'static>(
         let conn = lease.conn()?;
         (Arc::clone(conn.control()), conn.interrupt_handle())
     };
-    let run = control.start(budget.deadline);
-    let handle = tokio::task::spawn_blocking(move || {
+    let run = control.start_on_worker(budget.deadline);
+    let output = workers::run(move || {
         let done = work(lease.conn()?);
         Ok((lease, done))
     });
     let mut task = Task {
         control,
         run,
-        handle,
+        output,
     };
-    let ended = if let Some(ended) = budget.race(&mut task.handle).await {
+    let ended = if let Some(ended) = budget.race(&mut task.output).await {
         ended
     } else {
         // SQLite does not call the progress handler within one long instruction.
         interrupt.interrupt();
-        (&mut task.handle).await
+        (&mut task.output).await
     };
     ended.unwrap_or_else(|error| {
         Err(failure::unavailable(format!(
@@ -71,6 +72,6 @@ pub(super) async fn run_to_completion<T: Send + 'static>(
 ) -> Result<T, Error> {
     // The host's own statements are not interrupted.
     lease.conn()?.control().start(budget.deadline);
-    let ended = tokio::task::spawn_blocking(move || Ok(work(lease.conn()?))).await;
+    let ended = workers::run(move || Ok(work(lease.conn()?))).await;
     ended.unwrap_or(Err(Error::InDoubt))
 }
