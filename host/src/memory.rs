@@ -35,6 +35,8 @@ pub(crate) struct RequestMemory(Arc<Request>);
 struct Request {
     limit: usize,
     used: AtomicUsize,
+    /// The part of `used` that is rows of the last database call.
+    rows: AtomicUsize,
     host: HostMemory,
 }
 
@@ -106,6 +108,7 @@ impl HostMemory {
         RequestMemory(Arc::new(Request {
             limit,
             used: AtomicUsize::new(0),
+            rows: AtomicUsize::new(0),
             host: self.clone(),
         }))
     }
@@ -155,6 +158,24 @@ impl RequestMemory {
         self.0.limit.saturating_sub(self.used())
     }
 
+    /// Charges rows that a database returns, until [`RequestMemory::release_rows`] or the end of
+    /// the request.
+    ///
+    /// # Errors
+    /// If that exceeds a limit; nothing is charged then.
+    pub(crate) fn charge_rows(&self, bytes: usize) -> Result<(), OverLimit> {
+        self.add(bytes)?;
+        self.0.rows.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    /// Releases the rows that were charged before: the guest has its copy of them.
+    pub(crate) fn release_rows(&self) {
+        if self.0.rows.load(Relaxed) > 0 {
+            self.remove(self.0.rows.swap(0, Relaxed));
+        }
+    }
+
     fn add(&self, bytes: usize) -> Result<(), OverLimit> {
         let request = &*self.0;
         let fits = |used: usize| {
@@ -183,6 +204,13 @@ impl RequestMemory {
         let request = &*self.0;
         let before = request.used.fetch_sub(bytes, Relaxed);
         request.host.remove(units(before) - units(before - bytes));
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        // Every charge holds the request, so only rows are left.
+        self.host.remove(units(*self.used.get_mut()));
     }
 }
 
@@ -248,6 +276,28 @@ mod tests {
         assert_eq!((memory.used(), memory.left()), (FREE * 2, 0));
         drop((charge, more));
         assert_eq!((memory.used(), host.used()), (0, 0));
+    }
+
+    #[test]
+    fn rows_are_charged_until_the_next_call_or_the_end_of_the_request() {
+        let host = HostMemory::new(FREE * 4);
+        let memory = host.request(FREE * 3);
+        let late = memory.clone();
+        assert_eq!(memory.charge_rows(FREE * 2), Ok(()));
+        assert_eq!((memory.left(), host.used()), (FREE, FREE * 2));
+        assert_eq!(
+            memory.charge_rows(FREE * 2),
+            Err(OverLimit::Request(FREE * 3))
+        );
+        memory.release_rows();
+        assert_eq!((memory.left(), host.used()), (FREE * 3, 0));
+        memory.release_rows();
+        let other = host.request(FREE * 9);
+        assert_eq!(other.charge_rows(FREE * 3), Ok(()));
+        assert_eq!(memory.charge_rows(FREE * 2), Err(OverLimit::Host(FREE * 4)));
+        assert_eq!(late.charge_rows(FREE), Ok(()));
+        drop((memory, late, other));
+        assert_eq!(host.used(), 0);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use futures_util::FutureExt as _;
 
 use super::failure;
 use super::types::Error;
+use crate::memory::{FREE, OverLimit, RequestMemory};
 
 /// The limits of one call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Budget {
     /// When the gate admitted the call.
     pub began: Instant,
@@ -17,9 +18,21 @@ pub struct Budget {
     pub deadline: Instant,
     /// The largest result, in bytes.
     pub rows_bytes: u64,
+    /// What the result is charged to.
+    pub(super) memory: Option<RequestMemory>,
 }
 
 impl Budget {
+    /// The limits of a call whose result is charged to no request.
+    pub fn new(began: Instant, deadline: Instant, rows_bytes: u64) -> Self {
+        Self {
+            began,
+            deadline,
+            rows_bytes,
+            memory: None,
+        }
+    }
+
     /// The output of `work`, or `None` at the deadline. The timer is set only if `work` has to
     /// wait.
     pub fn race<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
@@ -42,6 +55,8 @@ impl Budget {
         Meter {
             left: self.rows_bytes,
             limit: self.rows_bytes,
+            uncharged: 0,
+            memory: self.memory.clone(),
         }
     }
 }
@@ -51,6 +66,9 @@ impl Budget {
 pub struct Meter {
     left: u64,
     limit: u64,
+    /// The part that was counted but not yet charged, less than [`FREE`].
+    uncharged: u64,
+    memory: Option<RequestMemory>,
 }
 
 impl Meter {
@@ -86,12 +104,51 @@ impl Meter {
             .saturating_mul(Self::VALUE)
             .saturating_add(Self::ROW)
             .saturating_add(bytes as u64);
-        match self.left.checked_sub(cost) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => Err(failure::too_large(self.limit)),
+        let left = self.left.checked_sub(cost);
+        self.left = left.ok_or_else(|| failure::too_large(self.limit))?;
+        self.uncharged = self.uncharged.saturating_add(cost);
+        if self.uncharged < FREE as u64 {
+            Ok(())
+        } else {
+            self.charge()
         }
+    }
+
+    /// Charges what was counted. The host's count is shared by all cores, so not for each row.
+    #[cold]
+    fn charge(&mut self) -> Result<(), Error> {
+        let bytes = usize::try_from(std::mem::take(&mut self.uncharged)).unwrap_or(usize::MAX);
+        let charged = self.memory.as_ref().map(|memory| memory.charge_rows(bytes));
+        match charged {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(OverLimit::Request(_))) => Err(failure::too_large(self.limit)),
+            Some(Err(OverLimit::Host(_))) => Err(Error::Overloaded),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::HostMemory;
+
+    #[test]
+    fn result_is_charged_to_its_request_in_units_until_the_hosts_limit() {
+        let host = HostMemory::new(FREE * 3);
+        let now = Instant::now();
+        let budget = Budget {
+            memory: Some(host.request(FREE * 100)),
+            ..Budget::new(now, now, 1 << 30)
+        };
+        let mut meter = budget.meter();
+        assert!(meter.take(1, FREE / 2).is_ok());
+        assert_eq!(host.used(), 0);
+        assert!(meter.take(1, FREE / 2).is_ok());
+        assert_eq!(host.used(), FREE);
+        assert!(meter.take(1, FREE).is_ok());
+        assert!(matches!(meter.take(1, FREE * 3), Err(Error::Overloaded)));
+        assert_eq!(host.used(), FREE * 2);
+        drop((meter, budget));
+        assert_eq!(host.used(), 0);
     }
 }

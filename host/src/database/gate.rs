@@ -95,6 +95,9 @@ impl Gate {
     pub fn reset(&mut self) -> bool {
         self.deadline = None;
         self.last_failure.reset();
+        if let Some(memory) = &self.memory {
+            memory.release_rows();
+        }
         self.held() == 0
     }
 
@@ -126,8 +129,11 @@ impl Gate {
                 .memory
                 .as_ref()
                 .map_or(config.max_rows_bytes, |memory| {
+                    // The guest has its copy of the last result.
+                    memory.release_rows();
                     config.max_rows_bytes.min(memory.left() as u64)
                 }),
+            memory: self.memory.clone(),
         }
     }
 

@@ -37,11 +37,7 @@ static STATEMENT: LazyLock<Arc<Statement>> =
 
 pub(super) async fn activity(single_statements: &SingleStatements, text: &str) -> Option<Activity> {
     let now = Instant::now();
-    let budget = Budget {
-        began: now,
-        deadline: now + QUERY_LIMIT,
-        rows_bytes: 64 << 10,
-    };
+    let budget = Budget::new(now, now + QUERY_LIMIT, 64 << 10);
     let params = [Value::Text(text.to_owned())];
     let found = single_statements
         .run::<FetchRows>(&STATEMENT, &params, &budget)

@@ -94,7 +94,7 @@ impl Cursor {
         let (reply, answer) = oneshot::channel();
         let request = FetchRequest {
             max_rows,
-            budget: *budget,
+            budget: budget.clone(),
             reply,
         };
         let answer = async {

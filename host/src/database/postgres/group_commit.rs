@@ -178,7 +178,7 @@ impl Inner {
         queue.waiting.push_back(Box::new(QueuedWrite::<F> {
             statement: Arc::clone(statement),
             params: params.to_vec(),
-            budget: *budget,
+            budget: budget.clone(),
             was_sent: Arc::clone(&was_sent),
             result: None,
             reply: sender,

@@ -169,7 +169,7 @@ impl Pool {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run(statement, params, Output::Rows(*budget), budget)
+        self.run(statement, params, Output::Rows(budget.clone()), budget)
             .await
             .map(|executed| executed.rows)
     }
@@ -255,7 +255,7 @@ impl Pool {
             }
             let lease = Box::pin(self.shared.writer(budget)).await?;
             if is_short && self.shared.location.is_memory() {
-                let executed = inline::execute(lease.conn()?, statement, params, output, budget);
+                let executed = inline::execute(lease.conn()?, statement, params, &output, budget);
                 if let Some(result) = final_result(executed, statement, budget) {
                     return result;
                 }
@@ -270,7 +270,7 @@ impl Pool {
                     Instant::now(),
                 ),
             };
-            let result = self.read_inline(statement, params, output, budget, began);
+            let result = self.read_inline(statement, params, &output, budget, began);
             drop(reader);
             if let Some(result) = result {
                 return result;
@@ -284,7 +284,7 @@ impl Pool {
         &self,
         statement: &Statement,
         params: &[Value],
-        output: Output,
+        output: &Output,
         budget: &Budget,
         began: Instant,
     ) -> Option<Result<Executed, Error>> {
@@ -344,7 +344,7 @@ async fn execute_separately(
     let work = move |conn: &Conn| {
         conn.limit_values(false)
             .map_err(|failure| failure.outside_transaction(false))?;
-        conn.retry_while_busy(|conn| conn.execute(&statement, &params, output, Instant::now()))
+        conn.retry_while_busy(|conn| conn.execute(&statement, &params, &output, Instant::now()))
             .map_err(|failure| failure.outside_transaction(statement.writes))
     };
     separate_thread::run(lease, budget, work).await?.1

@@ -33,7 +33,7 @@ const LARGEST_CACHED: u32 = 64 << 10;
 const EXPLAIN: i32 = 1;
 
 /// What a statement returns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Output {
     /// The rows, within the budget.
     Rows(Budget),
@@ -53,7 +53,7 @@ impl Conn {
         &self,
         statement: &Statement,
         params: &[Value],
-        output: Output,
+        output: &Output,
         began: Instant,
     ) -> Result<Executed, Failure> {
         let executed = self
@@ -61,6 +61,12 @@ impl Conn {
             .map_err(|failure| self.resolve(failure, statement.writes));
         statement.took(began.elapsed());
         executed
+    }
+
+    /// Compiles a statement, to see whether it fits the schema.
+    pub(super) fn compile(&self, statement: &Statement) -> Result<(), Failure> {
+        self.sqlite.prepare_cached(&statement.text)?;
+        Ok(())
     }
 
     /// Prepares a statement, limits its values by its size, and binds its parameters. Also returns
@@ -129,7 +135,7 @@ impl Conn {
         &self,
         statement: &Statement,
         params: &[Value],
-        output: Output,
+        output: &Output,
     ) -> Result<Executed, Failure> {
         let (mut prepared, is_small) = self.prepare(statement, params)?;
         // In autocommit mode SQLite commits changes even if not all rows are read, and may report
@@ -157,7 +163,7 @@ impl Conn {
         &self,
         statement: &Statement,
         prepared: &mut CachedStatement<'_>,
-        output: Output,
+        output: &Output,
     ) -> Result<Executed, Failure> {
         let before = self.sqlite.total_changes();
         let mut executed = Executed {

@@ -29,7 +29,7 @@ pub(super) fn execute(
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
-    output: Output,
+    output: &Output,
     budget: &Budget,
 ) -> Result<Executed, Failure> {
     execute_since(Instant::now(), conn, statement, params, output, budget)
@@ -41,7 +41,7 @@ pub(super) fn execute_since(
     conn: &Conn,
     statement: &Statement,
     params: &[Value],
-    output: Output,
+    output: &Output,
     budget: &Budget,
 ) -> Result<Executed, Failure> {
     conn.control()

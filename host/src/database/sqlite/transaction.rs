@@ -154,7 +154,7 @@ impl Transaction {
         params: &[Value],
         budget: &Budget,
     ) -> Result<Rows, Error> {
-        self.run(statement, params, Output::Rows(*budget), budget)
+        self.run(statement, params, Output::Rows(budget.clone()), budget)
             .await
             .map(|executed| executed.rows)
     }
@@ -182,7 +182,7 @@ impl Transaction {
         if !statement.writes && is_short(statement) {
             let conn = lease.conn()?;
             let before = conn.state();
-            let executed = inline::execute(conn, statement, params, output, budget);
+            let executed = inline::execute(conn, statement, params, &output, budget);
             let runs_again = matches!(executed, Err(Failure::Interrupted | Failure::TooBig))
                 && conn.state() == before
                 && !budget.is_over();
@@ -201,7 +201,7 @@ impl Transaction {
             let before = conn.state();
             let executed = conn
                 .limit_values(false)
-                .and_then(|()| conn.execute(&statement, &params, output, Instant::now()));
+                .and_then(|()| conn.execute(&statement, &params, &output, Instant::now()));
             let (result, is_open) = outcome(conn, before, executed, &statement);
             if !is_open {
                 conn.clean();
@@ -213,6 +213,20 @@ impl Transaction {
             self.state.put(lease);
         }
         result
+    }
+
+    /// Compiles a statement without running it.
+    pub(crate) async fn prepare(
+        &mut self,
+        statement: &Arc<Statement>,
+        budget: &Budget,
+    ) -> Result<(), Error> {
+        let lease = self.state.take()?;
+        let statement = Arc::clone(statement);
+        let work = move |conn: &Conn| conn.compile(&statement);
+        let (lease, compiled) = separate_thread::run(lease, budget, work).await?;
+        self.state.put(lease);
+        compiled.map_err(|failure| failure.in_transaction(false))
     }
 
     pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {

@@ -16,11 +16,15 @@ const FAR_DEADLINE: Duration = Duration::from_mins(1);
 const NEAR_DEADLINE: Duration = Duration::from_millis(20);
 
 fn within(time: Duration) -> Budget {
-    Budget {
-        began: Instant::now(),
-        deadline: Instant::now() + time,
-        rows_bytes: 1 << 20,
-    }
+    let now = Instant::now();
+    Budget::new(now, now + time, 1 << 20)
+}
+
+/// A budget for a result of so many bytes.
+fn room(rows_bytes: u64) -> Budget {
+    let mut budget = within(FAR_DEADLINE);
+    budget.rows_bytes = rows_bytes;
+    budget
 }
 
 fn read(text: &str) -> Arc<Statement> {
@@ -316,18 +320,12 @@ async fn result_over_the_limit_is_too_large() {
     script
         .on("*")
         .rows(["text"], [vec![Value::Text("x".repeat(1000))]]);
-    let budget = Budget {
-        rows_bytes: 1000,
-        ..within(FAR_DEADLINE)
-    };
+    let budget = room(1000);
     assert!(matches!(
         script.query(&read("SELECT 1"), &[], &budget).await,
         Err(Error::TooLarge(1000))
     ));
-    let budget = Budget {
-        rows_bytes: 1048,
-        ..within(FAR_DEADLINE)
-    };
+    let budget = room(1048);
     assert_eq!(
         script
             .query(&read("SELECT 1"), &[], &budget)
@@ -393,15 +391,9 @@ async fn scripted_cursor_batch_stays_within_the_limit() {
         .open(&read("SELECT n"), vec![], &within(FAR_DEADLINE))
         .await
         .expect("open");
-    let budget = Budget {
-        rows_bytes: 100,
-        ..within(FAR_DEADLINE)
-    };
+    let budget = room(100);
     assert_eq!(cursor.next(10, &budget).await.expect("rows").len(), 2);
-    let small = Budget {
-        rows_bytes: 15,
-        ..within(FAR_DEADLINE)
-    };
+    let small = room(15);
     assert!(matches!(
         cursor.next(10, &small).await,
         Err(Error::TooLarge(15))

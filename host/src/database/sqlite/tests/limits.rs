@@ -187,7 +187,7 @@ async fn interrupted_statement_had_no_effect() {
                 lease.conn().unwrap(),
                 &writes(text),
                 &[],
-                Output::Count,
+                &Output::Count,
                 &Budget {
                     deadline: Instant::now(),
                     ..budget()

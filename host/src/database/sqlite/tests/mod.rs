@@ -50,11 +50,8 @@ fn config() -> Arc<Config> {
 }
 
 fn budget() -> Budget {
-    Budget {
-        began: Instant::now(),
-        deadline: Instant::now() + Duration::from_secs(20),
-        rows_bytes: 1 << 20,
-    }
+    let now = Instant::now();
+    Budget::new(now, now + Duration::from_secs(20), 1 << 20)
 }
 
 fn soon() -> Budget {
