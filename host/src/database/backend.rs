@@ -116,6 +116,12 @@ pub trait BackendTransaction: fmt::Debug + Send {
         budget: &Budget,
     ) -> Result<u64, Error>;
 
+    /// Checks that the database can run a statement, without running it. A back end that cannot
+    /// tell accepts all.
+    async fn prepare(&mut self, _statement: &Arc<Statement>, _: &Budget) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Commits. Only the error `in-doubt` leaves the outcome open.
     async fn commit(self: Box<Self>, budget: &Budget) -> Result<(), Error>;
 

@@ -11,16 +11,18 @@ use super::types::Error;
 #[derive(Debug)]
 pub(super) struct Declared {
     statements: Vec<(Caller, String, Effect)>,
+    /// The names of the statements, in the same order.
+    names: Vec<String>,
     /// Whether the component has a list at all.
     has_manifest: bool,
 }
 
-/// A declared statement that policy refuses.
+/// A declared statement that cannot run.
 #[derive(Debug)]
 pub struct Unfit {
     /// The statement's name in the component.
     pub name: String,
-    /// The rule it violates.
+    /// The rule that it violates, or what the database says of it.
     pub why: String,
 }
 
@@ -32,6 +34,7 @@ impl Declared {
         allowed: &Allowed,
     ) -> Result<Self, Unfit> {
         let mut statements = Vec::new();
+        let mut names = Vec::new();
         let all = manifest.iter().flat_map(|manifest| &manifest.statements);
         for declared in all.filter(|declared| declared.is_for(policy.dialect)) {
             let caller = match declared.purpose {
@@ -41,16 +44,14 @@ impl Declared {
             let checked = policy.check(&declared.text, caller, allowed);
             let effect = checked.map_err(|error| Unfit {
                 name: declared.name.clone(),
-                why: match error {
-                    Error::Denied(why) | Error::Invalid(why) => why,
-                    Error::Refused(refusal) => refusal.message,
-                    other => format!("{other:?}"),
-                },
+                why: failure::message(error),
             })?;
             statements.push((caller, declared.text.clone(), effect));
+            names.push(declared.name.clone());
         }
         Ok(Self {
             statements,
+            names,
             has_manifest: manifest.is_some(),
         })
     }
@@ -61,6 +62,15 @@ impl Declared {
             .iter()
             .filter(move |(declared, ..)| *declared == caller)
             .map(|(_, text, effect)| (text.as_str(), *effect))
+    }
+
+    /// The statements of requests, with their names.
+    pub(super) fn of_requests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names
+            .iter()
+            .zip(&self.statements)
+            .filter(|(_, (caller, ..))| *caller == Caller::Request)
+            .map(|(name, (_, text, _))| (name.as_str(), text.as_str()))
     }
 
     /// The error for a statement that is not in the cache, so may not run.

@@ -42,6 +42,15 @@ pub fn invalid(why: impl Into<String>) -> Error {
     Error::Invalid(why.into())
 }
 
+/// What an error says, without its kind.
+pub fn message(error: Error) -> String {
+    match error {
+        Error::Denied(why) | Error::Invalid(why) | Error::Unavailable(why) => why,
+        Error::Refused(refusal) => refusal.message,
+        other => other.to_string(),
+    }
+}
+
 /// The result is larger than `limit` bytes.
 pub fn too_large(limit: u64) -> Error {
     Error::TooLarge(limit)

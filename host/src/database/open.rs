@@ -12,6 +12,7 @@ use super::metrics::{Metrics, Totals};
 use super::migration::Migration;
 use super::pool::PoolInner;
 use super::statement::Caller;
+use super::types::Error;
 use super::url::Target;
 use super::{postgres, sqlite};
 
@@ -138,6 +139,14 @@ impl Pool {
         let migration = Arc::new(Migration::default());
         gate.set_migration(Arc::clone(&migration));
         (gate, migration)
+    }
+
+    /// The first declared statement of requests that the database cannot prepare.
+    ///
+    /// # Errors
+    /// If the database cannot be asked.
+    pub(crate) async fn find_unfit(&self) -> Result<Option<Unfit>, Error> {
+        self.0.find_unfit().await
     }
 
     /// The activity of a running statement of migrations, if the database reports any.

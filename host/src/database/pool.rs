@@ -8,13 +8,14 @@ use foldhash::fast::RandomState;
 use tokio::sync::Semaphore;
 
 use super::backend::BackendPool;
+use super::budget::Budget;
 use super::config::Config;
-use super::declared::Declared;
+use super::declared::{Declared, Unfit};
 use super::failure;
 use super::metrics::Metrics;
 use super::policy::Policy;
 use super::statement::{Caller, Effect, Statement};
-use super::types::{Error, SqlDialect};
+use super::types::{Error, Isolation, SqlDialect};
 
 /// What the gates of one core share.
 #[derive(Debug)]
@@ -83,6 +84,42 @@ impl PoolInner {
     /// The statement with this text, if it is cached.
     pub(super) fn cached(&self, text: &str, caller: Caller) -> Option<Arc<Statement>> {
         self.cache(caller).get(text).cloned()
+    }
+
+    /// Prepares the declared statements of requests on one connection, without running them.
+    /// Returns the first that the database refuses.
+    ///
+    /// # Errors
+    /// If the database cannot be asked.
+    pub(super) async fn find_unfit(&self) -> Result<Option<Unfit>, Error> {
+        let declared = self
+            .declared
+            .iter()
+            .flat_map(|declared| declared.of_requests());
+        let statements: Vec<_> = declared
+            .filter_map(|(name, text)| Some((name, self.cached(text, Caller::Request)?)))
+            .collect();
+        let now = Instant::now();
+        let deadline = now + self.config.statement_timeout;
+        let budget = Budget::new(now, deadline, self.config.max_rows_bytes);
+        let connections = &self.connections;
+        let mut transaction = connections
+            .begin(Isolation::ReadCommitted, true, &budget)
+            .await?;
+        let mut unfit = None;
+        for (name, statement) in statements {
+            match transaction.prepare(&statement, &budget).await {
+                Ok(()) => {}
+                Err(error @ (Error::Refused(_) | Error::Invalid(_) | Error::Denied(_))) => {
+                    let (name, why) = (name.to_owned(), failure::message(error));
+                    unfit = Some(Unfit { name, why });
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        transaction.rollback(&budget).await?;
+        Ok(unfit)
     }
 
     /// Checks a text that is not cached, and caches the statement.

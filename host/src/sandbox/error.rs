@@ -18,6 +18,8 @@ pub enum LoadError {
     Read(PathBuf, std::io::Error),
     /// The bytes are no component, or do not compile. The text says why.
     NotAComponent(Source, String),
+    /// There is nothing to compile it with. The text says why, and what to do.
+    NoCompiler(Source, String),
     /// It needs an import that this host does not provide, or has no HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
     /// Its list of statements cannot be read.
@@ -26,6 +28,8 @@ pub enum LoadError {
     Undeclared(Source),
     /// It declares a statement that no component may run.
     Unfit(Source, Unfit),
+    /// It declares a statement that the database cannot prepare.
+    Unprepared(Source, Unfit),
 }
 
 impl fmt::Display for LoadError {
@@ -42,6 +46,7 @@ impl fmt::Display for LoadError {
             Self::NotAComponent(source, why) => {
                 write!(f, "{source} is not a WebAssembly component to serve: {why}")
             }
+            Self::NoCompiler(source, why) => write!(f, "cannot compile {source}: {why}"),
             Self::DoesNotFit(source, error) => {
                 write!(
                     f,
@@ -60,6 +65,10 @@ impl fmt::Display for LoadError {
                 "{source} does not declare the statements it runs (it has no section {SECTION}); \
                  build it with one, or let it run any statement that policy allows with \
                  --database-statements any"
+            ),
+            Self::Unprepared(source, Unfit { name, why }) => write!(
+                f,
+                "{source} declares the statement {name}, which does not fit this database: {why}"
             ),
             Self::Unfit(source, Unfit { name, why }) => write!(
                 f,

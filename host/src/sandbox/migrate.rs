@@ -12,7 +12,7 @@ pub use super::bindings::planning::exports::usher::service::migration_plan::{
     Finding, FindingKind,
 };
 use super::component::Runtime;
-use super::error::one_line;
+use super::error::{LoadError, one_line};
 use super::state::StoreLimits;
 use crate::database::Pool;
 pub use migrations::Migration;
@@ -123,10 +123,10 @@ pub async fn migrate(
     pool: &Pool,
     limits: &StoreLimits,
 ) -> Result<Vec<Migration>, MigrateError> {
-    let pre = runtime.instance_pre();
-    if pre.component().get_export_index(None, EXPORT).is_none() {
+    if !exports_migrations(runtime) {
         return Ok(Vec::new());
     }
+    let pre = runtime.instance_pre();
     let pre = MigratingPre::new(pre.clone()).map_err(|error| fault(&error))?;
     let (gate, migration) = pool.migration_gate();
     let mut store = runtime.store(gate, limits);
@@ -142,6 +142,33 @@ pub async fn migrate(
         }
         applied => applied.map_err(MigrateError::Refused),
     }
+}
+
+fn exports_migrations(runtime: &Runtime) -> bool {
+    let component = runtime.instance_pre().component();
+    component.get_export_index(None, EXPORT).is_some()
+}
+
+/// Checks after [`migrate`] that the database can run the declared statements of requests.
+///
+/// # Errors
+/// If a statement does not fit the schema of a component with migrations. Without migrations, the
+/// schema may still be made by something else, so that is only logged.
+pub(crate) async fn check_statements(runtime: &Runtime, pool: &Pool) -> Result<(), LoadError> {
+    let unfit = match pool.find_unfit().await {
+        Ok(Some(unfit)) => unfit,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            tracing::debug!("the declared statements were not checked: {error:?}");
+            return Ok(());
+        }
+    };
+    let error = LoadError::Unprepared(runtime.source.clone(), unfit);
+    if exports_migrations(runtime) {
+        return Err(error);
+    }
+    tracing::warn!("{error}; requests that run it fail until it does");
+    Ok(())
 }
 
 /// The changes that [`migrate`] would make, their obstacles, and advice; nothing is changed. `None`

@@ -46,10 +46,12 @@ pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, Serv
 /// Loads the component, and opens the database with an up-to-date schema.
 pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
     // Compiling takes long and must not delay the handling of signals.
-    let (component, capacity) = (config.sandbox.component.clone(), config.capacity());
-    let loaded =
-        tokio::task::spawn_blocking(move || Runtime::new(&component.unwrap_or_default(), capacity))
-            .await;
+    let (sandbox, capacity) = (config.sandbox.clone(), config.capacity());
+    let load = move || {
+        let component = sandbox.component.clone().unwrap_or_default();
+        Runtime::new(&component, &sandbox.compiler(), capacity)
+    };
+    let loaded = tokio::task::spawn_blocking(load).await;
     let loaded = loaded.map_err(|panic| ServeError::System(io::Error::other(panic)))?;
     let runtime = Arc::new(loaded.map_err(ServeError::Load)?);
     let began = Instant::now();
@@ -113,6 +115,8 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
                 migration.name
             );
         }
+        let checked = migrate::check_statements(runtime, &pool).await;
+        checked.map_err(ServeError::Load)?;
     }
     Ok(database)
 }

@@ -15,6 +15,11 @@ const SQL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sql.wasm"));
 
 /// The component that runs the statements it receives, with a declaration.
 fn declaring(statements: &[(&str, &str, &str)]) -> Vec<u8> {
+    with_declaration(SQL, statements)
+}
+
+/// A component with a further declaration.
+fn with_declaration(component: &[u8], statements: &[(&str, &str, &str)]) -> Vec<u8> {
     let mut data = String::new();
     for (about, name, text) in statements {
         data.push_str(&format!("{about} {name} {}\n{text}\n", text.len()));
@@ -22,7 +27,7 @@ fn declaring(statements: &[(&str, &str, &str)]) -> Vec<u8> {
     let mut section = vec![u8::try_from("usher:statements".len()).expect("a short name")];
     section.extend_from_slice(b"usher:statements");
     section.extend_from_slice(data.as_bytes());
-    let mut component = SQL.to_vec();
+    let mut component = component.to_vec();
     component.push(0);
     let mut length = section.len();
     loop {
@@ -144,6 +149,39 @@ fn usher(scratch: &Scratch) -> Usher {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
         .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_statement_that_does_not_fit_the_schema_is_refused_at_start() {
+    let statement = [("service any", "AGE", "SELECT age FROM users WHERE id = $1")];
+    for kind in [Kind::Postgres, Kind::File] {
+        let (scratch, fresh) = (Scratch::new(), kind.fresh().await);
+        let users = with_declaration(usher::sandbox::USERS_WASM, &statement);
+        std::fs::write(scratch.file("users.wasm"), users).expect("a file");
+        std::fs::write(scratch.file("sql.wasm"), declaring(&statement)).expect("a file");
+        let program = |component: &str| {
+            Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+                .current_dir(scratch.path())
+                .args(["--listen", "127.0.0.1:0", "--database", &fresh.url])
+                .args(["--component", component])
+                .args(["--database-statements", "declared"])
+        };
+        // Its migrations made the schema, so the component does not fit itself.
+        let ended = tokio::task::block_in_place(|| program("users.wasm").run());
+        assert_eq!(ended.code(), Some(2), "{kind:?}");
+        let line = ended.stderr.last().expect("a line");
+        assert!(
+            line.contains("users.wasm declares the statement AGE, which does not fit"),
+            "{line}"
+        );
+        assert!(line.contains("age"), "{line}");
+        // Of a component without migrations the schema may come later.
+        let mut running = program("sql.wasm").spawn();
+        let warning = tokio::task::block_in_place(|| running.line("declares the statement AGE"));
+        assert!(warning.contains("WARN"), "{warning}");
+        drop(running);
+        fresh.end().await;
+    }
 }
 
 #[test]

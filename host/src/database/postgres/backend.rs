@@ -112,6 +112,10 @@ impl BackendTransaction for Transaction {
         Self::execute(self, statement, params, budget).await
     }
 
+    async fn prepare(&mut self, statement: &Arc<Statement>, budget: &Budget) -> Result<(), Error> {
+        Self::prepare(self, statement, budget).await
+    }
+
     async fn commit(self: Box<Self>, budget: &Budget) -> Result<(), Error> {
         Self::commit(*self, budget).await
     }

@@ -168,6 +168,22 @@ impl DedicatedConnection {
         }
     }
 
+    /// Prepares a statement without running it.
+    pub(super) async fn prepare(
+        &mut self,
+        statement: &Arc<Statement>,
+        budget: &Budget,
+    ) -> Result<(), Failure> {
+        self.is_busy = true;
+        let pooled = self.pooled()?;
+        let work = pooled
+            .cache
+            .prepare(&pooled.session, statement, self.in_transaction);
+        let result = self.cancel_at_deadline(work, false, budget).await;
+        self.is_busy = result.as_ref().is_err_and(|failure| !failure.answered);
+        result.map(drop)
+    }
+
     /// Waits until the deadline, then cancels the statement and waits for up to [`CLEANUP_LIMIT`]
     /// for the response.
     async fn cancel_at_deadline<T>(

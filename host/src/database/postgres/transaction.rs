@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dedicated::DedicatedConnections;
 use super::dedicated_connection::DedicatedConnection;
+use super::outcome::Failure;
 use super::run::{Fetch, FetchCount, FetchRows};
 use crate::database::budget::Budget;
 use crate::database::failure;
@@ -140,20 +141,34 @@ impl Transaction {
         self.connection
             .run::<F>(statement, params, false, budget)
             .await
-            .map_err(|failure| {
-                if !failure.answered {
-                    self.state = TransactionState::Lost(failure.error.clone());
-                } else if matches!(
-                    failure.error,
-                    Error::Refused(_) | Error::Timeout | Error::TooLarge(_)
-                ) || (failure.ran && statement.writes)
-                {
-                    // The server has aborted the transaction, or has run a write whose result could
-                    // not be returned.
-                    self.state = TransactionState::Aborted;
-                }
-                failure.error
-            })
+            .map_err(|failure| self.record_failure(failure, statement))
+    }
+
+    /// Prepares a statement without running it. If that is refused, the transaction is aborted.
+    pub(crate) async fn prepare(
+        &mut self,
+        statement: &Arc<Statement>,
+        budget: &Budget,
+    ) -> Result<(), Error> {
+        self.connection
+            .prepare(statement, budget)
+            .await
+            .map_err(|failure| self.record_failure(failure, statement))
+    }
+
+    fn record_failure(&mut self, failure: Failure, statement: &Statement) -> Error {
+        if !failure.answered {
+            self.state = TransactionState::Lost(failure.error.clone());
+        } else if matches!(
+            failure.error,
+            Error::Refused(_) | Error::Timeout | Error::TooLarge(_)
+        ) || (failure.ran && statement.writes)
+        {
+            // The server has aborted the transaction, or has run a write whose result could not be
+            // returned.
+            self.state = TransactionState::Aborted;
+        }
+        failure.error
     }
 
     pub(crate) async fn commit(self, budget: &Budget) -> Result<(), Error> {
