@@ -2,7 +2,8 @@
 
 #[path = "build/nested.rs"]
 mod nested;
-// The engine's settings decide what compiled code looks like, so the very same ones serve here and at run time.
+// The engine's settings decide what compiled code looks like, so the very same ones serve here and
+// at run time.
 #[path = "src/sandbox/engine.rs"]
 #[allow(
     dead_code,
@@ -60,9 +61,10 @@ fn build() -> Result<(), String> {
     let component = out.join("users.wasm");
     copy(&wasm, &component)?;
 
+    // Naming the target makes code for every processor of the architecture, not for this one: the
+    // program may run on another machine, and has no compiler in it.
     let target = variable("TARGET")?;
-    let cross = (target != variable("HOST")?).then_some(target);
-    let engine = engine::compiler(cross.as_deref()).map_err(|error| format!("{error:#}"))?;
+    let engine = engine::compiler(Some(&target)).map_err(|error| format!("{error:#}"))?;
     let bytes =
         std::fs::read(&component).map_err(|error| format!("{}: {error}", component.display()))?;
     let compiled = engine
@@ -70,17 +72,18 @@ fn build() -> Result<(), String> {
         .map_err(|error| format!("the component does not compile: {error:#}"))?;
     let path = out.join("users.cwasm");
     std::fs::write(&path, compiled).map_err(|error| format!("{}: {error}", path.display()))?;
-    parser(&host, &out, cross.as_deref())
+    parser(&host, &out, &target)
 }
 
-/// Compiles PostgreSQL's parser, unless it is there already: it changes far less often than the component.
-fn parser(host: &Path, out: &Path, target: Option<&str>) -> Result<(), String> {
+/// Compiles PostgreSQL's parser, unless it is there already: it changes far less often than the
+/// component.
+fn parser(host: &Path, out: &Path, target: &str) -> Result<(), String> {
     let source = host.join("assets/libpg-query/libpg-query.wasm");
     println!("cargo::rerun-if-changed={}", source.display());
     let read =
         |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let bytes = read(&source)?;
-    let engine = parser_engine::compiler(target).map_err(|error| format!("{error:#}"))?;
+    let engine = parser_engine::compiler(Some(target)).map_err(|error| format!("{error:#}"))?;
     // Two engines that agree on this take each other's code.
     let mut hasher = DefaultHasher::new();
     (&bytes, target).hash(&mut hasher);

@@ -1,7 +1,8 @@
 //! Builds a workspace member as a WebAssembly component, from within a build script.
 //!
-//! The target is `wasm32-unknown-unknown`, linked by the toolchain's own `wasm-component-ld`: unlike `wasm32-wasip2` it drags
-//! in no `wasi:cli`, so that the component imports what its world names and nothing else.
+//! The target is `wasm32-unknown-unknown`, linked by the toolchain's own `wasm-component-ld`:
+//! unlike `wasm32-wasip2` it drags in no `wasi:cli`, so that the component imports what its world
+//! names and nothing else.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,8 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Where components are built, which all profiles of the outer cargo share: a component is the same in
-/// each. `out` is a build script's `OUT_DIR`.
+/// Where components are built, which all profiles of the outer cargo share: a component is the same
+/// in each. `out` is a build script's `OUT_DIR`.
 #[allow(dead_code, reason = "for the build scripts alone")]
 pub(crate) fn shared_target(out: &Path, name: &str) -> PathBuf {
     // TARGET/PROFILE/build/PACKAGE/out
@@ -19,8 +20,8 @@ pub(crate) fn shared_target(out: &Path, name: &str) -> PathBuf {
 
 /// Builds `package` of the workspace at `workspace` in `target_dir` and gives the component's path.
 ///
-/// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees none of the outer one's
-/// flags or wrappers, and the paths of this machine are mapped away.
+/// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees
+/// none of the outer one's flags or wrappers, and the paths of this machine are mapped away.
 pub(crate) fn component(
     workspace: &Path,
     package: &str,
@@ -64,7 +65,8 @@ pub(crate) fn component(
         .with_extension("wasm"))
 }
 
-/// Removes what the outer cargo set for its own units, which would otherwise leak into the component's bytes.
+/// Removes what the outer cargo set for its own units, which would otherwise leak into the
+/// component's bytes.
 fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -83,7 +85,8 @@ fn clean_environment(command: &mut Command) {
     }
 }
 
-/// Flags that keep the paths of this machine out of panic messages, so that every checkout builds the same bytes.
+/// Flags that keep the paths of this machine out of panic messages, so that every checkout builds
+/// the same bytes.
 fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -104,7 +107,8 @@ fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
     map(workspace, "usher");
     map(sysroot, "rust");
     if let Some(home) = home {
-        // Where the registry's sources lie has the registry's own name in it, which differs where a mirror is used.
+        // Where the registry's sources lie has the registry's own name in it, which differs where a
+        // mirror is used.
         let sources = std::fs::read_dir(home.join("registry/src"))
             .into_iter()
             .flatten();
@@ -123,7 +127,8 @@ fn add_target() -> Result<(), String> {
     match added {
         Ok(status) if status.success() => Ok(()),
         _ => Err(format!(
-            "the Rust target {TARGET} is missing and could not be added; run: rustup target add {TARGET}"
+            "the Rust target {TARGET} is missing and could not be added; run: \
+             rustup target add {TARGET}"
         )),
     }
 }

@@ -37,7 +37,7 @@ use usher::Config;
 use usher::database::{self, Database, OpenError, Pool, Statements};
 use usher::sandbox::migrate::{self, MigrateError};
 use usher::sandbox::{
-    Capacity, Instances, LoadError, Runtime, Source, State, StoreLimits, start_engine,
+    Capacity, Compiler, Instances, LoadError, Runtime, Source, State, StoreLimits, start_engine,
 };
 use usher::server::connection::{self, Service};
 use usher::telemetry::Counters;
@@ -388,7 +388,7 @@ fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
             ENGINE.get_or_init(|| engine)
         }
     };
-    let load = || Runtime::on(engine, source).map(Arc::new);
+    let load = || Runtime::on(engine, source, &Compiler::default()).map(Arc::new);
     match source {
         Source::Embedded => {
             let runtime = load()?;

@@ -1,8 +1,8 @@
 //! A PostgreSQL database for each test that wants one.
 //!
-//! All tests of a process share one server, which is started when the first of them asks: a throw-away [`Cluster`], or the
-//! server that `TEST_DATABASE_URL` names. Databases made on the latter are dropped after use, and those that a killed run
-//! left there by the next run.
+//! All tests of a process share one server, which is started when the first of them asks: a
+//! throw-away [`Cluster`], or the server that `TEST_DATABASE_URL` names. Databases made on the
+//! latter are dropped after use, and those that a killed run left there by the next run.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -99,7 +99,8 @@ impl Server {
 
     async fn create(&'static self, template: &str) -> Database {
         let name = format!("{PREFIX}{}_{}", self.run, self.next.fetch_add(1, Relaxed));
-        // Files are copied as they are rather than through the log, which takes a quarter longer for so small a database.
+        // Files are copied as they are rather than through the log, which takes a quarter longer
+        // for so small a database.
         let strategy = if self.copies_files {
             " STRATEGY file_copy"
         } else {
@@ -140,8 +141,8 @@ impl Database {
         &self.url
     }
 
-    /// A database with the same tables and rows. Nobody may be connected to this one; those who are about to leave are
-    /// waited for.
+    /// A database with the same tables and rows. Nobody may be connected to this one; those who are
+    /// about to leave are waited for.
     ///
     /// # Panics
     /// Where it cannot be made.
@@ -175,8 +176,9 @@ impl Database {
         async move { admin.execute(&drop).await }
     }
 
-    /// Drops the database without keeping the thread from its other tasks, as dropping this value does: PostgreSQL waits then for
-    /// every session that is just being set up, and so for those tasks.
+    /// Drops the database without keeping the thread from its other tasks, as dropping this value
+    /// does: PostgreSQL waits then for every session that is just being set up, and so for those
+    /// tasks.
     ///
     /// # Panics
     /// Where it cannot be dropped.
@@ -193,13 +195,14 @@ impl Drop for Database {
         if self.removed {
             return;
         }
-        // Waited for, since the process may be about to end. An error is not for this test to fail with, which may be one
-        // that stopped the server; the next run drops what is left.
+        // Waited for, since the process may be about to end. An error is not for this test to fail
+        // with, which may be one that stopped the server; the next run drops what is left.
         let _ = self.server.admin.wait(self.removal());
     }
 }
 
-/// Statements on the server itself, on a thread of their own, so that tests can use them from any runtime and from none.
+/// Statements on the server itself, on a thread of their own, so that tests can use them from any
+/// runtime and from none.
 #[derive(Clone, Debug)]
 struct Admin {
     runtime: Handle,
@@ -234,7 +237,8 @@ impl Admin {
             .expect("the thread of the tests' own statements lives as long as the process")
     }
 
-    /// Runs a future on the thread, where connections outlive the runtime of the test that made them.
+    /// Runs a future on the thread, where connections outlive the runtime of the test that made
+    /// them.
     async fn on_its_thread<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -245,7 +249,8 @@ impl Admin {
             .expect("the tests' own statements do not panic")
     }
 
-    /// Runs a statement, on a connection that no other statement uses meanwhile. To be called on the thread.
+    /// Runs a statement, on a connection that no other statement uses meanwhile. To be called on
+    /// the thread.
     async fn execute(&self, statement: &str) -> Result<(), tokio_postgres::Error> {
         let idle = self
             .idle
@@ -364,7 +369,8 @@ impl Url {
     }
 }
 
-/// An error with its causes: the outermost alone says little more than that it came from the database.
+/// An error with its causes: the outermost alone says little more than that it came from the
+/// database.
 fn explain(error: &tokio_postgres::Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
         error.source()

@@ -7,16 +7,18 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::bindings::ServingIndices;
-use super::error::{LoadError, one_line};
+use super::compile::Compiler;
+use super::error::LoadError;
 use super::source::{self, Source, USERS_WASM};
 use super::state::{State, StoreLimits};
 use super::{bounds, compile, engine, processor};
+
 use crate::database::manifest::Manifest;
 use crate::database::{self, Database, Gate, Statements};
 use crate::wasi_http;
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
-/// The same, compiled ahead of time for the machine that built it.
+/// The embedded component, compiled ahead of time for every processor of this architecture.
 static USERS_COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.cwasm"));
 
 /// What an engine may hold at once.
@@ -38,7 +40,7 @@ pub struct Runtime {
     pub(crate) serving: ServingIndices,
     /// Where the component offers HTTP in one call.
     pub(crate) buffered: Option<BufferedIndices>,
-    source: Source,
+    pub(super) source: Source,
     /// The statements that the component declares.
     manifest: Option<Manifest>,
 }
@@ -54,16 +56,20 @@ impl Runtime {
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn new(source: &Source, capacity: Capacity) -> Result<Self, LoadError> {
-        Self::on(&start_engine(capacity)?, source)
+    pub fn new(
+        source: &Source,
+        compiler: &Compiler,
+        capacity: Capacity,
+    ) -> Result<Self, LoadError> {
+        Self::on(&start_engine(capacity)?, source, compiler)
     }
 
     /// Loads the component into an engine that [`start_engine`] gave.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn on(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
-        let (component, manifest) = load(engine, source)?;
+    pub fn on(engine: &Engine, source: &Source, compiler: &Compiler) -> Result<Self, LoadError> {
+        let (component, manifest) = load(engine, source, compiler)?;
         let fits = |error| LoadError::DoesNotFit(source.clone(), error);
         let pre = linker(engine)
             .map_err(LoadError::Engine)?
@@ -149,30 +155,22 @@ pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
     Ok(engine)
 }
 
-fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>), LoadError> {
+fn load(
+    engine: &Engine,
+    source: &Source,
+    compiler: &Compiler,
+) -> Result<(Component, Option<Manifest>), LoadError> {
     let bytes;
     let (component, bytes) = match source {
-        Source::Embedded => match embedded(engine) {
-            Ok(component) => (component, USERS_WASM),
-            // Built on a machine with CPU features that this one lacks: compile again, which takes
-            // longer but always fits.
-            Err(error) => {
-                tracing::info!(
-                    "compiling the embedded component for this machine: {}",
-                    one_line(&error)
-                );
-                let compiled = compile::compile(engine, USERS_WASM.to_vec());
-                let broken = |failure: compile::Failure| {
-                    LoadError::NotAComponent(source.clone(), failure.to_string())
-                };
-                (compiled.map_err(broken)?, USERS_WASM)
-            }
-        },
+        Source::Embedded => {
+            let loaded = compile::load(engine, USERS_COMPILED);
+            (loaded.map_err(LoadError::Engine)?, USERS_WASM)
+        }
         Source::File(path) => {
             bytes = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            (compile_bounded(engine, source, &bytes)?, &*bytes)
+            (compile_bounded(engine, source, compiler, &bytes)?, &*bytes)
         }
-        Source::Bytes(bytes) => (compile_bounded(engine, source, bytes)?, &**bytes),
+        Source::Bytes(bytes) => (compile_bounded(engine, source, compiler, bytes)?, &**bytes),
     };
     let manifest = Manifest::read(bytes);
     let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;
@@ -180,23 +178,19 @@ fn load(engine: &Engine, source: &Source) -> Result<(Component, Option<Manifest>
 }
 
 /// Compiles what came from elsewhere, if it is within bounds.
-fn compile_bounded(engine: &Engine, source: &Source, bytes: &[u8]) -> Result<Component, LoadError> {
+fn compile_bounded(
+    engine: &Engine,
+    source: &Source,
+    compiler: &Compiler,
+    bytes: &[u8],
+) -> Result<Component, LoadError> {
     let broken = |text: String| LoadError::NotAComponent(source.clone(), text);
     bounds::check(bytes).map_err(|beyond| broken(beyond.to_string()))?;
-    compile::compile(engine, bytes.to_vec()).map_err(|failure| broken(failure.to_string()))
-}
-
-/// The embedded component, as compiled at build time.
-#[expect(
-    unsafe_code,
-    reason = "loading machine code is unsafe; see the safety argument inside"
-)]
-fn embedded(engine: &Engine) -> wasmtime::Result<Component> {
-    // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler
-    // unchanged. These were written by this crate's own build script and are part of this
-    // executable's read-only data; nothing that arrives at run time gets here (`--component` takes
-    // WebAssembly, which is compiled).
-    unsafe { Component::deserialize(engine, USERS_COMPILED) }
+    match compile::compile(engine, compiler, bytes.to_vec()) {
+        Ok(component) => Ok(component),
+        Err(failure) if failure.is_of_the_component() => Err(broken(failure.to_string())),
+        Err(failure) => Err(LoadError::NoCompiler(source.clone(), failure.to_string())),
+    }
 }
 
 /// Everything the host supplies: HTTP requests and streams, clocks, random numbers, and the

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use humantime::parse_duration;
 
+use super::compile::Compiler;
 use super::source::Source;
 use crate::options::{defaults, size};
 
@@ -18,6 +19,14 @@ pub struct Config {
     /// The component to serve in place of the embedded one.
     #[arg(long, env = "USHER_COMPONENT", value_name = "FILE", value_parser = file())]
     pub component: Option<Source>,
+    /// The program that compiles the component [default: usher-compiler beside this program].
+    #[arg(
+        id = "compiler-program",
+        long = "compiler",
+        env = "USHER_COMPILER",
+        value_name = "FILE"
+    )]
+    pub compiler: Option<PathBuf>,
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
     #[arg(
         long,
@@ -92,6 +101,14 @@ pub struct Config {
         value_parser = parse_duration
     )]
     pub after_answer: Duration,
+}
+
+impl Config {
+    /// What compiles a component that is not the embedded one.
+    pub fn compiler(&self) -> Compiler {
+        let program = self.compiler.clone();
+        program.map_or_else(Compiler::default, Compiler::Program)
+    }
 }
 
 impl Default for Config {

@@ -40,7 +40,8 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
     }
     let Some(manifest) = manifest else {
         text.push_str(&format!(
-            "\nstatements: not declared (there is no section {SECTION}); served only with --database-statements any\n"
+            "\nstatements: not declared (there is no section {SECTION}); served only with \
+             --database-statements any\n"
         ));
         return Ok(text);
     };
@@ -106,7 +107,10 @@ fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let directs = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+        let directs = matches!(
+            c,
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}'
+        );
         if c.is_control() && c != '\t' || directs {
             // Writing to a string cannot fail.
             write!(shown, "{}", c.escape_unicode()).ok();

@@ -39,6 +39,7 @@ mod processor;
 mod report;
 
 pub use body::GuestBody;
+pub use compile::Compiler;
 pub use component::{Capacity, Runtime, start_engine};
 pub use config::Config;
 pub use error::{CallError, LoadError};

@@ -15,7 +15,7 @@ pub enum Source {
     /// The users service, built with the host.
     #[default]
     Embedded,
-    /// A file, in binary or text form.
+    /// A file, in binary form.
     File(PathBuf),
     /// Bytes of a component.
     Bytes(Arc<[u8]>),

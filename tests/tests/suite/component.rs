@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use tokio::net::TcpStream;
 use usher::sandbox::USERS_WASM;
+use usher_tests::http::{self, Request};
 use usher_tests::janitor::Scratch;
+use usher_tests::process::Usher;
 use wasmparser::{Parser, Payload};
 
 fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
@@ -34,6 +37,66 @@ fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
     imports.sort();
     exports.sort();
     (imports, exports)
+}
+
+/// The server with a component, compiled by the program beside this one.
+fn serving(scratch: &Scratch, component: &[u8]) -> Usher {
+    let file = scratch.path().join("given.wasm");
+    std::fs::write(&file, component).expect("a file");
+    // TARGET/PROFILE/deps/suite-…
+    let suite = std::env::current_exe().expect("this program has a path");
+    let profile = suite.ancestors().nth(2).expect("a folder for each profile");
+    let compiler = profile.join("examples/usher-compiler-under-test");
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+        .args(["--component", "given.wasm"])
+        .env("USHER_COMPILER", &compiler.display().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_compiled_by_the_compiler_program_is_served() {
+    let scratch = Scratch::new();
+    let mut running = serving(&scratch, USERS_WASM).spawn();
+    let address = tokio::task::block_in_place(|| running.address());
+    let stream = TcpStream::connect(&address).await.expect("it listens");
+    let response = http::send(stream, &Request::get("/users/"), &address).await;
+    let response = response.expect("it is served");
+    assert_eq!((response.status, &*response.body), (200, &b"[]"[..]));
+}
+
+#[test]
+fn component_that_does_not_compile_is_refused_with_the_compilers_message() {
+    // (component (core module (func (result i32)))): the function returns no number.
+    const INVALID: &[u8] = b"\0asm\x0d\0\x01\0\x01\x19\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\
+          \x03\x02\x01\0\x0a\x04\x01\x02\0\x0b";
+    let scratch = Scratch::new();
+    let ended = serving(&scratch, INVALID).run();
+    assert_eq!(ended.code(), Some(2));
+    let line = ended.only_line();
+    assert!(
+        line.contains("given.wasm is not a WebAssembly component"),
+        "{line}"
+    );
+    assert!(line.contains("type mismatch"), "{line}");
+}
+
+#[test]
+fn missing_compiler_is_an_error_that_says_what_to_build() {
+    let scratch = Scratch::new();
+    let ended = serving(&scratch, USERS_WASM)
+        .args(["--compiler", "/nonexistent/usher-compiler"])
+        .run();
+    assert_eq!(ended.code(), Some(2));
+    let line = ended.only_line();
+    assert!(
+        line.contains("/nonexistent/usher-compiler is not there"),
+        "{line}"
+    );
+    assert!(
+        line.contains("cargo build --release --package usher-compiler"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! PostgreSQL's own parser, so that what is checked is what the server will run.
 //!
 //! It is libpg_query, which is PostgreSQL 18's scanner and grammar in C, compiled to WebAssembly
-//! (`host/assets/libpg-query`). It reads what an untrusted component wrote, so it runs in a sandbox too: no imports but those
-//! that C's `longjmp` needs, a memory that does not grow, a bounded stack, and fuel. Each statement gets an instance of its own,
-//! so that none can leave anything behind for the next.
+//! (`host/assets/libpg-query`). It reads what an untrusted component wrote, so it runs in a sandbox
+//! too: no imports but those that C's `longjmp` needs, a memory that does not grow, a bounded
+//! stack, and fuel. Each statement gets an instance of its own, so that none can leave anything
+//! behind for the next.
 //!
 //! What cannot be parsed within these bounds is refused.
 
@@ -17,11 +18,11 @@ use wasmtime::{
 use super::engine;
 use super::tree::Tree;
 
-/// The parser as WebAssembly, and compiled ahead of time for the machine that built the program.
-static PARSER_WASM: &[u8] = include_bytes!("../../../../assets/libpg-query/libpg-query.wasm");
+/// The parser, compiled ahead of time for every processor of this architecture.
 static PARSER_COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libpg-query.cwasm"));
 
-/// What the compiler of the module has made of the names of its exports. They belong to the file's checksum in `CHECKSUMS`.
+/// What the compiler of the module has made of the names of its exports. They belong to the file's
+/// checksum in `CHECKSUMS`.
 mod exports {
     pub(super) const MEMORY: &str = "z";
     pub(super) const TABLE: &str = "D";
@@ -39,7 +40,8 @@ const MEMORY_BYTES: usize = 128 << 20;
 /// For one statement. A statement of 256 KiB takes about a tenth of it.
 const FUEL: u64 = 20_000_000_000;
 
-/// The tree of a statement as text. The largest useful one, a thousand rows of a hundred values, has about 10 MiB.
+/// The tree of a statement as text. The largest useful one, a thousand rows of a hundred values,
+/// has about 10 MiB.
 const TREE_BYTES: usize = 16 << 20;
 
 /// Why there is no tree.
@@ -82,11 +84,7 @@ impl std::error::Error for LongJump {}
 impl Parser {
     fn new() -> wasmtime::Result<Self> {
         let engine = engine::running()?;
-        let module = match compiled(&engine) {
-            Ok(module) => module,
-            // Built on a machine with processor features that this one lacks.
-            Err(_) => Module::new(&engine, PARSER_WASM)?,
-        };
+        let module = compiled(&engine)?;
         let mut linker = Linker::new(&engine);
         for import in module.imports() {
             let (name, module) = (import.name().to_owned(), import.module().to_owned());
@@ -157,7 +155,8 @@ impl Parser {
         memory.write(&mut store, place, text.as_bytes())?;
         let parse: TypedFunc<i32, i32> = instance.get_typed_func(&mut store, exports::PARSE)?;
         let result = parse.call(&mut store, place)?;
-        // `PgQueryParseResult` is the tree, what was written to standard error, and the error, whose first field is its message.
+        // `PgQueryParseResult` is the tree, what was written to standard error, and the error,
+        // whose first field is its message.
         let error = memory.pointer(&store, result, 8)?;
         if error != 0 {
             let message = memory.pointer(&store, error, 0)?;
@@ -221,8 +220,9 @@ impl Memory {
     }
 }
 
-/// Calls the function of the table that the first parameter says, with the others. A jump out of it ends here: the stack
-/// pointer is as before, and the module is told to look for the `setjmp` that is meant.
+/// Calls the function of the table that the first parameter says, with the others. A jump out of it
+/// ends here: the stack pointer is as before, and the module is told to look for the `setjmp` that
+/// is meant.
 fn invoke(
     mut caller: Caller<'_, StoreLimits>,
     params: &[Val],
@@ -270,7 +270,8 @@ fn exported<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
     reason = "loading machine code is unsafe; see the safety argument inside"
 )]
 fn compiled(engine: &Engine) -> wasmtime::Result<Module> {
-    // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler unchanged. These were written
-    // by this crate's own build script and are part of this executable's read-only data.
+    // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler
+    // unchanged. These were written by this crate's own build script and are part of this
+    // executable's read-only data.
     unsafe { Module::deserialize(engine, PARSER_COMPILED) }
 }
