@@ -123,3 +123,66 @@ async fn removed_file_without_requests_is_saved_at_shutdown() {
     assert!(!file.exists());
     assert_eq!(addresses(&saved(&scratch)), ["user0@example.org"]);
 }
+
+#[test]
+fn plan_of_a_file_without_write_ahead_log_reports_no_moved_file() {
+    let scratch = Scratch::new();
+    let file = rusqlite::Connection::open(scratch.path().join("users.db")).expect("a file");
+    file.execute_batch(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, \
+         email TEXT NOT NULL UNIQUE)",
+    )
+    .expect("a table");
+    drop(file);
+    let ended = usher(&scratch)
+        .args(["migrate", "--plan", "--database", "sqlite:users.db"])
+        .run();
+    assert_eq!(ended.code(), Some(0));
+    assert!(ended.stderr.is_empty(), "{:?}", ended.stderr);
+}
+
+#[tokio::test]
+async fn overwritten_file_is_refused_and_served_intact_after_a_restart() {
+    let backup = Scratch::new();
+    let mut running = serve(&backup);
+    let address = running.address();
+    for number in 100..400 {
+        let created = send_request(&address, post(number)).await;
+        assert_eq!(created.status, 200);
+    }
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+    let backup = std::fs::read(backup.path().join("users.db")).expect("a backup");
+
+    for is_of_same_length in [false, true] {
+        let scratch = Scratch::new();
+        let file = scratch.path().join("users.db");
+        if is_of_same_length {
+            std::fs::write(&file, &backup).expect("a file");
+        }
+        let mut running = serve(&scratch);
+        let address = running.address();
+        assert_eq!(send_request(&address, post(0)).await.status, 200);
+        // As cp does: the same inode, another content.
+        std::fs::write(&file, &backup).expect("it is overwritten");
+        assert_eq!(send_request(&address, post(1)).await.status, 503);
+        assert_eq!(send_request(&address, post(2)).await.status, 503);
+        let line = running.line("was overwritten while in use");
+        assert!(line.contains("users.db-wal.saved-"), "{line}");
+        running.terminate();
+        assert_eq!(running.wait().code(), Some(0));
+        assert!(
+            std::fs::read(&file).expect("a file") == backup,
+            "the backup was changed"
+        );
+
+        let mut running = serve(&scratch);
+        let address = running.address();
+        assert_eq!(send_request(&address, post(500)).await.status, 200);
+        running.terminate();
+        assert_eq!(running.wait().code(), Some(0));
+        let kept = addresses(&file);
+        assert_eq!(kept.len(), 301);
+        assert!(!kept.contains(&"user0@example.org".to_owned()));
+    }
+}

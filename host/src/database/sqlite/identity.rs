@@ -6,14 +6,14 @@
 //! (<https://sqlite.org/howtocorrupt.html>, 1.3 and 2.4). So the device and inode of the database,
 //! its log and the log's index are compared with those that were opened: before and after each
 //! commit, when a connection is opened, when readiness is checked, and four times a second during
-//! reads.
+//! reads. So is whether another program wrote into the file ([`super::overwrite`]).
 //!
 //! The invariant: a write is acknowledged only if all three were still in place after its COMMIT.
 //!
 //! If one is not, every call fails, one line is logged, and the log is written into the database it
 //! belongs to, which is copied to a new name if it has none left. So nothing is lost, and the file
-//! at the path is not touched. Calls succeed again once the same file, unchanged, is back; another
-//! file is served after a restart.
+//! at the path is not touched. Of a file that was overwritten, only the log can be kept. Calls
+//! succeed again once the same file, unchanged, is back; another file is served after a restart.
 
 use std::fmt;
 use std::fs::{Metadata, OpenOptions};
@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::overwrite::OverwriteCheck;
 
 /// How long reads continue without checking the file.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -81,8 +83,8 @@ enum FileChange {
     Replaced(PathBuf),
     Removed(PathBuf),
     Unreachable(PathBuf, io::Error),
-    /// Overwritten in place.
-    Truncated(PathBuf),
+    /// Overwritten in place: another program wrote into it, or has begun to.
+    Overwritten(PathBuf),
 }
 
 impl fmt::Display for FileChange {
@@ -99,8 +101,8 @@ impl fmt::Display for FileChange {
             Self::Unreachable(path, error) => {
                 write!(f, "{} cannot be reached any more: {error}", path.display())
             }
-            Self::Truncated(path) => {
-                write!(f, "{} was truncated while in use", path.display())
+            Self::Overwritten(path) => {
+                write!(f, "{} was overwritten while in use", path.display())
             }
         }
     }
@@ -113,7 +115,7 @@ enum FileState {
         since: Instant,
         why: String,
         /// The content was overwritten, so that nothing can be saved or served again.
-        is_truncated: bool,
+        is_overwritten: bool,
         /// Saving has begun. If it fails, it is retried only when the database is closed.
         is_saving: bool,
         saved: Option<SavedFile>,
@@ -167,6 +169,7 @@ pub(super) trait StandbyConnection: fmt::Debug + Send {
 pub(super) struct DatabaseFile {
     database: OpenFile,
     log: Option<[OpenFile; 2]>,
+    overwrites: Option<OverwriteCheck>,
     /// Whether the last check failed. Calls read it without a lock.
     is_moved: AtomicBool,
     state: Mutex<FileState>,
@@ -179,6 +182,7 @@ impl DatabaseFile {
     /// Notes the identity of a database that was just opened, and of its log if it has one.
     pub(super) fn opened(path: &Path, has_log: bool) -> io::Result<Arc<Self>> {
         let database = OpenFile::at(path.to_owned())?;
+        let mut overwrites = None;
         let log = if has_log {
             // They are beside the file itself, and not beside a symbolic link to it.
             let beside = |suffix: &str| {
@@ -186,13 +190,16 @@ impl DatabaseFile {
                 name.push(suffix);
                 OpenFile::at(name.into())
             };
-            Some([beside("-wal")?, beside("-shm")?])
+            let log = [beside("-wal")?, beside("-shm")?];
+            overwrites = Some(OverwriteCheck::open(&log[1].path)?);
+            Some(log)
         } else {
             None
         };
         Ok(Arc::new(Self {
             database,
             log,
+            overwrites,
             is_moved: AtomicBool::new(false),
             state: Mutex::new(FileState::InPlace),
             saving: Mutex::default(),
@@ -234,12 +241,16 @@ impl DatabaseFile {
     }
 
     fn compare(&self) -> Result<Metadata, FileChange> {
+        let look = self.overwrites.as_ref().map(OverwriteCheck::look);
         let found = self.database.check()?;
         for part in self.log.iter().flatten() {
             part.check()?;
         }
         if found.len() < SMALLEST_DATABASE && self.log.is_some() {
-            return Err(FileChange::Truncated(self.database.path.clone()));
+            return Err(FileChange::Overwritten(self.database.path.clone()));
+        }
+        if look.is_some_and(|look| look.is_overwritten(&found)) {
+            return Err(FileChange::Overwritten(self.database.path.clone()));
         }
         Ok(found)
     }
@@ -250,25 +261,49 @@ impl DatabaseFile {
         if let FileState::Moved { why, .. } = &*state {
             return why.clone();
         }
-        let is_truncated = matches!(change, FileChange::Truncated(_));
+        let is_overwritten = matches!(change, FileChange::Overwritten(_));
         let why = change.to_string();
         *state = FileState::Moved {
             since: Instant::now(),
             why: why.clone(),
-            is_truncated,
+            is_overwritten,
             is_saving: false,
             saved: None,
         };
         self.is_moved.store(true, Relaxed);
         drop(state);
-        let remedy = if is_truncated {
-            "stop Usher, put a whole database in its place, remove the -wal and -shm files beside \
-             it, and start again"
+        if is_overwritten {
+            let log = self.set_log_aside();
+            tracing::error!(
+                "{why}; requests are answered with 503: restart Usher to serve the file that is \
+                 there now; {log}"
+            );
         } else {
-            "put it back, or restart Usher to serve the file that is there now"
-        };
-        tracing::error!("{why}; requests are answered with 503: {remedy}");
+            tracing::error!(
+                "{why}; requests are answered with 503: put it back, or restart Usher to serve \
+                 the file that is there now"
+            );
+        }
         why
+    }
+
+    /// Renames the log of an overwritten database, because SQLite would write it into the file that
+    /// is there now. Returns what became of it.
+    fn set_log_aside(&self) -> String {
+        let Some([log, _]) = &self.log else {
+            return "it had no log".to_owned();
+        };
+        if log.check().is_err() {
+            return "its log is not in its place".to_owned();
+        }
+        let aside = with_suffix(&log.path, &format!(".saved-{}", seconds_since_epoch()));
+        match std::fs::rename(&log.path, &aside) {
+            Ok(()) => format!("what the old file's log held is in {}", aside.display()),
+            Err(error) => format!(
+                "first remove {}, the log of the old file, which cannot be renamed: {error}",
+                log.path.display()
+            ),
+        }
     }
 
     /// Ends the moved state if the file that is back is the one that was saved.
@@ -312,7 +347,7 @@ impl DatabaseFile {
         matches!(
             &*self.state(),
             FileState::Moved {
-                is_truncated: false,
+                is_overwritten: false,
                 saved: None,
                 ..
             }
@@ -383,17 +418,10 @@ impl DatabaseFile {
         let mode = found
             .as_ref()
             .map_or(0o600, |(_, metadata)| metadata.permissions().mode() & 0o777);
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let with_suffix = |suffix: &str| {
-            let mut name = self.database.path.clone().into_os_string();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
+        let seconds = seconds_since_epoch();
         let (copy, partial) = (
-            with_suffix(&format!(".saved-{seconds}")),
-            with_suffix(&format!(".saved-{seconds}.partial")),
+            with_suffix(&self.database.path, &format!(".saved-{seconds}")),
+            with_suffix(&self.database.path, &format!(".saved-{seconds}.partial")),
         );
         let written = OpenOptions::new()
             .write(true)
@@ -419,6 +447,17 @@ impl DatabaseFile {
         );
         Ok((copy, saved))
     }
+}
+
+fn seconds_since_epoch() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 /// The current path and metadata of a file that this process has open. It is not opened again,

@@ -7,6 +7,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | `overwrite` | whether another program has written into the file |
 //! | `identity` | whether the file is still the one that was opened |
 //! | `unusable` | why a file cannot be opened |
 //! | `error` | SQLite's errors as those of `usher:database` |
@@ -39,6 +40,7 @@ mod identity;
 mod inline;
 mod lease;
 mod opening;
+mod overwrite;
 mod separate_thread;
 #[cfg(test)]
 mod tests;

@@ -150,6 +150,9 @@ impl Conn {
         self.as_host(|sqlite| {
             let mode: String =
                 sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            // A connection opens the log when it first reads. Until then the last other connection
+            // to close deletes the log, and this one would take it for moved.
+            sqlite.execute_batch("SELECT 1 FROM sqlite_schema LIMIT 1")?;
             Ok(mode.eq_ignore_ascii_case("wal"))
         })
     }

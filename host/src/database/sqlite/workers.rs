@@ -16,7 +16,7 @@ use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 
 /// How long a statement reads before its thread has a lower priority.
-pub(super) const LONG: Duration = Duration::from_millis(20);
+pub(super) const LONG: Duration = Duration::from_millis(10);
 
 /// The nice value of a thread with a long statement: a tenth of the weight of others.
 const NICE: i32 = 10;
