@@ -22,6 +22,10 @@ mod parser_engine;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
+/// Set to 1 to build the component quickly, with little optimisation, while working on it. Its
+/// bytes are then not those that are served elsewhere.
+const QUICK: &str = "USHER_QUICK_COMPONENT";
+
 fn main() {
     if let Err(error) = build() {
         println!("cargo::error={error}");
@@ -53,9 +57,15 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=src/sandbox/engine.rs");
     println!("cargo::rerun-if-changed=src/database/policy/postgres/engine.rs");
 
+    println!("cargo::rerun-if-env-changed={QUICK}");
+    let profile = match std::env::var_os(QUICK) {
+        Some(quick) if quick == "1" => "component-quick",
+        _ => "component",
+    };
     let wasm = nested::component(
         workspace,
         "usher-guest",
+        profile,
         &nested::shared_target(&out, "component"),
     )?;
     let component = out.join("users.wasm");

@@ -29,7 +29,7 @@ fn build() -> Result<(), String> {
     }
     let target = nested::shared_target(&out, "test-components");
     for guest in ["conformance", "greedy", "hostile", "migrating", "sql"] {
-        let built = nested::component(&guests, guest, &target)?;
+        let built = nested::component(&guests, guest, "component", &target)?;
         let place = out.join(format!("{guest}.wasm"));
         std::fs::copy(&built, &place)
             .map_err(|error| format!("copying {}: {error}", built.display()))?;

@@ -25,6 +25,7 @@ pub(crate) fn shared_target(out: &Path, name: &str) -> PathBuf {
 pub(crate) fn component(
     workspace: &Path,
     package: &str,
+    profile: &str,
     target_dir: &Path,
 ) -> Result<PathBuf, String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -44,7 +45,7 @@ pub(crate) fn component(
     clean_environment(&mut command);
     let status = command
         .arg("build")
-        .args(["--package", package, "--lib", "--profile", "component"])
+        .args(["--package", package, "--lib", "--profile", profile])
         .args(["--target", TARGET, "--locked"])
         .arg("--target-dir")
         .arg(target_dir)
@@ -60,7 +61,7 @@ pub(crate) fn component(
     }
     Ok(target_dir
         .join(TARGET)
-        .join("component")
+        .join(profile)
         .join(package.replace('-', "_"))
         .with_extension("wasm"))
 }

@@ -145,7 +145,8 @@ fn build(workspace: &Path) -> Vec<u8> {
             .status();
         assert!(copied.expect("cp runs").success());
     }
-    let built = nested::component(workspace, "usher-guest", target.path()).expect("it builds");
+    let built =
+        nested::component(workspace, "usher-guest", "component", target.path()).expect("it builds");
     std::fs::read(built).expect("a file")
 }
 
