@@ -10,8 +10,6 @@ use std::fmt;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-#[cfg(feature = "compiler")]
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -232,7 +230,9 @@ fn in_thread<T: Send + 'static>(
 mod in_process {
     //! The compiler in this process.
 
-    use super::*;
+    use std::sync::mpsc::RecvTimeoutError;
+
+    use super::{Component, Duration, Engine, Failure, Instant, TIME, in_thread};
 
     /// What compiling may take of memory, in bytes. The service's component takes some hundred MB.
     const MEMORY: u64 = 2 << 30;

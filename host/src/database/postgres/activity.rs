@@ -44,7 +44,7 @@ pub(super) async fn activity(single_statements: &SingleStatements, text: &str) -
         .await;
     let rows = found
         .inspect_err(|error| {
-            tracing::debug!("what the migrations wait for cannot be queried: {error}")
+            tracing::debug!("what the migrations wait for cannot be queried: {error}");
         })
         .ok()?;
     let mut row = rows.rows.into_iter().next()?.into_iter();

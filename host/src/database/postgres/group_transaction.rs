@@ -168,10 +168,10 @@ impl GroupConnection {
         }
         record_times(&statements, &done);
         let outcomes: Vec<_> = done.into_iter().map(|(outcome, _)| outcome).collect();
-        let Some((begin, rest)) = outcomes.split_first() else {
+        let Some((of_begin, others)) = outcomes.split_first() else {
             return GroupOutcome::Known;
         };
-        let outcome = GroupOutcome::of(*begin, rest);
+        let outcome = GroupOutcome::of(*of_begin, others);
         if outcome == GroupOutcome::RolledBack {
             // One cause of a refusal is a plan that the schema has outdated.
             for statement in &statements {

@@ -389,19 +389,19 @@ mod tests {
                 (|reported| reported.statement_timeout = "0".into()) as Spoil,
             ),
             ("lock_timeout", |reported| {
-                reported.lock_timeout = "0".into()
+                reported.lock_timeout = "0".into();
             }),
             ("idle_in_transaction", |reported| {
                 reported.idle_timeout = "0".into();
             }),
             ("standard_conforming", |reported| {
-                reported.strings = "off".into()
+                reported.strings = "off".into();
             }),
             ("client_encoding", |reported| {
                 reported.encoding = "SQL_ASCII".into();
             }),
             ("read_only", |reported| {
-                reported.default_read_only = "off".into()
+                reported.default_read_only = "off".into();
             }),
         ] {
             let mut spoilt = reported.clone();

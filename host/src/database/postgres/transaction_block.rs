@@ -26,13 +26,13 @@ pub(super) async fn run<F: Fetch>(
     };
     // Boxed, so that the future of a direct connection stays small.
     Box::pin(async move {
-        let (begun, result, committed) = join3(
+        let (opened, result, committed) = join3(
             send_command(session, begin, writes),
             F::run(session, prepared, params, writes, budget),
             send_command(session, "COMMIT", writes),
         )
         .await;
-        outcome_of(begun, result, committed, writes)
+        outcome_of(opened, result, committed, writes)
     })
     .await
 }
@@ -45,13 +45,13 @@ pub(super) async fn prepare(
     let Some(begin) = &session.commands().begin_single else {
         return session.prepare(text).await;
     };
-    let (begun, prepared, _) = join3(
+    let (opened, prepared, _) = join3(
         session.batch_execute(begin),
         session.prepare(text),
         session.batch_execute("ROLLBACK"),
     )
     .await;
-    match (begun, prepared) {
+    match (opened, prepared) {
         (Err(error), Err(_)) => Err(error),
         // Preparing succeeds without a transaction too.
         (_, prepared) => prepared,

@@ -249,7 +249,7 @@ impl DatabaseFile {
         if found.len() < SMALLEST_DATABASE && self.log.is_some() {
             return Err(FileChange::Overwritten(self.database.path.clone()));
         }
-        if look.is_some_and(|look| look.is_overwritten(&found)) {
+        if look.is_some_and(|look| look.finds_overwritten(&found)) {
             return Err(FileChange::Overwritten(self.database.path.clone()));
         }
         Ok(found)

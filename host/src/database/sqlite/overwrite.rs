@@ -11,9 +11,12 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+/// A device, an inode, and the file that has them.
+type OpenIndex = ((u64, u64), Weak<File>);
+
 /// The open indices of this process, by device and inode. Closing a descriptor of a file releases
 /// all of this process's locks on it, so a file is opened once, and closed after its connections.
-static OPEN: Mutex<Vec<((u64, u64), Weak<File>)>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<OpenIndex>> = Mutex::new(Vec::new());
 
 /// The state of a database file at the last look.
 #[derive(Debug)]
@@ -102,7 +105,7 @@ impl OverwriteCheck {
 
 impl Look<'_> {
     /// Whether the file was overwritten since the last look.
-    pub(super) fn is_overwritten(mut self, found: &Metadata) -> bool {
+    pub(super) fn finds_overwritten(mut self, found: &Metadata) -> bool {
         let Ok(progress) = Progress::read(self.index) else {
             return false;
         };

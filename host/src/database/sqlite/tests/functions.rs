@@ -79,7 +79,7 @@ async fn replaced_functions_return_what_sqlite_returns(database: &Database, _poo
         let got = own.conn().unwrap().query_as_host(&text);
         match (expected, got) {
             (Ok((kind, hex)), Ok(got)) => {
-                assert_eq!(got, [format!("|{kind}|{hex}|")], "{expression}")
+                assert_eq!(got, [format!("|{kind}|{hex}|")], "{expression}");
             }
             (Err(_), Err(_)) => {}
             (expected, got) => panic!("{expression}: {expected:?} and {got:?}"),
