@@ -1,6 +1,8 @@
 //! Connection URIs (PostgreSQL, 34.1.1.2). A URI that is ambiguous because a password is not
 //! percent-encoded is an error.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 use super::parameters::{ENCODE, Form, Parameters};
 use crate::database::error::UrlError;
 
@@ -91,47 +93,38 @@ fn authority(text: &str, parameters: &mut Parameters) -> Result<(), UrlError> {
     Ok(())
 }
 
-/// Decodes percent-encoding.
+/// Decodes percent-encoding, which has to be valid.
 pub(crate) fn decode(text: &str) -> Result<String, UrlError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digit = |at: usize| {
-            let digit = char::from(*tail.get(at)?);
-            u8::try_from(digit.to_digit(16)?).ok()
-        };
-        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
-            return Err(UrlError::new(format!(
-                "a % in the URL is followed by two hex digits: {ENCODE}"
-            )));
-        };
-        bytes.push(high << 4 | low);
-        rest = tail.get(2..).unwrap_or_default();
+    let is_escape = |after: &str| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(UrlError::new(format!(
+            "a % in the URL is followed by two hex digits: {ENCODE}"
+        )));
     }
-    let text = String::from_utf8(bytes)
+    let text = percent_decode_str(text)
+        .decode_utf8()
         .map_err(|_| UrlError::new("what is percent-encoded in the URL is not UTF-8"))?;
     if text.contains('\0') {
         return Err(UrlError::new(
             "the URL holds a %00, which no database can take",
         ));
     }
-    Ok(text)
+    Ok(text.into_owned())
 }
 
 /// Percent-encodes a part of a URL.
 pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    /// The characters that mean nothing in any part of a URL, and those of an address.
+    const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b':')
+        .remove(b'[')
+        .remove(b']');
+    utf8_percent_encode(text, SPECIAL).to_string()
 }
