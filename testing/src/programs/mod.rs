@@ -140,6 +140,8 @@ fn fetched(name: &str, arguments: &[&str]) -> Result<PathBuf, String> {
         .map_err(|error| format!("cannot start sh: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
+        // The reasons are in what it printed.
+        std::fs::remove_dir_all(&partial).map_err(|error| failed(&partial, error))?;
         return Err(said.trim().trim_end_matches(';').to_owned());
     }
     std::fs::rename(&partial, &folder).map_err(|error| failed(&folder, error))?;
