@@ -1,9 +1,9 @@
 //! Whether another program has written into the database file.
 //!
 //! With write-ahead logging only a checkpoint writes the database file, and it first records that
-//! in the log's index (<https://sqlite.org/walformat.html>, 2.3). So if the size or time of the file
-//! changed and the index did not, the file was overwritten in place, as `cp backup.db usher.db`
-//! does. An index that cannot be read explains every change.
+//! in the log's index (<https://sqlite.org/walformat.html>, 2.3). So if the size or time of the
+//! file changed and the index did not, the file was overwritten in place, as
+//! `cp backup.db usher.db` does. An index that cannot be read explains every change.
 
 use std::fs::{File, Metadata};
 use std::io;
