@@ -10,11 +10,18 @@ use super::types::Error;
 /// The only statements that may run.
 #[derive(Debug)]
 pub(super) struct Declared {
-    statements: Vec<(Caller, String, Effect)>,
-    /// The names of the statements, in the same order.
-    names: Vec<String>,
+    statements: Vec<Checked>,
     /// Whether the component has a list at all.
     has_manifest: bool,
+}
+
+/// A declared statement that passed policy.
+#[derive(Debug)]
+struct Checked {
+    name: String,
+    caller: Caller,
+    text: String,
+    effect: Effect,
 }
 
 /// A declared statement that cannot run.
@@ -34,7 +41,6 @@ impl Declared {
         allowed: &Allowed,
     ) -> Result<Self, Unfit> {
         let mut statements = Vec::new();
-        let mut names = Vec::new();
         let all = manifest.iter().flat_map(|manifest| &manifest.statements);
         for declared in all.filter(|declared| declared.is_for(policy.dialect)) {
             let caller = match declared.purpose {
@@ -46,31 +52,35 @@ impl Declared {
                 name: declared.name.clone(),
                 why: failure::message(error),
             })?;
-            statements.push((caller, declared.text.clone(), effect));
-            names.push(declared.name.clone());
+            statements.push(Checked {
+                name: declared.name.clone(),
+                caller,
+                text: declared.text.clone(),
+                effect,
+            });
         }
         Ok(Self {
             statements,
-            names,
             has_manifest: manifest.is_some(),
         })
     }
 
-    /// The statements that this caller may run.
-    pub(super) fn statements(&self, caller: Caller) -> impl Iterator<Item = (&str, Effect)> {
+    fn of(&self, caller: Caller) -> impl Iterator<Item = &Checked> {
         self.statements
             .iter()
-            .filter(move |(declared, ..)| *declared == caller)
-            .map(|(_, text, effect)| (text.as_str(), *effect))
+            .filter(move |checked| checked.caller == caller)
+    }
+
+    /// The statements that this caller may run.
+    pub(super) fn statements(&self, caller: Caller) -> impl Iterator<Item = (&str, Effect)> {
+        self.of(caller)
+            .map(|checked| (checked.text.as_str(), checked.effect))
     }
 
     /// The statements of requests, with their names.
     pub(super) fn of_requests(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.names
-            .iter()
-            .zip(&self.statements)
-            .filter(|(_, (caller, ..))| *caller == Caller::Request)
-            .map(|(name, (_, text, _))| (name.as_str(), text.as_str()))
+        self.of(Caller::Request)
+            .map(|checked| (checked.name.as_str(), checked.text.as_str()))
     }
 
     /// The error for a statement that is not in the cache, so may not run.
@@ -78,7 +88,7 @@ impl Declared {
         if self.statements(caller).any(|(known, _)| known == text) {
             return failure::denied("this database is open for reading only");
         }
-        if self.statements.iter().any(|(_, known, _)| known == text) {
+        if self.statements.iter().any(|known| known.text == text) {
             return failure::denied(match caller {
                 Caller::Request => "the component declares this statement for its migrations only",
                 Caller::Migrations => "the component declares this statement for requests only",
