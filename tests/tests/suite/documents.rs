@@ -76,7 +76,7 @@ fn headings(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// The paths of one line that do not exist. A name without a folder is resolved in the last folder
-/// that the line names.
+/// that the line names. What lies in `target/` exists only after it was built.
 fn missing_paths<'t>(root: &Path, paths: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
     let mut folder = None;
     let mut missing = Vec::new();
@@ -86,7 +86,7 @@ fn missing_paths<'t>(root: &Path, paths: impl Iterator<Item = &'t str>) -> Vec<&
             .extension()
             .is_some_and(|kind| kind == "rs" || kind == "txt");
         let exists = match (path.contains('/'), folder) {
-            (true, _) if top.is_empty() || !root.join(top).is_dir() => continue,
+            (true, _) if matches!(top, "" | "target") || !root.join(top).is_dir() => continue,
             (true, _) => root.join(path).exists(),
             (false, Some(folder)) if is_source => root.join::<&str>(folder).join(path).exists(),
             (false, _) => continue,
