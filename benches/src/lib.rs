@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `native` | the user service without a sandbox, idiomatic and at its best: [`native`] |
 //! | `load` | sends requests to any server and says how long they took: [`load`] |
-//! | `compare` | starts servers, loads them in turns and prints one table: [`compare`] |
+//! | `compare` | starts servers, loads them alternately and prints one table: [`compare`] |
 //!
 //! ```text
 //! cargo build --profile bench-native -p usher-benches --bins

@@ -250,7 +250,7 @@ impl Shell {
         match answer {
             "" => Err("no directory for temporary files can be written to".to_owned()),
             _ => match answer.strip_prefix("ok") {
-                Some(said) => Ok(said.trim().to_owned()),
+                Some(rest) => Ok(rest.trim().to_owned()),
                 None => Err(answer.trim_start_matches("failed ").to_owned()),
             },
         }

@@ -1,4 +1,4 @@
-//! Starts servers, loads them in turns, and prints one table: see [`usher_benches::compare`].
+//! Starts servers, loads them alternately, and prints one table: see [`usher_benches::compare`].
 //!
 //! ```text
 //! cargo build --release -p usher
@@ -36,7 +36,7 @@ struct Options {
     /// What to measure, separated by commas [default: all].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
-    /// How often each server has its turn.
+    /// How many samples of each server.
     #[arg(
         long,
         value_name = "N",
@@ -44,10 +44,10 @@ struct Options {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     rounds: u32,
-    /// How long a turn takes.
+    /// How long a sample takes.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     seconds: f64,
-    /// How long a server is loaded before its turn counts.
+    /// How long a server is loaded before its sample counts.
     #[arg(long, value_name = "SECONDS", default_value = "1")]
     warm_up: f64,
     /// Clients at once, each on a connection of its own.
@@ -175,7 +175,7 @@ fn programs(
         Some(python) if Programs::has_fastapi(&python) => Some(python),
         Some(python) => {
             return Err(format!(
-                "{} lacks what benches/peers/fastapi_users.py needs",
+                "{} does not have what benches/peers/fastapi_users.py needs",
                 python.display()
             )
             .into());

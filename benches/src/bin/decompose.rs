@@ -18,7 +18,7 @@ use usher_benches::compare::{catch_signals, machine, report};
 /// Measures a request step by step, from HTTP alone to PostgreSQL.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How often each step has its turn.
+    /// How many samples of each step.
     #[arg(
         long,
         value_name = "N",
@@ -26,10 +26,10 @@ struct Options {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     rounds: u32,
-    /// How long a turn takes.
+    /// How long a sample takes.
     #[arg(long, value_name = "SECONDS", default_value = "3")]
     seconds: f64,
-    /// How long a server is loaded before its turn counts.
+    /// How long a server is loaded before its sample counts.
     #[arg(long, value_name = "SECONDS", default_value = "0.5")]
     warm_up: f64,
     /// Clients at once, each on a connection of its own.

@@ -39,7 +39,7 @@ struct Options {
     /// How many hosts, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,2,3")]
     hosts: Vec<usize>,
-    /// How often each point has its turn.
+    /// How many samples of each point.
     #[arg(
         long,
         value_name = "N",
@@ -47,10 +47,10 @@ struct Options {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     rounds: u32,
-    /// How long a turn takes.
+    /// How long a sample takes.
     #[arg(long, value_name = "SECONDS", default_value = "3")]
     seconds: f64,
-    /// How long a host is loaded before its turn counts.
+    /// How long a host is loaded before its sample counts.
     #[arg(long, value_name = "SECONDS", default_value = "0.5")]
     warm_up: f64,
     /// Usher's program [default: the release build beside this one].
@@ -106,14 +106,14 @@ fn run(options: &Options) -> Result<(), Error> {
     };
     catch_signals()?;
     let points = growth::run(&programs, &settings)?;
-    let apart = options
+    let servers_on = options
         .servers_on
         .as_ref()
         .map_or_else(String::new, |cores| {
             format!("; besides, for the servers alone, those numbered {cores}")
         });
     println!(
-        "{}{apart}. GET of one user, {} rounds of {} s; but for what grows, {} rows, {} \
+        "{}{servers_on}. GET of one user, {} rounds of {} s; but for what grows, {} rows, {} \
             connections, one host.\n",
         machine::description(),
         settings.rounds,

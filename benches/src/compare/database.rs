@@ -106,11 +106,11 @@ impl Database {
     ///
     /// # Errors
     /// If the database refuses.
-    pub fn slow_user(&self, wanted: bool) -> Result<(), Error> {
-        if self.slow.get() == wanted {
+    pub fn slow_user(&self, exists: bool) -> Result<(), Error> {
+        if self.slow.get() == exists {
             return Ok(());
         }
-        let statements = if wanted {
+        let statements = if exists {
             format!(
                 "INSERT INTO users (id, name, email) VALUES ({SLOW_USER}, 'Slow', \
                     'slow@example.com');
@@ -126,7 +126,7 @@ impl Database {
         };
         self.runtime
             .block_on(self.client.batch_execute(&statements))?;
-        self.slow.set(wanted);
+        self.slow.set(exists);
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! The cost of a request as users, clients and hosts grow in number: the same GET of one user, at
 //! points along three axes.
 //!
-//! All points are prepared before the first is measured, and each has a turn in every round, so
+//! All points are prepared before the first is measured, and each is measured in every round, so
 //! that other work on the machine affects all of them alike. The result is the median of the
 //! rounds, and the median of the ratios to the axis's first point within a round. Along the first
-//! two axes the native server at its best has a turn at each point too: its growth is not the
+//! two axes the native server at its best is measured at each point too: its growth is not the
 //! sandbox's.
 
 use std::thread::ScopedJoinHandle;
@@ -50,25 +50,25 @@ impl Axis {
 /// Which points, and how long each is measured.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many users, in turn.
+    /// How many users, one after the other.
     pub rows: Vec<u64>,
-    /// How many connections, in turn.
+    /// How many connections, one after the other.
     pub connections: Vec<usize>,
-    /// How many hosts, in turn.
+    /// How many hosts, one after the other.
     pub hosts: Vec<usize>,
     /// What stays the same along the other axes.
     pub usual_rows: u64,
     /// What stays the same along the other axes.
     pub usual_connections: usize,
-    /// How often each point has its turn.
+    /// How many samples of each point.
     pub rounds: usize,
-    /// How long a turn takes.
+    /// How long a sample takes.
     pub time: Duration,
-    /// How long the servers are loaded before a turn counts.
+    /// How long the servers are loaded before a sample counts.
     pub warm_up: Duration,
 }
 
-/// One point of an axis, and the results of its turns.
+/// One point of an axis, and the results of its samples.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// What grows.
@@ -78,12 +78,12 @@ pub struct Point {
     database: usize,
     hosts: usize,
     connections: usize,
-    turns: Vec<Cost>,
-    /// Turns of the native server at its best; none along the axis of hosts.
+    samples: Vec<Cost>,
+    /// Samples of the native server at its best; none along the axis of hosts.
     native: Vec<Cost>,
 }
 
-/// The result of a turn, or the medians of many.
+/// One sample, or the medians of many.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Responses per second.
@@ -97,46 +97,46 @@ pub struct Cost {
 impl Point {
     /// The medians.
     pub fn cost(&self) -> Cost {
-        medians(self.turns.iter().copied())
+        medians(self.samples.iter().copied())
     }
 
-    /// The medians of the native server at its best, where it had turns.
+    /// The medians of the native server at its best, where it has samples.
     pub fn native(&self) -> Option<Cost> {
         (!self.native.is_empty()).then(|| medians(self.native.iter().copied()))
     }
 
-    /// The medians of the ratios to another point, turn by turn.
+    /// The medians of the ratios to another point, round by round.
     pub fn ratio(&self, other: &Self) -> Cost {
-        medians(ratios(&self.turns, &other.turns))
+        medians(ratios(&self.samples, &other.samples))
     }
 
-    /// The same of the native server, where it had turns.
+    /// The same of the native server, where it has samples.
     pub fn native_ratio(&self, other: &Self) -> Option<Cost> {
         (!self.native.is_empty()).then(|| medians(ratios(&self.native, &other.native)))
     }
 
-    /// The medians of the ratios to the native server at this point, turn by turn, where that had
-    /// turns.
+    /// The medians of the ratios to the native server at this point, round by round, where that had
+    /// samples.
     pub fn to_native(&self) -> Option<Cost> {
-        (!self.native.is_empty()).then(|| medians(ratios(&self.turns, &self.native)))
+        (!self.native.is_empty()).then(|| medians(ratios(&self.samples, &self.native)))
     }
 }
 
-fn ratios(turns: &[Cost], others: &[Cost]) -> impl Iterator<Item = Cost> {
-    turns.iter().zip(others).map(|(own, other)| Cost {
+fn ratios(samples: &[Cost], others: &[Cost]) -> impl Iterator<Item = Cost> {
+    samples.iter().zip(others).map(|(own, other)| Cost {
         rate: own.rate / other.rate,
         cpu: own.cpu / other.cpu,
         postgres: own.postgres / other.postgres,
     })
 }
 
-fn medians(turns: impl Iterator<Item = Cost>) -> Cost {
-    let turns: Vec<_> = turns.collect();
-    let of = |what: fn(&Cost) -> f64| median(turns.iter().map(what).collect());
+fn medians(samples: impl Iterator<Item = Cost>) -> Cost {
+    let samples: Vec<_> = samples.collect();
+    let of = |what: fn(&Cost) -> f64| median(samples.iter().map(what).collect());
     Cost {
-        rate: of(|turn| turn.rate),
-        cpu: of(|turn| turn.cpu),
-        postgres: of(|turn| turn.postgres),
+        rate: of(|sample| sample.rate),
+        cpu: of(|sample| sample.cpu),
+        postgres: of(|sample| sample.postgres),
     }
 }
 
@@ -203,22 +203,23 @@ pub fn run(programs: &Programs, settings: &Settings) -> Result<Vec<Point>, Error
                 .servers
                 .get(..point.hosts)
                 .ok_or("a point without hosts")?;
-            let turn = turn(servers, point.connections, place.rows, settings, &cluster)?;
-            print_turn(round, settings, point, "usher", turn);
-            point.turns.push(turn);
+            let sample = sample(servers, point.connections, place.rows, settings, &cluster)?;
+            print_sample(round, settings, point, "usher", sample);
+            point.samples.push(sample);
             if let (Some(native), true) = (&place.native, point.axis != Axis::Hosts) {
                 let native = std::slice::from_ref(native);
-                let turn = self::turn(native, point.connections, place.rows, settings, &cluster)?;
-                print_turn(round, settings, point, Contestant::Best.name(), turn);
-                point.native.push(turn);
+                let sample =
+                    self::sample(native, point.connections, place.rows, settings, &cluster)?;
+                print_sample(round, settings, point, Contestant::Best.name(), sample);
+                point.native.push(sample);
             }
         }
     }
     Ok(points)
 }
 
-/// Loads the servers for a turn.
-fn turn(
+/// Loads the servers for a sample.
+fn sample(
     servers: &[Server],
     connections: usize,
     users: u64,
@@ -246,15 +247,15 @@ fn turn(
     })
 }
 
-fn print_turn(round: usize, settings: &Settings, point: &Point, who: &str, turn: Cost) {
+fn print_sample(round: usize, settings: &Settings, point: &Point, who: &str, sample: Cost) {
     eprintln!(
         "round {round} of {}: {} {}: {who}: {:.0}/s, {:.1} µs, PostgreSQL {:.1} µs",
         settings.rounds,
         point.value,
         point.axis.name(),
-        turn.rate,
-        turn.cpu,
-        turn.postgres
+        sample.rate,
+        sample.cpu,
+        sample.postgres
     );
 }
 
@@ -265,7 +266,7 @@ fn points(settings: &Settings) -> Vec<Point> {
         database: 0,
         hosts,
         connections,
-        turns: Vec::new(),
+        samples: Vec::new(),
         native: Vec::new(),
     };
     let rows = settings

@@ -1,4 +1,4 @@
-//! The rounds: in each, every server has a turn.
+//! The rounds: each has one sample of every server.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,11 +19,11 @@ const MEMORY_INTERVAL: Duration = Duration::from_millis(20);
 /// Numbers of rounds, clients and users, and times.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How often each server has its turn.
+    /// How many samples of each server.
     pub rounds: usize,
-    /// How long a turn takes.
+    /// How long a sample takes.
     pub time: Duration,
-    /// How long a server is loaded before its turn counts.
+    /// How long a server is loaded before its sample counts.
     pub warm_up: Duration,
     /// How many clients at once.
     pub connections: usize,
@@ -31,7 +31,7 @@ pub struct Settings {
     pub users: u64,
 }
 
-/// The result of one turn of a server.
+/// The result of one sample of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
     /// Responses per second.
@@ -52,7 +52,7 @@ pub struct Round {
     pub resident: u64,
 }
 
-/// All turns of a server.
+/// All samples of a server.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// The server.
@@ -114,7 +114,7 @@ pub fn run(
                 database.fill(0)?;
             }
             let name = series.contestant.name();
-            let measured = turn(scenario, server, postgres, settings, users)
+            let measured = sample(scenario, server, postgres, settings, users)
                 .map_err(|error| format!("{}: {name}: {error}", scenario.title()))?;
             eprintln!(
                 "{}, round {round} of {}: {name}: {:.0}/s, {:.1} µs",
@@ -134,7 +134,7 @@ pub fn run(
     Ok(all)
 }
 
-fn turn(
+fn sample(
     scenario: Scenario,
     server: &Server,
     postgres: Option<&Database>,

@@ -1,6 +1,6 @@
-//! Compares whole servers. Each is started as its users start it, and they are loaded in turns. The
-//! result is the median of the rounds, and the median of the ratios to the native servers within a
-//! round, because a shared machine changes from one minute to the next.
+//! Compares whole servers. Each is started as its users start it, and they are loaded alternately.
+//! The result is the median of the rounds, and the median of the ratios to the native servers
+//! within a round, because a shared machine changes from one minute to the next.
 //!
 //! Processor time is that of the server's process, user and system, including threads that have
 //! ended.

@@ -6,7 +6,7 @@ use super::growth::{Axis, Point};
 use super::measure::{Round, Series};
 use super::scenario::Scenario;
 use super::start::Starts;
-use super::steps::Turns;
+use super::steps::Samples;
 
 const HEAD: [&str; 17] = [
     "scenario",
@@ -34,9 +34,9 @@ const HEAD: [&str; 17] = [
 pub fn table(results: &[(Scenario, Vec<Series>)]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
     for (scenario, all) in results {
-        let rounds = |wanted: &Contestant| {
+        let rounds = |contestant: &Contestant| {
             all.iter()
-                .find(|series| series.contestant == *wanted)
+                .find(|series| series.contestant == *contestant)
                 .map(|series| &series.rounds[..])
         };
         let natives = [rounds(&Contestant::Idiomatic), rounds(&Contestant::Best)];
@@ -98,8 +98,8 @@ pub fn starts(all: &[Starts]) -> String {
     markdown(&lines, 2)
 }
 
-/// The table of growth. Each point's ratios are to the first of its axis, turn by turn, and to the
-/// native server at the same point.
+/// The table of growth. Each point's ratios are to the first of its axis, round by round, and to
+/// the native server at the same point.
 pub fn growth(points: &[Point]) -> String {
     let head = [
         "along",
@@ -144,7 +144,7 @@ pub fn growth(points: &[Point]) -> String {
 
 /// The table of steps: the median of each, and of what it takes more than the one before within a
 /// round.
-pub fn steps(all: &[Turns]) -> String {
+pub fn steps(all: &[Samples]) -> String {
     let head = ["step", "CPU µs", "±", "more than before", "of the whole"];
     let mut lines = vec![head.map(str::to_owned).to_vec()];
     let whole = all

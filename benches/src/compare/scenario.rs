@@ -65,18 +65,18 @@ impl Scenario {
     }
 
     /// How many users there have to be, where reads of single users go over so many.
-    pub fn users(self, wanted: u64) -> u64 {
+    pub fn users(self, users: u64) -> u64 {
         match self {
             Self::Post | Self::PostUnflushed | Self::Start => 0,
             // One more, so that a page has a link to the next one.
-            Self::List => wanted.max(PAGE + 1),
-            _ => wanted,
+            Self::List => users.max(PAGE + 1),
+            _ => users,
         }
     }
 
-    /// How many connections, where `wanted` is usual.
-    pub fn connections(self, wanted: usize) -> usize {
-        if self == Self::Get64 { 64 } else { wanted }
+    /// How many connections; `usual` of them in most scenarios.
+    pub fn connections(self, usual: usize) -> usize {
+        if self == Self::Get64 { 64 } else { usual }
     }
 
     /// The servers that take part.

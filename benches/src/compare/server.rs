@@ -55,11 +55,11 @@ impl Server {
         let stderr = process.0.stderr.take().ok_or("no standard error")?;
         let mut lines = BufReader::new(stderr).lines();
         let last = Arc::new(Mutex::new(VecDeque::new()));
-        let mut said = None;
+        let mut announced = None;
         if let Ready::Announced = ready {
             for line in lines.by_ref() {
                 let line = line?;
-                said = line.split_once(READY).and_then(|(_, address)| {
+                announced = line.split_once(READY).and_then(|(_, address)| {
                     address
                         .split_whitespace()
                         .next()?
@@ -68,7 +68,7 @@ impl Server {
                         .ok()
                 });
                 remember(&last, line);
-                if said.is_some() {
+                if announced.is_some() {
                     break;
                 }
             }
@@ -81,7 +81,7 @@ impl Server {
         });
         let address = match ready {
             Ready::At(address) if accepts(address, &mut process.0)? => Some(address),
-            _ => said,
+            _ => announced,
         };
         if let Some(address) = address {
             return Ok(Self { process, address });

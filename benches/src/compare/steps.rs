@@ -54,11 +54,11 @@ impl Step {
 /// How to measure.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How often each step has its turn.
+    /// How many samples of each step.
     pub rounds: usize,
-    /// How long a turn takes.
+    /// How long a sample takes.
     pub time: Duration,
-    /// How long a server is loaded before its turn counts.
+    /// How long a server is loaded before its sample counts.
     pub warm_up: Duration,
     /// How many clients at once.
     pub connections: usize,
@@ -73,15 +73,15 @@ pub struct Settings {
 /// How many users there are.
 const USERS: u64 = 1000;
 
-/// A step and the processor time it took of the server for one request, in microseconds, turn by
-/// turn.
-pub type Turns = (Step, Vec<f64>);
+/// A step and the processor time it took of the server for one request, in microseconds, sample by
+/// sample.
+pub type Samples = (Step, Vec<f64>);
 
-/// Measures every step in turn, in each round.
+/// Measures every step in each round.
 ///
 /// # Errors
 /// If a server cannot be started, or a response is not the expected one.
-pub fn run(settings: &Settings) -> Result<Vec<Turns>, Error> {
+pub fn run(settings: &Settings) -> Result<Vec<Samples>, Error> {
     let database = Database::make(None)?;
     database.fill(USERS)?;
     let mut running = Vec::new();
@@ -115,7 +115,7 @@ pub fn run(settings: &Settings) -> Result<Vec<Turns>, Error> {
             costs.push(cost);
         }
     }
-    Ok(running.into_iter().map(|(_, turns)| turns).collect())
+    Ok(running.into_iter().map(|(_, samples)| samples).collect())
 }
 
 fn start(step: Step, settings: &Settings, database: &Database) -> Result<Server, Error> {

@@ -14,7 +14,7 @@ pub struct Requests(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// These, in turns.
+    /// These, one after the other.
     Fixed(Arc<[Vec<u8>]>),
     /// `POST /users/` with a body of its own for each.
     NewUsers {
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Requests {
-    /// `GET` of these paths, in turns; of `/` if there are none.
+    /// `GET` of these paths, one after the other; of `/` if there are none.
     pub fn get(address: SocketAddr, paths: impl IntoIterator<Item = String>) -> Self {
         let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         let mut requests: Vec<_> = paths

@@ -138,16 +138,16 @@ fn fetched(name: &str, arguments: &[&str]) -> Result<PathBuf, String> {
         .stderr(Stdio::null())
         .output()
         .map_err(|error| format!("cannot start sh: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         // The reasons are in what it printed.
         std::fs::remove_dir_all(&partial).map_err(|error| failed(&partial, error))?;
-        return Err(said.trim().trim_end_matches(';').to_owned());
+        return Err(printed.trim().trim_end_matches(';').to_owned());
     }
     std::fs::rename(&partial, &folder).map_err(|error| failed(&folder, error))?;
     eprintln!(
         "{name} is not installed: tests use {}, unpacked in {}",
-        said.trim(),
+        printed.trim(),
         folder.display()
     );
     Ok(folder)

@@ -104,7 +104,7 @@ async fn abandon(address: &str, (path, client): (&str, Client)) -> Result<(), St
 /// Abandons transactions number `from` to `to`, case after case, many at the same time.
 async fn abandon_all(
     address: &Arc<str>,
-    ways: &'static [(&'static str, Client)],
+    cases: &'static [(&'static str, Client)],
     from: usize,
     to: usize,
 ) {
@@ -118,7 +118,7 @@ async fn abandon_all(
                 if number >= to {
                     return;
                 }
-                let abandoned = abandon(&address, ways[number % ways.len()]);
+                let abandoned = abandon(&address, cases[number % cases.len()]);
                 tokio::time::timeout(WAIT_LIMIT, abandoned)
                     .await
                     .expect("every request ends")
@@ -176,7 +176,7 @@ async fn nothing_is_left(database: &Database) {
         }
         assert!(
             began.elapsed() < WAIT_LIMIT,
-            "{} sessions in a transaction, {} at work, {} locks are left",
+            "{} sessions in a transaction, {} active, {} locks are left",
             left[0],
             left[1],
             left[2]
@@ -345,7 +345,7 @@ async fn thousands_of_abandoned_transactions_leave_nothing() {
     figures::print(
         "abandoned transactions",
         &format!(
-            "{held} begun by {sent} requests in {} ways, at least {per_case} each, in {took:.1?}; \
+            "{held} begun by {sent} requests in {} cases, at least {per_case} each, in {took:.1?}; \
                 0 sessions in a transaction, \
              0 locks, 0 rows; KiB of resident memory after each tenth: {}",
             CASES.len(),

@@ -273,7 +273,7 @@ impl DatabaseFile {
         self.is_moved.store(true, Relaxed);
         drop(state);
         if is_overwritten {
-            let log = self.set_log_aside();
+            let log = self.save_log();
             tracing::error!(
                 "{why}; requests are answered with 503: restart Usher to serve the file that is \
                  there now; {log}"
@@ -289,16 +289,16 @@ impl DatabaseFile {
 
     /// Renames the log of an overwritten database, because SQLite would write it into the file that
     /// is there now. Returns what became of it.
-    fn set_log_aside(&self) -> String {
+    fn save_log(&self) -> String {
         let Some([log, _]) = &self.log else {
             return "it had no log".to_owned();
         };
         if log.check().is_err() {
             return "its log is not in its place".to_owned();
         }
-        let aside = with_suffix(&log.path, &format!(".saved-{}", seconds_since_epoch()));
-        match std::fs::rename(&log.path, &aside) {
-            Ok(()) => format!("what the old file's log held is in {}", aside.display()),
+        let saved = with_suffix(&log.path, &format!(".saved-{}", seconds_since_epoch()));
+        match std::fs::rename(&log.path, &saved) {
+            Ok(()) => format!("what the old file's log held is in {}", saved.display()),
             Err(error) => format!(
                 "first remove {}, the log of the old file, which cannot be renamed: {error}",
                 log.path.display()
