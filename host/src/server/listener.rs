@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
 
 use super::descriptors::AcceptBackoff;
 use super::error::ServeError;
 use super::transport;
-use super::worker::Worker;
+use super::worker::{Accepted, Worker};
 
 pub(super) fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
     let bound = || {
@@ -66,12 +67,13 @@ pub(super) async fn accept(
     max_connections: usize,
 ) -> std::convert::Infallible {
     let mut backoff = AcceptBackoff::default();
+    let free = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         // Connections beyond the limit wait in the operating system's queue.
-        if workers.iter().map(Worker::open).sum::<usize>() >= max_connections {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        }
+        let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
+            // The semaphore is never closed.
+            return std::future::pending().await;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -80,8 +82,8 @@ pub(super) async fn accept(
             }
         };
         backoff.reset();
-        let mut stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-            Ok(stream) => stream,
+        let mut accepted = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+            Ok(stream) => Accepted { stream, permit },
             Err(error) => {
                 // The client has disconnected.
                 tracing::debug!("an accepted connection cannot be used: {error}");
@@ -91,9 +93,9 @@ pub(super) async fn accept(
         let mut cores: Vec<&Worker> = workers.iter().collect();
         cores.sort_by_key(|worker| (worker.heartbeat.is_stuck(), worker.open()));
         for core in cores {
-            match core.assign(stream) {
+            match core.assign(accepted) {
                 Ok(()) => break,
-                Err(refused) => stream = refused,
+                Err(refused) => accepted = refused,
             }
         }
     }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::connection::{self, Service};
@@ -33,10 +33,17 @@ pub(crate) struct Parts {
     pub(crate) drain: Duration,
 }
 
+/// A client's connection, and the permit that it holds until it is closed.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
 /// A running core. When its `connections` are dropped, it drains and ends.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    connections: mpsc::UnboundedSender<TcpStream>,
+    connections: mpsc::UnboundedSender<Accepted>,
     open: Arc<AtomicUsize>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) heartbeat: Heartbeat,
@@ -85,9 +92,9 @@ impl Worker {
     }
 
     /// Assigns a connection to the core. Returns the connection if the core has ended.
-    pub(crate) fn assign(&self, stream: TcpStream) -> Result<(), TcpStream> {
+    pub(crate) fn assign(&self, accepted: Accepted) -> Result<(), Accepted> {
         self.open.fetch_add(1, Relaxed);
-        self.connections.send(stream).map_err(|refused| {
+        self.connections.send(accepted).map_err(|refused| {
             self.open.fetch_sub(1, Relaxed);
             refused.0
         })
@@ -102,7 +109,7 @@ impl Worker {
 async fn serve(
     parts: Parts,
     pool: Pool,
-    mut accepted: mpsc::UnboundedReceiver<TcpStream>,
+    mut accepted: mpsc::UnboundedReceiver<Accepted>,
     open: &Arc<AtomicUsize>,
     counters: &Arc<Counters>,
 ) {
@@ -118,8 +125,8 @@ async fn serve(
     });
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    while let Some(stream) = accepted.recv().await {
-        let closed = Open(Arc::clone(open));
+    while let Some(Accepted { stream, permit }) = accepted.recv().await {
+        let closed = (Open(Arc::clone(open)), permit);
         match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => {
                 counters.connected();
