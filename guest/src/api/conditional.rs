@@ -1,43 +1,61 @@
 //! Conditional requests: `If-Match` and `If-None-Match` (RFC 9110, 13.1).
 
+use super::error::Error;
 use super::http::{Request, RequestHeader};
-use crate::users::{Expected, User};
+use crate::users::{self, Expected, User};
 
-/// Whether `If-None-Match` names the user's current version (RFC 9110, 13.1.2; weak comparison).
-pub(crate) fn is_unchanged(request: &impl Request, user: &User) -> bool {
-    request
-        .header(RequestHeader::IfNoneMatch)
-        .is_some_and(|tags| match Tags::parse(&tags) {
-            Tags::Any => true,
-            Tags::These(tags) => tags.iter().any(|tag| tag.version == Some(user.version)),
-        })
+/// Whether the client has this version of a user already, by `If-None-Match`.
+///
+/// # Errors
+/// If `If-Match` names other versions only; it comes first (RFC 9110, 13.2.2).
+pub(crate) fn is_user_unchanged(request: &impl Request, user: &User) -> Result<bool, Error> {
+    is_unchanged(request, |tags, weakly| {
+        Tags::parse(tags).names(user.version, weakly)
+    })
 }
 
-/// Whether `If-None-Match` names this entity tag, which contains no comma (RFC 9110, 13.1.2; weak
-/// comparison).
-pub(crate) fn names_tag(request: &impl Request, etag: &str) -> bool {
-    request
-        .header(RequestHeader::IfNoneMatch)
-        .is_some_and(|tags| {
-            tags.split(|&byte| byte == b',').any(|tag| {
-                let tag = tag.trim_ascii();
-                tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
-            })
+/// As [`is_user_unchanged`], for what has this strong entity tag, or none. The tag has no comma.
+pub(crate) fn is_tag_unchanged(request: &impl Request, etag: Option<&str>) -> Result<bool, Error> {
+    is_unchanged(request, |tags, weakly| {
+        tags.split(|&byte| byte == b',').any(|tag| {
+            let tag = tag.trim_ascii();
+            let opaque = tag.strip_prefix(b"W/").filter(|_| weakly).unwrap_or(tag);
+            tag == b"*" || etag.is_some_and(|etag| opaque == etag.as_bytes())
         })
+    })
 }
 
-/// The versions for which `If-Match` permits a write (RFC 9110, 13.1.1; strong comparison).
+/// `names` tells whether a list of tags names what would be sent, by weak comparison or not.
+fn is_unchanged(
+    request: &impl Request,
+    names: impl Fn(&[u8], bool) -> bool,
+) -> Result<bool, Error> {
+    let named = |header, weakly| request.header(header).map(|tags| names(&tags, weakly));
+    if named(RequestHeader::IfMatch, false) == Some(false) {
+        return Err(users::Error::Stale.into());
+    }
+    Ok(named(RequestHeader::IfNoneMatch, true) == Some(true))
+}
+
+/// The versions for which a write may proceed: those that `If-Match` names (RFC 9110, 13.1.1;
+/// strong comparison), without those that `If-None-Match` names (13.1.2; weak comparison).
 pub(crate) fn expected_versions(request: &impl Request) -> Expected {
-    let Some(tags) = request.header(RequestHeader::IfMatch) else {
-        return Expected::Any;
+    let tags = |header| request.header(header).map(|tags| Tags::parse(&tags));
+    let excluded = match tags(RequestHeader::IfNoneMatch) {
+        None => Vec::new(),
+        // Whatever version the user has, it is named.
+        Some(Tags::Any) => return Expected::OneOf(Vec::new()),
+        Some(Tags::These(tags)) => tags.iter().filter_map(|tag| tag.version).collect(),
     };
-    match Tags::parse(&tags) {
-        Tags::Any => Expected::Any,
-        Tags::These(tags) => {
+    match tags(RequestHeader::IfMatch) {
+        None | Some(Tags::Any) if excluded.is_empty() => Expected::Any,
+        None | Some(Tags::Any) => Expected::NoneOf(excluded),
+        Some(Tags::These(tags)) => {
             let mut versions = tags
                 .iter()
                 .filter(|tag| !tag.weak)
-                .filter_map(|tag| tag.version);
+                .filter_map(|tag| tag.version)
+                .filter(|version| !excluded.contains(version));
             match (versions.next(), versions.next()) {
                 (Some(only), None) => Expected::Version(only),
                 (first, second) => {
@@ -61,6 +79,15 @@ struct Tag {
 }
 
 impl Tags {
+    fn names(&self, version: i64, weakly: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(tags) => tags
+                .iter()
+                .any(|tag| tag.version == Some(version) && (weakly || !tag.weak)),
+        }
+    }
+
     fn parse(header: &[u8]) -> Self {
         let header = String::from_utf8_lossy(header);
         let header = header.trim_matches([' ', '\t']);

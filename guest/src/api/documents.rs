@@ -6,7 +6,7 @@
 //! decompressor in the component, and ten milliseconds and two megabytes per request.
 
 use super::accept;
-use super::conditional::names_tag;
+use super::conditional;
 use super::error::Error;
 use super::http::{Request, RequestHeader, Response};
 
@@ -179,7 +179,7 @@ pub(crate) fn read(document: Document, request: &impl Request) -> Result<Respons
         return Err(Error::NotAcceptable);
     }
     let etag = format!("\"{:016x}\"", content.hash);
-    let is_unchanged = names_tag(request, &etag);
+    let is_unchanged = conditional::is_tag_unchanged(request, Some(&etag))?;
     let mut response = if is_unchanged {
         Response::empty(304)
     } else {

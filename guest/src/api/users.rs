@@ -22,7 +22,7 @@ pub(crate) fn get(
     user_id: &str,
 ) -> Result<Response, Error> {
     let user = users::get(database, id(path_id(user_id)?)?)?;
-    Ok(if conditional::is_unchanged(request, &user) {
+    Ok(if conditional::is_user_unchanged(request, &user)? {
         Response::empty(304).with("etag", etag(&user))
     } else {
         user_response(&user)
@@ -80,6 +80,12 @@ pub(crate) fn list(
     query: &str,
 ) -> Result<Answer, Error> {
     let selection = query::selection(query).map_err(Error::Invalid)?;
+    // A list has no entity tag.
+    if conditional::is_tag_unchanged(request, None)? {
+        return Ok(Answer::Buffered(
+            Response::empty(304).with("vary", "accept"),
+        ));
+    }
     let prefers_ndjson = request
         .header(RequestHeader::AcceptNdjson)
         .is_some_and(|header| accept::prefers(&header, NDJSON, JSON));

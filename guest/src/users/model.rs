@@ -77,6 +77,8 @@ pub enum Expected {
     Version(i64),
     /// One of these versions. An empty list never matches.
     OneOf(Vec<i64>),
+    /// Any version but these.
+    NoneOf(Vec<i64>),
 }
 
 impl From<Option<i64>> for Expected {

@@ -137,17 +137,32 @@ fn write_if_version<T>(
             Some(written) => Ok(written),
             None => Err(version(database, id)?.map_or(Error::NotFound, |_| Error::Stale)),
         },
-        // The write is conditional on the version just read. If it affects no row, the user
-        // changed in between, and the new version may be an expected one too.
-        Expected::OneOf(expected) => loop {
-            let current = version(database, id)?.ok_or(Error::NotFound)?;
-            if !expected.contains(&current) {
-                return Err(Error::Stale);
-            }
-            if let Some(written) = write(Some(current))? {
-                return Ok(written);
-            }
-        },
+        Expected::OneOf(versions) => {
+            write_if_current(database, id, |current| versions.contains(&current), write)
+        }
+        Expected::NoneOf(versions) => {
+            write_if_current(database, id, |current| !versions.contains(&current), write)
+        }
+    }
+}
+
+/// Runs `write` if the current version is an expected one. The write is conditional on the version
+/// just read. If it affects no row, the user changed in between, and the new version may be an
+/// expected one too.
+fn write_if_current<T>(
+    database: &impl Database,
+    id: i64,
+    is_expected: impl Fn(i64) -> bool,
+    write: impl Fn(Option<i64>) -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    loop {
+        let current = version(database, id)?.ok_or(Error::NotFound)?;
+        if !is_expected(current) {
+            return Err(Error::Stale);
+        }
+        if let Some(written) = write(Some(current))? {
+            return Ok(written);
+        }
     }
 }
 

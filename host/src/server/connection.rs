@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use futures_util::FutureExt as _;
-use http::header::{HOST, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -23,12 +23,13 @@ use hyper_util::server::graceful::Watcher;
 
 use super::body::Body;
 use super::connection_io::ConnectionIo;
+use super::connection_state::ConnectionState;
 use super::error_body::ErrorResponse;
 use super::head_timer::HeadTimer;
-use super::lingering_close::CloseState;
+use super::host;
 use super::transport::Transport;
 use crate::options::size;
-use crate::sandbox::{CallError, Instances};
+use crate::sandbox::{CallError, GuestBody, Instances};
 use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
 use crate::wasi_http::forwarded;
@@ -119,8 +120,8 @@ pub struct Service {
 pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
     let limits = &service.limits;
     let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
-    let close_state = Arc::new(CloseState::default());
-    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&close_state));
+    let state = Arc::new(ConnectionState::default());
+    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state));
     let connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper ignores its timeouts.
         .timer(HeadTimer::default())
@@ -132,11 +133,8 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
                 if !is_trusted {
                     forwarded::strip(request.headers_mut());
                 }
-                let (version, close_state) = (request.version(), Arc::clone(&close_state));
-                service.respond(request).map(move |response| {
-                    close_state.observe(version, &response);
-                    Ok::<_, Infallible>(response)
-                })
+                let response = service.respond_on(request, Arc::clone(&state));
+                response.map(Ok::<_, Infallible>)
             }),
         );
     if let Err(error) = drain.watch(connection).await {
@@ -146,11 +144,7 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
 }
 
 impl Service {
-    /// Responds to one request.
-    ///
-    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
-    /// possible: with many connections, a future's memory is out of the processor's cache when it
-    /// is polled again.
+    /// Responds to one request that has no connection.
     pub fn respond<B>(
         self: &Arc<Self>,
         request: Request<B>,
@@ -158,17 +152,41 @@ impl Service {
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
+        self.respond_on(request, Arc::default())
+    }
+
+    /// Responds to one request of this connection.
+    ///
+    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
+    /// possible: with many connections, a future's memory is out of the processor's cache when it
+    /// is polled again.
+    fn respond_on<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        state: Arc<ConnectionState>,
+    ) -> impl Future<Output = Response<Body>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
         let service = Arc::clone(self);
+        let version = request.version();
         let admitted = self.admit(request);
+        // hyper looks for the end of input before it first polls the future.
+        match &admitted {
+            Ok(Admitted::Unread(..)) => state.body_follows(),
+            _ => state.request_read(version),
+        }
         async move {
             let result = match admitted {
                 Ok(Admitted::Buffered(mut request)) => service.call(&mut request).await,
-                Ok(Admitted::Unread(head, body)) => Box::pin(service.read(head, body)).await,
+                Ok(Admitted::Unread(head, body)) => {
+                    Box::pin(service.read(head, body, &state)).await
+                }
                 Err(error) => Err(error),
             };
             let response = result.unwrap_or_else(Response::from);
             service.counters.responded(response.status());
-            response
+            record(response, version, state)
         }
     }
 
@@ -183,7 +201,7 @@ impl Service {
             .headers()
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-        if fields.sum::<usize>() > self.limits.head() {
+        if request_line(&request) + fields.sum::<usize>() > self.limits.head() {
             return Err(ErrorResponse::LargeHead);
         }
         if request.body().is_end_stream() {
@@ -194,13 +212,19 @@ impl Service {
     }
 
     /// Reads a request's body and calls the component.
-    async fn read<B>(&self, head: Parts, body: B) -> Result<Response<Body>, ErrorResponse>
+    async fn read<B>(
+        &self,
+        head: Parts,
+        body: B,
+        state: &ConnectionState,
+    ) -> Result<Response<Body>, ErrorResponse>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
             .await
             .map_err(|_| ErrorResponse::SlowBody)??;
+        state.request_read(head.version);
         self.call(&mut Request::from_parts(head, body)).await
     }
 
@@ -223,11 +247,51 @@ enum Admitted<B> {
     Unread(Parts, B),
 }
 
+/// The size of a request's first line, in bytes.
+fn request_line<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let origin = uri.authority().map_or(0, |authority| {
+        uri.scheme_str().map_or(0, str::len) + "://".len() + authority.as_str().len()
+    });
+    request.method().as_str().len() + origin + target + "  HTTP/1.1\r\n".len()
+}
+
+/// Records on the connection what a response requires, before it is written.
+fn record(
+    response: Response<Body>,
+    version: Version,
+    state: Arc<ConnectionState>,
+) -> Response<Body> {
+    match response.body() {
+        Body::Guest(GuestBody::Streaming { .. }) => {
+            let streamed = state.response_streams(version);
+            return response.map(|body| match body {
+                Body::Guest(body) => Body::Streamed(body, streamed),
+                other => other,
+            });
+        }
+        Body::Full(_) => {
+            // The host sends `Connection: close` only if it has not read all of the request.
+            if response.headers().contains_key(CONNECTION) {
+                state.request_left_unread();
+            }
+        }
+        Body::Guest(GuestBody::Buffered(_)) | Body::Streamed(..) => {}
+    }
+    state.response_complete();
+    response
+}
+
 /// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none.
 fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
+    let authority = request.uri().authority();
+    if authority.is_some_and(|authority| !host::is_valid(authority.as_str().as_bytes())) {
+        return Err(ErrorResponse::Host);
+    }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.to_str().is_ok() => Ok(()),
+        (Some(host), None) if host::is_valid(host.as_bytes()) => Ok(()),
         (None, None) if request.uri().authority().is_some() => Ok(()),
         (None, None) if request.version() < Version::HTTP_11 => {
             let host = HeaderValue::from_static("localhost");

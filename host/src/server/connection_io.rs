@@ -14,8 +14,10 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::error_body::replacement;
-use super::lingering_close::{CloseState, Discard};
+use super::connection_state::{ConnectionState, Progress};
+use super::error_body::{RequestStart, replacement};
+use super::half_close::{HalfClosed, PROBE};
+use super::lingering_close::Discard;
 use super::transport::Transport;
 use super::write_stall::WriteStall;
 
@@ -26,7 +28,12 @@ pub(crate) struct ConnectionIo<I> {
     /// The unwritten rest of the response that replaces hyper's own.
     replaced: Bytes,
     stall: WriteStall,
-    close_state: Arc<CloseState>,
+    state: Arc<ConnectionState>,
+    request: RequestStart,
+    /// Whether the last write found no room.
+    is_full: bool,
+    /// Whether the client has closed its sending side while its request was answered.
+    half_closed: Option<HalfClosed>,
     /// Whether closing the socket would send a reset.
     resets: bool,
     /// Whether the sending side is shut down.
@@ -37,12 +44,15 @@ pub(crate) struct ConnectionIo<I> {
 
 impl<I> ConnectionIo<I> {
     /// A connection whose writes fail if they make no progress for `write_timeout`.
-    pub(crate) fn new(io: I, write_timeout: Duration, close_state: Arc<CloseState>) -> Self {
+    pub(crate) fn new(io: I, write_timeout: Duration, state: Arc<ConnectionState>) -> Self {
         Self {
             io,
             replaced: Bytes::new(),
             stall: WriteStall::new(write_timeout),
-            close_state,
+            state,
+            request: RequestStart::new(),
+            is_full: false,
+            half_closed: None,
             resets: false,
             is_shut: false,
             discard: None,
@@ -75,10 +85,48 @@ impl<I: Transport> ConnectionIo<I> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether a response is incomplete or has not been written.
+    fn is_answering(&self) -> bool {
+        self.state.progress() != Progress::Idle || self.is_full || !self.replaced.is_empty()
+    }
+
+    /// Ready with the end of input once the response is written, or with an error if the client is
+    /// gone.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_answering() {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(half_closed) = &mut self.half_closed else {
+            return Poll::Ready(Ok(()));
+        };
+        if self.state.progress() == Progress::Reading {
+            return half_closed.poll_incomplete(cx).map(Ok);
+        }
+        if half_closed.poll_grace(cx).is_ready() {
+            half_closed.probed();
+            match self.state.progress() {
+                Progress::WaitingHttp10 => return Poll::Ready(Ok(())),
+                Progress::Waiting if !self.is_full && self.replaced.is_empty() => {
+                    self.replaced = Bytes::from_static(PROBE);
+                    // What finds no room now is written before the response.
+                    if let Poll::Ready(Err(error)) = self.poll_replaced(cx) {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                // What is being written is a probe itself.
+                _ => {}
+            }
+        }
+        match &mut self.half_closed {
+            Some(half_closed) => half_closed.poll_gone(&self.io, cx).map(Err),
+            None => Poll::Pending,
+        }
+    }
+
     /// Requests a reset before a close-delimited response is written, so that the response does not
     /// look complete before its end.
     fn prepare(&mut self) {
-        if self.close_state.is_close_delimited() && !self.resets {
+        if self.state.is_close_delimited() && !self.resets {
             self.reset_on_close(true);
         }
     }
@@ -94,6 +142,7 @@ impl<I: Transport> ConnectionIo<I> {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        self.is_full = written.is_pending();
         let written = self.stall.check(cx, written);
         if let Poll::Ready(Err(_)) = &written {
             // Makes the system drop the unsent bytes when the socket is closed.
@@ -109,7 +158,20 @@ impl<I: Transport> AsyncRead for ConnectionIo<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        if self.half_closed.is_some() {
+            return self.poll_half_closed(cx);
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if read.is_empty() && self.is_answering() {
+            self.half_closed = Some(HalfClosed::new());
+            return self.poll_half_closed(cx);
+        }
+        if !read.is_empty() {
+            self.request.read(read);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -121,10 +183,11 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
     ) -> Poll<io::Result<usize>> {
         self.prepare();
         ready!(self.poll_replaced(cx))?;
-        if let Some(replaced) = replacement(bytes) {
+        self.request.responded();
+        if let Some(replaced) = replacement(bytes, &self.request) {
             // Reported as written; `poll_flush` writes it.
             self.replaced = replaced;
-            self.close_state.hyper_responded();
+            self.state.request_left_unread();
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
@@ -141,6 +204,7 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
             parts => {
                 self.prepare();
                 ready!(self.poll_replaced(cx))?;
+                self.request.responded();
                 let mut joined = [0; SMALL];
                 let written = match join(parts, &mut joined) {
                     Some(joined) => Pin::new(&mut self.io).poll_write(cx, joined),
@@ -157,7 +221,12 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_replaced(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        if self.half_closed.is_some() && !self.is_answering() {
+            // The end of input was withheld until now.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -170,7 +239,7 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
             ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
             self.is_shut = true;
         }
-        if self.close_state.has_unread_request() {
+        if self.state.has_unread_request() {
             let this = &mut *self;
             let discard = this.discard.get_or_insert_with(Discard::new);
             ready!(discard.poll(&mut this.io, cx));

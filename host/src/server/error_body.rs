@@ -101,62 +101,111 @@ const END: &[u8] = b"\r\n\r\n";
 /// The longest response of hyper.
 const MAX_LENGTH: usize = 160;
 
-/// The beginning of each response of hyper, and the status and detail of its replacement.
-const HYPER_ERRORS: [(&[u8], &str, &str); 3] = [
+/// The status of each response of hyper, and the detail of its replacement.
+const HYPER_ERRORS: [(&str, &str); 3] = [
+    ("400 Bad Request", "Malformed request"),
+    ("414 URI Too Long", "URI Too Long"),
     (
-        b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n",
-        "400 Bad Request",
-        "Malformed request",
-    ),
-    (
-        b"HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n",
-        "414 URI Too Long",
-        "URI Too Long",
-    ),
-    (
-        b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
-          connection: close\r\ncontent-length: 0\r\n",
         "431 Request Header Fields Too Large",
         "Request Header Fields Too Large",
     ),
 ];
 
+/// The head of hyper's response without its status and its date, by version. A guest's response is
+/// never like it: it has a body, or its status is another, or (HTTP/1.0) `Connection: close`.
+const HYPER_HEADS: [(&[u8], &[u8]); 2] = [
+    (
+        b"HTTP/1.1 ",
+        b"\r\nconnection: close\r\ncontent-length: 0\r\n",
+    ),
+    (b"HTTP/1.0 ", b"\r\ncontent-length: 0\r\n"),
+];
+
+/// What is known of a request before hyper has parsed it, for the response to a malformed one. Of
+/// pipelined requests that arrive together only the first is seen.
+#[derive(Debug)]
+pub(super) struct RequestStart {
+    /// The next bytes that are read begin a request.
+    is_next: bool,
+    is_head: bool,
+    has_line: bool,
+}
+
+impl RequestStart {
+    pub(super) fn new() -> Self {
+        Self {
+            is_next: true,
+            is_head: false,
+            has_line: false,
+        }
+    }
+
+    /// Records bytes that were read.
+    pub(super) fn read(&mut self, bytes: &[u8]) {
+        if self.is_next {
+            self.is_next = false;
+            self.is_head = bytes.starts_with(b"HEAD ");
+            self.has_line = false;
+        }
+        self.has_line = self.has_line || memchr::memchr(b'\n', bytes).is_some();
+    }
+
+    /// Records that a response is written.
+    pub(super) fn responded(&mut self) {
+        self.is_next = true;
+    }
+}
+
 /// The bytes to write instead, if `bytes` ends with a response of hyper; earlier responses in the
 /// same buffer are kept.
-pub(super) fn replacement(bytes: &[u8]) -> Option<Bytes> {
+pub(super) fn replacement(bytes: &[u8], request: &RequestStart) -> Option<Bytes> {
     if !bytes.ends_with(END) {
         return None;
     }
-    let tail = bytes.get(bytes.len().saturating_sub(MAX_LENGTH)..)?;
     // The buffer may hold earlier responses, if the client pipelines requests.
-    let (at, (_, status, detail)) = (0..tail.len()).find_map(|at| {
-        let error = HYPER_ERRORS
-            .iter()
-            .find(|(head, ..)| tail.get(at..).is_some_and(|rest| rest.starts_with(head)))?;
-        Some((at, error))
+    let from = bytes.len().saturating_sub(MAX_LENGTH);
+    let (at, (mut status, mut detail)) = (from..bytes.len()).find_map(|at| {
+        let response = bytes.get(at..)?;
+        HYPER_HEADS.iter().find_map(|(version, rest)| {
+            let response = response.strip_prefix(*version)?;
+            let error = HYPER_ERRORS.iter().find(|(status, _)| {
+                let response = response.strip_prefix(status.as_bytes());
+                response.is_some_and(|response| response.starts_with(rest))
+            })?;
+            Some((at, *error))
+        })
     })?;
-    let (before, error) = bytes.split_at(bytes.len() - tail.len() + at);
-    let head = error.strip_suffix(END)?;
-    let body = format!(r#"{{"detail":"{detail}"}}"#);
+    let (before, response) = bytes.split_at(at);
+    let version = response.get(.."HTTP/1.1".len())?;
+    // hyper's buffer was full before the request line was complete.
+    if detail == HYPER_ERRORS[2].1 && !request.has_line {
+        (status, detail) = HYPER_ERRORS[1];
+    }
+    let head = response.strip_suffix(END)?;
     // Only the date differs between such responses.
     let date = head
         .windows(8)
         .position(|window| window == b"\r\ndate: ")
         .and_then(|at| head.get(at..))
         .unwrap_or_default();
-    let mut response = before.to_vec();
-    response.extend_from_slice(format!("HTTP/1.1 {status}\r\nconnection: close\r\n").as_bytes());
-    response.extend_from_slice(
+    let body = format!(r#"{{"detail":"{detail}"}}"#);
+    let mut replaced = before.to_vec();
+    replaced.extend_from_slice(version);
+    replaced.extend_from_slice(
         format!(
-            "content-type: application/json\r\ncontent-length: {}",
+            " {status}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}",
             body.len()
         )
         .as_bytes(),
     );
-    response.extend_from_slice(date);
-    response.extend_from_slice(END);
-    response.extend_from_slice(body.as_bytes());
-    Some(response.into())
+    replaced.extend_from_slice(date);
+    replaced.extend_from_slice(END);
+    // The response to HEAD has no content (RFC 9110, 9.3.2).
+    if !request.is_head {
+        replaced.extend_from_slice(body.as_bytes());
+    }
+    Some(replaced.into())
 }
 
 #[cfg(test)]
@@ -167,9 +216,45 @@ mod tests {
                                connection: close\r\ncontent-length: 0\r\n\
                                date: Mon, 23 Nov 2026 14:18:42 GMT\r\n\r\n";
 
+    /// A request whose head is complete.
+    const HEAD: &[u8] = b"GET / HTTP/1.1\r\nx: y\r\n";
+
+    fn request(bytes: &[u8]) -> RequestStart {
+        let mut start = RequestStart::new();
+        start.read(bytes);
+        start
+    }
+
+    #[test]
+    fn error_response_to_head_has_no_body() {
+        let head = request(b"HEAD / HTTP/1.1\r\nx : y\r\n");
+        let replaced = replacement(HYPER_ERROR.as_bytes(), &head);
+        let replaced = replaced.expect("an error response of hyper");
+        assert!(replaced.ends_with(b"GMT\r\n\r\n"), "{replaced:?}");
+    }
+
+    #[test]
+    fn full_buffer_before_the_end_of_the_request_line_returns_414() {
+        let replaced = replacement(HYPER_ERROR.as_bytes(), &request(b"GET /aaaa"));
+        let replaced = replaced.expect("an error response of hyper");
+        assert!(replaced.starts_with(b"HTTP/1.1 414 URI Too Long\r\n"));
+        assert!(replaced.ends_with(br#"{"detail":"URI Too Long"}"#));
+    }
+
+    #[test]
+    fn error_response_of_http_1_0_gets_a_body() {
+        let error = "HTTP/1.0 400 Bad Request\r\ncontent-length: 0\r\n\
+                     date: Mon, 23 Nov 2026 14:18:42 GMT\r\n\r\n";
+        let replaced = replacement(error.as_bytes(), &request(b"garbage\r\n"));
+        let replaced = replaced.expect("an error response of hyper");
+        assert!(replaced.starts_with(b"HTTP/1.0 400 Bad Request\r\nconnection: close\r\n"));
+        assert!(replaced.ends_with(br#"{"detail":"Malformed request"}"#));
+    }
+
     #[test]
     fn error_response_of_hyper_gets_a_body() {
-        let replaced = replacement(HYPER_ERROR.as_bytes()).expect("an error response of hyper");
+        let replaced = replacement(HYPER_ERROR.as_bytes(), &request(HEAD))
+            .expect("an error response of hyper");
         assert_eq!(
             String::from_utf8_lossy(&replaced),
             "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\
@@ -182,12 +267,15 @@ mod tests {
     #[test]
     fn earlier_responses_in_the_buffer_are_unchanged() {
         let before = "HTTP/1.1 204 No Content\r\n\r\n";
-        let replaced = replacement(format!("{before}{HYPER_ERROR}").as_bytes())
+        let replaced = replacement(format!("{before}{HYPER_ERROR}").as_bytes(), &request(HEAD))
             .expect("an error response of hyper");
         assert!(replaced.starts_with(before.as_bytes()) && replaced.ends_with(b"}"));
-        assert_eq!(replacement(before.as_bytes()), None);
+        assert_eq!(replacement(before.as_bytes(), &request(HEAD)), None);
         assert_eq!(
-            replacement(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"),
+            replacement(
+                b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+                &request(HEAD)
+            ),
             None
         );
     }

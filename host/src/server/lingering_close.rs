@@ -1,67 +1,15 @@
-//! How a client's connection is closed, so that the client can tell what it has received.
+//! The close after a response that was sent before its request was read.
 //!
-//! Two responses need more than a plain close:
-//!
-//! - A close-delimited response (HTTP/1.0, RFC 9112, 6.3) looks complete after any orderly close,
-//!   so an incomplete one must end with a reset.
-//! - A response before the end of its request would be lost by a close at once: the system would
-//!   answer the rest of the request with a reset, which discards what the client has not read (RFC
-//!   9112, 9.6). So the rest is read and discarded, within [`LIMIT`] and [`SILENCE`].
+//! A close at once would lose the response: the system would answer the rest of the request with a
+//! reset, which discards what the client has not read (RFC 9112, 9.6). So the rest is read and
+//! discarded, within [`LIMIT`] and [`SILENCE`].
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{Response, Version};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
-
-use super::body::Body;
-use crate::sandbox::GuestBody;
-
-/// How a connection has to be closed. The service writes it, [`super::connection_io`] reads it.
-#[derive(Debug, Default)]
-pub(crate) struct CloseState {
-    is_close_delimited: AtomicBool,
-    has_unread_request: AtomicBool,
-}
-
-impl CloseState {
-    /// Records what a response requires, before it is written.
-    pub(crate) fn observe(&self, version: Version, response: &Response<Body>) {
-        match response.body() {
-            Body::Guest(GuestBody::Streaming { .. }) => {
-                if version < Version::HTTP_11 {
-                    self.is_close_delimited.store(true, Relaxed);
-                }
-            }
-            Body::Guest(GuestBody::Buffered(_)) => {}
-            Body::Full(_) => {
-                // The host sends `Connection: close` only if it has not read all of the request.
-                if response.headers().contains_key(CONNECTION) {
-                    self.has_unread_request.store(true, Relaxed);
-                }
-            }
-        }
-    }
-
-    /// Whether a close-delimited response has begun.
-    pub(crate) fn is_close_delimited(&self) -> bool {
-        self.is_close_delimited.load(Relaxed)
-    }
-
-    /// Whether a response has begun before all of its request was read.
-    pub(crate) fn has_unread_request(&self) -> bool {
-        self.has_unread_request.load(Relaxed)
-    }
-
-    /// Records that hyper has responded to a request that it could not parse.
-    pub(crate) fn hyper_responded(&self) {
-        self.has_unread_request.store(true, Relaxed);
-    }
-}
 
 /// How long a client may go on sending a request after its response.
 const LIMIT: Duration = Duration::from_secs(30);

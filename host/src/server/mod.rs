@@ -7,11 +7,12 @@
 //! | [`config`] | the server's settings, with defaults and units |
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | `listener`, `worker` | the sockets, and the thread of each core |
-//! | [`connection`] | one client connection |
+//! | [`connection`], `host` | one client connection; which `Host` is valid |
+//! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
 //! | `connection_io`, [`transport`] | connection I/O, and the sockets below it |
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
-//! | `lingering_close` | how a connection is closed after an early response |
+//! | `lingering_close`, `half_close` | the close after an early response; a client that has closed its sending side |
 //! | `descriptors`, `watch` | the limit on open files, and the heartbeat of each core |
 //! | `admin`, `exposition` | the operators' listener: readiness and metrics |
 
@@ -24,10 +25,13 @@ pub mod transport;
 
 mod admin;
 mod connection_io;
+mod connection_state;
 mod descriptors;
 mod error_body;
 mod exposition;
+mod half_close;
 mod head_timer;
+mod host;
 mod lingering_close;
 mod listener;
 mod shutdown;

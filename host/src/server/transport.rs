@@ -51,6 +51,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// ends.
     fn reset_on_close(&self, resets: bool);
 
+    /// The error that the connection has had since the last call, such as a reset.
+    fn take_error(&self) -> Option<io::Error>;
+
     /// The peer's address; `None` for a connection from within the program.
     fn peer(&self) -> Option<IpAddr>;
 }
@@ -64,6 +67,10 @@ impl Transport for TcpStream {
         }
     }
 
+    fn take_error(&self) -> Option<io::Error> {
+        Self::take_error(self).unwrap_or_else(Some)
+    }
+
     fn peer(&self) -> Option<IpAddr> {
         // A peer of unknown address is not trusted.
         let unknown = IpAddr::from([0; 4]);
@@ -73,6 +80,10 @@ impl Transport for TcpStream {
 
 impl Transport for DuplexStream {
     fn reset_on_close(&self, _: bool) {}
+
+    fn take_error(&self) -> Option<io::Error> {
+        None
+    }
 
     fn peer(&self) -> Option<IpAddr> {
         None

@@ -9,6 +9,7 @@
 //! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
 //! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
+//! | `raw_http` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
@@ -72,6 +73,7 @@ mod overload;
 mod poolers;
 mod preconditions;
 mod race;
+mod raw_http;
 mod reach;
 mod readiness;
 mod scripted;

@@ -157,13 +157,100 @@ async fn write_with_matching_if_match_succeeds() {
 }
 
 #[tokio::test]
+async fn write_with_matching_if_none_match_returns_412() {
+    on_each(async |service| {
+        let (old, new) = changed(service).await;
+        let body = json!({"name": "Bob", "email": "bob@example.org"});
+        for named in [
+            "*".to_owned(),
+            new.clone(),
+            // If-None-Match compares weakly.
+            format!("W/{new}"),
+            format!("{old} , {new}"),
+        ] {
+            for method in ["PUT", "PATCH", "DELETE"] {
+                let request = sending(method, "/users/1", &body).header("if-none-match", &named);
+                let answer = service.send_request(&request).await;
+                fails(&answer, 412, "Precondition Failed");
+                let both = request.header("if-match", &new);
+                let answer = service.send_request(&both).await;
+                fails(&answer, 412, "Precondition Failed");
+            }
+        }
+        is(&service.get("/users/1").await, 200, &anna());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn write_with_other_if_none_match_succeeds() {
+    on_each(async |service| {
+        let (old, mut current) = changed(service).await;
+        for method in ["PUT", "PATCH"] {
+            for round in 0..4 {
+                let (if_none_match, if_match) = match round {
+                    0 => (old.clone(), None),
+                    1 => ("\"x\"".to_owned(), None),
+                    2 => (String::new(), Some("*".to_owned())),
+                    _ => (old.clone(), Some(format!("{old}, {current}"))),
+                };
+                let body = json!({"name": "Anna", "email": "ann@example.org"});
+                let mut request =
+                    sending(method, "/users/1", &body).header("if-none-match", &if_none_match);
+                if let Some(tags) = &if_match {
+                    request = request.header("if-match", tags);
+                }
+                let written = service.send_request(&request).await;
+                assert_eq!(written.status, 200, "{method} {if_none_match} {if_match:?}");
+                current = tag(&written);
+            }
+        }
+        let delete = Request::new("DELETE", "/users/1").header("if-none-match", &old);
+        assert_eq!(service.send_request(&delete).await.status, 204);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn read_with_other_if_match_returns_412() {
+    on_each(async |service| {
+        let (old, new) = changed(service).await;
+        for method in ["GET", "HEAD"] {
+            for stale in [old.clone(), format!("W/{new}"), "\"x\"".to_owned()] {
+                // If-Match comes before If-None-Match.
+                let request = Request::new(method, "/users/1")
+                    .header("if-match", &stale)
+                    .header("if-none-match", &new);
+                assert_eq!(service.send_request(&request).await.status, 412, "{stale}");
+                let known = Request::new(method, "/users/1").header("if-match", &new);
+                assert_eq!(service.send_request(&known).await.status, 200);
+                for path in ["/users/", "/openapi.json", "/docs", "/redoc"] {
+                    let request = Request::new(method, path).header("if-match", &stale);
+                    let answer = service.send_request(&request).await;
+                    assert_eq!(answer.status, 412, "{method} {path}");
+                    let exists = Request::new(method, path).header("if-match", "*");
+                    let answer = service.send_request(&exists).await;
+                    assert_eq!(answer.status, 200, "{method} {path}");
+                }
+            }
+        }
+        let document = tag(&service.get("/openapi.json").await);
+        let known = Request::get("/openapi.json").header("if-match", &document);
+        assert_eq!(service.send_request(&known).await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn unknown_user_with_any_precondition_returns_404() {
     on_each(async |service| {
         let body = json!({"name": "Bob", "email": "bob@example.org"});
         for tags in ["\"1\"", "\"1\", \"2\"", "*", "\"x\""] {
             for method in ["PUT", "PATCH", "DELETE"] {
-                let request = sending(method, "/users/1", &body).header("if-match", tags);
-                fails(&service.send_request(&request).await, 404, "User not found");
+                for condition in ["if-match", "if-none-match"] {
+                    let request = sending(method, "/users/1", &body).header(condition, tags);
+                    fails(&service.send_request(&request).await, 404, "User not found");
+                }
             }
         }
         is(&service.get("/users/").await, 200, &json!([]));
