@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::accept;
 use super::answer::Answer;
 use super::documents::{self, Document};
 use super::error::Error;
 use super::http::Method::{self, Delete, Get, Head, Patch, Post, Put};
-use super::http::{Request, Response};
+use super::http::{JSON, Request, RequestHeader, Response};
 use super::users;
 use crate::compat::percent;
 use crate::database::Database;
@@ -94,7 +95,7 @@ fn respond(request: &impl Request, database: &impl Database) -> Result<Answer, E
         }
         Found::Route(operation, user_id) => run(operation, request, database, user_id, query),
         Found::OtherMethods => Err(Error::MethodNotAllowed(allowed_methods(&path))),
-        Found::Nothing => redirect(request, &path, query)
+        Found::Nothing => redirect(request, raw_path, &path, query)
             .map(Answer::from)
             .ok_or(Error::NoRoute),
     }
@@ -172,10 +173,16 @@ fn allowed_methods(path: &str) -> String {
     allow
 }
 
-/// Redirects to the path with or without the final slash, if that path has a route.
-fn redirect(request: &impl Request, path: &str, query: &str) -> Option<Response> {
+/// Redirects to the path with or without the final slash, if that path has a route. A browser is
+/// redirected from `/` to the documentation.
+fn redirect(request: &impl Request, raw_path: &str, path: &str, query: &str) -> Option<Response> {
     if path == "/" {
-        return None;
+        return browser_redirect(request);
+    }
+    if is_forwarded(request)
+        && let Some(reference) = relative_reference(raw_path, path)
+    {
+        return Some(redirection(&reference, query));
     }
     let path: Cow<'_, str> = match path.trim_end_matches('/') {
         trimmed if trimmed.len() == path.len() => Cow::Owned(format!("{path}/")),
@@ -193,18 +200,72 @@ fn redirect(request: &impl Request, path: &str, query: &str) -> Option<Response>
         url.push_str("://");
         url.push_str(&authority);
     }
+    url.push_str(&path);
+    Some(redirection(&url, query))
+}
+
+/// A redirect to a decoded URL without query.
+fn redirection(url: &str, query: &str) -> Response {
     // Decoded, these three would end the path.
-    url.push_str(
-        &path
-            .replace('?', "%3F")
-            .replace('#', "%23")
-            .replace('\\', "%5C"),
-    );
+    let mut url = url
+        .replace('?', "%3F")
+        .replace('#', "%23")
+        .replace('\\', "%5C");
     if !query.is_empty() {
         url.push('?');
         url.push_str(query);
     }
     let mut location = String::with_capacity(url.len());
     percent::encode_url(&url, &mut location);
-    Some(Response::empty(307).with("location", location))
+    Response::empty(307).with("location", location)
+}
+
+/// Redirects a browser to the documentation. Others get 404, as from the FastAPI service.
+fn browser_redirect(request: &impl Request) -> Option<Response> {
+    let is_read = matches!(request.method(), Get | Head);
+    let accepts_html = |header: Cow<'_, [u8]>| accept::prefers(&header, "text/html", JSON);
+    let is_browser = is_read
+        && request
+            .header(RequestHeader::AcceptHtml)
+            .is_some_and(accepts_html);
+    is_browser.then(|| {
+        Response::empty(307)
+            .with("location", "docs")
+            .with("vary", "accept")
+    })
+}
+
+/// Whether a trusted proxy has forwarded the request. Others' headers of these names are removed by
+/// the host.
+fn is_forwarded(request: &impl Request) -> bool {
+    [
+        RequestHeader::Forwarded,
+        RequestHeader::ForwardedHost,
+        RequestHeader::ForwardedPrefix,
+        RequestHeader::ForwardedProto,
+    ]
+    .into_iter()
+    .any(|header| request.header(header).is_some())
+}
+
+/// The path with or without the final slash, relative to this one: right under whatever scheme,
+/// host and prefix the client knows it. `None` if no route has that path, or if an encoded slash
+/// makes the segments of the raw path others.
+fn relative_reference(raw_path: &str, path: &str) -> Option<String> {
+    let trimmed = path.trim_end_matches('/');
+    let slashes = path.len() - trimmed.len();
+    let last = trimmed.rsplit('/').next()?;
+    let (target, reference) = if slashes == 0 {
+        (format!("{path}/"), format!("./{last}/"))
+    } else {
+        (
+            trimmed.to_owned(),
+            format!("{}{last}", "../".repeat(slashes)),
+        )
+    };
+    let is_route = ROUTES
+        .iter()
+        .any(|Route(_, template, _)| match_path(template, &target).is_some());
+    let has_encoded_slash = raw_path.matches('/').count() != path.matches('/').count();
+    (is_route && !has_encoded_slash).then_some(reference)
 }

@@ -12,7 +12,8 @@
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
 //! | `connection_io`, [`transport`] | connection I/O, and the sockets below it |
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
-//! | `lingering_close`, `half_close` | the close after an early response; a client that has closed its sending side |
+//! | `lingering_close` | how a connection is closed after an early response |
+//! | `half_close` | a client that has closed its sending side |
 //! | `descriptors`, `watch` | the limit on open files, and the heartbeat of each core |
 //! | `admin`, `exposition` | the operators' listener: readiness and metrics |
 

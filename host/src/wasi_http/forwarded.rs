@@ -1,7 +1,8 @@
 //! The scheme of a client behind a proxy: `X-Forwarded-Proto` and `Forwarded` (RFC 7239).
 //!
-//! Any client can send these fields. So they are used only if the connection comes from a trusted
-//! proxy, by default one on this machine; otherwise they are removed before the guest sees them.
+//! Any client can send these fields, and `X-Forwarded-Host` and `-Prefix`, which the guest reads.
+//! So they are used only if the connection comes from a trusted proxy, by default one on this
+//! machine; otherwise they are removed before the guest sees them.
 
 use std::net::IpAddr;
 
@@ -11,6 +12,8 @@ use http::{HeaderMap, HeaderName};
 use super::bindings::wasi::http::types::Scheme;
 
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// Whether `peer` is one of these proxies. A connection from within the program has no address and
 /// is trusted.
@@ -21,8 +24,9 @@ pub(crate) fn is_trusted(proxies: &[IpAddr], peer: Option<IpAddr>) -> bool {
 
 /// Removes the fields that only a trusted proxy may set.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    headers.remove(PROTO);
-    headers.remove(FORWARDED);
+    for name in [PROTO, HOST, PREFIX, FORWARDED] {
+        headers.remove(name);
+    }
 }
 
 /// Whether [`scheme`] reads a field of this name.

@@ -157,7 +157,7 @@ print(answer.status, answer.read().decode(), end='')";
 }
 
 #[tokio::test]
-async fn redirect_uses_the_scheme_of_a_trusted_proxy() {
+async fn redirect_behind_a_trusted_proxy_is_relative() {
     let scratch = Scratch::new();
     let mut local = program(&scratch).spawn();
     let mut other = program(&scratch)
@@ -165,14 +165,16 @@ async fn redirect_uses_the_scheme_of_a_trusted_proxy() {
         .spawn();
     let (local, other) = (local.address(), other.address());
     let plain = "http://api.example.com/users/";
-    let safe = "https://api.example.com/users/";
+    let relative = "./users/";
     for (address, name, value, location) in [
-        (&local, "x-forwarded-proto", "https", safe),
-        (&local, "forwarded", "for=192.0.2.7;proto=https", safe),
-        (&local, "x-forwarded-proto", "http", plain),
-        (&local, "x-forwarded-proto", "javascript", plain),
-        (&local, "x-forwarded-host", "evil.example", plain),
+        (&local, "x-forwarded-proto", "https", relative),
+        (&local, "forwarded", "for=192.0.2.7;proto=https", relative),
+        (&local, "x-forwarded-host", "evil.example", relative),
+        (&local, "x-forwarded-prefix", "/api", relative),
+        (&local, "x-forwarded-for", "192.0.2.7", plain),
         (&other, "x-forwarded-proto", "https", plain),
+        (&other, "x-forwarded-host", "evil.example", plain),
+        (&other, "x-forwarded-prefix", "/api", plain),
         (&other, "forwarded", "proto=https", plain),
     ] {
         let request = Request::get("/users").header("host", "api.example.com");
@@ -183,6 +185,55 @@ async fn redirect_uses_the_scheme_of_a_trusted_proxy() {
             Some(location),
             "{name}: {value}"
         );
+    }
+}
+
+#[tokio::test]
+async fn relative_redirect_names_the_path_with_or_without_the_slash() {
+    let scratch = Scratch::new();
+    let mut running = program(&scratch).spawn();
+    let address = running.address();
+    for (path, location) in [
+        ("/users?limit=1", "./users/?limit=1"),
+        ("/users/7/", "../7"),
+        ("/users/7//", "../../7"),
+        ("/users/a%20b/?x=%2F", "../a%20b?x=%2F"),
+        ("/users/7%3F/", "../7%3F"),
+        ("/docs/", "../docs"),
+        // The encoded slash is no segment of its own to a client.
+        ("/users/7%2F", "http://api.example.com/users/7"),
+    ] {
+        let request = Request::get(path)
+            .header("host", "api.example.com")
+            .header("x-forwarded-prefix", "/api");
+        let answer = send_request(&address, &request).await;
+        assert_eq!((answer.status, answer.body.len()), (307, 0), "{path}");
+        assert_eq!(
+            answer.header("location").as_deref(),
+            Some(location),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn browser_at_the_root_is_redirected_to_the_documentation() {
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let scratch = Scratch::new();
+    let mut running = program(&scratch).spawn();
+    let address = running.address();
+    for (method, accept, status) in [
+        ("GET", BROWSER, 307),
+        ("HEAD", BROWSER, 307),
+        ("POST", BROWSER, 404),
+        ("GET", "*/*", 404),
+        ("GET", "application/json, text/html;q=0.5", 404),
+    ] {
+        let request = Request::new(method, "/").header("accept", accept);
+        let answer = send_request(&address, &request).await;
+        assert_eq!(answer.status, status, "{method} {accept}");
+        let location = (status == 307).then(|| "docs".to_owned());
+        assert_eq!(answer.header("location"), location, "{method} {accept}");
     }
 }
 
