@@ -128,6 +128,10 @@ fn list_with_any_query_runs_one_statement() {
             format!("{} [Integer(7), Integer(5)]", sql::LIST),
         ),
         (
+            "/users.ndjson?after=7&limit=5&etag=true",
+            format!("{} [Integer(7), Integer(5)]", sql::LIST),
+        ),
+        (
             "/users/?email=A@EXAMPLE.org",
             format!(
                 "{} [Integer(0), Integer({}), Text(\"A@example.org\")]",

@@ -88,7 +88,7 @@ def swagger_ui(browser, base, screenshot):
     page = watched.page
     # Its style has arrived and is in force.
     expect(page.locator(".opblock-post .opblock-summary-method").first).to_have_css("background-color", "rgb(73, 204, 144)")
-    create = page.locator("#operations-users-create_user_route_users__post")
+    create = page.locator("#operations-users-createUser")
     create.locator(".opblock-summary-control").click()
     create.get_by_role("button", name="Try it out").click()
     create.locator("textarea").fill('{"name": "Ann", "email": "ann@EXAMPLE.com"}')
@@ -97,7 +97,7 @@ def swagger_ui(browser, base, screenshot):
         answer = create.locator(".live-responses-table .response")
         expect(answer.locator(".response-col_status")).to_contain_text(status)
         expect(answer.locator(".response-col_description")).to_contain_text(body)
-    read = page.locator("#operations-users-get_user_route_users__user_id__get")
+    read = page.locator("#operations-users-getUser")
     read.locator(".opblock-summary-control").click()
     read.get_by_role("button", name="Try it out").click()
     read.locator("tr[data-param-name=user_id] input").fill("1")

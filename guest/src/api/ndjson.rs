@@ -6,9 +6,10 @@
 
 use super::error::Error;
 use super::http::Response;
-use super::representation::{json_capacity, write_user};
+use super::query::ListQuery;
+use super::representation::{list_capacity, write_listed_user};
 use crate::database::{Cursor, Database};
-use crate::users::{self, Reader, Selection, User};
+use crate::users::{self, Reader, User};
 
 /// The media type.
 pub const NDJSON: &str = "application/x-ndjson";
@@ -18,11 +19,15 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// A list that is not opened yet: no statement has run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NdjsonList(Selection<'static>);
+pub struct NdjsonList {
+    query: ListQuery,
+    /// Whether `Accept` decided that the list is NDJSON.
+    negotiated: bool,
+}
 
 impl NdjsonList {
-    pub(super) fn new(selection: Selection<'static>) -> Self {
-        Self(selection)
+    pub(super) fn new(query: ListQuery, negotiated: bool) -> Self {
+        Self { query, negotiated }
     }
 
     /// Fetches the first batch. Until then a failure still has a status of its own.
@@ -31,9 +36,14 @@ impl NdjsonList {
     /// The response to send instead.
     pub fn open<D: Database>(&self, database: &D) -> Result<NdjsonReader<D::Cursor>, Response> {
         let failed = |error| Response::from(Error::Failed(error));
-        let mut reader = users::read(database, &self.0).map_err(failed)?;
+        let mut reader = users::read(database, &self.query.selection).map_err(failed)?;
         let fetched = reader.read().map_err(failed)?.into_iter();
-        Ok(NdjsonReader { reader, fetched })
+        Ok(NdjsonReader {
+            reader,
+            fetched,
+            etags: self.query.etags,
+            negotiated: self.negotiated,
+        })
     }
 }
 
@@ -43,17 +53,23 @@ pub struct NdjsonReader<C> {
     reader: Reader<C>,
     /// Fetched users that are not written yet.
     fetched: std::vec::IntoIter<User>,
+    etags: bool,
+    negotiated: bool,
 }
 
 impl<C: Cursor> NdjsonReader<C> {
     /// The response without its body, whose chunks [`read`](Self::read) returns.
     #[must_use]
     pub fn head(&self) -> Response {
-        Response {
+        let head = Response {
             content_type: Some(NDJSON),
             ..Response::empty(200)
+        };
+        if self.negotiated {
+            head.with("vary", "accept")
+        } else {
+            head
         }
-        .with("vary", "accept")
     }
 
     /// Returns the next lines, each with its newline, or `None` at the end of the list.
@@ -69,9 +85,9 @@ impl<C: Cursor> NdjsonReader<C> {
         if fetched.is_empty() {
             return Ok(None);
         }
-        let mut lines = String::with_capacity(json_capacity(fetched, CHUNK_BYTES));
+        let mut lines = String::with_capacity(list_capacity(fetched, CHUNK_BYTES, self.etags));
         for user in self.fetched.by_ref() {
-            write_user(&user, &mut lines);
+            write_listed_user(&user, self.etags, &mut lines);
             lines.push('\n');
             if lines.len() >= CHUNK_BYTES {
                 break;

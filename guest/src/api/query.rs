@@ -1,4 +1,4 @@
-//! Parsing the query of the list.
+//! Parsing the query of a list.
 
 use std::cmp::Ordering;
 
@@ -8,15 +8,25 @@ use crate::compat::integer::{self, Integer};
 use crate::compat::{json, percent};
 use crate::users::{PAGE_LIMIT, Selection};
 
-/// Parses `limit`, `after` and `email`. Of duplicates the last one is used; other keys are ignored.
-pub(crate) fn selection(query: &str) -> Result<Selection<'static>, Vec<Fault>> {
-    let (mut limit, mut after, mut email) = (None, None, None);
+/// What the query of a list asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListQuery {
+    pub(crate) selection: Selection<'static>,
+    /// Whether each user is listed with its entity tag.
+    pub(crate) etags: bool,
+}
+
+/// Parses `limit`, `after`, `email` and `etag`. Of duplicates the last one is used; other keys are
+/// ignored.
+pub(crate) fn parse(query: &str) -> Result<ListQuery, Vec<Fault>> {
+    let (mut limit, mut after, mut email, mut etag) = (None, None, None, None);
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         match &*percent::decode_form(key) {
             "limit" => limit = Some(percent::decode_form(value)),
             "after" => after = Some(percent::decode_form(value)),
             "email" => email = Some(percent::decode_form(value)),
+            "etag" => etag = Some(percent::decode_form(value)),
             _ => {}
         }
     }
@@ -35,6 +45,7 @@ pub(crate) fn selection(query: &str) -> Result<Selection<'static>, Vec<Fault>> {
         after: 0,
         email: None,
     };
+    let mut etags = false;
     if let Some(text) = limit {
         match integer::parse(&text) {
             None => fault("limit", Problem::NotInteger, &text),
@@ -63,8 +74,15 @@ pub(crate) fn selection(query: &str) -> Result<Selection<'static>, Vec<Fault>> {
             Err(reason) => fault("email", Problem::NotEmail(reason.to_string()), &text),
         }
     }
+    if let Some(text) = etag {
+        if text.eq_ignore_ascii_case("true") {
+            etags = true;
+        } else if !text.eq_ignore_ascii_case("false") {
+            fault("etag", Problem::NotBoolean, &text);
+        }
+    }
     if faults.is_empty() {
-        Ok(selection)
+        Ok(ListQuery { selection, etags })
     } else {
         Err(faults)
     }

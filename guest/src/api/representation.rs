@@ -7,6 +7,9 @@ use crate::users::User;
 /// Names of at least this many bytes are scanned for escapes to compute the size of their JSON.
 const LONG_NAME: usize = 16 << 10;
 
+/// The size of the field `etag` with a version of eight digits.
+const ETAG_FIELD: usize = 22;
+
 /// The response with one user.
 pub(crate) fn user_response(user: &User) -> Response {
     let mut body = String::with_capacity(json_size(user));
@@ -14,10 +17,13 @@ pub(crate) fn user_response(user: &User) -> Response {
     Response::json(200, body.into_bytes()).with("etag", etag(user))
 }
 
-/// The capacity for the JSON of users up to a limit of bytes, or of the first user if it is larger.
-pub(crate) fn json_capacity(users: &[User], limit: usize) -> usize {
-    let first = users.first().map_or(0, json_size);
-    let all: usize = users.iter().map(json_size).sum();
+/// The capacity for the JSON of listed users up to a limit of bytes, or of the first user if it is
+/// larger.
+pub(crate) fn list_capacity(users: &[User], limit: usize, etags: bool) -> usize {
+    let etag = if etags { ETAG_FIELD } else { 0 };
+    let size = |user| json_size(user) + etag;
+    let first = users.first().map_or(0, size);
+    let all: usize = users.iter().map(size).sum();
     all.min(limit.max(first))
 }
 
@@ -46,6 +52,18 @@ pub(crate) fn write_user(user: &User, out: &mut String) {
     out.push_str("\",\"email\":\"");
     write_escaped(&user.email, out);
     out.push_str("\"}");
+}
+
+/// Writes a user of a list as JSON, if asked for with its entity tag.
+pub(crate) fn write_listed_user(user: &User, with_etag: bool, out: &mut String) {
+    write_user(user, out);
+    if with_etag {
+        out.pop();
+        // As in the header `ETag`, so that it can be sent back as `If-Match`: quotes included.
+        out.push_str(",\"etag\":\"\\\"");
+        out.push_str(itoa::Buffer::new().format(user.version));
+        out.push_str("\\\"\"}");
+    }
 }
 
 /// The entity tag of a user: its version, which every change increments.

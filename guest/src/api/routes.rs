@@ -13,7 +13,7 @@ use crate::compat::percent;
 use crate::database::Database;
 
 /// All routes. `GET` includes `HEAD`. Of two routes that match a request the first one is taken.
-pub static ROUTES: [Route; 15] = [
+pub static ROUTES: [Route; 16] = [
     Route(Post, "/users/", Operation::CreateUser),
     Route(Get, "/users/{user_id}", Operation::GetUser),
     Route(Put, "/users/{user_id}", Operation::ReplaceUser),
@@ -53,6 +53,7 @@ pub static ROUTES: [Route; 15] = [
         "/redoc/redoc.standalone.js",
         Operation::Read(Document::ReDocScript),
     ),
+    Route(Get, "/users.ndjson", Operation::StreamUsers),
 ];
 
 /// A route: a method, a path in which `{user_id}` stands for one segment, and an operation.
@@ -72,8 +73,10 @@ pub enum Operation {
     ChangeUser,
     /// Deletes one user.
     DeleteUser,
-    /// Returns a page of users, or all of them as NDJSON.
+    /// Returns a page of users, or all of them as NDJSON if `Accept` prefers it.
     ListUsers,
+    /// Returns all users as NDJSON.
+    StreamUsers,
     /// Returns a document.
     Read(Document),
 }
@@ -115,6 +118,7 @@ fn run(
         Operation::ChangeUser => users::change(request, database, user_id),
         Operation::DeleteUser => users::delete(request, database, user_id),
         Operation::ListUsers => return users::list(request, database, query),
+        Operation::StreamUsers => return users::stream(query),
         Operation::Read(document) => documents::read(document, request),
     };
     response.map(Answer::Buffered)

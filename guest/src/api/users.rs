@@ -5,8 +5,9 @@ use super::body::{self, Body};
 use super::error::Error;
 use super::http::{JSON, Request, RequestHeader, Response};
 use super::ndjson::{NDJSON, NdjsonList};
-use super::representation::{etag, json_capacity, user_response, write_user};
-use super::{accept, conditional, query};
+use super::query::{self, ListQuery};
+use super::representation::{etag, list_capacity, user_response, write_listed_user};
+use super::{accept, conditional};
 use crate::compat::faults::{Fault, Location, Problem};
 use crate::compat::integer::{self, Integer};
 use crate::compat::json::write_string;
@@ -79,7 +80,7 @@ pub(crate) fn list(
     database: &impl Database,
     query: &str,
 ) -> Result<Answer, Error> {
-    let selection = query::selection(query).map_err(Error::Invalid)?;
+    let query = query::parse(query).map_err(Error::Invalid)?;
     // A list has no entity tag.
     if conditional::is_tag_unchanged(request, None)? {
         return Ok(Answer::Buffered(
@@ -90,15 +91,16 @@ pub(crate) fn list(
         .header(RequestHeader::AcceptNdjson)
         .is_some_and(|header| accept::prefers(&header, NDJSON, JSON));
     if prefers_ndjson {
-        return Ok(Answer::Ndjson(NdjsonList::new(selection)));
+        return Ok(Answer::Ndjson(NdjsonList::new(query, true)));
     }
+    let ListQuery { selection, etags } = query;
     let page = Page {
         limit: selection.limit.unwrap_or(DEFAULT_LIMIT),
         after: selection.after,
         email: selection.email,
     };
     let found = users::list(database, &page)?;
-    let mut body = String::with_capacity(json_capacity(&found.users, users::PAGE_BYTES) + 2);
+    let mut body = String::with_capacity(list_capacity(&found.users, users::PAGE_BYTES, etags) + 2);
     body.push('[');
     let mut last = None;
     let mut more = found.more;
@@ -107,7 +109,7 @@ pub(crate) fn list(
         if last.is_some() {
             body.push(',');
         }
-        write_user(user, &mut body);
+        write_listed_user(user, etags, &mut body);
         // Escapes can make a text six times as long as it is stored.
         if body.len() > users::PAGE_BYTES && last.is_some() {
             body.truncate(end);
@@ -121,12 +123,22 @@ pub(crate) fn list(
     Ok(Answer::Buffered(match last {
         // A page filtered by address has no next page, so the link omits the filter. It also omits
         // the path, since a proxy may serve this one under another.
-        Some(last) if more => response.with(
-            "link",
-            format!("<?limit={}&after={last}>; rel=\"next\"", page.limit),
-        ),
+        Some(last) if more => {
+            let etag = if etags { "&etag=true" } else { "" };
+            response.with(
+                "link",
+                format!("<?limit={}&after={last}{etag}>; rel=\"next\"", page.limit),
+            )
+        }
         _ => response,
     }))
+}
+
+/// All users as NDJSON, whatever `Accept` says: a client generated from the description expects one
+/// form of response from one operation.
+pub(crate) fn stream(query: &str) -> Result<Answer, Error> {
+    let query = query::parse(query).map_err(Error::Invalid)?;
+    Ok(Answer::Ndjson(NdjsonList::new(query, false)))
 }
 
 fn with_body(

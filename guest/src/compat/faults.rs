@@ -47,6 +47,8 @@ pub enum Problem {
     NotJson(&'static str),
     /// It is not an integer.
     NotInteger,
+    /// It is not a boolean.
+    NotBoolean,
     /// It is less than this.
     LessThan(i64),
     /// It is greater than this.
@@ -65,6 +67,7 @@ impl Problem {
             Self::NotObject => "model_attributes_type",
             Self::NotJson(_) => "json_invalid",
             Self::NotInteger => "int_parsing",
+            Self::NotBoolean => "bool_parsing",
             Self::LessThan(_) => "greater_than_equal",
             Self::GreaterThan(_) => "less_than_equal",
         }
@@ -89,6 +92,7 @@ impl Problem {
             Self::NotInteger => {
                 "Input should be a valid integer, unable to parse string as an integer".into()
             }
+            Self::NotBoolean => "Input should be a valid boolean, unable to interpret input".into(),
             Self::LessThan(least) => format!("Input should be greater than or equal to {least}"),
             Self::GreaterThan(most) => format!("Input should be less than or equal to {most}"),
         }
@@ -112,7 +116,8 @@ impl Problem {
             | Self::NotString
             | Self::NotUnicode
             | Self::NotObject
-            | Self::NotInteger => {}
+            | Self::NotInteger
+            | Self::NotBoolean => {}
         }
     }
 }

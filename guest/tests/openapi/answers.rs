@@ -14,7 +14,7 @@ use usher_guest::database::{
 };
 use usher_guest::users::sql;
 
-use super::{describe, is_part_of_a_page};
+use super::{describe, is_described};
 
 /// The statuses that the host sends in place of the component.
 const SENT_BY_HOST: [u16; 8] = [400, 408, 413, 414, 431, 500, 503, 504];
@@ -133,7 +133,8 @@ fn requests(method: Method, path: &str) -> Vec<BufferedRequest> {
     let targets = [
         path.replace("{user_id}", "one"),
         format!("{}?limit=1", valid.target),
-        format!("{}?limit=0&email=no", valid.target),
+        format!("{}?limit=1&etag=true", valid.target),
+        format!("{}?limit=0&email=no&etag=1", valid.target),
     ];
     let bodies: [&[u8]; 6] = [
         b"",
@@ -143,8 +144,9 @@ fn requests(method: Method, path: &str) -> Vec<BufferedRequest> {
         b"{\"name\":1}",
         &[b'{', 0xFF, b'}'],
     ];
+    // `Accept` is missing: an operation with two forms of one response has no type in some clients,
+    // so NDJSON is described as an operation of its own.
     let headers = [
-        ("accept", "application/x-ndjson"),
         ("if-match", "\"3\""),
         ("if-match", "\"4\""),
         ("if-match", "\"4\", \"5\""),
@@ -169,13 +171,14 @@ fn requests(method: Method, path: &str) -> Vec<BufferedRequest> {
 fn responses_and_description_agree() {
     let description = serde_json::to_value(describe()).expect("a description is JSON");
     for &Route(method, path, operation) in &ROUTES {
-        if is_part_of_a_page(operation) {
+        if !is_described(operation) {
             continue;
         }
+        // HEAD has the responses of GET without their bodies.
+        let described =
+            &description["paths"][path][method.name().to_ascii_lowercase()]["responses"];
         let heads = (method == Method::Get).then_some(Method::Head);
         for method in [method].into_iter().chain(heads) {
-            let described =
-                &description["paths"][path][method.name().to_ascii_lowercase()]["responses"];
             let mut seen = BTreeSet::new();
             for request in requests(method, path) {
                 for database in databases() {
@@ -183,7 +186,7 @@ fn responses_and_description_agree() {
                         .into_response(&database)
                         .expect("this database fails at once or never");
                     let case = format!("{} {} -> {}", method.name(), request.target, answer.status);
-                    check(&description, described, method, &answer, &case);
+                    check(&description, described, &answer, &case);
                     seen.insert(answer.status);
                 }
             }
@@ -205,7 +208,7 @@ fn responses_and_description_agree() {
     }
 }
 
-fn check(description: &Json, described: &Json, method: Method, answer: &Response, case: &str) {
+fn check(description: &Json, described: &Json, answer: &Response, case: &str) {
     let described = resolve(description, &described[answer.status.to_string()]);
     assert!(described.is_object(), "{case} is not described");
     for (name, value) in &answer.headers {
@@ -222,13 +225,6 @@ fn check(description: &Json, described: &Json, method: Method, answer: &Response
             fits(description, &header["schema"], &value),
             "{case}: {name}: {value}"
         );
-    }
-    if method == Method::Head {
-        assert!(
-            described.get("content").is_none(),
-            "{case}: an answer to HEAD has no body"
-        );
-        return;
     }
     let Some(kind) = answer.content_type else {
         assert!(described.get("content").is_none(), "{case} has no body");

@@ -10,7 +10,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::{self, ResponseBuilder};
 use utoipa::openapi::schema::ComponentsBuilder;
 
-use super::schemas::{integer, reference, string};
+use super::schemas::{integer, reference};
 
 /// A failure that several operations share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,6 @@ pub(crate) enum Failure {
     Unavailable,
     UnavailableOrInDoubt,
     Timeout,
-    // These belong to no operation.
-    NoRoute,
-    MethodNotAllowed,
 }
 
 /// The part of a request that is invalid.
@@ -46,11 +43,9 @@ pub(crate) enum Part {
 /// The body of the host's 413.
 const BODY_TOO_LARGE: &str = r#"{"detail":"Request body too large"}"#;
 
-const ALL: [Failure; 19] = [
+const ALL: [Failure; 17] = [
     Failure::BadRequest,
-    Failure::NoRoute,
     Failure::UserNotFound,
-    Failure::MethodNotAllowed,
     Failure::RequestTimeout,
     Failure::EmailTaken,
     Failure::Referenced,
@@ -74,43 +69,48 @@ impl Failure {
         match self {
             Self::BadRequest => (
                 "BadRequest",
-                "The request is no HTTP, or its body is incomplete or no text",
+                "The request is not valid HTTP, or its body is incomplete or cannot be decoded.",
             ),
-            Self::UserNotFound => ("UserNotFound", "No user has this id"),
-            Self::RequestTimeout => ("RequestTimeout", "The body took too long to arrive"),
+            Self::UserNotFound => ("UserNotFound", "There is no user with this id."),
+            Self::RequestTimeout => ("RequestTimeout", "The body did not arrive in time."),
             Self::EmailTaken => (
                 "EmailTaken",
-                "Another user has this address; or, as `detail` then says, a constraint of the \
-                    database's own forbids the change",
+                "Another user has this email address, or a constraint of the database forbids the \
+                    change. `detail` says which.",
             ),
             Self::Referenced => (
-                "Referenced",
-                "Other data refers to this user, or a constraint of the database's own forbids it",
+                "UserReferenced",
+                "Other data refers to this user, or a constraint of the database forbids the \
+                    deletion. `detail` says which.",
             ),
-            Self::Stale => ("Stale", "The user is not, or no longer, as `If-Match` says"),
-            Self::BodyTooLarge => ("BodyTooLarge", "The body is too large"),
-            Self::TargetTooLong => ("TargetTooLong", "The address is too long"),
-            Self::Invalid(Part::Body) => ("InvalidBody", "The body will not do"),
-            Self::Invalid(Part::Path) => ("InvalidPath", "The id is no integer"),
+            Self::Stale => (
+                "PreconditionFailed",
+                "The current `ETag` of the user is not one of those in `If-Match`.",
+            ),
+            Self::BodyTooLarge => ("BodyTooLarge", "The body is too large."),
+            Self::TargetTooLong => ("TargetTooLong", "The path and the query are too long."),
+            Self::Invalid(Part::Body) => ("InvalidBody", "The body is invalid."),
+            Self::Invalid(Part::Path) => ("InvalidPath", "The id is not an integer."),
             Self::Invalid(Part::PathAndBody) => {
-                ("InvalidPathOrBody", "The id or the body will not do")
+                ("InvalidPathOrBody", "The id or the body is invalid.")
             }
-            Self::Invalid(Part::Query) => ("InvalidQuery", "The query will not do"),
-            Self::HeadersTooLarge => ("HeadersTooLarge", "The headers are too large"),
-            Self::Internal => ("InternalServerError", "The service is at fault"),
+            Self::Invalid(Part::Query) => ("InvalidQuery", "A query parameter is invalid."),
+            Self::HeadersTooLarge => ("HeadersTooLarge", "The headers are too large."),
+            Self::Internal => (
+                "InternalServerError",
+                "The service failed. Its log says why.",
+            ),
             Self::Unavailable => (
                 "Unavailable",
-                "The service is busy or has no database. Nothing happened",
+                "The service is overloaded or cannot reach its database.",
             ),
             Self::UnavailableOrInDoubt => (
                 "UnavailableOrInDoubt",
-                "The service is busy or has no database and nothing happened; or, as `detail` \
-                    then says, the database was lost \
-                 and whether the change took effect is unknown",
+                "The service is overloaded or cannot reach its database, and nothing was changed; \
+                    or the connection to the database was lost, and it is unknown whether the \
+                    change took effect. `detail` says which.",
             ),
-            Self::Timeout => ("Timeout", "The service took too long. Nothing happened"),
-            Self::NoRoute => ("NotFound", "Nothing has this path"),
-            Self::MethodNotAllowed => ("MethodNotAllowed", "The path does not have this method"),
+            Self::Timeout => ("Timeout", "The request took too long. Nothing was changed."),
         }
     }
 
@@ -125,84 +125,68 @@ impl Failure {
                 self.answers()
                     .first()
                     .expect("the service answers with this")
+                    .1
                     .status
             }
         }
     }
 
-    /// The responses.
-    fn answers(self) -> Vec<Response> {
-        let errors = match self {
-            Self::BadRequest => vec![Error::UnreadableBody],
-            Self::UserNotFound => vec![users::Error::NotFound.into()],
-            Self::EmailTaken => vec![
-                users::Error::EmailTaken.into(),
-                users::Error::Conflict.into(),
-            ],
+    /// The responses, each with the name of its example.
+    fn answers(self) -> Vec<(&'static str, Response)> {
+        let unavailable = ("unavailable", users::Error::Unavailable.into());
+        let conflict = ("constraint", users::Error::Conflict.into());
+        let errors: Vec<(_, Error)> = match self {
+            Self::BadRequest => vec![("undecodableBody", Error::UnreadableBody)],
+            Self::UserNotFound => vec![("userNotFound", users::Error::NotFound.into())],
+            Self::EmailTaken => vec![("emailTaken", users::Error::EmailTaken.into()), conflict],
             Self::Referenced => vec![
-                users::Error::Referenced.into(),
-                users::Error::Conflict.into(),
+                ("userReferenced", users::Error::Referenced.into()),
+                conflict,
             ],
-            Self::Stale => vec![users::Error::Stale.into()],
+            Self::Stale => vec![("preconditionFailed", users::Error::Stale.into())],
             // The host limits bodies. `tests/` compares its response with this one.
             Self::BodyTooLarge => {
-                return vec![Response::json(413, BODY_TOO_LARGE.as_bytes())];
+                let response = Response::json(413, BODY_TOO_LARGE.as_bytes());
+                return vec![("bodyTooLarge", response)];
             }
-            Self::Invalid(part) => vec![Error::Invalid(part.faults())],
-            Self::Internal => vec![users::Error::Internal(String::new()).into()],
-            Self::Unavailable => vec![users::Error::Unavailable.into()],
-            Self::UnavailableOrInDoubt => vec![
-                users::Error::Unavailable.into(),
-                users::Error::InDoubt.into(),
-            ],
-            Self::Timeout => vec![users::Error::Timeout.into()],
-            Self::NoRoute => vec![Error::NoRoute],
-            Self::MethodNotAllowed => vec![Error::MethodNotAllowed("POST, GET, HEAD".into())],
+            Self::Invalid(part) => vec![("invalid", Error::Invalid(part.faults()))],
+            Self::Internal => vec![("failed", users::Error::Internal(String::new()).into())],
+            Self::Unavailable => vec![unavailable],
+            Self::UnavailableOrInDoubt => {
+                vec![unavailable, ("inDoubt", users::Error::InDoubt.into())]
+            }
+            Self::Timeout => vec![("timeout", users::Error::Timeout.into())],
             Self::RequestTimeout | Self::TargetTooLong | Self::HeadersTooLarge => Vec::new(),
         };
-        errors.into_iter().map(Response::from).collect()
+        let response = |(name, error)| (name, Response::from(error));
+        errors.into_iter().map(response).collect()
     }
 
-    /// The description.
-    pub(crate) fn response(self) -> ResponseBuilder {
+    fn response(self) -> ResponseBuilder {
         let answers = self.answers();
-        let headers =
-            answers
-                .iter()
-                .flat_map(|answer| &answer.headers)
-                .map(|(name, _)| match *name {
-                    "retry-after" => {
-                        let seconds = integer()
-                            .minimum(Some(0))
-                            .description(Some("When to come back, in seconds."));
-                        (
-                            "Retry-After",
-                            HeaderBuilder::new().schema(Some(seconds)).build(),
-                        )
-                    }
-                    "allow" => {
-                        let methods = string().description(Some("The methods that the path has."));
-                        ("Allow", HeaderBuilder::new().schema(Some(methods)).build())
-                    }
-                    other => panic!("the header {other} of an error is not described"),
-                });
-        headers.fold(
+        let names = answers.iter().flat_map(|(_, answer)| &answer.headers);
+        names.fold(
             ResponseBuilder::new().description(self.about().1),
-            |response, (name, header)| response.header(name, header),
+            |response, (name, _)| match *name {
+                "retry-after" => {
+                    let header = HeaderBuilder::new()
+                        .description(Some("How many seconds to wait before another attempt."))
+                        .schema(Some(integer().minimum(Some(0))));
+                    response.header("Retry-After", header.build())
+                }
+                other => panic!("the header {other} of an error is not described"),
+            },
         )
     }
 
     fn with_body(self) -> response::Response {
         let schema = match self {
             Self::Invalid(_) => "HTTPValidationError",
-            _ => "Error",
+            _ => "ErrorResponse",
         };
-        let examples = self.answers().into_iter().enumerate().map(|(i, answer)| {
+        let examples = self.answers().into_iter().map(|(name, answer)| {
             let value = serde_json::from_slice(&answer.body).expect("an error is JSON");
-            (
-                format!("{}", i + 1),
-                ExampleBuilder::new().value(Some(value)).build(),
-            )
+            (name, ExampleBuilder::new().value(Some(value)).build())
         });
         let content = ContentBuilder::new()
             .schema(Some(reference(schema)))

@@ -1,7 +1,6 @@
 //! The operations: parameters, bodies and responses.
 
-use usher_guest::api::documents::Document;
-use usher_guest::api::http::{JSON, Method};
+use usher_guest::api::http::JSON;
 use usher_guest::api::ndjson::NDJSON;
 use usher_guest::api::routes::Operation;
 use usher_guest::users::PAGE_LIMIT;
@@ -11,40 +10,43 @@ use utoipa::openapi::link::{Link, LinkBuilder};
 use utoipa::openapi::path::{self, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Ref, Required};
 
 use super::failures::{Failure, Part};
-use super::schemas::{email, integer, reference, string};
+use super::schemas::{email, etag, integer, reference, string};
 
-const AFTER: &str = "Only users with a greater id.\n\n\
-    Ids are given out before users are stored, so one with a smaller id may appear after one with \
-    a greater id has been listed. \
-    Who asks again and again for what is new misses nobody with an `after` that was the greatest \
-    id listed a minute ago, \
-    leaving out those seen since: no user is stored later than a request may take (30 seconds by \
-    default) after the id is given out.";
+const AFTER: &str = "Only users whose id is greater than this.\n\n\
+    PostgreSQL assigns an id before the user is committed, so a user may appear with a smaller id \
+    than one that was already listed. To poll for new users without missing any, continue after \
+    the greatest id that was listed a minute ago, and skip the users that you have already seen: \
+    a user is committed at most one request timeout (30 seconds by default) after its id is \
+    assigned.";
 
-const USER: &str = "/users/{user_id}";
+const LIST: &str = "Returns one page of users in ascending order of their ids. If there are more, \
+    the response has a `Link` header with the address of the next page. If a query parameter is \
+    repeated, its last value is used; unknown parameters are ignored.\n\n\
+    With an `Accept` header that prefers `application/x-ndjson` to `application/json` the response \
+    is that of `GET /users.ndjson` instead.";
 
-/// Describes one operation. For `HEAD` it leaves out the bodies.
-pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path::Operation {
+const STREAM: &str = "Returns all users that match, in ascending order of their ids and as they \
+    were at one moment, as newline-delimited JSON: a `ListedUser` on each line. The users are sent \
+    while they are read from the database, so there is no limit on their number. If reading fails \
+    after the first line, the server closes the connection before the end of the body, and the \
+    client reports an incomplete response.";
+
+/// Describes one operation.
+pub(crate) fn describe(operation: Operation) -> path::Operation {
     let About {
-        function,
-        tag,
+        id,
         summary,
         description,
     } = about(operation);
-    let head = method == Method::Head;
     let mut described = OperationBuilder::new()
-        .tag(tag)
-        .summary(Some(if head {
-            format!("{summary}, headers alone")
-        } else {
-            summary.into()
-        }))
-        .description(description)
-        .operation_id(Some(operation_id(method, path, function)));
+        .tag("users")
+        .summary(Some(summary))
+        .description(Some(description))
+        .operation_id(Some(id));
     for parameter in parameters(operation) {
         described = described.parameter(parameter);
     }
@@ -54,88 +56,58 @@ pub(crate) fn describe(method: Method, path: &str, operation: Operation) -> path
             .content(JSON, Content::new(Some(reference(schema))));
         described = described.request_body(Some(body.build()));
     }
-    let (status, answer) = success(operation, head);
+    let (status, answer) = success(operation);
     described = described.response(status.to_string(), answer);
-    if has_tag(operation) {
+    if operation == Operation::GetUser {
         let unchanged = ResponseBuilder::new()
-            .description("The client has it already, as `If-None-Match` says");
-        described = described.response("304", with_headers(unchanged, operation, true).build());
+            .description("The user still has an `ETag` that `If-None-Match` names.");
+        described = described.response("304", with_headers(unchanged, operation).build());
     }
     for failure in failures(operation) {
-        let status = failure.status().to_string();
-        described = if head {
-            described.response(status, failure.response().build())
-        } else {
-            described.response(status, Ref::from_response_name(failure.about().0))
-        };
+        let reference = Ref::from_response_name(failure.about().0);
+        described = described.response(failure.status().to_string(), reference);
     }
     described.build()
 }
 
-/// The id that FastAPI derives from a function's name.
-fn operation_id(method: Method, path: &str, function: &str) -> String {
-    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let path: String = path.chars().map(word).collect();
-    format!("{function}{path}_{}", method.name().to_ascii_lowercase())
-}
-
 struct About {
-    /// The first two are FastAPI's, the others follow their form.
-    function: &'static str,
-    tag: &'static str,
+    /// Names the method of a generated client.
+    id: &'static str,
     summary: &'static str,
-    description: Option<&'static str>,
+    description: &'static str,
 }
 
 fn about(operation: Operation) -> About {
-    let users = |function, summary, description| About {
-        function,
-        tag: "users",
+    let (id, summary, description) = match operation {
+        Operation::CreateUser => (
+            "createUser",
+            "Create a user",
+            "Stores a new user and returns it with its id. The status is 200, not 201.",
+        ),
+        Operation::GetUser => ("getUser", "Get a user", "Returns the user with this id."),
+        Operation::ReplaceUser => (
+            "replaceUser",
+            "Replace a user's name and email",
+            "Sets the name and the email address of an existing user. It never creates a user.",
+        ),
+        Operation::ChangeUser => (
+            "updateUser",
+            "Change a user's name or email",
+            "Sets the name, the email address or both. A field that is absent keeps its value.",
+        ),
+        Operation::DeleteUser => (
+            "deleteUser",
+            "Delete a user",
+            "Deletes the user with this id.",
+        ),
+        Operation::ListUsers => ("listUsers", "List users", LIST),
+        Operation::StreamUsers => ("streamUsers", "List all users as NDJSON", STREAM),
+        Operation::Read(document) => panic!("{document:?} is not described"),
+    };
+    About {
+        id,
         summary,
         description,
-    };
-    let documentation = |function, summary| About {
-        function,
-        tag: "documentation",
-        summary,
-        description: None,
-    };
-    match operation {
-        Operation::CreateUser => users("create_user_route", "Create a user", None),
-        Operation::GetUser => users("get_user_route", "Get a user", None),
-        Operation::ReplaceUser => users(
-            "replace_user_route",
-            "Replace a user's name and email",
-            None,
-        ),
-        Operation::ChangeUser => users(
-            "update_user_route",
-            "Change a user's name or email",
-            Some("What is not given stays as it is. At least one of the two has to be given."),
-        ),
-        Operation::DeleteUser => users("delete_user_route", "Delete a user", None),
-        Operation::ListUsers => users(
-            "list_users_route",
-            "List users",
-            Some(
-                "A page of users by ascending id. Where there are more, `Link` says where. Of a \
-                    parameter that is given more \
-                 than once the last one counts; others are ignored.\n\n\
-                 Where `Accept` weighs `application/x-ndjson` above `application/json`, it is not \
-                 a page but every user, as they \
-                 are at that moment, one JSON object per line: without `limit` as many as there \
-                 are. They are sent as they are \
-                 read. Where that fails after the first line the connection is closed within the \
-                 body, whose last chunk is \
-                 missing then.",
-            ),
-        ),
-        Operation::Read(Document::OpenApi) => documentation("openapi", "Get this description"),
-        Operation::Read(Document::SwaggerUi) => {
-            documentation("swagger_ui_html", "Get the page of Swagger UI")
-        }
-        Operation::Read(Document::ReDoc) => documentation("redoc_html", "Get the page of ReDoc"),
-        Operation::Read(other) => panic!("{other:?} is a part of a page"),
     }
 }
 
@@ -146,35 +118,44 @@ fn parameters(operation: Operation) -> Vec<Parameter> {
         Operation::ReplaceUser | Operation::ChangeUser | Operation::DeleteUser => {
             vec![user_id(), if_match()]
         }
-        Operation::ListUsers => vec![
-            parameter(
-                "limit",
-                ParameterIn::Query,
-                "At most this many users: fewer where they are large, so that only `Link` tells \
-                    whether there are more. \
-                 Not 100 but all where they come line by line.",
-            )
-            .schema(Some(
-                integer()
-                    .title(Some("Limit"))
-                    .minimum(Some(1))
-                    .maximum(Some(PAGE_LIMIT))
-                    .default(Some(100.into())),
-            ))
-            .build(),
-            parameter("after", ParameterIn::Query, AFTER)
-                .schema(Some(integer().title(Some("After")).default(Some(0.into()))))
-                .build(),
-            parameter(
-                "email",
-                ParameterIn::Query,
-                "Only the user with this address, which is normalised first.",
-            )
-            .schema(Some(email()))
-            .build(),
-        ],
-        Operation::Read(_) => vec![if_none_match()],
+        Operation::ListUsers => {
+            let about = "The maximum number of users on the page. A page of large users has \
+                fewer, so only `Link` tells whether there are more.";
+            let limit = limit().default(Some(100.into()));
+            list_parameters(parameter("limit", ParameterIn::Query, about).schema(Some(limit)))
+        }
+        Operation::StreamUsers => {
+            let about = "The maximum number of users. Without it all users are listed.";
+            list_parameters(parameter("limit", ParameterIn::Query, about).schema(Some(limit())))
+        }
+        Operation::Read(document) => panic!("{document:?} is not described"),
     }
+}
+
+fn list_parameters(limit: ParameterBuilder) -> Vec<Parameter> {
+    let query = |name, about| parameter(name, ParameterIn::Query, about);
+    let etag = "If `true`, each user of the list has the field `etag`, so that it can be changed \
+        with `If-Match` without another GET.";
+    let boolean = ObjectBuilder::new().schema_type(Type::Boolean);
+    vec![
+        limit.build(),
+        query("after", AFTER)
+            .schema(Some(integer().default(Some(0.into()))))
+            .build(),
+        query(
+            "email",
+            "Only the user with this email address. It may be written as in a request body.",
+        )
+        .schema(Some(email()))
+        .build(),
+        query("etag", etag)
+            .schema(Some(boolean.default(Some(false.into()))))
+            .build(),
+    ]
+}
+
+fn limit() -> ObjectBuilder {
+    integer().minimum(Some(1)).maximum(Some(PAGE_LIMIT))
 }
 
 fn parameter(name: &str, location: ParameterIn, description: &str) -> ParameterBuilder {
@@ -191,8 +172,8 @@ fn parameter(name: &str, location: ParameterIn, description: &str) -> ParameterB
 }
 
 fn user_id() -> Parameter {
-    parameter("user_id", ParameterIn::Path, "The user's id.")
-        .schema(Some(integer().title(Some("User Id"))))
+    parameter("user_id", ParameterIn::Path, "The id of the user.")
+        .schema(Some(integer()))
         .build()
 }
 
@@ -200,7 +181,7 @@ fn if_match() -> Parameter {
     parameter(
         "If-Match",
         ParameterIn::Header,
-        "Go ahead only if the user's `ETag` is one of these, or on `*` if there is a user.",
+        "Change the user only if its current `ETag` is one of these. `*` stands for any.",
     )
     .schema(Some(string()))
     .build()
@@ -210,7 +191,7 @@ fn if_none_match() -> Parameter {
     parameter(
         "If-None-Match",
         ParameterIn::Header,
-        "Answer 304 if the `ETag` is one of these.",
+        "Return 304 without a body if the current `ETag` of the user is one of these.",
     )
     .schema(Some(string()))
     .build()
@@ -220,64 +201,38 @@ fn body(operation: Operation) -> Option<&'static str> {
     match operation {
         Operation::CreateUser | Operation::ReplaceUser => Some("UserCreate"),
         Operation::ChangeUser => Some("UserUpdate"),
-        Operation::GetUser | Operation::DeleteUser | Operation::ListUsers | Operation::Read(_) => {
-            None
-        }
+        _ => None,
     }
 }
 
-/// Whether the response has an entity tag for `If-None-Match`.
-fn has_tag(operation: Operation) -> bool {
-    matches!(operation, Operation::GetUser | Operation::Read(_))
-}
-
-fn success(operation: Operation, head: bool) -> (u16, Response) {
-    let user = || Content::new(Some(reference("UserResponse")));
+fn success(operation: Operation) -> (u16, Response) {
+    let user = || Some((JSON, Content::new(Some(reference("UserResponse")))));
     let (status, description, content) = match operation {
-        Operation::CreateUser => (200, "The new user", Some((JSON, user()))),
-        Operation::GetUser => (200, "The user", Some((JSON, user()))),
+        Operation::CreateUser => (200, "The new user.", user()),
+        Operation::GetUser => (200, "The user.", user()),
         Operation::ReplaceUser | Operation::ChangeUser => {
-            (200, "The user as it now is", Some((JSON, user())))
+            (200, "The user after the change.", user())
         }
-        Operation::DeleteUser => (204, "The user is deleted", None),
+        Operation::DeleteUser => (204, "The user is deleted.", None),
         Operation::ListUsers => {
             let users = ArrayBuilder::new()
-                .title(Some("Users"))
-                .items(reference("UserResponse"))
+                .items(reference("ListedUser"))
                 .max_items(usize::try_from(PAGE_LIMIT).ok());
-            (
-                200,
-                "A page of users",
-                Some((JSON, Content::new(Some(users)))),
-            )
+            let content = Content::new(Some(users));
+            (200, "A page of users.", Some((JSON, content)))
         }
-        Operation::Read(Document::OpenApi) => {
-            let any = ObjectBuilder::new().description(Some("An OpenAPI 3.1 document."));
-            (
-                200,
-                "This description",
-                Some((JSON, Content::new(Some(any)))),
-            )
+        Operation::StreamUsers => {
+            // OpenAPI 3.1 cannot describe the lines of a text.
+            let lines = string().description(Some("A `ListedUser` as JSON on each line."));
+            let content = Content::new(Some(lines));
+            (200, "The users, one per line.", Some((NDJSON, content)))
         }
-        Operation::Read(_) => (
-            200,
-            "The page",
-            Some(("text/html; charset=utf-8", Content::new(Some(string())))),
-        ),
+        Operation::Read(document) => panic!("{document:?} is not described"),
     };
-    let answer = with_headers(
-        ResponseBuilder::new().description(description),
-        operation,
-        false,
-    );
+    let answer = with_headers(ResponseBuilder::new().description(description), operation);
     let answer = match content {
-        Some((kind, content)) if !head => answer.content(kind, content),
-        _ => answer,
-    };
-    let answer = if operation == Operation::ListUsers && !head {
-        answer.content(NDJSON, Content::new(Some(ndjson())))
-    } else {
-        answer
+        Some((kind, content)) => answer.content(kind, content),
+        None => answer,
     };
     let answer = if operation == Operation::CreateUser {
         with_links(answer)
@@ -287,31 +242,14 @@ fn success(operation: Operation, head: bool) -> (u16, Response) {
     (status, answer.build())
 }
 
-/// OpenAPI 3.1 cannot describe the lines of a text.
-fn ndjson() -> ObjectBuilder {
-    string().description(Some("A `UserResponse` in JSON on each line."))
-}
-
-fn with_headers(
-    response: ResponseBuilder,
-    operation: Operation,
-    unchanged: bool,
-) -> ResponseBuilder {
+fn with_headers(response: ResponseBuilder, operation: Operation) -> ResponseBuilder {
     let names: &[&str] = match operation {
         Operation::CreateUser
         | Operation::GetUser
         | Operation::ReplaceUser
         | Operation::ChangeUser => &["ETag"],
-        Operation::DeleteUser => &[],
         Operation::ListUsers => &["Link", "Vary"],
-        Operation::Read(_) if unchanged => &["ETag", "Cache-Control"],
-        Operation::Read(Document::OpenApi) => &["ETag", "Cache-Control", "X-Content-Type-Options"],
-        Operation::Read(_) => &[
-            "ETag",
-            "Cache-Control",
-            "Content-Security-Policy",
-            "X-Content-Type-Options",
-        ],
+        _ => &[],
     };
     names.iter().fold(response, |response, name| {
         response.header(*name, header(name))
@@ -321,23 +259,17 @@ fn with_headers(
 fn header(name: &str) -> Header {
     let (schema, description) = match name {
         "ETag" => (
-            string().pattern(Some("^\"[^\"]+\"$")),
-            "Changes whenever what is served changes.",
+            etag(),
+            "The entity tag of the user. Every change gives the user another one.",
         ),
         "Link" => (
             string(),
-            "`<address of the next page>; rel=\"next\"`, where there is one. The address is \
-                relative to the request's.",
+            "`<ADDRESS>; rel=\"next\"` if there are more users. The address is relative to that of \
+                the request.",
         ),
         "Vary" => (
             string(),
-            "What of a request decided in what form it was answered.",
-        ),
-        "Cache-Control" => (string(), "Whether it may be used again without asking."),
-        "Content-Security-Policy" => (string(), "What the page may load and do."),
-        "X-Content-Type-Options" => (
-            string().enum_values(Some(["nosniff"])),
-            "The content type is what it says.",
+            "`accept`: the request header on which the form of the response depends.",
         ),
         other => panic!("nothing is known of the header {other}"),
     };
@@ -350,20 +282,20 @@ fn header(name: &str) -> Header {
 /// Links from a new user to its operations.
 fn with_links(response: ResponseBuilder) -> ResponseBuilder {
     [
-        ("GetUser", Method::Get, Operation::GetUser),
-        ("ReplaceUser", Method::Put, Operation::ReplaceUser),
-        ("ChangeUser", Method::Patch, Operation::ChangeUser),
-        ("DeleteUser", Method::Delete, Operation::DeleteUser),
+        Operation::GetUser,
+        Operation::ReplaceUser,
+        Operation::ChangeUser,
+        Operation::DeleteUser,
     ]
     .into_iter()
-    .fold(response, |response, (name, method, operation)| {
-        response.link(name, to(method, operation))
+    .fold(response, |response, operation| {
+        response.link(about(operation).id, link_to(operation))
     })
 }
 
-fn to(method: Method, operation: Operation) -> Link {
+fn link_to(operation: Operation) -> Link {
     LinkBuilder::new()
-        .operation_id(operation_id(method, USER, about(operation).function))
+        .operation_id(about(operation).id)
         .parameter("user_id", "$response.body#/id")
         .build()
 }
@@ -393,12 +325,12 @@ fn failures(operation: Operation) -> Vec<Failure> {
             F::Stale,
             F::Invalid(Part::Path),
         ],
-        Operation::ListUsers => &[F::Invalid(Part::Query)],
-        Operation::Read(_) => &[],
+        Operation::ListUsers | Operation::StreamUsers => &[F::Invalid(Part::Query)],
+        Operation::Read(document) => panic!("{document:?} is not described"),
     });
     let writes = !matches!(
         operation,
-        Operation::GetUser | Operation::ListUsers | Operation::Read(_)
+        Operation::GetUser | Operation::ListUsers | Operation::StreamUsers
     );
     let unavailable = if writes {
         F::UnavailableOrInDoubt

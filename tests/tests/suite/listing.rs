@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use usher_tests::http::Response;
 
-use crate::service::{Service, is, on_each};
+use crate::service::{Service, is, on_each, sending};
 
 #[track_caller]
 fn ids(response: &Response) -> Vec<i64> {
@@ -213,6 +213,10 @@ async fn invalid_query_returns_422_with_all_errors() {
         let (loc, ctx) = (["query", "email"], json!({"reason": reason}));
         json!({"type": "value_error", "loc": loc, "msg": msg, "input": input, "ctx": ctx})
     }
+    fn boolean(input: &str) -> Value {
+        let msg = "Input should be a valid boolean, unable to interpret input";
+        json!({"type": "bool_parsing", "loc": ["query", "etag"], "msg": msg, "input": input})
+    }
     const NO_AT: &str = "An email address must have an @-sign.";
 
     on_each(async |service| {
@@ -238,14 +242,104 @@ async fn invalid_query_returns_422_with_all_errors() {
             ("after=", vec![integer("after", "")]),
             ("email=nobody", vec![address("nobody", NO_AT)]),
             ("email=", vec![address("", NO_AT)]),
+            ("etag=1", vec![boolean("1")]),
+            ("etag", vec![boolean("")]),
+            ("etag=true&etag=yes", vec![boolean("yes")]),
             (
-                "email=nobody&after=x&limit=0",
-                vec![least("0"), integer("after", "x"), address("nobody", NO_AT)],
+                "etag=x&email=nobody&after=x&limit=0",
+                vec![
+                    least("0"),
+                    integer("after", "x"),
+                    address("nobody", NO_AT),
+                    boolean("x"),
+                ],
             ),
         ] {
-            let answer = service.get(&format!("/users/?{query}")).await;
-            assert_eq!(answer.status, 422, "{query}");
-            is(&answer, 422, &json!({"detail": faults}));
+            for path in ["/users/", "/users.ndjson"] {
+                let answer = service.get(&format!("{path}?{query}")).await;
+                assert_eq!(answer.status, 422, "{path}?{query}");
+                is(&answer, 422, &json!({"detail": faults}));
+            }
+        }
+    })
+    .await;
+}
+
+/// Ann with two changes, and Bob.
+async fn ann_and_bob(service: &Service) {
+    service.create("Ann", "ann@example.org").await;
+    service.create("Bob", "bob@example.org").await;
+    for name in ["Anna", "Anne"] {
+        let name = json!({"name": name});
+        service.send("PATCH", "/users/1", &name).await;
+    }
+}
+
+#[tokio::test]
+async fn list_with_etag_has_the_etag_of_each_user() {
+    on_each(async |service| {
+        ann_and_bob(service).await;
+        let users = [
+            r#"{"id":1,"name":"Anne","email":"ann@example.org","etag":"\"3\""}"#,
+            r#"{"id":2,"name":"Bob","email":"bob@example.org","etag":"\"1\""}"#,
+        ];
+        for query in ["etag=true", "etag=True", "etag=false&etag=true"] {
+            let page = service.get(&format!("/users/?{query}")).await;
+            assert_eq!(page.text(), format!("[{}]", users.join(",")), "{query}");
+            let lines = service.get(&format!("/users.ndjson?{query}")).await;
+            assert_eq!(lines.text(), format!("{}\n", users.join("\n")), "{query}");
+        }
+        for id in [1, 2] {
+            let tag = service.get(&format!("/users/{id}")).await.header("etag");
+            let page = service.get("/users/?etag=true").await.json();
+            assert_eq!(page[id - 1]["etag"].as_str(), tag.as_deref());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn list_without_etag_in_query_has_no_etags() {
+    on_each(async |service| {
+        ann_and_bob(service).await;
+        let page = concat!(
+            r#"[{"id":1,"name":"Anne","email":"ann@example.org"},"#,
+            r#"{"id":2,"name":"Bob","email":"bob@example.org"}]"#,
+        );
+        for query in ["", "?etag=false", "?etag=FALSE", "?ETag=true"] {
+            assert_eq!(
+                service.get(&format!("/users/{query}")).await.text(),
+                page,
+                "{query}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn next_page_of_list_with_etag_has_etags() {
+    on_each(async |service| {
+        fill(service, 1, 3).await;
+        let first = service.get("/users/?etag=true&limit=2").await;
+        let path = next(&first).expect("a next page");
+        assert_eq!(path, "/users/?limit=2&after=2&etag=true");
+        let second = service.get(&path).await;
+        assert_eq!(second.json()[0]["etag"], json!("\"1\""));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn etag_of_list_permits_one_change() {
+    on_each(async |service| {
+        ann_and_bob(service).await;
+        let page = service.get("/users/?etag=true").await.json();
+        let tag = page[0]["etag"].as_str().expect("a tag").to_owned();
+        for status in [200, 412] {
+            let change = json!({"name": "Anja"});
+            let change = sending("PATCH", "/users/1", &change).header("if-match", &tag);
+            assert_eq!(service.send_request(&change).await.status, status);
         }
     })
     .await;

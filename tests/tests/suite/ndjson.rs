@@ -184,6 +184,56 @@ async fn head_of_ndjson_list_returns_headers_alone() {
     .await;
 }
 
+#[tokio::test]
+async fn users_ndjson_returns_all_users_whatever_accept_says() {
+    on_each(async |service| {
+        for id in 1..=101 {
+            service.create("n", &format!("u{id}@example.org")).await;
+        }
+        for query in ["", "?after=50", "?limit=2", "?email=U7@EXAMPLE.org&after=3"] {
+            let negotiated = service
+                .send_request(&ndjson(&format!("/users/{query}")))
+                .await;
+            for accept in ["*/*", "application/json", NDJSON] {
+                let request = Request::get(&format!("/users.ndjson{query}"));
+                let answer = service
+                    .send_request(&request.header("accept", accept))
+                    .await;
+                assert_eq!(answer.status, 200);
+                assert_eq!(answer.header("content-type").as_deref(), Some(NDJSON));
+                assert_eq!(answer.header("vary"), None);
+                assert_eq!(answer.text(), negotiated.text(), "{query} {accept}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_ndjson_is_routed_like_other_paths() {
+    on_each(async |service| {
+        service.create("n", "n@example.org").await;
+        let head = Request::new("HEAD", "/users.ndjson");
+        let head = service.send_request(&head).await;
+        assert_eq!((head.status, head.text().as_str()), (200, ""));
+        assert_eq!(head.header("content-type").as_deref(), Some(NDJSON));
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            let other = Request::new(method, "/users.ndjson");
+            let other = service.send_request(&other).await;
+            assert_eq!(other.status, 405);
+            assert_eq!(other.header("allow").as_deref(), Some("GET, HEAD"));
+        }
+        let slash = service.get("/users.ndjson/?limit=1").await;
+        let location = format!("http://{HOST}/users.ndjson?limit=1");
+        assert_eq!(slash.status, 307);
+        assert_eq!(slash.header("location"), Some(location));
+        for path in ["/users.json", "/users.ndjson/1", "/Users.ndjson"] {
+            assert_eq!(service.get(path).await.status, 404, "{path}");
+        }
+    })
+    .await;
+}
+
 /// A database that returns this many users and then an error.
 async fn failing(users: i64, error: Error) -> TestApp {
     let script = Script::new();
