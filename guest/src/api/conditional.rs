@@ -14,15 +14,27 @@ pub(crate) fn is_user_unchanged(request: &impl Request, user: &User) -> Result<b
     })
 }
 
-/// As [`is_user_unchanged`], for what has this strong entity tag, or none. The tag has no comma.
-pub(crate) fn is_tag_unchanged(request: &impl Request, etag: Option<&str>) -> Result<bool, Error> {
+/// As [`is_user_unchanged`], for what has this strong entity tag, which has no comma.
+pub(crate) fn is_tag_unchanged(request: &impl Request, etag: &str) -> Result<bool, Error> {
     is_unchanged(request, |tags, weakly| {
         tags.split(|&byte| byte == b',').any(|tag| {
             let tag = tag.trim_ascii();
             let opaque = tag.strip_prefix(b"W/").filter(|_| weakly).unwrap_or(tag);
-            tag == b"*" || etag.is_some_and(|etag| opaque == etag.as_bytes())
+            tag == b"*" || opaque == etag.as_bytes()
         })
     })
+}
+
+/// Checks the condition of reading a list. It has no entity tag, so a client cannot have it
+/// already, and `If-Match` can only require that it exists.
+///
+/// # Errors
+/// If `If-Match` names a tag.
+pub(crate) fn check_list(request: &impl Request) -> Result<(), Error> {
+    match request.header(RequestHeader::IfMatch) {
+        Some(tags) if !matches!(Tags::parse(&tags), Tags::Any) => Err(users::Error::Stale.into()),
+        _ => Ok(()),
+    }
 }
 
 /// `names` tells whether a list of tags names what would be sent, by weak comparison or not.

@@ -179,7 +179,7 @@ pub(crate) fn read(document: Document, request: &impl Request) -> Result<Respons
         return Err(Error::NotAcceptable);
     }
     let etag = format!("\"{:016x}\"", content.hash);
-    let is_unchanged = conditional::is_tag_unchanged(request, Some(&etag))?;
+    let is_unchanged = conditional::is_tag_unchanged(request, &etag)?;
     let mut response = if is_unchanged {
         Response::empty(304)
     } else {

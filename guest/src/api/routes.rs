@@ -118,7 +118,7 @@ fn run(
         Operation::ChangeUser => users::change(request, database, user_id),
         Operation::DeleteUser => users::delete(request, database, user_id),
         Operation::ListUsers => return users::list(request, database, query),
-        Operation::StreamUsers => return users::stream(query),
+        Operation::StreamUsers => return users::stream(request, query),
         Operation::Read(document) => documents::read(document, request),
     };
     response.map(Answer::Buffered)

@@ -81,12 +81,7 @@ pub(crate) fn list(
     query: &str,
 ) -> Result<Answer, Error> {
     let query = query::parse(query).map_err(Error::Invalid)?;
-    // A list has no entity tag.
-    if conditional::is_tag_unchanged(request, None)? {
-        return Ok(Answer::Buffered(
-            Response::empty(304).with("vary", "accept"),
-        ));
-    }
+    conditional::check_list(request)?;
     let prefers_ndjson = request
         .header(RequestHeader::AcceptNdjson)
         .is_some_and(|header| accept::prefers(&header, NDJSON, JSON));
@@ -136,8 +131,9 @@ pub(crate) fn list(
 
 /// All users as NDJSON, whatever `Accept` says: a client generated from the description expects one
 /// form of response from one operation.
-pub(crate) fn stream(query: &str) -> Result<Answer, Error> {
+pub(crate) fn stream(request: &impl Request, query: &str) -> Result<Answer, Error> {
     let query = query::parse(query).map_err(Error::Invalid)?;
+    conditional::check_list(request)?;
     Ok(Answer::Ndjson(NdjsonList::new(query, false)))
 }
 

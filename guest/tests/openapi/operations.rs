@@ -310,7 +310,7 @@ fn failures(operation: Operation) -> Vec<Failure> {
             F::BodyTooLarge,
             F::Invalid(Part::Body),
         ],
-        Operation::GetUser => &[F::UserNotFound, F::Invalid(Part::Path)],
+        Operation::GetUser => &[F::UserNotFound, F::Stale, F::Invalid(Part::Path)],
         Operation::ReplaceUser | Operation::ChangeUser => &[
             F::UserNotFound,
             F::RequestTimeout,
@@ -325,7 +325,7 @@ fn failures(operation: Operation) -> Vec<Failure> {
             F::Stale,
             F::Invalid(Part::Path),
         ],
-        Operation::ListUsers | Operation::StreamUsers => &[F::Invalid(Part::Query)],
+        Operation::ListUsers | Operation::StreamUsers => &[F::Stale, F::Invalid(Part::Query)],
         Operation::Read(document) => panic!("{document:?} is not described"),
     });
     let writes = !matches!(
