@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
@@ -29,8 +29,9 @@ use super::lingering_close::CloseState;
 use super::transport::Transport;
 use crate::options::size;
 use crate::sandbox::{CallError, Instances};
-use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
+use crate::telemetry::request::{self, GivenNames, Recorded};
+use crate::telemetry::{Counters, RequestInfo};
 use crate::wasi_http::forwarded;
 
 /// The limits of client connections.
@@ -85,7 +86,8 @@ pub struct Limits {
         value_parser = parse_duration
     )]
     pub write_timeout: Duration,
-    /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
+    /// Proxies whose X-Forwarded-Proto, Forwarded, X-Request-Id and traceparent count, by address
+    /// and separated by commas.
     #[arg(
         long = "trusted-proxy",
         env = "USHER_TRUSTED_PROXY",
@@ -120,7 +122,8 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
     let limits = &service.limits;
     let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
     let close_state = Arc::new(CloseState::default());
-    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&close_state));
+    let counters = Arc::clone(&service.counters);
+    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&close_state), counters);
     let connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper ignores its timeouts.
         .timer(HeadTimer::default())
@@ -131,6 +134,7 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
             service_fn(move |mut request| {
                 if !is_trusted {
                     forwarded::strip(request.headers_mut());
+                    request::strip(request.headers_mut());
                 }
                 let (version, close_state) = (request.version(), Arc::clone(&close_state));
                 service.respond(request).map(move |response| {
@@ -146,7 +150,7 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
 }
 
 impl Service {
-    /// Responds to one request.
+    /// Responds to one request. Its client is trusted: see [`request::strip`].
     ///
     /// Not an `async fn`, so that the head is checked at once and the future holds as little as
     /// possible: with many connections, a future's memory is out of the processor's cache when it
@@ -159,16 +163,23 @@ impl Service {
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let service = Arc::clone(self);
-        let admitted = self.admit(request);
+        let (recorded, admitted) = self.admit(request);
         async move {
+            let info = recorded.info();
             let result = match admitted {
-                Ok(Admitted::Buffered(mut request)) => service.call(&mut request).await,
-                Ok(Admitted::Unread(head, body)) => Box::pin(service.read(head, body)).await,
+                Ok(Admitted::Buffered(mut request)) => {
+                    service.call(&mut request, info, info.arrival()).await
+                }
+                Ok(Admitted::Unread(head, body)) => Box::pin(service.read(head, body, info)).await,
                 Err(error) => Err(error),
             };
-            let response = result.unwrap_or_else(Response::from);
-            service.counters.responded(response.status());
-            response
+            let mut response = result.unwrap_or_else(|error| {
+                info.blame(error.blame());
+                Response::from(error)
+            });
+            info.responded(response.status());
+            info.name_response(response.headers_mut());
+            response.map(|body| body.ends(recorded))
         }
     }
 
@@ -176,39 +187,57 @@ impl Service {
     fn admit<B: http_body::Body>(
         &self,
         mut request: Request<B>,
-    ) -> Result<Admitted<B>, ErrorResponse> {
-        check_host(&mut request)?;
+    ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
+        let (mut size, mut given) = (0, GivenNames::default());
+        for (name, value) in request.headers() {
+            size += name.as_str().len() + value.len() + ": \r\n".len();
+            given.add(name, value);
+        }
+        let (method, path) = (request.method(), request.uri().path());
+        let recorded = RequestInfo::arrived(&self.counters, method, path, given);
+        if let Err(error) = check_host(&mut request) {
+            return (recorded, Err(error));
+        }
         // hyper stops only at the size of its buffer, which may be beyond the limit.
-        let fields = request
-            .headers()
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-        if fields.sum::<usize>() > self.limits.head() {
-            return Err(ErrorResponse::LargeHead);
+        if size > self.limits.head() {
+            return (recorded, Err(ErrorResponse::LargeHead));
         }
         if request.body().is_end_stream() {
-            return Ok(Admitted::Buffered(request.map(|_| Bytes::new())));
+            let request = request.map(|_| Bytes::new());
+            return (recorded, Ok(Admitted::Buffered(request)));
         }
         let (head, body) = request.into_parts();
-        Ok(Admitted::Unread(head, body))
+        (recorded, Ok(Admitted::Unread(head, body)))
     }
 
     /// Reads a request's body and calls the component.
-    async fn read<B>(&self, head: Parts, body: B) -> Result<Response<Body>, ErrorResponse>
+    async fn read<B>(
+        &self,
+        head: Parts,
+        body: B,
+        info: &Arc<RequestInfo>,
+    ) -> Result<Response<Body>, ErrorResponse>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
             .await
             .map_err(|_| ErrorResponse::SlowBody)??;
-        self.call(&mut Request::from_parts(head, body)).await
+        let mut request = Request::from_parts(head, body);
+        self.call(&mut request, info, Instant::now()).await
     }
 
-    async fn call(&self, request: &mut Request<Bytes>) -> Result<Response<Body>, ErrorResponse> {
-        match self.instances.call(request).await {
-            Ok(response) => Ok(response.map(Body::Guest)),
+    /// Calls the component with a request that is complete since `began`.
+    async fn call(
+        &self,
+        request: &mut Request<Bytes>,
+        info: &Arc<RequestInfo>,
+        began: Instant,
+    ) -> Result<Response<Body>, ErrorResponse> {
+        match self.instances.call(request, info, began).await {
+            Ok(response) => Ok(response.map(Body::guest)),
             Err(error) => {
-                log_failed(&error);
+                log_failed(&error, info);
                 self.counters.failed(error.kind());
                 Err(ErrorResponse::Call(error))
             }
@@ -254,18 +283,30 @@ where
 }
 
 /// Logs a failed call, with a limit on lines per second.
-fn log_failed(error: &CallError) {
+fn log_failed(error: &CallError, request: &RequestInfo) {
     static BUSY: LineLimit = LineLimit::new(LINES);
     static FAILED: LineLimit = LineLimit::new(LINES);
     match error {
         CallError::Busy | CallError::Memory(_) | CallError::Evicted(_) => {
             if let Some(line) = BUSY.line() {
-                tracing::warn!("{error}{line}");
+                tracing::warn!(
+                    id = %request.id(),
+                    trace = request.trace(),
+                    method = %request.method(),
+                    route = %request.route(),
+                    "{error}{line}"
+                );
             }
         }
         _ => {
             if let Some(line) = FAILED.line() {
-                tracing::error!("{error}{line}");
+                tracing::error!(
+                    id = %request.id(),
+                    trace = request.trace(),
+                    method = %request.method(),
+                    route = %request.route(),
+                    "{error}{line}"
+                );
             }
         }
     }

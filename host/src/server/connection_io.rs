@@ -12,12 +12,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error_body::replacement;
 use super::lingering_close::{CloseState, Discard};
 use super::transport::Transport;
 use super::write_stall::WriteStall;
+use crate::telemetry::{Counters, RequestInfo};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(crate) struct ConnectionIo<I> {
     replaced: Bytes,
     stall: WriteStall,
     close_state: Arc<CloseState>,
+    counters: Arc<Counters>,
     /// Whether closing the socket would send a reset.
     resets: bool,
     /// Whether the sending side is shut down.
@@ -37,12 +40,18 @@ pub(crate) struct ConnectionIo<I> {
 
 impl<I> ConnectionIo<I> {
     /// A connection whose writes fail if they make no progress for `write_timeout`.
-    pub(crate) fn new(io: I, write_timeout: Duration, close_state: Arc<CloseState>) -> Self {
+    pub(crate) fn new(
+        io: I,
+        write_timeout: Duration,
+        close_state: Arc<CloseState>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             io,
             replaced: Bytes::new(),
             stall: WriteStall::new(write_timeout),
             close_state,
+            counters,
             resets: false,
             is_shut: false,
             discard: None,
@@ -61,6 +70,15 @@ fn join<'w>(parts: &[IoSlice<'_>], joined: &'w mut [u8]) -> Option<&'w [u8]> {
         end += part.len();
     }
     joined.get(..end)
+}
+
+/// Records a request that hyper refused, with a response of this status and length. Returns its id.
+#[cold]
+fn record_unreadable(counters: &Arc<Counters>, status: StatusCode, body: usize) -> String {
+    let request = RequestInfo::unreadable(counters);
+    request.responded(status);
+    request.sent(body);
+    request.id().to_owned()
 }
 
 impl<I: Transport> ConnectionIo<I> {
@@ -121,7 +139,9 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
     ) -> Poll<io::Result<usize>> {
         self.prepare();
         ready!(self.poll_replaced(cx))?;
-        if let Some(replaced) = replacement(bytes) {
+        let counters = &self.counters;
+        let record = |status, body| record_unreadable(counters, status, body);
+        if let Some(replaced) = replacement(bytes, record) {
             // Reported as written; `poll_flush` writes it.
             self.replaced = replaced;
             self.close_state.hyper_responded();

@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 
 use super::body::Body;
 use crate::sandbox::CallError;
+use crate::telemetry::request::Blame;
 
 /// An error response that does not come from the guest.
 #[derive(Debug)]
@@ -21,6 +22,18 @@ pub(super) enum ErrorResponse {
     SlowBody,
     BrokenBody,
     Call(CallError),
+}
+
+impl ErrorResponse {
+    /// Who is to blame for the error.
+    pub(super) fn blame(&self) -> Blame {
+        match self {
+            Self::Host | Self::LargeHead | Self::LargeBody | Self::SlowBody | Self::BrokenBody => {
+                Blame::Client
+            }
+            Self::Call(error) => error.blame(),
+        }
+    }
 }
 
 impl From<ErrorResponse> for Response<Body> {
@@ -86,12 +99,12 @@ impl From<ErrorResponse> for Response<Body> {
 /// The response `{"detail":"…"}`. `detail` must need no escaping.
 pub(crate) fn json(status: StatusCode, detail: &str) -> Response<Body> {
     let text = format!(r#"{{"detail":"{detail}"}}"#);
-    let mut response = Response::new(Body::Full(None));
+    let length = text.len();
+    let mut response = Response::new(Body::full(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    *response.body_mut() = Body::Full(Some(Bytes::from(text)));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
@@ -122,8 +135,12 @@ const HYPER_ERRORS: [(&[u8], &str, &str); 3] = [
 ];
 
 /// The bytes to write instead, if `bytes` ends with a response of hyper; earlier responses in the
-/// same buffer are kept.
-pub(super) fn replacement(bytes: &[u8]) -> Option<Bytes> {
+/// same buffer are kept. `id` receives the status and the length of the body, and returns the id of
+/// the request.
+pub(super) fn replacement<I: AsRef<str>>(
+    bytes: &[u8],
+    id: impl FnOnce(StatusCode, usize) -> I,
+) -> Option<Bytes> {
     if !bytes.ends_with(END) {
         return None;
     }
@@ -138,6 +155,9 @@ pub(super) fn replacement(bytes: &[u8]) -> Option<Bytes> {
     let (before, error) = bytes.split_at(bytes.len() - tail.len() + at);
     let head = error.strip_suffix(END)?;
     let body = format!(r#"{{"detail":"{detail}"}}"#);
+    let code = status.get(..3).unwrap_or_default();
+    let code = StatusCode::from_bytes(code.as_bytes()).unwrap_or(StatusCode::BAD_REQUEST);
+    let id = id(code, body.len());
     // Only the date differs between such responses.
     let date = head
         .windows(8)
@@ -148,7 +168,8 @@ pub(super) fn replacement(bytes: &[u8]) -> Option<Bytes> {
     response.extend_from_slice(format!("HTTP/1.1 {status}\r\nconnection: close\r\n").as_bytes());
     response.extend_from_slice(
         format!(
-            "content-type: application/json\r\ncontent-length: {}",
+            "content-type: application/json\r\nx-request-id: {}\r\ncontent-length: {}",
+            id.as_ref(),
             body.len()
         )
         .as_bytes(),
@@ -169,11 +190,14 @@ mod tests {
 
     #[test]
     fn error_response_of_hyper_gets_a_body() {
-        let replaced = replacement(HYPER_ERROR.as_bytes()).expect("an error response of hyper");
+        let id = |status: StatusCode, _| format!("id-of-{}", status.as_u16());
+        let replaced = replacement(HYPER_ERROR.as_bytes(), id);
+        let replaced = replaced.expect("an error response of hyper");
         assert_eq!(
             String::from_utf8_lossy(&replaced),
             "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: 44\r\n\
+             content-type: application/json\r\nx-request-id: id-of-431\r\n\
+             content-length: 44\r\n\
              date: Mon, 23 Nov 2026 14:18:42 GMT\r\n\r\n\
              {\"detail\":\"Request Header Fields Too Large\"}"
         );
@@ -182,12 +206,13 @@ mod tests {
     #[test]
     fn earlier_responses_in_the_buffer_are_unchanged() {
         let before = "HTTP/1.1 204 No Content\r\n\r\n";
-        let replaced = replacement(format!("{before}{HYPER_ERROR}").as_bytes())
-            .expect("an error response of hyper");
+        let replaced = replacement(format!("{before}{HYPER_ERROR}").as_bytes(), |_, _| "id");
+        let replaced = replaced.expect("an error response of hyper");
         assert!(replaced.starts_with(before.as_bytes()) && replaced.ends_with(b"}"));
-        assert_eq!(replacement(before.as_bytes()), None);
+        let unnamed = |_, _| -> &str { panic!("no request is refused") };
+        assert_eq!(replacement(before.as_bytes(), unnamed), None);
         assert_eq!(
-            replacement(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"),
+            replacement(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", unnamed),
             None
         );
     }

@@ -19,7 +19,6 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::body::Body;
-use crate::sandbox::GuestBody;
 
 /// How a connection has to be closed. The service writes it, [`super::connection_io`] reads it.
 #[derive(Debug, Default)]
@@ -31,19 +30,14 @@ pub(crate) struct CloseState {
 impl CloseState {
     /// Records what a response requires, before it is written.
     pub(crate) fn observe(&self, version: Version, response: &Response<Body>) {
-        match response.body() {
-            Body::Guest(GuestBody::Streaming { .. }) => {
-                if version < Version::HTTP_11 {
-                    self.is_close_delimited.store(true, Relaxed);
-                }
+        let body = response.body();
+        if body.is_streaming() {
+            if version < Version::HTTP_11 {
+                self.is_close_delimited.store(true, Relaxed);
             }
-            Body::Guest(GuestBody::Buffered(_)) => {}
-            Body::Full(_) => {
-                // The host sends `Connection: close` only if it has not read all of the request.
-                if response.headers().contains_key(CONNECTION) {
-                    self.has_unread_request.store(true, Relaxed);
-                }
-            }
+        } else if body.is_of_host() && response.headers().contains_key(CONNECTION) {
+            // The host sends `Connection: close` only if it has not read all of the request.
+            self.has_unread_request.store(true, Relaxed);
         }
     }
 
