@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::database::Url;
 use crate::sandbox::{Source, USERS_WASM, info, migrate};
 use crate::server::{self, Config, ServeError};
-use crate::telemetry;
+use crate::telemetry::{log, log_to_stderr};
 
 /// The default database: a file in the working directory.
 pub const DEFAULT_DATABASE: &str = "sqlite:usher.db";
@@ -77,9 +77,8 @@ struct Options {
     url: Option<String>,
     #[command(flatten)]
     config: Config,
-    /// What to log on standard error: error, warn, info, debug or trace.
-    #[arg(long, env = "USHER_LOG", value_name = "LEVEL", default_value = "info")]
-    log: tracing::Level,
+    #[command(flatten)]
+    log: log::Config,
 }
 
 impl Options {
@@ -137,7 +136,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             options,
         }) => plan(*options),
         Some(Command::Component { output, info }) => {
-            telemetry::log_to_stderr(tracing::Level::INFO);
+            let _log = log_to_stderr(&log::Config::default());
             match component(
                 output,
                 info.map(|file| file.map_or(Source::Embedded, Source::File)),
@@ -234,7 +233,7 @@ fn with_runtime(
     options: Options,
     work: impl AsyncFnOnce(Config) -> Result<(), ServeError>,
 ) -> ExitCode {
-    telemetry::log_to_stderr(options.log);
+    let _log = log_to_stderr(&options.log);
     let config = match options.config() {
         Ok(config) => config,
         Err(error) => {

@@ -40,7 +40,7 @@ use usher::sandbox::{
     Capacity, Compiler, Instances, LoadError, Runtime, Source, State, StoreLimits, start_engine,
 };
 use usher::server::connection::{self, Service};
-use usher::telemetry::Counters;
+use usher::telemetry::{AccessLog, Counters};
 
 use crate::typed::{Typed, TypedPre};
 
@@ -202,7 +202,7 @@ impl Builder {
                 .await
                 .map_err(TestError::Migrate)?;
         }
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new(runtime.routes(), AccessLog::Off));
         let mut limits = config.instances();
         limits.buffered = !self.adjust.via_incoming_handler;
         let instances = Instances::new(

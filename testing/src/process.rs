@@ -27,7 +27,8 @@ const OPERATORS: &str = "operators: http://";
 pub struct Usher(Command);
 
 impl Usher {
-    /// The program at `path`, without any of its environment variables.
+    /// The program at `path`, without any of its environment variables. It logs text, which is what
+    /// tests read, although its standard error is no terminal.
     pub fn new(path: impl AsRef<Path>) -> Self {
         let mut command = Command::new(path.as_ref());
         for (name, _) in std::env::vars_os() {
@@ -41,6 +42,7 @@ impl Usher {
             }
         }
         command
+            .env("USHER_LOG_FORMAT", "text")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

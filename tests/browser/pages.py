@@ -30,7 +30,8 @@ def serve(program, component):
     command = [program, "--listen", "127.0.0.1:0", "--database", "memory:"]
     if component:
         command += ["--component", component]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    text = os.environ | {"USHER_LOG_FORMAT": "text"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=text)
     for line in process.stderr:
         sys.stderr.write(line)
         found = re.search(r"listening on (http://\S+)", line)

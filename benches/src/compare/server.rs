@@ -44,6 +44,8 @@ impl Server {
     pub fn start(mut command: Command, ready: Ready) -> Result<Self, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         command
+            // Usher's address is read from a line of text.
+            .env("USHER_LOG_FORMAT", "text")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -30,7 +30,7 @@ pub enum Method {
 impl Method {
     /// The method's name, as in an `Allow` header.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Head => "HEAD",

@@ -13,7 +13,7 @@ use crate::compat::percent;
 use crate::database::Database;
 
 /// All routes. `GET` includes `HEAD`. Of two routes that match a request the first one is taken.
-pub static ROUTES: [Route; 16] = [
+pub const ROUTES: [Route; 16] = [
     Route(Post, "/users/", Operation::CreateUser),
     Route(Get, "/users/{user_id}", Operation::GetUser),
     Route(Put, "/users/{user_id}", Operation::ReplaceUser),

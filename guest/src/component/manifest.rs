@@ -1,8 +1,12 @@
-//! The component's statements as a custom section of its WebAssembly, built at compile time.
+//! The component's statements and routes as custom sections of its WebAssembly, built at compile
+//! time.
 //!
-//! A host that reads the section can deny any other statement; other hosts ignore it. A record is a
-//! line `PURPOSE DIALECT NAME LENGTH`, then that many bytes of text, then a newline.
+//! A host that reads the statements can deny any other. A record is a line `PURPOSE DIALECT NAME
+//! LENGTH`, then that many bytes of text, then a newline. A host that reads the routes can name a
+//! request in its log without its path. A route is a line `METHOD TEMPLATE`. Other hosts ignore
+//! both.
 
+use crate::api::routes::{ROUTES, Route};
 use crate::users::steps::{self, Step};
 use crate::users::{adoption, migrations, sql};
 
@@ -174,6 +178,38 @@ const LENGTH: usize = section::<0>().length;
 #[used]
 pub static SECTION: [u8; LENGTH] = section::<LENGTH>().bytes;
 
+const fn routes<const N: usize>() -> Section<N> {
+    let mut section = Section {
+        bytes: [0; N],
+        length: 0,
+    };
+    let mut at = 0;
+    while at < ROUTES.len() {
+        let Route(method, template, _) = ROUTES[at];
+        section.text(method.name());
+        section.text(" ");
+        section.text(template);
+        section.text("\n");
+        at += 1;
+    }
+    section
+}
+
+/// The length of the section of routes in bytes.
+const ROUTES_LENGTH: usize = routes::<0>().length;
+
+/// The content of the section of routes.
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(
+        unsafe_code,
+        reason = "neither the linker nor a host executes a section of this name"
+    )
+)]
+#[cfg_attr(target_arch = "wasm32", unsafe(link_section = "usher:routes"))]
+#[used]
+pub static ROUTES_SECTION: [u8; ROUTES_LENGTH] = routes::<ROUTES_LENGTH>().bytes;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +235,16 @@ mod tests {
         }
         assert_eq!(rest, "");
         found
+    }
+
+    #[test]
+    fn section_contains_every_route_of_the_component() {
+        let declared = std::str::from_utf8(&ROUTES_SECTION).expect("it is text");
+        let routes = ROUTES.iter().map(|Route(method, template, _)| {
+            let name = method.name();
+            format!("{name} {template}\n")
+        });
+        assert_eq!(declared, routes.collect::<String>());
     }
 
     #[test]

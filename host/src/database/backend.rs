@@ -14,6 +14,7 @@ use async_trait::async_trait;
 
 use super::budget::Budget;
 use super::error::OpenError;
+use super::metrics::Connections;
 use super::policy::Policy;
 use super::statement::Statement;
 use super::types::{Error, Isolation, Row, Rows, Value};
@@ -90,6 +91,11 @@ pub trait BackendPool: fmt::Debug + Send + Sync {
     /// The activity of a running statement of migrations, if the database reports any.
     async fn activity(&self, _text: &str) -> Option<Activity> {
         None
+    }
+
+    /// The connections at the moment, for metrics. None if the back end has no connections.
+    fn connections(&self) -> Connections {
+        Connections::default()
     }
 
     /// Waits until abandoned work is over, also on the server: statements cancelled, transactions

@@ -1,6 +1,7 @@
 //! The budget of one call: its time, and the size of its result.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -8,6 +9,7 @@ use futures_util::FutureExt as _;
 use super::failure;
 use super::types::Error;
 use crate::memory::{FREE, OverLimit, RequestMemory};
+use crate::telemetry::histogram::micros;
 
 /// The limits of one call.
 #[derive(Clone, Debug)]
@@ -20,6 +22,22 @@ pub struct Budget {
     pub rows_bytes: u64,
     /// What the result is charged to.
     pub(super) memory: Option<RequestMemory>,
+    /// What the back end reports of the call.
+    pub(super) report: Report,
+}
+
+/// What a back end reports of a call while it runs. A copy of it begins empty.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// How long the call waited for a connection, in microseconds.
+    waited: AtomicU64,
+    retries: AtomicU32,
+}
+
+impl Clone for Report {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Budget {
@@ -30,7 +48,30 @@ impl Budget {
             deadline,
             rows_bytes,
             memory: None,
+            report: Report::default(),
         }
+    }
+
+    /// Reports that the call has waited for a connection since then.
+    pub fn waited_since(&self, began: Instant) {
+        self.report
+            .waited
+            .fetch_add(micros(began.elapsed()), Relaxed);
+    }
+
+    /// Reports that the back end runs the statement again.
+    pub fn retried(&self) {
+        self.report.retries.fetch_add(1, Relaxed);
+    }
+
+    /// How long the call has waited for a connection, in microseconds.
+    pub(super) fn waited(&self) -> u64 {
+        self.report.waited.load(Relaxed)
+    }
+
+    /// How often the statement has been run again.
+    pub(super) fn retries(&self) -> u32 {
+        self.report.retries.load(Relaxed)
     }
 
     /// The output of `work`, or `None` at the deadline. The timer is set only if `work` has to

@@ -126,6 +126,10 @@ pub struct Config {
         default_value = "2"
     )]
     pub max_transactions: usize,
+    /// Show the parameters of each statement that --log statements shows: PERSONAL DATA, such as
+    /// names and email addresses, goes to the log then.
+    #[arg(long = "log-parameters", env = "USHER_LOG_PARAMETERS")]
+    pub log_parameters: bool,
 }
 
 /// Which statements a component may run.

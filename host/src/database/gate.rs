@@ -3,22 +3,26 @@
 //!
 //! It checks the statement's size, the policy ([`super::policy`]) and what the instance already
 //! holds, and sets the deadline and the limit of the result. A call that fails a check returns an
-//! error without reaching the back end. Every outcome is counted.
+//! error without reaching the back end. Every outcome is counted, the time of each call is added to
+//! that of its request, and `--log statements` logs each call.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::backend::{BackendCursor, BackendTransaction};
-use super::budget::Budget;
+use super::budget::{Budget, Report};
 use super::failure;
-use super::last_failure::LastFailure;
-use super::metrics::{RunningStatement, TransactionOutcome};
+use super::last_failure::{LastFailure, masked};
+use super::metrics::{ABANDONED, OUTCOMES, TransactionOutcome, outcome};
 use super::migration::{Migration, Watched};
 use super::pool::PoolInner;
 use super::statement::{Caller, Statement};
 use super::types::{Error, Isolation, Row, Rows, SqlDialect, Value};
 use crate::memory::{self, Charge, OverLimit, RequestMemory};
+use crate::telemetry::RequestInfo;
+use crate::telemetry::histogram::micros;
+use crate::telemetry::log::{STATEMENTS, excerpt, excerpt_debug};
 
 /// The database handle of one instance.
 pub struct Gate {
@@ -33,6 +37,8 @@ pub struct Gate {
     last_failure: LastFailure,
     /// The memory limit of the current request.
     memory: Option<RequestMemory>,
+    /// The current request; none for migrations.
+    request: Option<Arc<RequestInfo>>,
 }
 
 impl fmt::Debug for Gate {
@@ -53,6 +59,7 @@ impl Gate {
             held: Arc::new(()),
             last_failure: LastFailure::default(),
             memory: None,
+            request: None,
         }
     }
 
@@ -85,6 +92,12 @@ impl Gate {
         self.migration = Some(migration);
     }
 
+    /// Begins a request, whose calls end at this moment.
+    pub(crate) fn begin_request(&mut self, request: Arc<RequestInfo>, deadline: Instant) {
+        self.request = Some(request);
+        self.deadline = Some(deadline);
+    }
+
     /// Ends all calls from now on at this moment.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
@@ -94,6 +107,7 @@ impl Gate {
     /// holds a transaction must not be reused.
     pub fn reset(&mut self) -> bool {
         self.deadline = None;
+        self.request = None;
         self.last_failure.reset();
         if let Some(memory) = &self.memory {
             memory.release_rows();
@@ -134,6 +148,7 @@ impl Gate {
                     config.max_rows_bytes.min(memory.left() as u64)
                 }),
             memory: self.memory.clone(),
+            report: Report::default(),
         }
     }
 
@@ -172,13 +187,54 @@ impl Gate {
         if budget.deadline <= now {
             return Err(Error::Timeout);
         }
+        if let Some(request) = self.timed_request() {
+            request.counted_statement();
+        }
         Ok(Admitted {
+            parameters: logs_statements().then(|| self.shown(params)).flatten(),
+            span: self.span(now, budget),
             statement,
-            budget,
-            running: self.pool.metrics.start(now),
+            outcome: ABANDONED,
+            rows: None,
+            acquires: true,
             watched: None,
             _charge: charge,
         })
+    }
+
+    /// The current request, if the parts of its time are measured.
+    fn timed_request(&self) -> Option<&RequestInfo> {
+        self.request.as_deref().filter(|request| request.is_timed())
+    }
+
+    /// Measures a call on the back end from now on.
+    fn span(&self, now: Instant, budget: Budget) -> Span<'_> {
+        if let Some(request) = self.timed_request() {
+            request.database_entered(now);
+        }
+        Span {
+            gate: self,
+            began: now,
+            budget,
+        }
+    }
+
+    /// Measures a call on the back end that runs no statement of the component.
+    fn command(&self, name: &'static str) -> Command<'_> {
+        let now = Instant::now();
+        Command {
+            name,
+            span: self.span(now, self.budget(now)),
+            outcome: ABANDONED,
+        }
+    }
+
+    /// Parameters as the log shows them, if it does.
+    fn shown(&self, params: &[Value]) -> Option<String> {
+        self.pool
+            .config
+            .log_parameters
+            .then(|| excerpt_debug(&params))
     }
 
     /// Counts one more transaction or cursor of the instance, until the result is dropped.
@@ -202,7 +258,7 @@ impl Gate {
         let call = self.admit(statement, &params).await?;
         let connections = &self.pool.connections;
         let result = connections
-            .query(&call.statement, &params, &call.budget)
+            .query(&call.statement, &params, &call.span.budget)
             .await;
         self.record(call, result)
     }
@@ -216,15 +272,20 @@ impl Gate {
         let call = self.admit(statement, &params).await?;
         let connections = &self.pool.connections;
         let result = connections
-            .execute(&call.statement, &params, &call.budget)
+            .execute(&call.statement, &params, &call.span.budget)
             .await;
         self.record(call, result)
     }
 
     /// Records how an admitted call ended, and returns its result.
-    fn record<T>(&self, call: Admitted<'_>, result: Result<T, Error>) -> Result<T, Error> {
-        let result = call.running.finish(result);
-        Migration::finish(call.watched, result.as_ref().err());
+    fn record<T: Fetched>(
+        &self,
+        mut call: Admitted<'_>,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        call.outcome = outcome(&result);
+        call.rows = result.as_ref().ok().and_then(Fetched::rows);
+        Migration::finish(call.watched.take(), result.as_ref().err());
         self.last_failure.record(Some(&call.statement), result)
     }
 
@@ -237,15 +298,19 @@ impl Gate {
         let held = self.last_failure.record(None, self.hold())?;
         let read_only = read_only || self.pool.config.read_only;
         let connections = &self.pool.connections;
-        let budget = self.budget(Instant::now());
+        let mut command = self.command("BEGIN");
+        let budget = &command.span.budget;
         let begun = match &self.migration {
-            None => connections.begin(isolation, read_only, &budget).await,
+            None => connections.begin(isolation, read_only, budget).await,
             Some(_) => {
                 connections
-                    .begin_migration(isolation, read_only, &budget)
+                    .begin_migration(isolation, read_only, budget)
                     .await
             }
         };
+        self.pool.metrics.waits.observe(budget.waited());
+        command.outcome = outcome(&begun);
+        drop(command);
         Ok(Transaction {
             inner: self.last_failure.record(None, begun)?,
             counter: OutcomeCounter::new(&self.pool),
@@ -262,9 +327,10 @@ impl Gate {
     ) -> Result<Rows, Error> {
         let mut call = self.admit(statement, &params).await?;
         call.watched = Migration::watch(self.migration.as_ref(), &call.statement);
+        call.acquires = false;
         let transaction = &mut transaction.inner;
         let result = transaction
-            .query(&call.statement, &params, &call.budget)
+            .query(&call.statement, &params, &call.span.budget)
             .await;
         self.record(call, result)
     }
@@ -278,9 +344,10 @@ impl Gate {
     ) -> Result<u64, Error> {
         let mut call = self.admit(statement, &params).await?;
         call.watched = Migration::watch(self.migration.as_ref(), &call.statement);
+        call.acquires = false;
         let transaction = &mut transaction.inner;
         let result = transaction
-            .execute(&call.statement, &params, &call.budget)
+            .execute(&call.statement, &params, &call.span.budget)
             .await;
         self.record(call, result)
     }
@@ -294,7 +361,10 @@ impl Gate {
         } = transaction;
         // If this call is dropped while it waits, the outcome stays unknown.
         counter.outcome = TransactionOutcome::InDoubt;
-        let result = inner.commit(&self.budget(Instant::now())).await;
+        let mut command = self.command("COMMIT");
+        let result = inner.commit(&command.span.budget).await;
+        command.outcome = outcome(&result);
+        drop(command);
         counter.outcome = match &result {
             Ok(()) => TransactionOutcome::Committed,
             Err(Error::InDoubt) => TransactionOutcome::InDoubt,
@@ -311,7 +381,10 @@ impl Gate {
             _held,
         } = transaction;
         counter.outcome = TransactionOutcome::RolledBack;
-        let result = inner.rollback(&self.budget(Instant::now())).await;
+        let mut command = self.command("ROLLBACK");
+        let result = inner.rollback(&command.span.budget).await;
+        command.outcome = outcome(&result);
+        drop(command);
         self.last_failure.record(None, result)
     }
 
@@ -324,8 +397,8 @@ impl Gate {
         let held = self.hold()?;
         let call = self.admit(statement, &params).await?;
         let connections = &self.pool.connections;
-        let opened = connections
-            .open(&call.statement, params, &call.budget)
+        let opened: Result<Box<dyn BackendCursor>, Error> = connections
+            .open(&call.statement, params, &call.span.budget)
             .await;
         Ok(Cursor {
             inner: self.record(call, opened)?,
@@ -335,8 +408,15 @@ impl Gate {
 
     /// Reads the next rows of a cursor.
     pub(super) async fn next(&self, cursor: &mut Cursor, at_most: u32) -> Result<Vec<Row>, Error> {
-        let budget = self.statement_budget(Instant::now());
-        let rows = cursor.inner.next(at_most, &budget).await;
+        let now = Instant::now();
+        let mut command = Command {
+            name: "FETCH",
+            span: self.span(now, self.statement_budget(now)),
+            outcome: ABANDONED,
+        };
+        let rows = cursor.inner.next(at_most, &command.span.budget).await;
+        command.outcome = outcome(&rows);
+        drop(command);
         self.last_failure.record(None, rows)
     }
 }
@@ -350,15 +430,140 @@ fn parameter_bytes(value: &Value) -> usize {
     }
 }
 
-/// A call that passed all checks.
+/// A call on the back end while it runs.
+struct Span<'g> {
+    gate: &'g Gate,
+    began: Instant,
+    budget: Budget,
+}
+
+impl Span<'_> {
+    /// Adds the call to its request, and returns how long it took.
+    fn end(&self, now: Instant) -> Duration {
+        if let Some(request) = self.gate.timed_request() {
+            request.database_left(self.began, now);
+            let retries = self.budget.retries();
+            if retries > 0 {
+                request.retried(retries);
+            }
+        }
+        now.saturating_duration_since(self.began)
+    }
+
+    #[cold]
+    fn log(
+        &self,
+        took: Duration,
+        text: &str,
+        outcome: usize,
+        rows: Option<u64>,
+        parameters: Option<&str>,
+    ) {
+        let request = self.gate.request.as_deref();
+        tracing::debug!(
+            target: STATEMENTS,
+            id = request.map(RequestInfo::id),
+            method = request.map(RequestInfo::method),
+            route = request.map(RequestInfo::route),
+            micros = micros(took),
+            rows,
+            outcome = OUTCOMES.get(outcome).copied(),
+            parameters,
+            "{}",
+            excerpt(text)
+        );
+    }
+}
+
+/// Whether statements are logged.
+fn logs_statements() -> bool {
+    tracing::enabled!(target: STATEMENTS, tracing::Level::DEBUG)
+}
+
+/// A statement that passed all checks. If it is dropped before its outcome is recorded, it counts
+/// as abandoned.
 struct Admitted<'g> {
     statement: Arc<Statement>,
-    budget: Budget,
-    running: RunningStatement<'g>,
+    span: Span<'g>,
+    /// The index in [`OUTCOMES`].
+    outcome: usize,
+    rows: Option<u64>,
+    /// Whether it needs a connection; in a transaction it has one.
+    acquires: bool,
+    /// Its parameters, if the log shows them.
+    parameters: Option<String>,
     /// Set while migrations run the statement in a transaction.
     watched: Option<Watched>,
     /// The memory of its parameters.
     _charge: Option<Charge>,
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        let pool = &self.span.gate.pool;
+        let took = self.span.end(Instant::now());
+        pool.metrics.ran(self.outcome, took);
+        if self.acquires {
+            pool.metrics.waits.observe(self.span.budget.waited());
+        }
+        if logs_statements() {
+            let text = &self.statement.text;
+            // A text that the component has put together may hold what a client sent.
+            let is_shown = pool.runs_declared_only() || pool.config.log_parameters;
+            let masked = (!is_shown).then(|| masked(text));
+            self.span.log(
+                took,
+                masked.as_deref().unwrap_or(text),
+                self.outcome,
+                self.rows,
+                self.parameters.as_deref(),
+            );
+        }
+    }
+}
+
+/// A call on the back end that runs no statement of the component.
+struct Command<'g> {
+    name: &'static str,
+    span: Span<'g>,
+    /// The index in [`OUTCOMES`].
+    outcome: usize,
+}
+
+impl Drop for Command<'_> {
+    fn drop(&mut self) {
+        // Only for these the clock is read.
+        if logs_statements() || self.span.gate.timed_request().is_some() {
+            let took = self.span.end(Instant::now());
+            if logs_statements() {
+                self.span.log(took, self.name, self.outcome, None, None);
+            }
+        }
+    }
+}
+
+/// What a statement returns.
+trait Fetched {
+    /// How many rows it returned or changed, if that is known.
+    fn rows(&self) -> Option<u64>;
+}
+
+impl Fetched for Rows {
+    fn rows(&self) -> Option<u64> {
+        Some(self.rows.len() as u64)
+    }
+}
+
+impl Fetched for u64 {
+    fn rows(&self) -> Option<u64> {
+        Some(*self)
+    }
+}
+
+impl Fetched for Box<dyn BackendCursor> {
+    fn rows(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A guest's transaction. Dropped without COMMIT, it is rolled back.

@@ -56,6 +56,22 @@ impl LastFailure {
         }
     }
 
+    /// Whether the database is to blame for it: it was not there, too slow or had no room. If it
+    /// refused a statement, it is not.
+    pub(crate) fn is_of_database(&self) -> bool {
+        let kept = self.lock();
+        match kept.as_ref().map(|cause| &cause.error) {
+            Some(Error::Unavailable(_) | Error::Overloaded | Error::Timeout | Error::InDoubt) => {
+                true
+            }
+            // Resources, an operator's intervention, a system error, an internal error.
+            Some(Error::Refused(refusal)) => {
+                matches!(refusal.code.get(..2), Some("53" | "57" | "58" | "XX"))
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn take(&self) -> Option<Box<Cause>> {
         self.lock().take()
     }
@@ -102,7 +118,7 @@ impl fmt::Display for Cause {
 ///
 /// The text after a string is left out, because where a string ends depends on settings of the
 /// database.
-fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     let mut shown = String::new();
     let mut before = ' ';
     let mut characters = text.chars().peekable();

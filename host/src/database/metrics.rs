@@ -2,15 +2,10 @@
 //! outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::types::Error;
-
-/// The upper bounds of the histogram's buckets, in microseconds. One more bucket has no bound.
-pub(crate) const BOUNDS: [u64; 15] = [
-    100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 10_000_000,
-];
+use crate::telemetry::histogram::{Durations, Histogram, micros};
 
 /// How a statement ended: one of the first two, or the name of an error of `usher:database`.
 pub(crate) const OUTCOMES: [&str; 10] = [
@@ -27,12 +22,15 @@ pub(crate) const OUTCOMES: [&str; 10] = [
     "refused",
 ];
 
+/// The index of `abandoned` in [`OUTCOMES`].
+pub(super) const ABANDONED: usize = 1;
+
 /// How a transaction ended, in the order of [`TransactionOutcome`].
 pub(crate) const TRANSACTION_OUTCOMES: [&str; 4] =
     ["committed", "rolled-back", "in-doubt", "abandoned"];
 
 /// The outcome's index in [`OUTCOMES`].
-fn outcome<T>(result: &Result<T, Error>) -> usize {
+pub(super) fn outcome<T>(result: &Result<T, Error>) -> usize {
     match result {
         Ok(_) => 0,
         Err(Error::Unavailable(_)) => 2,
@@ -51,10 +49,10 @@ fn outcome<T>(result: &Result<T, Error>) -> usize {
 pub(crate) struct Metrics {
     /// By [`OUTCOMES`].
     statements: [AtomicU64; OUTCOMES.len()],
-    /// By [`BOUNDS`], of statements that reached the back end; the last bucket has no bound.
-    durations: [AtomicU64; BOUNDS.len() + 1],
-    /// The sum of all durations, in microseconds.
-    micros: AtomicU64,
+    /// Of statements that reached the back end.
+    durations: Histogram,
+    /// How long statements and transactions waited for a connection.
+    pub(super) waits: Histogram,
     transactions_begun: AtomicU64,
     /// By [`TRANSACTION_OUTCOMES`].
     transactions_ended: [AtomicU64; TRANSACTION_OUTCOMES.len()],
@@ -67,20 +65,10 @@ impl Metrics {
         error
     }
 
-    /// Measures a statement from `began` until it is finished or dropped.
-    pub(super) fn start(&self, began: Instant) -> RunningStatement<'_> {
-        RunningStatement {
-            metrics: self,
-            began,
-            outcome: 1,
-        }
-    }
-
-    fn count(&self, outcome: usize, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    /// Counts a statement that reached the back end.
+    pub(super) fn ran(&self, outcome: usize, time: Duration) {
         self.statements[outcome].fetch_add(1, Relaxed);
-        self.durations[BOUNDS.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
-        self.micros.fetch_add(micros, Relaxed);
+        self.durations.observe(micros(time));
     }
 
     pub(super) fn transaction_began(&self) {
@@ -103,25 +91,28 @@ pub(super) enum TransactionOutcome {
     Abandoned,
 }
 
-/// A statement at the back end. If it is dropped before it finishes, it counts as abandoned.
-#[derive(Debug)]
-pub(super) struct RunningStatement<'m> {
-    metrics: &'m Metrics,
-    began: Instant,
-    outcome: usize,
+/// The connections of one core, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// How many there may be.
+    pub max: u64,
+    /// How many are open and used by a statement or a transaction.
+    pub in_use: u64,
+    /// How many are open and not used.
+    pub idle: u64,
+    /// How many of those open are shared by statements of several requests.
+    pub shared: u64,
+    /// How many calls wait for a connection.
+    pub waiting: u64,
 }
 
-impl RunningStatement<'_> {
-    /// Counts the outcome and returns the result.
-    pub(super) fn finish<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
-        self.outcome = outcome(&result);
-        result
-    }
-}
-
-impl Drop for RunningStatement<'_> {
-    fn drop(&mut self) {
-        self.metrics.count(self.outcome, self.began.elapsed());
+impl Connections {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.max += other.max;
+        self.in_use += other.in_use;
+        self.idle += other.idle;
+        self.shared += other.shared;
+        self.waiting += other.waiting;
     }
 }
 
@@ -130,10 +121,11 @@ impl Drop for RunningStatement<'_> {
 pub(crate) struct Totals {
     /// By [`OUTCOMES`].
     pub(crate) statements: [u64; OUTCOMES.len()],
-    /// By [`BOUNDS`], not cumulative; the last bucket has no bound.
-    pub(crate) durations: [u64; BOUNDS.len() + 1],
-    /// The sum of all durations, in microseconds.
-    pub(crate) micros: u64,
+    /// Of statements that reached the back end.
+    pub(crate) durations: Durations,
+    /// Of waits for a connection.
+    pub(crate) waits: Durations,
+    pub(crate) connections: Connections,
     /// By [`TRANSACTION_OUTCOMES`].
     pub(crate) transactions_ended: [u64; TRANSACTION_OUTCOMES.len()],
     pub(crate) open_transactions: u64,
@@ -158,8 +150,8 @@ impl Totals {
             *sum += count;
         }
         add(&mut self.statements, &metrics.statements);
-        add(&mut self.durations, &metrics.durations);
-        self.micros += metrics.micros.load(Relaxed);
+        self.durations.add(&metrics.durations);
+        self.waits.add(&metrics.waits);
     }
 }
 
@@ -168,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statement_is_counted_by_outcome_and_duration_bucket() {
+    fn statement_is_counted_by_outcome_and_duration() {
         let metrics = Metrics::default();
         let results: [(Result<(), Error>, &str); 3] = [
             (Ok(()), "ok"),
@@ -178,10 +170,10 @@ mod tests {
         for (result, name) in results {
             let index = outcome(&result);
             assert_eq!(OUTCOMES[index], name);
-            drop(metrics.start(Instant::now()).finish(result));
+            metrics.ran(index, Duration::ZERO);
             assert_eq!(metrics.statements[index].load(Relaxed), 1, "{name}");
         }
-        drop(metrics.start(Instant::now()));
+        metrics.ran(ABANDONED, Duration::ZERO);
         assert!(matches!(
             metrics.rejected(Error::Denied("no".into())),
             Error::Denied(_)
@@ -190,23 +182,10 @@ mod tests {
         totals.add(&metrics);
         assert_eq!(totals.statements, [1, 1, 0, 0, 0, 1, 1, 0, 1, 0]);
         assert_eq!(
-            totals.durations.iter().sum::<u64>(),
+            totals.durations.count(),
             4,
             "a rejected statement has no duration"
         );
-
-        for (micros, bucket) in [
-            (0, 0),
-            (100, 0),
-            (101, 1),
-            (10_000_000, 14),
-            (10_000_001, 15),
-            (u64::MAX, 15),
-        ] {
-            let metrics = Metrics::default();
-            metrics.count(0, Duration::from_micros(micros));
-            assert_eq!(metrics.durations[bucket].load(Relaxed), 1, "{micros} µs");
-        }
     }
 
     #[test]

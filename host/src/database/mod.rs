@@ -53,6 +53,7 @@ pub use declared::Unfit;
 pub use error::{OpenError, UrlError};
 pub use gate::{Cursor, Gate, Transaction};
 pub(crate) use last_failure::LastFailure;
+pub use metrics::Connections;
 pub use open::{Database, Pool};
 pub use types::{Error, Isolation, Refusal, RefusalKind, Row, Rows, SqlDialect, Value};
 pub use url::Url;

@@ -1,6 +1,6 @@
 //! Opens a database: selects the back end by the URL, and makes the pool of each core.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::backend::{Activity, Backend};
 use super::config::{Config, Statements};
@@ -22,9 +22,16 @@ pub struct Database {
     config: Arc<Config>,
     backend: Arc<dyn Backend>,
     /// The counters of all pools, also of dropped ones.
-    metrics: Arc<Mutex<Vec<Arc<Metrics>>>>,
+    metrics: Arc<Mutex<Vec<Counted>>>,
     /// The statements that may run; none if any statement may.
     declared: Option<Arc<Declared>>,
+}
+
+/// A pool and its counters.
+#[derive(Debug)]
+struct Counted {
+    metrics: Arc<Metrics>,
+    pool: Weak<PoolInner>,
 }
 
 impl Database {
@@ -87,20 +94,27 @@ impl Database {
             Arc::clone(&metrics),
             self.declared.clone(),
         );
-        self.all_metrics().push(metrics);
-        Ok(Pool(Arc::new(pool)))
+        let pool = Arc::new(pool);
+        self.all_metrics().push(Counted {
+            metrics,
+            pool: Arc::downgrade(&pool),
+        });
+        Ok(Pool(pool))
     }
 
     /// The sums over the counters of all pools.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for metrics in &*self.all_metrics() {
-            totals.add(metrics);
+        for counted in &*self.all_metrics() {
+            totals.add(&counted.metrics);
+            if let Some(pool) = counted.pool.upgrade() {
+                totals.connections.add(&pool.connections.connections());
+            }
         }
         totals
     }
 
-    fn all_metrics(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Metrics>>> {
+    fn all_metrics(&self) -> std::sync::MutexGuard<'_, Vec<Counted>> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -73,6 +73,11 @@ impl PoolInner {
         self.policy.dialect
     }
 
+    /// Whether only declared statements run, whose texts are constants of the component.
+    pub(super) fn runs_declared_only(&self) -> bool {
+        self.declared.is_some()
+    }
+
     fn cache(&self, caller: Caller) -> MutexGuard<'_, Cache> {
         let cache = match caller {
             Caller::Request => &self.requests,

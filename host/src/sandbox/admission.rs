@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::processor;
+use crate::telemetry::Counters;
 
 /// How long a request counts as short. [`MAX_SHORT`] requests in this time are more than ten
 /// thousand a second, so one core stays busy even if its database is some milliseconds away.
@@ -29,6 +30,7 @@ pub(super) struct Admission {
     max_in_flight: usize,
     state: Mutex<State>,
     idle: Notify,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
@@ -66,11 +68,12 @@ pub(super) struct Permit {
 
 impl Admission {
     /// At most `max_in_flight` permits at once, overdue requests included.
-    pub(super) fn new(max_in_flight: usize) -> Arc<Self> {
+    pub(super) fn new(max_in_flight: usize, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             max_in_flight,
             state: Mutex::default(),
             idle: Notify::new(),
+            counters,
         })
     }
 
@@ -85,12 +88,14 @@ impl Admission {
             return None;
         }
         let number = state.grant(self.max_in_flight, now)?;
+        self.counters.set_in_flight(state.in_flight);
         Some(self.permit(number))
     }
 
     /// Waits for a permit until `deadline`. A request that starts later would only take time from
     /// requests that can still be served.
     pub(super) async fn acquire(self: &Arc<Self>, deadline: Instant) -> Option<Permit> {
+        let _waiting = self.counters.wait();
         let (permit, granted) = oneshot::channel();
         let is_watched = {
             let mut state = self.state();
@@ -145,6 +150,7 @@ impl Admission {
                 let Some(waiter) = state.waiters.pop_front() else {
                     return;
                 };
+                self.counters.set_in_flight(state.in_flight);
                 (number, waiter)
             };
             // Without the lock: a permit that cannot be sent is dropped here, which takes the lock.
@@ -254,6 +260,7 @@ impl Drop for Permit {
         let (has_waiters, mut is_idle) = {
             let mut state = self.admission.state();
             state.end(self.number);
+            self.admission.counters.set_in_flight(state.in_flight);
             (!state.waiters.is_empty(), state.is_idle())
         };
         if has_waiters {
@@ -293,7 +300,7 @@ mod tests {
     #[test]
     fn admission_beyond_short_limit_waits_until_requests_are_overdue() {
         on_a_core(async {
-            let admission = Admission::new(MAX_SHORT + 2);
+            let admission = Admission::new(MAX_SHORT + 2, Arc::default());
             let began = Instant::now();
             let mut permits = take(&admission, MAX_SHORT, began);
             assert!(admission.try_acquire(began).is_none(), "one too many");
@@ -319,7 +326,7 @@ mod tests {
     #[test]
     fn permit_that_ends_is_granted_in_order_of_arrival() {
         on_a_core(async {
-            let admission = Admission::new(1);
+            let admission = Admission::new(1, Arc::default());
             let now = Instant::now();
             let permits = take(&admission, 1, now);
             let order = Arc::new(Mutex::new(Vec::new()));
@@ -343,7 +350,7 @@ mod tests {
     #[test]
     fn waiter_that_is_dropped_takes_no_permit() {
         on_a_core(async {
-            let admission = Admission::new(1);
+            let admission = Admission::new(1, Arc::default());
             let now = Instant::now();
             let permits = take(&admission, 1, now);
             for _ in 0..3 {
@@ -360,7 +367,7 @@ mod tests {
     #[test]
     fn admission_with_overdue_requests_is_idle_after_the_last_ends() {
         on_a_core(async {
-            let admission = Admission::new(MAX_SHORT * 2);
+            let admission = Admission::new(MAX_SHORT * 2, Arc::default());
             let now = Instant::now();
             let first = take(&admission, MAX_SHORT, now);
             let second = take(&admission, MAX_SHORT, now + OVERDUE_AFTER);

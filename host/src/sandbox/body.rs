@@ -1,6 +1,7 @@
 //! The body of a guest's response, as the server reads it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::call::GuestTask;
 use super::report;
+use crate::telemetry::RequestInfo;
 use crate::wasi_http::body::Pipe;
 
 /// The body of a guest's response.
@@ -21,6 +23,10 @@ pub enum GuestBody {
         pipe: Pipe,
         /// The guest, unless it returned before its response was read.
         guest: Option<GuestTask>,
+        /// The request, for the log lines about it.
+        request: Arc<RequestInfo>,
+        /// Whether the body has ended, with an error or without.
+        is_complete: bool,
     },
 }
 
@@ -32,12 +38,17 @@ impl Body for GuestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let (pipe, guest) = match &mut *self {
+        let (pipe, guest, request, is_complete) = match &mut *self {
             Self::Buffered(bytes) => {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
             }
-            Self::Streaming { pipe, guest } => (pipe, guest),
+            Self::Streaming {
+                pipe,
+                guest,
+                request,
+                is_complete,
+            } => (pipe, guest, request, is_complete),
         };
         match std::task::ready!(pipe.poll_frame(cx)) {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
@@ -45,16 +56,18 @@ impl Body for GuestBody {
             // guest has returned, so a failure until then ends the body with an error.
             end => {
                 if let Some(Err(incomplete)) = &end {
-                    report::cut_short(incomplete);
+                    report::cut_short(incomplete, request);
                 }
                 if let Some(running) = guest {
                     let outcome = std::task::ready!(running.poll_returned(cx));
                     *guest = None;
                     if let Err(error) = outcome {
-                        report::cut_short(&error);
+                        report::cut_short(&error, request);
+                        *is_complete = true;
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
+                *is_complete = true;
                 Poll::Ready(end.map(|incomplete| incomplete.map_err(Into::into)))
             }
         }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 
 use super::error::CallError;
 use super::processor;
+use crate::telemetry::RequestInfo;
+use crate::telemetry::request::Blame;
 use crate::wasi_http::body::Pipe;
 use crate::wasi_http::response::{ResponseResult, Slot};
 
@@ -18,12 +21,17 @@ use crate::wasi_http::response::{ResponseResult, Slot};
 #[derive(Debug)]
 pub(super) struct Deadline {
     at: Instant,
+    request: Arc<RequestInfo>,
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Deadline {
-    pub(super) fn new(at: Instant) -> Self {
-        Self { at, timer: None }
+    pub(super) fn new(at: Instant, request: &Arc<RequestInfo>) -> Self {
+        Self {
+            at,
+            request: Arc::clone(request),
+            timer: None,
+        }
     }
 
     pub(super) fn at(&self) -> Instant {
@@ -62,12 +70,24 @@ impl Deadline {
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, CallError>> {
         if self.poll_expired(cx).is_ready() {
-            return Poll::Ready(Err(CallError::Deadline));
+            return Poll::Ready(Err(self.passed()));
         }
-        if let Poll::Ready(output) = processor::resume(work, cx) {
+        self.request.guest_resumed();
+        let polled = processor::resume(work, cx);
+        self.request.guest_paused();
+        if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
         }
-        self.poll_wait(cx).map(|()| Err(CallError::Deadline))
+        self.poll_wait(cx).map(|()| Err(self.passed()))
+    }
+
+    /// The error of a guest that is ended at its deadline.
+    #[cold]
+    fn passed(&self) -> CallError {
+        if self.request.is_in_database() {
+            self.request.blame(Blame::Database);
+        }
+        CallError::Deadline
     }
 }
 
@@ -146,7 +166,7 @@ impl Future for RunningCall {
         let this = &mut *self;
         while this.deadline.poll_expired(cx).is_ready() {
             let Some(extended) = this.streamed.as_ref().and_then(extended) else {
-                return Poll::Ready(Err(CallError::Deadline));
+                return Poll::Ready(Err(this.deadline.passed()));
             };
             this.deadline.reset(extended);
         }

@@ -11,10 +11,11 @@ use super::compile::Compiler;
 use super::error::LoadError;
 use super::source::{self, Source, USERS_WASM};
 use super::state::{State, StoreLimits};
-use super::{bounds, compile, engine, processor};
+use super::{bounds, compile, declared_routes, engine, processor};
 
 use crate::database::manifest::Manifest;
 use crate::database::{self, Database, Gate, Statements};
+use crate::telemetry::Routes;
 use crate::wasi_http;
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
@@ -43,6 +44,8 @@ pub struct Runtime {
     pub(super) source: Source,
     /// The statements that the component declares.
     manifest: Option<Manifest>,
+    /// The routes that the component declares.
+    routes: Routes,
 }
 
 impl fmt::Debug for Runtime {
@@ -69,7 +72,7 @@ impl Runtime {
     /// # Errors
     /// See [`LoadError`].
     pub fn on(engine: &Engine, source: &Source, compiler: &Compiler) -> Result<Self, LoadError> {
-        let (component, manifest) = load(engine, source, compiler)?;
+        let (component, manifest, routes) = load(engine, source, compiler)?;
         let fits = |error| LoadError::DoesNotFit(source.clone(), error);
         let pre = linker(engine)
             .map_err(LoadError::Engine)?
@@ -88,12 +91,18 @@ impl Runtime {
             buffered,
             source: source.clone(),
             manifest,
+            routes,
         })
     }
 
     /// The statements that the component declares.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// The routes that the component declares, by which its requests are named.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// The database as this component is to have it: see [`Database::serving`].
@@ -159,7 +168,7 @@ fn load(
     engine: &Engine,
     source: &Source,
     compiler: &Compiler,
-) -> Result<(Component, Option<Manifest>), LoadError> {
+) -> Result<(Component, Option<Manifest>, Routes), LoadError> {
     let bytes;
     let (component, bytes) = match source {
         Source::Embedded => {
@@ -174,7 +183,9 @@ fn load(
     };
     let manifest = Manifest::read(bytes);
     let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;
-    Ok((component, manifest))
+    let routes = declared_routes::read(bytes);
+    let routes = routes.map_err(|error| LoadError::Routes(source.clone(), error))?;
+    Ok((component, manifest, routes))
 }
 
 /// Compiles what came from elsewhere, if it is within bounds.

@@ -8,6 +8,8 @@ use crate::database::Unfit;
 use crate::database::manifest::{ManifestError, SECTION};
 use crate::telemetry::counters::FailedCall;
 use crate::telemetry::log::excerpt;
+use crate::telemetry::request::Blame;
+use crate::telemetry::routes::RoutesError;
 
 /// Why a component cannot be served. The texts name the component and are meant for the operator.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub enum LoadError {
     DoesNotFit(Source, wasmtime::Error),
     /// Its list of statements cannot be read.
     Manifest(Source, ManifestError),
+    /// Its list of routes cannot be read.
+    Routes(Source, RoutesError),
     /// It uses the database and declares no statements.
     Undeclared(Source),
     /// It declares a statement that no component may run.
@@ -58,6 +62,12 @@ impl fmt::Display for LoadError {
                 write!(
                     f,
                     "the statements that {source} declares cannot be read: {error}; build it again"
+                )
+            }
+            Self::Routes(source, error) => {
+                write!(
+                    f,
+                    "the routes that {source} declares cannot be read: {error}; build it again"
                 )
             }
             Self::Undeclared(source) => write!(
@@ -117,6 +127,17 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {}
 
 impl CallError {
+    /// Who is to blame for it.
+    pub(crate) fn blame(&self) -> Blame {
+        match self {
+            Self::Busy | Self::Memory(_) | Self::Host(_) => Blame::Host,
+            // If the guest waited for the database, that is blamed already.
+            Self::Deadline | Self::Processor(_) | Self::Evicted(_) | Self::Guest(_) => {
+                Blame::Component
+            }
+        }
+    }
+
     /// The counter for this error.
     pub(crate) fn kind(&self) -> FailedCall {
         match self {

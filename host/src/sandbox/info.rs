@@ -1,14 +1,15 @@
-//! What a component asks for, for its operator to read before serving it: imports, exports,
-//! statements.
+//! What a component asks for and offers, for its operator to read before serving it: imports,
+//! exports, routes, statements.
 
 use std::fmt::Write as _;
 
 use wasmparser::{Parser, Payload};
 
-use super::bounds;
 use super::error::LoadError;
 use super::source::{self, Source, USERS_WASM};
+use super::{bounds, declared_routes};
 use crate::database::manifest::{Manifest, Purpose, SECTION};
+use crate::telemetry::routes;
 
 /// Describes a component. Nothing of it is compiled or run.
 ///
@@ -31,12 +32,28 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
     let manifest =
         Manifest::read(bytes).map_err(|error| LoadError::Manifest(source.clone(), error))?;
 
+    let declared_routes =
+        declared_routes::read(bytes).map_err(|error| LoadError::Routes(source.clone(), error))?;
+
     let mut text = format!("{source}: {} bytes\n", bytes.len());
     for (title, names) in [("imports", imports), ("exports", exports)] {
         text.push_str(&format!("\n{title}\n"));
         for name in names {
             text.push_str(&format!("  {}\n", printable(&name)));
         }
+    }
+    match declared_routes.declared() {
+        Some(declared) => {
+            text.push_str(&format!("\nroutes: {}\n", declared.len()));
+            for (method, template) in declared {
+                text.push_str(&format!("  {method} {template}\n"));
+            }
+        }
+        None => text.push_str(&format!(
+            "\nroutes: not declared (there is no section {SECTION}); log lines and metrics name \
+             none\n",
+            SECTION = routes::SECTION
+        )),
     }
     let Some(manifest) = manifest else {
         text.push_str(&format!(

@@ -9,9 +9,10 @@
 //! | [`engine`], `processor` | the engine's settings; the limit on processor time |
 //! | [`bounds`], `compile` | bounds on a component, and its compilation |
 //! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
+//! | `declared_routes` | the routes of a component, read from its binary |
 //! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
-//! | `info` | a component's imports, exports and statements, for its operator |
+//! | `info` | a component's imports, exports, routes and statements, for its operator |
 //! | [`migrate`] | calls the component's migrations |
 //! | `admission` | admission control of one core |
 //! | [`call`], `report` | one call until its deadline; log lines of failed ones |
@@ -33,6 +34,7 @@ pub mod state;
 
 mod admission;
 mod compile;
+mod declared_routes;
 mod growth;
 pub(crate) mod info;
 mod processor;

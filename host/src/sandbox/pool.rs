@@ -26,8 +26,8 @@ use super::state::{State, StoreLimits};
 use super::{processor, report};
 use crate::database::Pool;
 use crate::memory::{self, HostCharge, HostMemory};
-use crate::telemetry::Counters;
 use crate::telemetry::log::{excerpt, excerpt_debug};
+use crate::telemetry::{Counters, RequestInfo};
 use crate::wasi_http::bindings::buffered::Buffered;
 use crate::wasi_http::request::IncomingRequest;
 use crate::wasi_http::response::{BodySource, ResponseOutparam, Slot};
@@ -141,7 +141,7 @@ impl Instances {
         Arc::new(Self {
             runtime,
             pool,
-            admission: Admission::new(limits.in_flight),
+            admission: Admission::new(limits.in_flight, Arc::clone(&counters)),
             limits,
             idle: Mutex::new(Vec::new()),
             lingering: Mutex::default(),
@@ -150,8 +150,8 @@ impl Instances {
         })
     }
 
-    /// Calls the guest with one request and returns its response. The guest may still be writing
-    /// the body while it is read.
+    /// Calls the guest with one request, whose time began then, and returns its response. The guest
+    /// may still be writing the body while it is read.
     ///
     /// # Errors
     /// See [`CallError`]. If the guest fails after its response has begun, the body ends with an
@@ -159,9 +159,11 @@ impl Instances {
     pub async fn call(
         self: &Arc<Self>,
         request: &mut Request<Bytes>,
+        info: &Arc<RequestInfo>,
+        began: std::time::Instant,
     ) -> Result<Response<GuestBody>, CallError> {
-        let arrival = Instant::now();
-        let mut deadline = Deadline::new(arrival + self.limits.config.request_timeout);
+        let arrival = Instant::from_std(began);
+        let mut deadline = Deadline::new(arrival + self.limits.config.request_timeout, info);
         let permit = match self.admission.try_acquire(arrival) {
             Some(permit) => permit,
             None => {
@@ -174,7 +176,7 @@ impl Instances {
         };
         // Boxed, so that the future is in memory that was used a moment ago. With many connections,
         // the memory of a connection's task is out of the processor's cache.
-        match Box::pin(self.call_buffered(request, &mut deadline)).await? {
+        match Box::pin(self.call_buffered(request, info, &mut deadline)).await? {
             BufferedOutcome::Returned(response) if response.body().len() > memory::FREE => {
                 self.charge_large(response)
             }
@@ -183,7 +185,7 @@ impl Instances {
             }
             BufferedOutcome::Fallback(instance) => {
                 let request = std::mem::take(request);
-                Box::pin(self.call_streaming(instance, request, deadline, permit)).await
+                Box::pin(self.call_streaming(instance, request, info, deadline, permit)).await
             }
         }
     }
@@ -208,15 +210,17 @@ impl Instances {
     async fn call_buffered(
         &self,
         request: &mut Request<Bytes>,
+        info: &Arc<RequestInfo>,
         deadline: &mut Deadline,
     ) -> Result<BufferedOutcome, CallError> {
-        let mut work = pin!(self.try_buffered(request, deadline.at()));
+        let mut work = pin!(self.try_buffered(request, info, deadline.at()));
         std::future::poll_fn(|cx| deadline.poll(work.as_mut(), cx)).await?
     }
 
     async fn try_buffered(
         &self,
         request: &mut Request<Bytes>,
+        info: &Arc<RequestInfo>,
         deadline: Instant,
     ) -> Result<BufferedOutcome, CallError> {
         let mut instance = self.take().await?;
@@ -226,14 +230,15 @@ impl Instances {
             .data_mut()
             .processor
             .begin(self.limits.config.cpu_time);
-        store.data_mut().gate.set_deadline(deadline.into_std());
+        let gate = &mut store.data_mut().gate;
+        gate.begin_request(Arc::clone(info), deadline.into_std());
         if let (Some(handler), Some(requested_fields)) =
             (&instance.buffered, self.requested_fields.get())
         {
             let response = buffered::handle(handler, &mut *store, request, requested_fields).await;
             let failed = store.data().gate.last_failure();
             if let Some(response) = response.map_err(|error| report::failure(error, failed))? {
-                report::server_error(response.status(), request.method(), failed);
+                report::server_error(response.status(), info, failed);
                 instance.served += 1;
                 self.recycle(instance);
                 return Ok(BufferedOutcome::Returned(response));
@@ -247,6 +252,7 @@ impl Instances {
         self: &Arc<Self>,
         mut instance: Box<Instance>,
         request: Request<Bytes>,
+        info: &Arc<RequestInfo>,
         deadline: Deadline,
         permit: Permit,
     ) -> Result<Response<GuestBody>, CallError> {
@@ -269,7 +275,7 @@ impl Instances {
             ))
         })?;
         let status = guest_response.status;
-        report::server_error(status, &method, &failed);
+        report::server_error(status, info, &failed);
         let mut headers = guest_response.headers;
         let mut reconcile = |body: Option<usize>| {
             if body.is_some() {
@@ -305,6 +311,8 @@ impl Instances {
                     GuestBody::Streaming {
                         pipe,
                         guest: (!returned).then(|| GuestTask::start(call)),
+                        request: Arc::clone(info),
+                        is_complete: false,
                     }
                 }
             },

@@ -5,14 +5,16 @@
 
 use std::fmt;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::error::CallError;
 use super::error::one_line;
 use super::processor::Ended;
 use crate::database::LastFailure;
 use crate::memory::OverLimit;
+use crate::telemetry::RequestInfo;
 use crate::telemetry::log::{LINES, LineLimit, excerpt};
+use crate::telemetry::request::Blame;
 
 /// Whether a status reports a fault of the service. 503 and 504 report one of the database, whose
 /// loss and return are logged elsewhere.
@@ -22,54 +24,60 @@ fn is_fault(status: StatusCode) -> bool {
         && status != StatusCode::GATEWAY_TIMEOUT
 }
 
-/// Logs a fault with what last failed at the database, without the path or any value.
-pub(super) fn server_error(status: StatusCode, method: &Method, failed: &LastFailure) {
-    if is_fault(status) {
-        fault(status, method, failed);
+/// Notes who is to blame for a server error. Logs a fault with what last failed at the database,
+/// without the path or any value.
+pub(super) fn server_error(status: StatusCode, request: &RequestInfo, failed: &LastFailure) {
+    if status.is_server_error() {
+        error(status, request, failed);
     }
 }
 
 #[cold]
-fn fault(status: StatusCode, method: &Method, failed: &LastFailure) {
+fn error(status: StatusCode, request: &RequestInfo, failed: &LastFailure) {
     static FAULTS: LineLimit = LineLimit::new(LINES);
+    request.blame(if failed.is_of_database() {
+        Blame::Database
+    } else {
+        Blame::Component
+    });
+    if !is_fault(status) {
+        return;
+    }
     let Some(line) = FAULTS.line() else { return };
-    let (method, status) = (named(method), status.as_u16());
+    let (id, method, route) = (request.id(), request.method(), request.route());
+    let status = status.as_u16();
     match failed.take() {
         Some(cause) => tracing::error!(
+            id = %id,
+            trace = request.trace(),
+            method = %method,
+            route = %route,
             "the component answered a {method} with {status}; last at the database: {cause}{line}"
         ),
         None => tracing::error!(
+            id = %id,
+            trace = request.trace(),
+            method = %method,
+            route = %route,
             "the component answered a {method} with {status}; \
              nothing had failed at the database{line}"
         ),
     }
 }
 
-/// The name of a standard method. Any other method is text that the client chose.
-fn named(method: &Method) -> &str {
-    const KNOWN: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
-    ];
-    if KNOWN.contains(method) {
-        method.as_str()
-    } else {
-        "request"
-    }
-}
-
 /// Logs why a response ended before it was complete.
-pub(super) fn cut_short(error: &dyn fmt::Display) {
+pub(super) fn cut_short(error: &dyn fmt::Display, request: &RequestInfo) {
     static CUT: LineLimit = LineLimit::new(LINES);
+    request.cut_short(Blame::Component);
     if let Some(line) = CUT.line() {
-        tracing::error!("a response was cut short: {}{line}", excerpt(error));
+        tracing::error!(
+            id = %request.id(),
+            trace = request.trace(),
+            method = %request.method(),
+            route = %request.route(),
+            "a response was cut short: {}{line}",
+            excerpt(error)
+        );
     }
 }
 

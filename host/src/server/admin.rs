@@ -22,6 +22,7 @@ use crate::database::{Database, OpenError};
 use crate::memory::HostMemory;
 use crate::telemetry::Counters;
 use crate::telemetry::counters::Counts;
+use crate::telemetry::process::Process;
 
 /// The state that the operators' listener reports.
 #[derive(Clone, Debug)]
@@ -89,12 +90,13 @@ async fn respond(request: &Request<Incoming>, view: &View) -> Response<Body> {
             }
         },
         "/metrics" => {
-            let mut counts = Counts::default();
-            for core in &view.counters {
-                counts.add(core);
-            }
-            let text = exposition(&counts, &view.database.totals(), view.memory.used());
-            let mut response = Response::new(Body::Full(Some(Bytes::from(text))));
+            let text = exposition(
+                &Counts::of(&view.counters),
+                &view.database.totals(),
+                view.memory.used(),
+                &Process::read(),
+            );
+            let mut response = Response::new(Body::full(Bytes::from(text)));
             let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, plain);
             response

@@ -8,16 +8,77 @@ use http_body::{Frame, SizeHint};
 
 use super::connection_state::Streamed;
 use crate::sandbox::GuestBody;
+use crate::telemetry::request::{Blame, Recorded};
 
-/// The body of a response from the guest or the host.
+/// The body of a response from the guest or the host. When it is dropped, its request is over.
 #[derive(Debug)]
-pub enum Body {
-    /// The guest's.
+pub struct Body {
+    content: Content,
+    /// The request that it responds to, unless it is one of an operator.
+    request: Option<Recorded>,
+    /// The mark on the connection of a response that is incomplete.
+    streamed: Option<Streamed>,
+}
+
+#[derive(Debug)]
+enum Content {
     Guest(GuestBody),
-    /// The guest's, while it is still written.
-    Streamed(GuestBody, Streamed),
     /// The host's, until it is read.
     Full(Option<Bytes>),
+}
+
+impl Body {
+    /// The body of a guest's response.
+    pub(super) fn guest(body: GuestBody) -> Self {
+        Self {
+            content: Content::Guest(body),
+            request: None,
+            streamed: None,
+        }
+    }
+
+    /// The body of a response of the host.
+    pub(super) fn full(bytes: Bytes) -> Self {
+        Self {
+            content: Content::Full(Some(bytes)),
+            request: None,
+            streamed: None,
+        }
+    }
+
+    /// Whether the guest may still be writing it.
+    pub(super) fn is_streaming(&self) -> bool {
+        matches!(self.content, Content::Guest(GuestBody::Streaming { .. }))
+    }
+
+    /// Whether it comes from the host.
+    pub(super) fn is_of_host(&self) -> bool {
+        matches!(self.content, Content::Full(_))
+    }
+
+    /// Marks the connection's response as incomplete until this body is dropped.
+    pub(super) fn streams(mut self, streamed: Streamed) -> Self {
+        self.streamed = Some(streamed);
+        self
+    }
+
+    /// Records the request as over when this body is dropped.
+    pub(super) fn ends(mut self, request: Recorded) -> Self {
+        self.request = Some(request);
+        self
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let (Content::Guest(GuestBody::Streaming { is_complete, .. }), Some(request)) =
+            (&self.content, &self.request)
+            && !is_complete
+            && !request.is_head()
+        {
+            request.cut_short(Blame::Client);
+        }
+    }
 }
 
 impl http_body::Body for Body {
@@ -28,23 +89,29 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut *self {
-            Self::Guest(body) | Self::Streamed(body, _) => Pin::new(body).poll_frame(cx),
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        let frame = match &mut self.content {
+            Content::Guest(body) => std::task::ready!(Pin::new(body).poll_frame(cx)),
+            Content::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+        };
+        if let (Some(Ok(frame)), Some(request)) = (&frame, &self.request)
+            && let Some(data) = frame.data_ref()
+        {
+            request.sent(data.len());
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Guest(body) | Self::Streamed(body, _) => body.is_end_stream(),
-            Self::Full(bytes) => bytes.is_none(),
+        match &self.content {
+            Content::Guest(body) => body.is_end_stream(),
+            Content::Full(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Guest(body) | Self::Streamed(body, _) => body.size_hint(),
-            Self::Full(bytes) => {
+        match &self.content {
+            Content::Guest(body) => body.size_hint(),
+            Content::Full(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
         }

@@ -10,6 +10,7 @@ use humantime::parse_duration;
 use super::connection;
 use crate::options::defaults;
 use crate::sandbox::{Capacity, pool};
+use crate::telemetry::access_log;
 use crate::{database, sandbox};
 
 /// The settings of a server, from the command line ([`crate::cli`]) or an embedding program.
@@ -73,6 +74,9 @@ pub struct Config {
     /// The limits of client connections.
     #[command(flatten)]
     pub connections: connection::Limits,
+    /// The access log.
+    #[command(flatten)]
+    pub access_log: access_log::Config,
     /// For connections to end after SIGTERM or Ctrl-C.
     #[arg(
         long,

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
@@ -29,9 +29,10 @@ use super::head_timer::HeadTimer;
 use super::host;
 use super::transport::Transport;
 use crate::options::size;
-use crate::sandbox::{CallError, GuestBody, Instances};
-use crate::telemetry::Counters;
+use crate::sandbox::{CallError, Instances};
 use crate::telemetry::log::{LINES, LineLimit};
+use crate::telemetry::request::{self, GivenNames, Recorded};
+use crate::telemetry::{Counters, RequestInfo};
 use crate::wasi_http::forwarded;
 
 /// The limits of client connections.
@@ -86,7 +87,8 @@ pub struct Limits {
         value_parser = parse_duration
     )]
     pub write_timeout: Duration,
-    /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
+    /// Proxies whose X-Forwarded-Proto, Forwarded, X-Request-Id and traceparent count, by address
+    /// and separated by commas.
     #[arg(
         long = "trusted-proxy",
         env = "USHER_TRUSTED_PROXY",
@@ -121,7 +123,8 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
     let limits = &service.limits;
     let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
     let state = Arc::new(ConnectionState::default());
-    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state));
+    let counters = Arc::clone(&service.counters);
+    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
     let connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper ignores its timeouts.
         .timer(HeadTimer::default())
@@ -132,6 +135,7 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
             service_fn(move |mut request| {
                 if !is_trusted {
                     forwarded::strip(request.headers_mut());
+                    request::strip(request.headers_mut());
                 }
                 let response = service.respond_on(request, Arc::clone(&state));
                 response.map(Ok::<_, Infallible>)
@@ -144,7 +148,8 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
 }
 
 impl Service {
-    /// Responds to one request that has no connection.
+    /// Responds to one request that has no connection. Its client is trusted: see
+    /// [`request::strip`].
     pub fn respond<B>(
         self: &Arc<Self>,
         request: Request<B>,
@@ -170,23 +175,30 @@ impl Service {
     {
         let service = Arc::clone(self);
         let version = request.version();
-        let admitted = self.admit(request);
+        let (recorded, admitted) = self.admit(request);
         // hyper looks for the end of input before it first polls the future.
         match &admitted {
             Ok(Admitted::Unread(..)) => state.body_follows(),
             _ => state.request_read(version),
         }
         async move {
+            let info = recorded.info();
             let result = match admitted {
-                Ok(Admitted::Buffered(mut request)) => service.call(&mut request).await,
+                Ok(Admitted::Buffered(mut request)) => {
+                    service.call(&mut request, info, info.arrival()).await
+                }
                 Ok(Admitted::Unread(head, body)) => {
-                    Box::pin(service.read(head, body, &state)).await
+                    Box::pin(service.read(head, body, info, &state)).await
                 }
                 Err(error) => Err(error),
             };
-            let response = result.unwrap_or_else(Response::from);
-            service.counters.responded(response.status());
-            record(response, version, state)
+            let mut response = result.unwrap_or_else(|error| {
+                info.blame(error.blame());
+                Response::from(error)
+            });
+            info.responded(response.status());
+            info.name_response(response.headers_mut());
+            record(response, version, state).map(|body| body.ends(recorded))
         }
     }
 
@@ -194,21 +206,27 @@ impl Service {
     fn admit<B: http_body::Body>(
         &self,
         mut request: Request<B>,
-    ) -> Result<Admitted<B>, ErrorResponse> {
-        check_host(&mut request)?;
+    ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
+        let (mut size, mut given) = (request_line(&request), GivenNames::default());
+        for (name, value) in request.headers() {
+            size += name.as_str().len() + value.len() + ": \r\n".len();
+            given.add(name, value);
+        }
+        let (method, path) = (request.method(), request.uri().path());
+        let recorded = RequestInfo::arrived(&self.counters, method, path, given);
+        if let Err(error) = check_host(&mut request) {
+            return (recorded, Err(error));
+        }
         // hyper stops only at the size of its buffer, which may be beyond the limit.
-        let fields = request
-            .headers()
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-        if request_line(&request) + fields.sum::<usize>() > self.limits.head() {
-            return Err(ErrorResponse::LargeHead);
+        if size > self.limits.head() {
+            return (recorded, Err(ErrorResponse::LargeHead));
         }
         if request.body().is_end_stream() {
-            return Ok(Admitted::Buffered(request.map(|_| Bytes::new())));
+            let request = request.map(|_| Bytes::new());
+            return (recorded, Ok(Admitted::Buffered(request)));
         }
         let (head, body) = request.into_parts();
-        Ok(Admitted::Unread(head, body))
+        (recorded, Ok(Admitted::Unread(head, body)))
     }
 
     /// Reads a request's body and calls the component.
@@ -216,6 +234,7 @@ impl Service {
         &self,
         head: Parts,
         body: B,
+        info: &Arc<RequestInfo>,
         state: &ConnectionState,
     ) -> Result<Response<Body>, ErrorResponse>
     where
@@ -225,14 +244,21 @@ impl Service {
             .await
             .map_err(|_| ErrorResponse::SlowBody)??;
         state.request_read(head.version);
-        self.call(&mut Request::from_parts(head, body)).await
+        let mut request = Request::from_parts(head, body);
+        self.call(&mut request, info, Instant::now()).await
     }
 
-    async fn call(&self, request: &mut Request<Bytes>) -> Result<Response<Body>, ErrorResponse> {
-        match self.instances.call(request).await {
-            Ok(response) => Ok(response.map(Body::Guest)),
+    /// Calls the component with a request that is complete since `began`.
+    async fn call(
+        &self,
+        request: &mut Request<Bytes>,
+        info: &Arc<RequestInfo>,
+        began: Instant,
+    ) -> Result<Response<Body>, ErrorResponse> {
+        match self.instances.call(request, info, began).await {
+            Ok(response) => Ok(response.map(Body::guest)),
             Err(error) => {
-                log_failed(&error);
+                log_failed(&error, info);
                 self.counters.failed(error.kind());
                 Err(ErrorResponse::Call(error))
             }
@@ -263,21 +289,14 @@ fn record(
     version: Version,
     state: Arc<ConnectionState>,
 ) -> Response<Body> {
-    match response.body() {
-        Body::Guest(GuestBody::Streaming { .. }) => {
-            let streamed = state.response_streams(version);
-            return response.map(|body| match body {
-                Body::Guest(body) => Body::Streamed(body, streamed),
-                other => other,
-            });
-        }
-        Body::Full(_) => {
-            // The host sends `Connection: close` only if it has not read all of the request.
-            if response.headers().contains_key(CONNECTION) {
-                state.request_left_unread();
-            }
-        }
-        Body::Guest(GuestBody::Buffered(_)) | Body::Streamed(..) => {}
+    let body = response.body();
+    if body.is_streaming() {
+        let streamed = state.response_streams(version);
+        return response.map(|body| body.streams(streamed));
+    }
+    // The host sends `Connection: close` only if it has not read all of the request.
+    if body.is_of_host() && response.headers().contains_key(CONNECTION) {
+        state.request_left_unread();
     }
     state.response_complete();
     response
@@ -318,18 +337,30 @@ where
 }
 
 /// Logs a failed call, with a limit on lines per second.
-fn log_failed(error: &CallError) {
+fn log_failed(error: &CallError, request: &RequestInfo) {
     static BUSY: LineLimit = LineLimit::new(LINES);
     static FAILED: LineLimit = LineLimit::new(LINES);
     match error {
         CallError::Busy | CallError::Memory(_) | CallError::Evicted(_) => {
             if let Some(line) = BUSY.line() {
-                tracing::warn!("{error}{line}");
+                tracing::warn!(
+                    id = %request.id(),
+                    trace = request.trace(),
+                    method = %request.method(),
+                    route = %request.route(),
+                    "{error}{line}"
+                );
             }
         }
         _ => {
             if let Some(line) = FAILED.line() {
-                tracing::error!("{error}{line}");
+                tracing::error!(
+                    id = %request.id(),
+                    trace = request.trace(),
+                    method = %request.method(),
+                    route = %request.route(),
+                    "{error}{line}"
+                );
             }
         }
     }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection_state::{ConnectionState, Progress};
@@ -20,6 +21,7 @@ use super::half_close::{HalfClosed, PROBE};
 use super::lingering_close::Discard;
 use super::transport::Transport;
 use super::write_stall::WriteStall;
+use crate::telemetry::{Counters, RequestInfo};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(crate) struct ConnectionIo<I> {
     is_full: bool,
     /// Whether the client has closed its sending side while its request was answered.
     half_closed: Option<HalfClosed>,
+    counters: Arc<Counters>,
     /// Whether closing the socket would send a reset.
     resets: bool,
     /// Whether the sending side is shut down.
@@ -44,7 +47,12 @@ pub(crate) struct ConnectionIo<I> {
 
 impl<I> ConnectionIo<I> {
     /// A connection whose writes fail if they make no progress for `write_timeout`.
-    pub(crate) fn new(io: I, write_timeout: Duration, state: Arc<ConnectionState>) -> Self {
+    pub(crate) fn new(
+        io: I,
+        write_timeout: Duration,
+        state: Arc<ConnectionState>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             io,
             replaced: Bytes::new(),
@@ -53,6 +61,7 @@ impl<I> ConnectionIo<I> {
             request: RequestStart::new(),
             is_full: false,
             half_closed: None,
+            counters,
             resets: false,
             is_shut: false,
             discard: None,
@@ -71,6 +80,15 @@ fn join<'w>(parts: &[IoSlice<'_>], joined: &'w mut [u8]) -> Option<&'w [u8]> {
         end += part.len();
     }
     joined.get(..end)
+}
+
+/// Records a request that hyper refused, with a response of this status and length. Returns its id.
+#[cold]
+fn record_unreadable(counters: &Arc<Counters>, status: StatusCode, body: usize) -> String {
+    let request = RequestInfo::unreadable(counters);
+    request.responded(status);
+    request.sent(body);
+    request.id().to_owned()
 }
 
 impl<I: Transport> ConnectionIo<I> {
@@ -184,7 +202,9 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
         self.prepare();
         ready!(self.poll_replaced(cx))?;
         self.request.responded();
-        if let Some(replaced) = replacement(bytes, &self.request) {
+        let counters = &self.counters;
+        let record = |status, body| record_unreadable(counters, status, body);
+        if let Some(replaced) = replacement(bytes, &self.request, record) {
             // Reported as written; `poll_flush` writes it.
             self.replaced = replaced;
             self.state.request_left_unread();

@@ -93,7 +93,7 @@ impl ConnectionState {
 
 /// Marks a response as incomplete until it is dropped.
 #[derive(Debug)]
-pub struct Streamed(Arc<ConnectionState>);
+pub(super) struct Streamed(Arc<ConnectionState>);
 
 impl Drop for Streamed {
     fn drop(&mut self) {

@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 
 use super::body::Body;
 use crate::sandbox::CallError;
+use crate::telemetry::request::Blame;
 
 /// An error response that does not come from the guest.
 #[derive(Debug)]
@@ -21,6 +22,18 @@ pub(super) enum ErrorResponse {
     SlowBody,
     BrokenBody,
     Call(CallError),
+}
+
+impl ErrorResponse {
+    /// Who is to blame for the error.
+    pub(super) fn blame(&self) -> Blame {
+        match self {
+            Self::Host | Self::LargeHead | Self::LargeBody | Self::SlowBody | Self::BrokenBody => {
+                Blame::Client
+            }
+            Self::Call(error) => error.blame(),
+        }
+    }
 }
 
 impl From<ErrorResponse> for Response<Body> {
@@ -86,12 +99,12 @@ impl From<ErrorResponse> for Response<Body> {
 /// The response `{"detail":"…"}`. `detail` must need no escaping.
 pub(crate) fn json(status: StatusCode, detail: &str) -> Response<Body> {
     let text = format!(r#"{{"detail":"{detail}"}}"#);
-    let mut response = Response::new(Body::Full(None));
+    let length = text.len();
+    let mut response = Response::new(Body::full(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    *response.body_mut() = Body::Full(Some(Bytes::from(text)));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
@@ -157,8 +170,13 @@ impl RequestStart {
 }
 
 /// The bytes to write instead, if `bytes` ends with a response of hyper; earlier responses in the
-/// same buffer are kept.
-pub(super) fn replacement(bytes: &[u8], request: &RequestStart) -> Option<Bytes> {
+/// same buffer are kept. `id` receives the status and the length of the body, and returns the id of
+/// the request.
+pub(super) fn replacement<I: AsRef<str>>(
+    bytes: &[u8],
+    request: &RequestStart,
+    id: impl FnOnce(StatusCode, usize) -> I,
+) -> Option<Bytes> {
     if !bytes.ends_with(END) {
         return None;
     }
@@ -182,29 +200,32 @@ pub(super) fn replacement(bytes: &[u8], request: &RequestStart) -> Option<Bytes>
         (status, detail) = HYPER_ERRORS[1];
     }
     let head = response.strip_suffix(END)?;
+    let body = format!(r#"{{"detail":"{detail}"}}"#);
+    let code = status.get(..3).unwrap_or_default();
+    let code = StatusCode::from_bytes(code.as_bytes()).unwrap_or(StatusCode::BAD_REQUEST);
+    // The response to HEAD has no content (RFC 9110, 9.3.2).
+    let content = if request.is_head { "" } else { &body };
+    let id = id(code, content.len());
     // Only the date differs between such responses.
     let date = head
         .windows(8)
         .position(|window| window == b"\r\ndate: ")
         .and_then(|at| head.get(at..))
         .unwrap_or_default();
-    let body = format!(r#"{{"detail":"{detail}"}}"#);
     let mut replaced = before.to_vec();
     replaced.extend_from_slice(version);
     replaced.extend_from_slice(
         format!(
             " {status}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}",
+             x-request-id: {}\r\ncontent-length: {}",
+            id.as_ref(),
             body.len()
         )
         .as_bytes(),
     );
     replaced.extend_from_slice(date);
     replaced.extend_from_slice(END);
-    // The response to HEAD has no content (RFC 9110, 9.3.2).
-    if !request.is_head {
-        replaced.extend_from_slice(body.as_bytes());
-    }
+    replaced.extend_from_slice(content.as_bytes());
     Some(replaced.into())
 }
 
@@ -228,14 +249,14 @@ mod tests {
     #[test]
     fn error_response_to_head_has_no_body() {
         let head = request(b"HEAD / HTTP/1.1\r\nx : y\r\n");
-        let replaced = replacement(HYPER_ERROR.as_bytes(), &head);
+        let replaced = replacement(HYPER_ERROR.as_bytes(), &head, |_, _| "id");
         let replaced = replaced.expect("an error response of hyper");
         assert!(replaced.ends_with(b"GMT\r\n\r\n"), "{replaced:?}");
     }
 
     #[test]
     fn full_buffer_before_the_end_of_the_request_line_returns_414() {
-        let replaced = replacement(HYPER_ERROR.as_bytes(), &request(b"GET /aaaa"));
+        let replaced = replacement(HYPER_ERROR.as_bytes(), &request(b"GET /aaaa"), |_, _| "id");
         let replaced = replaced.expect("an error response of hyper");
         assert!(replaced.starts_with(b"HTTP/1.1 414 URI Too Long\r\n"));
         assert!(replaced.ends_with(br#"{"detail":"URI Too Long"}"#));
@@ -245,7 +266,7 @@ mod tests {
     fn error_response_of_http_1_0_gets_a_body() {
         let error = "HTTP/1.0 400 Bad Request\r\ncontent-length: 0\r\n\
                      date: Mon, 23 Nov 2026 14:18:42 GMT\r\n\r\n";
-        let replaced = replacement(error.as_bytes(), &request(b"garbage\r\n"));
+        let replaced = replacement(error.as_bytes(), &request(b"garbage\r\n"), |_, _| "id");
         let replaced = replaced.expect("an error response of hyper");
         assert!(replaced.starts_with(b"HTTP/1.0 400 Bad Request\r\nconnection: close\r\n"));
         assert!(replaced.ends_with(br#"{"detail":"Malformed request"}"#));
@@ -253,12 +274,14 @@ mod tests {
 
     #[test]
     fn error_response_of_hyper_gets_a_body() {
-        let replaced = replacement(HYPER_ERROR.as_bytes(), &request(HEAD))
-            .expect("an error response of hyper");
+        let id = |status: StatusCode, _| format!("id-of-{}", status.as_u16());
+        let replaced = replacement(HYPER_ERROR.as_bytes(), &request(HEAD), id);
+        let replaced = replaced.expect("an error response of hyper");
         assert_eq!(
             String::from_utf8_lossy(&replaced),
             "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: 44\r\n\
+             content-type: application/json\r\nx-request-id: id-of-431\r\n\
+             content-length: 44\r\n\
              date: Mon, 23 Nov 2026 14:18:42 GMT\r\n\r\n\
              {\"detail\":\"Request Header Fields Too Large\"}"
         );
@@ -267,14 +290,20 @@ mod tests {
     #[test]
     fn earlier_responses_in_the_buffer_are_unchanged() {
         let before = "HTTP/1.1 204 No Content\r\n\r\n";
-        let replaced = replacement(format!("{before}{HYPER_ERROR}").as_bytes(), &request(HEAD))
-            .expect("an error response of hyper");
+        let both = format!("{before}{HYPER_ERROR}");
+        let replaced = replacement(both.as_bytes(), &request(HEAD), |_, _| "id");
+        let replaced = replaced.expect("an error response of hyper");
         assert!(replaced.starts_with(before.as_bytes()) && replaced.ends_with(b"}"));
-        assert_eq!(replacement(before.as_bytes(), &request(HEAD)), None);
+        let unnamed = |_, _| -> &str { panic!("no request is refused") };
+        assert_eq!(
+            replacement(before.as_bytes(), &request(HEAD), unnamed),
+            None
+        );
         assert_eq!(
             replacement(
                 b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
-                &request(HEAD)
+                &request(HEAD),
+                unnamed
             ),
             None
         );

@@ -41,6 +41,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         database: database.clone(),
         instances: config.instances(),
         connections: config.connections.clone(),
+        access_log: config.access_log.access_log,
         drain: config.drain_timeout,
     };
     let workers = (0..config.workers().get())

@@ -16,7 +16,7 @@ use super::watch::Heartbeat;
 use crate::database::{Database, Pool};
 use crate::sandbox::Runtime;
 use crate::sandbox::pool::{self, Instances};
-use crate::telemetry::Counters;
+use crate::telemetry::{AccessLog, Counters};
 
 /// The time for ending abandoned transactions after the drain, longer than that for a cancel
 /// request and a rollback.
@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) instances: pool::Limits,
     pub(crate) connections: connection::Limits,
+    pub(crate) access_log: AccessLog,
     /// How long connections may take to end once the server drains.
     pub(crate) drain: Duration,
 }
@@ -58,7 +59,8 @@ impl Worker {
     pub(crate) fn start(index: usize, parts: Parts) -> std::io::Result<Self> {
         let (connections, accepted) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
-        let counters = Arc::new(Counters::default());
+        let counters = Counters::new(parts.runtime.routes(), parts.access_log);
+        let counters = Arc::new(counters);
         let (core_open, core_counters) = (Arc::clone(&open), Arc::clone(&counters));
         let heartbeat = Heartbeat::new();
         let core_heartbeat = heartbeat.clone();
@@ -129,11 +131,11 @@ async fn serve(
         let closed = (Open(Arc::clone(open)), permit);
         match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => {
-                counters.connected();
+                let connected = counters.connected();
                 let served = connection::serve(stream, Arc::clone(&service), graceful.watcher());
                 connections.spawn(async move {
                     served.await;
-                    drop(closed);
+                    drop((connected, closed));
                 });
                 // Removes the tasks that have ended.
                 while connections.try_join_next().is_some() {}

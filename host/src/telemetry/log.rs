@@ -1,25 +1,198 @@
-//! Limits on log lines whose text or number a guest or a client can choose.
+//! The log on standard error, and limits on lines whose text or number a guest or a client can
+//! choose.
 //!
 //! A component that fails on purpose must not fill a disk. Each text is cut, and each kind of line
 //! has a limit per second. Lines over the limit are counted, and the next line reports their
 //! number.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::io::{self, IsTerminal as _};
+use std::str::FromStr;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Sends log lines at `level` and above to standard error, without colours.
+use clap::{Args, ValueEnum};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Layer as _, fmt as subscriber};
+
+use super::writer::LogWriter;
+
+/// What is logged on standard error, and how.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(id = "log-options")]
+pub struct Config {
+    /// What to log on standard error: error, warn, info, statements, debug or trace.
+    // `statements` is `info` and each statement with its duration; `debug` includes it.
+    #[arg(long, env = "USHER_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: Level,
+    /// How to write log lines: text or json [default: text on a terminal, otherwise json].
+    #[arg(
+        long,
+        env = "USHER_LOG_FORMAT",
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
+    pub log_format: Option<Format>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log: Level::At(tracing::Level::INFO),
+            log_format: None,
+        }
+    }
+}
+
+/// Which lines are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Those of this level and above.
+    At(tracing::Level),
+    /// Those of level INFO and above, and each statement.
+    Statements,
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "statements" {
+            return Ok(Self::Statements);
+        }
+        let names = "one of error, warn, info, statements, debug and trace is expected";
+        text.parse().map(Self::At).map_err(|_| names.to_owned())
+    }
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: time, level, message, fields.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// The target of the events that show statements.
+pub(crate) const STATEMENTS: &str = "usher::statements";
+
+/// The log of this process, once it has been started.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Where log lines go, and how they are written.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) format: Format,
+    writer: Option<LogWriter>,
+}
+
+impl Log {
+    /// The log of this process; none if an embedding program has a subscriber of its own.
+    pub(super) fn started() -> Option<&'static Self> {
+        LOG.get()
+    }
+
+    /// Adds a line, which ends with a newline. An urgent one is written at once.
+    pub(super) fn push(&self, line: &[u8], is_urgent: bool) {
+        match &self.writer {
+            Some(writer) => writer.push(line, is_urgent),
+            // There is no other place to report a failure to.
+            None => drop(io::Write::write_all(&mut io::stderr(), line)),
+        }
+    }
+}
+
+/// Writes the lines of the subscriber, each of which it passes in one piece.
+#[derive(Clone, Copy, Debug)]
+struct Lines(&'static Log);
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line, true);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits for the last lines to be written when it is dropped.
+#[derive(Debug)]
+#[must_use = "lines are written by another thread, and the last ones when this is dropped"]
+pub struct LogGuard(());
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        if let Some(writer) = Log::started().and_then(|log| log.writer.as_ref()) {
+            writer.flush();
+        }
+    }
+}
+
+/// Sends log lines to standard error, without colours. The last lines are written when the result
+/// is dropped.
 ///
 /// Only the first call of a process has an effect.
-pub fn log_to_stderr(level: tracing::Level) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+pub fn log_to_stderr(config: &Config) -> LogGuard {
+    let format = config.log_format.unwrap_or_else(|| {
+        if io::stderr().is_terminal() {
+            Format::Text
+        } else {
+            Format::Json
+        }
+    });
+    let log = LOG.get_or_init(|| {
+        // Without a thread lines are written where they are logged.
+        let writer = LogWriter::start(io::stderr(), move |count| dropped(format, count)).ok();
+        Log { format, writer }
+    });
+    let lines = Targets::new();
+    let lines = match config.log {
+        Level::At(level) => lines.with_default(level),
+        Level::Statements => lines
+            .with_default(tracing::Level::INFO)
+            .with_target(STATEMENTS, tracing::Level::DEBUG),
+    };
+    let layer = subscriber::layer()
+        .with_writer(move || Lines(log))
         .with_ansi(false)
-        .with_target(false)
-        .with_max_level(level)
-        .finish();
+        .with_target(false);
+    let layer = match log.format {
+        Format::Text => layer.boxed(),
+        Format::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(lines));
     // An error means that the embedding program has a subscriber already.
     tracing::subscriber::set_global_default(subscriber).ok();
+    LogGuard(())
+}
+
+/// The time of a line that does not come from the subscriber, as the subscriber writes it.
+pub(super) fn timestamp() -> impl fmt::Display {
+    humantime::format_rfc3339_micros(SystemTime::now())
+}
+
+/// The line that says how many lines were dropped.
+fn dropped(format: Format, count: u64) -> String {
+    let (time, why) = (
+        timestamp(),
+        "log lines were dropped, because standard error takes them too slowly",
+    );
+    match format {
+        Format::Text => format!("{time}  WARN {count} {why}\n"),
+        Format::Json => format!(
+            r#"{{"timestamp":"{time}","level":"WARN","message":"{count} {why}"}}{}"#,
+            '\n'
+        ),
+    }
 }
 
 /// The longest text of a guest or of the database in one line, in bytes.

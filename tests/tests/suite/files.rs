@@ -111,6 +111,41 @@ async fn replaced_file_under_load_loses_no_acknowledged_write() {
 }
 
 #[tokio::test]
+async fn moved_file_and_its_return_log_one_line_each() {
+    let scratch = Scratch::new();
+    let (file, moved) = (
+        scratch.path().join("users.db"),
+        scratch.path().join("moved.db"),
+    );
+    let mut running = serve(&scratch);
+    let address = running.address();
+    assert_eq!(send_request(&address, post(0)).await.status, 200);
+    std::fs::rename(&file, &moved).expect("it is moved");
+    // The file is looked at once a while, and by every write.
+    while send_request(&address, post(1)).await.status != 503 {}
+    for _ in 0..20 {
+        let answer = send_request(&address, Request::get("/users/1")).await;
+        assert_eq!(answer.status, 503);
+    }
+    running.line("all that was written");
+    std::fs::rename(&moved, &file).expect("it is back");
+    while send_request(&address, Request::get("/users/1"))
+        .await
+        .status
+        != 200
+    {}
+    running.terminate();
+    let ended = running.wait();
+    for text in [
+        "requests are answered with 503",
+        "requests are answered again",
+    ] {
+        let lines = ended.stderr.iter().filter(|line| line.contains(text));
+        assert_eq!(lines.count(), 1, "{text}: {:?}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn removed_file_without_requests_is_saved_at_shutdown() {
     let scratch = Scratch::new();
     let file = scratch.path().join("users.db");

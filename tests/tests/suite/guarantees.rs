@@ -1,5 +1,5 @@
-//! The tables of `docs/database.md`, `docs/limits.md` and `docs/security.md` name the tests that
-//! show each guarantee. Every named test must exist.
+//! The tables of `docs/database.md`, `docs/limits.md`, `docs/operating.md` and `docs/security.md`
+//! name the tests that show each guarantee. Every named test must exist.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,7 @@ fn rows(document: &str) -> Vec<Vec<&str>> {
 fn document_tables_name_existing_tests() {
     names_tests("docs/database.md", 100);
     names_tests("docs/limits.md", 25);
+    names_tests("docs/operating.md", 15);
     names_tests("docs/security.md", 15);
 }
 

@@ -21,6 +21,8 @@
 //! | `attacks` | a hostile component on PostgreSQL changes nothing |
 //! | `beside` | the whole program under load beside a hostile component |
 //! | `options` | limits on the command line, and metrics |
+//! | `access_log` | a line for each request, its id, and no personal data in any line |
+//! | `metrics` | the page of metrics, and how many series clients can make |
 //! | `scripted` | the service over scripted rows, faults and delays |
 //! | `architecture` | imports between source files, and the tables of modules |
 //! | `documents` | links and paths in the documents exist |
@@ -45,6 +47,7 @@
 //! | `memory` | the cost of a memory database per test |
 
 mod abandoned;
+mod access_log;
 mod adoption;
 mod architecture;
 mod attacks;
@@ -65,6 +68,7 @@ mod guarantees;
 mod limits;
 mod listing;
 mod memory;
+mod metrics;
 mod migrations;
 mod ndjson;
 mod options;

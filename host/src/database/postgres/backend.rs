@@ -11,6 +11,7 @@ use super::transaction::Transaction;
 use crate::database::backend::{Activity, Backend, BackendCursor, BackendPool, BackendTransaction};
 use crate::database::budget::Budget;
 use crate::database::error::OpenError;
+use crate::database::metrics::Connections;
 use crate::database::policy::{POSTGRES, Policy};
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Row, Rows, Value};
@@ -85,6 +86,10 @@ impl BackendPool for Pool {
 
     async fn activity(&self, text: &str) -> Option<Activity> {
         Self::activity(self, text).await
+    }
+
+    fn connections(&self) -> Connections {
+        Self::connections(self)
     }
 
     async fn closed(&self) {

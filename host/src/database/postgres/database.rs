@@ -24,6 +24,7 @@ use crate::database::budget::Budget;
 use crate::database::config::{Config, Pooler};
 use crate::database::error::OpenError;
 use crate::database::libpq;
+use crate::database::metrics::Connections;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Rows, Value};
 
@@ -216,6 +217,14 @@ impl Pool {
     ) -> Result<Cursor, Error> {
         let connection = self.single_statements.dedicated.get(budget).await?;
         Cursor::open(connection, Arc::clone(statement), params, budget).await
+    }
+
+    /// The connections at the moment.
+    pub(crate) fn connections(&self) -> Connections {
+        let mut connections = self.single_statements.shared.connections();
+        connections.add(&self.single_statements.dedicated.connections());
+        connections.add(&self.group_commit.connections());
+        connections
     }
 
     pub(crate) async fn activity(&self, text: &str) -> Option<Activity> {

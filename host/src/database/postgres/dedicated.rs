@@ -19,6 +19,7 @@ use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::error::OpenError;
 use crate::database::failure;
+use crate::database::metrics::Connections;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Value};
 
@@ -62,6 +63,19 @@ impl DedicatedConnections {
         &self.context.connector
     }
 
+    /// The connections at the moment.
+    pub(super) fn connections(&self) -> Connections {
+        let status = self.pool.status();
+        let idle = status.available.min(status.size);
+        Connections {
+            max: status.max_size as u64,
+            in_use: (status.size - idle) as u64,
+            idle: idle as u64,
+            shared: 0,
+            waiting: status.waiting as u64,
+        }
+    }
+
     pub(super) async fn get(&self, budget: &Budget) -> Result<DedicatedConnection, Error> {
         {
             let last_failure = self
@@ -74,8 +88,10 @@ impl DedicatedConnections {
                 return Err(error.clone());
             }
         }
-        let wait = self.wait_limit.min(budget.left());
-        let error = match tokio::time::timeout(wait, self.pool.get()).await {
+        let (began, wait) = (Instant::now(), self.wait_limit.min(budget.left()));
+        let waited = tokio::time::timeout(wait, self.pool.get()).await;
+        budget.waited_since(began);
+        let error = match waited {
             Ok(Ok(object)) => return Ok(DedicatedConnection::new(object, &self.context)),
             Err(_) | Ok(Err(PoolError::Timeout(_))) => return Err(Error::Overloaded),
             Ok(Err(PoolError::Backend(error))) => error.guest_error(),
@@ -117,6 +133,7 @@ impl DedicatedConnections {
                 return Err(failure.error);
             }
             may_retry = false;
+            budget.retried();
         }
     }
 }

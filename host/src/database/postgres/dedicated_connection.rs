@@ -165,6 +165,7 @@ impl DedicatedConnection {
                 return result;
             }
             may_retry = false;
+            budget.retried();
         }
     }
 

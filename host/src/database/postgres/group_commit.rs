@@ -20,7 +20,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ use super::run::{Fetch, Prepared};
 use super::settings::SHARED_LOCK;
 use super::single_statement::SingleStatements;
 use crate::database::budget::Budget;
+use crate::database::metrics::Connections;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Value};
 
@@ -60,6 +61,8 @@ struct Inner {
     queue: Mutex<Queue>,
     idle: Mutex<Vec<GroupConnection>>,
     is_opening: AtomicBool,
+    /// Connections that run a group at the moment.
+    in_use: AtomicU64,
 }
 
 #[derive(Default)]
@@ -86,12 +89,19 @@ enum Start<F: Fetch> {
     Queued(oneshot::Receiver<Reply<F>>, Arc<AtomicBool>),
 }
 
+/// Whether a statement has run already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Again,
+}
+
 /// How the wait in the queue ends.
 enum Reply<F: Fetch> {
     /// The group has the result.
     Done(Result<F::Output, Error>),
-    /// The statement had no effect and has to run alone.
-    RunAlone(Option<Slot>),
+    /// The statement had no effect and has to run alone, for the first time or again.
+    RunAlone(Option<Slot>, Attempt),
 }
 
 impl GroupCommit {
@@ -110,7 +120,18 @@ impl GroupCommit {
             queue: Mutex::default(),
             idle: Mutex::default(),
             is_opening: AtomicBool::new(false),
+            in_use: AtomicU64::new(0),
         }))
+    }
+
+    /// The connections for groups at the moment.
+    pub(super) fn connections(&self) -> Connections {
+        Connections {
+            max: self.0.concurrent_groups as u64,
+            in_use: self.0.in_use.load(Relaxed),
+            idle: self.0.idle().len() as u64,
+            ..Connections::default()
+        }
     }
 
     /// Runs a write, alone or in a group.
@@ -124,7 +145,12 @@ impl GroupCommit {
             Start::Alone(slot) => slot,
             Start::Queued(reply, was_sent) => match budget.race(reply).await {
                 Some(Ok(Reply::Done(result))) => return result,
-                Some(Ok(Reply::RunAlone(slot))) => slot,
+                Some(Ok(Reply::RunAlone(slot, attempt))) => {
+                    if attempt == Attempt::Again {
+                        budget.retried();
+                    }
+                    slot
+                }
                 // The deadline has passed, or the group has ended with its runtime.
                 Some(Err(_)) | None if was_sent.load(Relaxed) => return Err(Error::InDoubt),
                 Some(Err(_)) | None => return Err(Error::Timeout),
@@ -271,7 +297,10 @@ impl Slot {
                 }
                 continue;
             };
-            match connection.commit(&mut members).await {
+            self.0.in_use.fetch_add(1, Relaxed);
+            let outcome = connection.commit(&mut members).await;
+            self.0.in_use.fetch_sub(1, Relaxed);
+            match outcome {
                 GroupOutcome::Known => {
                     members.into_iter().for_each(Member::reply);
                     self.0.idle().push(connection);
@@ -375,7 +404,11 @@ impl<F: Fetch> Member for QueuedWrite<F> {
     }
 
     fn run_alone(self: Box<Self>, slot: Option<Slot>) {
-        self.was_sent.store(false, Relaxed);
-        self.send(Reply::RunAlone(slot));
+        let attempt = if self.was_sent.swap(false, Relaxed) {
+            Attempt::Again
+        } else {
+            Attempt::First
+        };
+        self.send(Reply::RunAlone(slot, attempt));
     }
 }

@@ -28,6 +28,7 @@ use super::session::ConnectionKind;
 use super::shared_connection::SharedConnection;
 use super::statement_cache::{is_changed, is_stale};
 use crate::database::budget::Budget;
+use crate::database::metrics::Connections;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Value};
 
@@ -101,10 +102,15 @@ impl SharedConnections {
         loop {
             let connection = match replacement.take().or_else(|| self.choose(statement.writes)) {
                 Some(connection) => connection,
-                None => match budget.race(Box::pin(self.open_first())).await {
-                    Some(connection) => connection?,
-                    None => return Err(Error::Timeout),
-                },
+                None => {
+                    let began = Instant::now();
+                    let opened = budget.race(Box::pin(self.open_first())).await;
+                    budget.waited_since(began);
+                    match opened {
+                        Some(connection) => connection?,
+                        None => return Err(Error::Timeout),
+                    }
+                }
             };
             let Err(failure) = (match connection.run::<F>(statement, params, budget).await {
                 Ok(output) => return Ok(output),
@@ -129,6 +135,7 @@ impl SharedConnections {
                     _ => return Err(failure.error),
                 };
                 may_retry = false;
+                budget.retried();
                 continue;
             }
             let is_harmless = stale
@@ -138,6 +145,7 @@ impl SharedConnections {
                 return Err(failure.error);
             }
             may_retry = false;
+            budget.retried();
         }
     }
 
@@ -167,6 +175,22 @@ impl SharedConnections {
                 *last_failure = Some((Instant::now(), error));
                 None
             }
+        }
+    }
+
+    /// The connections at the moment.
+    pub(super) fn connections(&self) -> Connections {
+        let open = self.0.open();
+        let in_use = open
+            .iter()
+            .filter(|connection| connection.queue_length() > 0);
+        let (open, in_use) = (open.len() as u64, in_use.count() as u64);
+        Connections {
+            max: self.0.max_connections as u64,
+            in_use,
+            idle: open - in_use,
+            shared: open,
+            waiting: 0,
         }
     }
 

@@ -32,7 +32,7 @@ impl SingleStatements {
     ) -> Result<F::Output, Error> {
         if !is_slow(statement) {
             match self.shared.run::<F>(statement, params, budget).await {
-                Err(error) if is_cancelled(&error) && !budget.is_over() => {}
+                Err(error) if is_cancelled(&error) && !budget.is_over() => budget.retried(),
                 result => return result,
             }
         }

@@ -101,6 +101,7 @@ impl Transaction {
                 // The connection was lost while it was idle in the pool.
                 Err(failure) if !failure.answered && may_retry && !budget.is_over() => {
                     may_retry = false;
+                    budget.retried();
                 }
                 Err(failure) => return Err(failure.error),
             }

@@ -10,6 +10,7 @@ use super::transaction::Transaction;
 use crate::database::backend::{Backend, BackendCursor, BackendPool, BackendTransaction};
 use crate::database::budget::Budget;
 use crate::database::error::OpenError;
+use crate::database::metrics::Connections;
 use crate::database::policy::{Policy, SQLITE};
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Row, Rows, Value};
@@ -66,6 +67,10 @@ impl BackendPool for Pool {
         budget: &Budget,
     ) -> Result<Box<dyn BackendCursor>, Error> {
         Ok(Box::new(Self::open(self, statement, params, budget).await?))
+    }
+
+    fn connections(&self) -> Connections {
+        Self::connections(self)
     }
 
     async fn closed(&self) {

@@ -23,6 +23,7 @@ use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::error::OpenError;
 use crate::database::failure;
+use crate::database::metrics::Connections;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Isolation, Rows, Value};
 
@@ -308,6 +309,20 @@ impl Pool {
         let conn = slot.conn.insert(conn);
         let executed = inline::execute_since(began, conn, statement, params, output, budget);
         final_result(executed, statement, budget)
+    }
+
+    /// The connections of this core at the moment. The writer, which all cores share, is not among
+    /// them.
+    pub(crate) fn connections(&self) -> Connections {
+        let mut connections = self.readers.connections();
+        let inline = self.inline.try_lock();
+        connections.max += 1;
+        match inline {
+            Ok(inline) if inline.conn.is_some() => connections.idle += 1,
+            Ok(_) => {}
+            Err(_) => connections.in_use += 1,
+        }
+        connections
     }
 
     /// Waits until what was written to a moved file is saved.

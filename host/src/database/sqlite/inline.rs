@@ -57,7 +57,10 @@ pub(super) fn final_result(
     budget: &Budget,
 ) -> Option<Result<Executed, Error>> {
     match executed {
-        Err(Failure::Interrupted | Failure::Busy | Failure::TooBig) if !budget.is_over() => None,
+        Err(Failure::Interrupted | Failure::Busy | Failure::TooBig) if !budget.is_over() => {
+            budget.retried();
+            None
+        }
         executed => Some(executed.map_err(|failure| failure.outside_transaction(statement.writes))),
     }
 }

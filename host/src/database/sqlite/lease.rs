@@ -5,6 +5,7 @@
 //! before the next task gets the connection. A task that waits longer than `--pool-wait` is
 //! `overloaded`.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use super::workers;
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::failure;
+use crate::database::metrics::Connections;
 use crate::database::types::Error;
 
 /// The one connection that writes; empty while it is leased.
@@ -108,16 +110,21 @@ impl Shared {
         }
     }
 
+    /// Waits for a connection or a lease, and reports how long.
+    async fn wait<T>(&self, budget: &Budget, wait: impl Future<Output = T>) -> Result<T, Error> {
+        let began = Instant::now();
+        let acquired = self.wait_budget(budget).race(wait).await;
+        budget.waited_since(began);
+        acquired.ok_or(Error::Overloaded)
+    }
+
     /// Leases the writer once it is free.
     pub(super) async fn writer(&self, budget: &Budget) -> Result<Lease, Error> {
         let mut guard = if let Ok(guard) = Arc::clone(&self.writer).try_write_owned() {
             guard
         } else {
-            let wait = Arc::clone(&self.writer).write_owned();
-            self.wait_budget(budget)
-                .race(wait)
-                .await
-                .ok_or(Error::Overloaded)?
+            self.wait(budget, Arc::clone(&self.writer).write_owned())
+                .await?
         };
         let conn = match guard
             .get_mut()
@@ -149,9 +156,7 @@ impl Shared {
         if !self.location.is_memory() {
             return Ok(None);
         }
-        let wait = self.writer.read();
-        let lease = self.wait_budget(budget).race(wait).await;
-        lease.map(Some).ok_or(Error::Overloaded)
+        self.wait(budget, self.writer.read()).await.map(Some)
     }
 
     /// A reader lease, if the database needs one, once no writer has the database.
@@ -162,13 +167,8 @@ impl Shared {
         if let Ok(lease) = Arc::clone(&self.writer).try_read_owned() {
             return Ok(Some(lease));
         }
-        let wait = Arc::clone(&self.writer).read_owned();
-        Ok(Some(
-            self.wait_budget(budget)
-                .race(wait)
-                .await
-                .ok_or(Error::Overloaded)?,
-        ))
+        let lease = self.wait(budget, Arc::clone(&self.writer).read_owned());
+        lease.await.map(Some)
     }
 }
 
@@ -195,19 +195,32 @@ impl Readers {
         })
     }
 
+    /// The connections at the moment.
+    pub(super) fn connections(&self) -> Connections {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_use = Self::MAX_CONNECTIONS.saturating_sub(self.permits.available_permits());
+        Connections {
+            max: Self::MAX_CONNECTIONS as u64,
+            in_use: in_use as u64,
+            idle: idle.len() as u64,
+            ..Connections::default()
+        }
+    }
+
     pub(super) async fn lease(
         self: &Arc<Self>,
         shared: &Shared,
         reader: Option<ReaderLease>,
         budget: &Budget,
     ) -> Result<Lease, Error> {
-        let wait = Arc::clone(&self.permits).acquire_owned();
-        let permit = shared
-            .wait_budget(budget)
-            .race(wait)
-            .await
-            .ok_or(Error::Overloaded)?;
-        let permit = permit.map_err(|_| failure::unavailable("the database is closed"))?;
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let wait = Arc::clone(&self.permits).acquire_owned();
+                let permit = shared.wait(budget, wait).await?;
+                permit.map_err(|_| failure::unavailable("the database is closed"))?
+            }
+        };
         let idle = self
             .idle
             .lock()

@@ -36,6 +36,11 @@ use bindings::wasi::io::streams::OutputStream;
 
 struct Hostile;
 
+/// The routes that the component declares; it has others.
+#[used]
+#[unsafe(link_section = "usher:routes")]
+static ROUTES: [u8; 29] = *b"GET /items/{id}\nPOST /commit\n";
+
 thread_local! {
     /// Transactions kept beyond their request.
     static KEPT: RefCell<Vec<Transaction>> = const { RefCell::new(Vec::new()) };
@@ -73,6 +78,8 @@ impl Guest for Hostile {
                 let result = query("SELECT repeat('x', 50000000)::bigint", &[]).map(drop);
                 return answer(out, 500, &format!("{result:?}"));
             }
+            // One of the declared routes.
+            path if path.starts_with("/items/") => core::arch::wasm32::unreachable(),
             // As `/loop`, without a call to the database.
             "/spin" => loop {
                 core::hint::spin_loop();
