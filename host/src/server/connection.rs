@@ -16,7 +16,6 @@ use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use humantime::parse_duration;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
@@ -27,7 +26,7 @@ use super::error_body::ErrorResponse;
 use super::head_timer::HeadTimer;
 use super::lingering_close::CloseState;
 use super::transport::Transport;
-use crate::options::size;
+use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, size};
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
@@ -43,7 +42,7 @@ pub struct Limits {
         env = "USHER_MAX_BODY",
         value_name = "SIZE",
         default_value = "1MiB",
-        value_parser = size
+        value_parser = size::<usize>(0, GIB)
     )]
     pub max_body: usize,
     /// A request's line and headers together; larger ones are 431.
@@ -53,7 +52,7 @@ pub struct Limits {
         env = "USHER_MAX_HEAD",
         value_name = "SIZE",
         default_value = "64KiB",
-        value_parser = size
+        value_parser = size::<usize>(8 * KIB, MIB)
     )]
     pub max_head: usize,
     /// For a request's head to arrive, and for a connection to be idle.
@@ -63,7 +62,7 @@ pub struct Limits {
         env = "USHER_HEAD_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub head_timeout: Duration,
     /// For a request's body to arrive; a slower one is 408.
@@ -72,7 +71,7 @@ pub struct Limits {
         env = "USHER_BODY_TIMEOUT",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub body_timeout: Duration,
     /// How long a client may read nothing of its response before it is disconnected.
@@ -82,7 +81,7 @@ pub struct Limits {
         env = "USHER_WRITE_TIMEOUT",
         value_name = "DURATION",
         default_value = "1m",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub write_timeout: Duration,
     /// Proxies whose X-Forwarded-Proto and Forwarded count, by address and separated by commas.
