@@ -35,7 +35,7 @@ impl Usher {
             if text.starts_with("USHER_")
                 || text.starts_with("RUST_LOG")
                 || text.starts_with("PG")
-                || text == "DATABASE_URL"
+                || text.starts_with("DATABASE_URL")
             {
                 command.env_remove(&name);
             }

@@ -19,6 +19,8 @@
 //! | `declared` | a component runs only the statements that it declares |
 //! | `attacks` | a hostile component on PostgreSQL changes nothing |
 //! | `beside` | the whole program under load beside a hostile component |
+//! | `command_line` | options, environment, configuration file, and help |
+//! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
 //! | `scripted` | the service over scripted rows, faults and delays |
 //! | `architecture` | imports between source files, and the tables of modules |
@@ -47,7 +49,9 @@ mod abandoned;
 mod adoption;
 mod architecture;
 mod attacks;
+mod backup;
 mod beside;
+mod command_line;
 mod component;
 mod conformance;
 mod contract;
