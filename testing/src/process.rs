@@ -36,7 +36,7 @@ impl Usher {
             if text.starts_with("USHER_")
                 || text.starts_with("RUST_LOG")
                 || text.starts_with("PG")
-                || text == "DATABASE_URL"
+                || text.starts_with("DATABASE_URL")
             {
                 command.env_remove(&name);
             }

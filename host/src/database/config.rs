@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
-use humantime::parse_duration;
 
 use super::url::Url;
-use crate::options::{defaults, long_size, size};
+use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, defaults, duration, number, size};
+
+/// The longest of PostgreSQL's own timeouts, which are at most 2^31 milliseconds, in whole days.
+const POSTGRES_LONGEST: Duration = Duration::from_hours(24 * 24);
 
 /// A database and its limits.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +22,13 @@ pub struct Config {
     #[arg(skip = NonZeroUsize::MIN)]
     pub pools: NonZeroUsize,
     /// Connections to PostgreSQL on all cores together; a core has at least two.
-    #[arg(long, env = "USHER_POOL_SIZE", value_name = "N", default_value = "16")]
+    #[arg(
+        long,
+        env = "USHER_POOL_SIZE",
+        value_name = "N",
+        default_value = "16",
+        value_parser = number::<NonZeroUsize>(1, 10_000)
+    )]
     pub pool_size: NonZeroUsize,
     /// How long a transaction waits for a connection before the answer is 503.
     #[arg(
@@ -28,7 +36,7 @@ pub struct Config {
         env = "USHER_POOL_WAIT",
         value_name = "DURATION",
         default_value = "5s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub pool_wait: Duration,
     /// For reaching PostgreSQL, TLS and authentication included.
@@ -37,7 +45,7 @@ pub struct Config {
         env = "USHER_CONNECT_TIMEOUT",
         value_name = "DURATION",
         default_value = "5s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub connect_timeout: Duration,
     /// After how long a connection is replaced.
@@ -46,7 +54,7 @@ pub struct Config {
         env = "USHER_CONNECTION_LIFETIME",
         value_name = "DURATION",
         default_value = "30m",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub connection_lifetime: Duration,
     /// How long one statement may run.
@@ -55,7 +63,7 @@ pub struct Config {
         env = "USHER_STATEMENT_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, POSTGRES_LONGEST)
     )]
     pub statement_timeout: Duration,
     /// How long a transaction may do nothing.
@@ -64,7 +72,7 @@ pub struct Config {
         env = "USHER_IDLE_TRANSACTION_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, POSTGRES_LONGEST)
     )]
     pub idle_transaction_timeout: Duration,
     /// A connection pooler before PostgreSQL: whether it hands out a server session for a
@@ -98,7 +106,7 @@ pub struct Config {
         env = "USHER_MAX_ROWS_BYTES",
         value_name = "SIZE",
         default_value = "16MiB",
-        value_parser = long_size
+        value_parser = size::<u64>(KIB, GIB)
     )]
     pub max_rows_bytes: u64,
     /// The text of one statement.
@@ -107,7 +115,7 @@ pub struct Config {
         env = "USHER_MAX_STATEMENT_BYTES",
         value_name = "SIZE",
         default_value = "256KiB",
-        value_parser = size
+        value_parser = size::<usize>(KIB, 64 * MIB)
     )]
     pub max_statement_bytes: usize,
     /// Parameters of one statement.
@@ -115,7 +123,8 @@ pub struct Config {
         long,
         env = "USHER_MAX_PARAMETERS",
         value_name = "N",
-        default_value = "1000"
+        default_value = "1000",
+        value_parser = number::<usize>(1, 65_535)
     )]
     pub max_parameters: usize,
     /// Transactions and cursors that one instance may hold at the same time.
@@ -123,7 +132,8 @@ pub struct Config {
         long,
         env = "USHER_MAX_TRANSACTIONS",
         value_name = "N",
-        default_value = "2"
+        default_value = "2",
+        value_parser = number::<usize>(1, 1000)
     )]
     pub max_transactions: usize,
     /// Show the parameters of each statement that --log statements shows: PERSONAL DATA, such as

@@ -1,4 +1,4 @@
-//! The errors of opening a database: a wrong URL, or why it could not be opened.
+//! The errors of opening and copying a database: a wrong URL, or why it could not be done.
 
 use std::fmt;
 
@@ -99,3 +99,29 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+/// Why a database was not backed up or restored. The texts name the files.
+#[derive(Debug)]
+pub enum CopyError {
+    /// The command cannot be carried out as it was given.
+    Usage(String),
+    /// It failed.
+    Failed(String),
+}
+
+impl CopyError {
+    /// Whether the command is wrong, rather than something failed.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage(_))
+    }
+}
+
+impl fmt::Display for CopyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for CopyError {}

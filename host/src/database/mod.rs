@@ -20,7 +20,7 @@
 //! | `declared`, `pool` | checked statements: the declared ones; those cached by a core |
 //! | [`gate`] | the checks that every call of a guest passes |
 //! | [`wit`] | the imports of `usher:database` |
-//! | [`open`] | opening a database, and the pool of each core |
+//! | [`open`] | opening a database, and the pool of each core; backup and restore |
 //!
 //! Another database is a folder beside `postgres` that implements [`backend`], and a line in
 //! [`open`]; its dialect is a [`policy::Policy`].
@@ -50,11 +50,11 @@ mod sqlite;
 
 pub use config::{Config, Statements};
 pub use declared::Unfit;
-pub use error::{OpenError, UrlError};
+pub use error::{CopyError, OpenError, UrlError};
 pub use gate::{Cursor, Gate, Transaction};
 pub(crate) use last_failure::LastFailure;
 pub use metrics::Connections;
-pub use open::{Database, Pool};
+pub use open::{Database, Pool, Restored, backup, restore};
 pub use types::{Error, Isolation, Refusal, RefusalKind, Row, Rows, SqlDialect, Value};
 pub use url::Url;
 pub use wit::{View, add_to_linker};

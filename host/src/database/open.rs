@@ -1,11 +1,12 @@
 //! Opens a database: selects the back end by the URL, and makes the pool of each core.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::backend::{Activity, Backend};
 use super::config::{Config, Statements};
 use super::declared::{Declared, Unfit};
-use super::error::OpenError;
+use super::error::{CopyError, OpenError};
 use super::gate::Gate;
 use super::manifest::Manifest;
 use super::metrics::{Metrics, Totals};
@@ -13,7 +14,7 @@ use super::migration::Migration;
 use super::pool::PoolInner;
 use super::statement::Caller;
 use super::types::Error;
-use super::url::Target;
+use super::url::{Target, Url};
 use super::{postgres, sqlite};
 
 /// An open database. Clones share it.
@@ -134,6 +135,47 @@ impl Database {
     /// Why it cannot.
     pub async fn check(&self) -> Result<(), OpenError> {
         self.backend.check().await
+    }
+}
+
+/// What was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// The size of the restored file.
+    pub bytes: u64,
+    /// Where the file is that was there before, if there was one.
+    pub kept: Option<PathBuf>,
+}
+
+/// Copies an SQLite file to a new file, while a server uses it or not. Returns the copy's size.
+/// Unless `force`, the new file may not exist yet.
+///
+/// # Errors
+/// See [`CopyError`]. There is no new file then.
+pub fn backup(url: &Url, file: &Path, force: bool) -> Result<u64, CopyError> {
+    sqlite::backup(sqlite_file(url, "pg_dump")?, file, force)
+}
+
+/// Puts a backup in the place of an SQLite file that no program has open.
+///
+/// # Errors
+/// See [`CopyError`]. The file is as it was then.
+pub fn restore(url: &Url, backup: &Path) -> Result<Restored, CopyError> {
+    let (bytes, kept) = sqlite::restore(sqlite_file(url, "pg_restore")?, backup)?;
+    Ok(Restored { bytes, kept })
+}
+
+fn sqlite_file<'u>(url: &'u Url, program: &str) -> Result<&'u Path, CopyError> {
+    match url.target() {
+        Target::Sqlite(file) => Ok(file),
+        Target::Memory => Err(CopyError::Usage(
+            "memory: has no file, and ends with its program: choose a file with \
+             --database sqlite:PATH"
+                .to_owned(),
+        )),
+        Target::Postgres(_) => Err(CopyError::Usage(format!(
+            "{url} is PostgreSQL, and this command is for SQLite files: use {program}"
+        ))),
     }
 }
 

@@ -151,9 +151,11 @@ impl Runtime {
 /// is gone.
 ///
 /// # Errors
-/// [`LoadError::Engine`] where the address space cannot be reserved or the thread not be started.
+/// [`LoadError::Capacity`] where the address space cannot be reserved, [`LoadError::Engine`] where
+/// the thread cannot be started.
 pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
-    let engine = engine::serving(capacity.instances, capacity.memory).map_err(LoadError::Engine)?;
+    let engine = engine::serving(capacity.instances, capacity.memory);
+    let engine = engine.map_err(LoadError::Capacity)?;
     let weak = engine.weak();
     // One clock per engine. One per request cost others two orders of magnitude of throughput
     // (wasmtime#11814).
@@ -173,7 +175,8 @@ fn load(
     let (component, bytes) = match source {
         Source::Embedded => {
             let loaded = compile::load(engine, USERS_COMPILED);
-            (loaded.map_err(LoadError::Engine)?, USERS_WASM)
+            let loaded = loaded.map_err(|error| LoadError::DoesNotFit(source.clone(), error));
+            (loaded?, USERS_WASM)
         }
         Source::File(path) => {
             bytes = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
-use humantime::parse_duration;
 
 use super::compile::Compiler;
 use super::source::Source;
-use crate::options::{defaults, size};
+use crate::options::{GIB, KIB, MILLISECOND, TIB, YEAR, defaults, duration, number, size};
 
 /// A component and its limits.
 #[derive(Args, Clone, Debug)]
 #[group(id = "sandbox-options")]
 pub struct Config {
     /// The component to serve in place of the embedded one.
-    #[arg(long, env = "USHER_COMPONENT", value_name = "FILE", value_parser = file())]
+    #[arg(
+        long,
+        env = "USHER_COMPONENT",
+        value_name = "FILE",
+        value_parser = file()
+    )]
     pub component: Option<Source>,
     /// The program that compiles the component [default: usher-compiler beside this program].
     #[arg(
@@ -32,7 +36,8 @@ pub struct Config {
         long,
         env = "USHER_INSTANCE_REUSE",
         value_name = "N",
-        default_value = "128"
+        default_value = "128",
+        value_parser = number::<NonZeroU32>(1, u32::MAX.into())
     )]
     pub instance_reuse: NonZeroU32,
     /// Memory an instance may use.
@@ -41,7 +46,7 @@ pub struct Config {
         env = "USHER_INSTANCE_MEMORY",
         value_name = "SIZE",
         default_value = "64MiB",
-        value_parser = size
+        value_parser = size::<usize>(64 * KIB, 4 * GIB)
     )]
     pub instance_memory: usize,
     /// Memory the host may hold for one request beside the instance's: header fields, bodies,
@@ -51,7 +56,7 @@ pub struct Config {
         env = "USHER_REQUEST_MEMORY",
         value_name = "SIZE",
         default_value = "32MiB",
-        value_parser = size
+        value_parser = size::<usize>(64 * KIB, 4 * GIB)
     )]
     pub request_memory: usize,
     /// The same for all requests together; one that needs more is 503.
@@ -60,7 +65,7 @@ pub struct Config {
         env = "USHER_HOST_MEMORY",
         value_name = "SIZE",
         default_value = "512MiB",
-        value_parser = size
+        value_parser = size::<usize>(64 * KIB, TIB)
     )]
     pub host_memory: usize,
     /// A response that is not streamed; a larger one is 500.
@@ -69,7 +74,7 @@ pub struct Config {
         env = "USHER_MAX_RESPONSE",
         value_name = "SIZE",
         default_value = "16MiB",
-        value_parser = size
+        value_parser = size::<usize>(KIB, 4 * GIB)
     )]
     pub max_response: usize,
     /// From a request's arrival to its response; a later one is 504.
@@ -79,7 +84,7 @@ pub struct Config {
         env = "USHER_REQUEST_TIMEOUT",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub request_timeout: Duration,
     /// Processor time of one request, of a streamed one since 64 KiB of it were last read; more is
@@ -89,7 +94,7 @@ pub struct Config {
         env = "USHER_CPU_TIME",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub cpu_time: Duration,
     /// How long the component may go on after its response is complete.
@@ -98,7 +103,7 @@ pub struct Config {
         env = "USHER_AFTER_ANSWER",
         value_name = "DURATION",
         default_value = "2s",
-        value_parser = parse_duration
+        value_parser = duration(Duration::ZERO, YEAR)
     )]
     pub after_answer: Duration,
 }

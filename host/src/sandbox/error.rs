@@ -16,6 +16,8 @@ use crate::telemetry::routes::RoutesError;
 pub enum LoadError {
     /// The engine cannot start on this machine.
     Engine(wasmtime::Error),
+    /// The engine cannot have the instances that the settings ask for.
+    Capacity(wasmtime::Error),
     /// The file cannot be read.
     Read(PathBuf, std::io::Error),
     /// The bytes are no component, or do not compile. The text says why.
@@ -44,18 +46,31 @@ impl fmt::Display for LoadError {
                 "the WebAssembly engine does not start: {}",
                 one_line(error)
             ),
+            Self::Capacity(error) => write!(
+                f,
+                "the WebAssembly engine does not start: {}; each request in flight takes 4 GiB of \
+                 address space (not of memory): lower --max-requests, or raise the limit of the \
+                 process (ulimit -v)",
+                one_line(error)
+            ),
             Self::Read(path, error) => {
                 write!(f, "cannot read the component {}: {error}", path.display())
             }
             Self::NotAComponent(source, why) => {
-                write!(f, "{source} is not a WebAssembly component to serve: {why}")
+                let remedy = memory_remedy(why);
+                write!(
+                    f,
+                    "{source} is not a WebAssembly component to serve: {why}{remedy}"
+                )
             }
             Self::NoCompiler(source, why) => write!(f, "cannot compile {source}: {why}"),
             Self::DoesNotFit(source, error) => {
+                let why = one_line(error);
+                let remedy = memory_remedy(&why);
                 write!(
                     f,
-                    "{source} does not fit this host: {}",
-                    excerpt(one_line(error))
+                    "{source} does not fit this host: {}{remedy}",
+                    excerpt(why)
                 )
             }
             Self::Manifest(source, error) => {
@@ -89,6 +104,16 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
+
+/// What to do about a component that begins with more memory than an instance may have, which
+/// wasmtime only says in words.
+fn memory_remedy(why: &str) -> &'static str {
+    if why.contains("memory has a minimum byte size") {
+        "; raise --instance-memory"
+    } else {
+        ""
+    }
+}
 
 /// Why a request got no response from the guest. None of these is the client's fault.
 #[derive(Debug)]

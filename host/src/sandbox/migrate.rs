@@ -123,7 +123,7 @@ pub async fn migrate(
     pool: &Pool,
     limits: &StoreLimits,
 ) -> Result<Vec<Migration>, MigrateError> {
-    if !exports_migrations(runtime) {
+    if !runtime.has_migrations() {
         return Ok(Vec::new());
     }
     let pre = runtime.instance_pre();
@@ -144,9 +144,12 @@ pub async fn migrate(
     }
 }
 
-fn exports_migrations(runtime: &Runtime) -> bool {
-    let component = runtime.instance_pre().component();
-    component.get_export_index(None, EXPORT).is_some()
+impl Runtime {
+    /// Whether the component has migrations.
+    pub(crate) fn has_migrations(&self) -> bool {
+        let component = self.instance_pre().component();
+        component.get_export_index(None, EXPORT).is_some()
+    }
 }
 
 /// Checks after [`migrate`] that the database can run the declared statements of requests.
@@ -164,7 +167,7 @@ pub(crate) async fn check_statements(runtime: &Runtime, pool: &Pool) -> Result<(
         }
     };
     let error = LoadError::Unprepared(runtime.source.clone(), unfit);
-    if exports_migrations(runtime) {
+    if runtime.has_migrations() {
         return Err(error);
     }
     tracing::warn!("{error}; requests that run it fail until it does");

@@ -1,14 +1,13 @@
 //! The settings of the server and of the modules that it uses.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
-use humantime::parse_duration;
 
+use super::address::Address;
 use super::connection;
-use crate::options::defaults;
+use crate::options::{YEAR, defaults, duration, number, show_size};
 use crate::sandbox::{Capacity, pool};
 use crate::telemetry::access_log;
 use crate::{database, sandbox};
@@ -17,76 +16,104 @@ use crate::{database, sandbox};
 #[derive(Args, Clone, Debug)]
 #[group(id = "server-options")]
 pub struct Config {
-    /// Where to serve HTTP clients; port 0 takes a free one.
+    /// Where to serve HTTP clients, such as localhost:8000, or :8000 for all interfaces; port 0
+    /// takes a free one.
     #[arg(
         long,
         env = "USHER_LISTEN",
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8000"
     )]
-    pub listen: SocketAddr,
-    /// Where to serve operators: /live, /ready and /metrics. Nowhere if absent.
+    pub listen: Address,
+    /// Where to serve operators: /live, /ready and /metrics, written like --listen. Nowhere if
+    /// absent.
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<Address>,
     /// How long to wait at start for a database that does not answer.
     #[arg(
+        help_heading = "Database",
         long,
         env = "USHER_DATABASE_WAIT",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = parse_duration
+        value_parser = duration(Duration::ZERO, YEAR)
     )]
     pub database_wait: Duration,
     /// The database and its limits.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Database")]
     pub database: database::Config,
     /// Leave the schema as it is at start.
-    #[arg(long, env = "USHER_NO_MIGRATE")]
+    #[arg(help_heading = "Migrations", long, env = "USHER_NO_MIGRATE")]
     pub no_migrate: bool,
     /// For bringing the schema up to date, waiting for locks included; 0s for as long as it takes.
     #[arg(
+        help_heading = "Migrations",
         long,
         env = "USHER_MIGRATION_TIMEOUT",
         value_name = "DURATION",
         default_value = "0s",
-        value_parser = parse_duration
+        value_parser = duration(Duration::ZERO, YEAR)
     )]
     pub migration_timeout: Duration,
     /// The component and its limits.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Component")]
     pub sandbox: sandbox::Config,
     /// Cores to serve on [default: all].
     // Each has its own runtime, instances and database connections.
-    #[arg(long, env = "USHER_WORKERS", value_name = "N")]
+    #[arg(
+        help_heading = "Server",
+        long,
+        env = "USHER_WORKERS",
+        value_name = "N",
+        value_parser = number::<NonZeroUsize>(1, MAX_WORKERS)
+    )]
     pub workers: Option<NonZeroUsize>,
     /// Requests in flight at once; further ones wait [default: 64 for each worker].
-    #[arg(long, env = "USHER_MAX_REQUESTS", value_name = "N")]
+    #[arg(
+        help_heading = "Server",
+        long,
+        env = "USHER_MAX_REQUESTS",
+        value_name = "N",
+        value_parser = number::<NonZeroUsize>(1, MAX_REQUESTS)
+    )]
     pub max_requests: Option<NonZeroUsize>,
     /// Client connections at once; further ones wait.
     // Counted on all cores together; further ones wait in the operating system's queue.
     #[arg(
+        help_heading = "Server",
         long,
         env = "USHER_MAX_CONNECTIONS",
         value_name = "N",
-        default_value = "10000"
+        default_value = "10000",
+        value_parser = number::<NonZeroUsize>(1, 1_000_000)
     )]
     pub max_connections: NonZeroUsize,
     /// The limits of client connections.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Clients")]
     pub connections: connection::Limits,
     /// The access log.
     #[command(flatten)]
     pub access_log: access_log::Config,
     /// For connections to end after SIGTERM or Ctrl-C.
     #[arg(
+        help_heading = "Server",
         long,
         env = "USHER_DRAIN_TIMEOUT",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = parse_duration
+        value_parser = duration(Duration::ZERO, YEAR)
     )]
     pub drain_timeout: Duration,
 }
+
+/// The most cores. Their requests in flight by default are [`MAX_REQUESTS`].
+const MAX_WORKERS: u64 = 256;
+
+/// The most requests in flight: each has 4 GiB of the 128 TiB of address space that a process has.
+const MAX_REQUESTS: u64 = 16_384;
+
+/// The part of an instance's memory that one body may take.
+const BODY_SHARE: usize = 4;
 
 /// Requests in flight on one core by default.
 const REQUESTS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
@@ -100,9 +127,33 @@ impl Config {
         }
     }
 
+    /// Checks that the settings do not contradict each other.
+    ///
+    /// # Errors
+    /// One line that names the settings.
+    pub fn check(&self) -> Result<(), String> {
+        let (body, memory) = (self.connections.max_body, self.sandbox.instance_memory);
+        if body > memory / BODY_SHARE {
+            return Err(format!(
+                "--max-body {} is more than a quarter of --instance-memory {}, and a component \
+                 has to hold the body and what it makes of it: raise --instance-memory or lower \
+                 --max-body",
+                show_size(body as u64),
+                show_size(memory as u64)
+            ));
+        }
+        Ok(())
+    }
+
     /// Cores to serve on.
     pub fn workers(&self) -> NonZeroUsize {
-        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let all = || {
+            let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let most = usize::try_from(MAX_WORKERS)
+                .ok()
+                .and_then(NonZeroUsize::new);
+            most.map_or(cores, |most| cores.min(most))
+        };
         self.workers.unwrap_or_else(all)
     }
 

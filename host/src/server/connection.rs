@@ -16,7 +16,6 @@ use http::header::{CONNECTION, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use humantime::parse_duration;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
@@ -28,7 +27,7 @@ use super::error_body::ErrorResponse;
 use super::head_timer::HeadTimer;
 use super::host;
 use super::transport::Transport;
-use crate::options::size;
+use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, size};
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::log::{LINES, LineLimit};
 use crate::telemetry::request::{self, GivenNames, Recorded};
@@ -45,7 +44,7 @@ pub struct Limits {
         env = "USHER_MAX_BODY",
         value_name = "SIZE",
         default_value = "1MiB",
-        value_parser = size
+        value_parser = size::<usize>(0, GIB)
     )]
     pub max_body: usize,
     /// A request's line and headers together; larger ones are 431.
@@ -55,7 +54,7 @@ pub struct Limits {
         env = "USHER_MAX_HEAD",
         value_name = "SIZE",
         default_value = "64KiB",
-        value_parser = size
+        value_parser = size::<usize>(8 * KIB, MIB)
     )]
     pub max_head: usize,
     /// For a request's head to arrive, and for a connection to be idle.
@@ -65,7 +64,7 @@ pub struct Limits {
         env = "USHER_HEAD_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub head_timeout: Duration,
     /// For a request's body to arrive; a slower one is 408.
@@ -74,7 +73,7 @@ pub struct Limits {
         env = "USHER_BODY_TIMEOUT",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub body_timeout: Duration,
     /// How long a client may read nothing of its response before it is disconnected.
@@ -84,7 +83,7 @@ pub struct Limits {
         env = "USHER_WRITE_TIMEOUT",
         value_name = "DURATION",
         default_value = "1m",
-        value_parser = parse_duration
+        value_parser = duration(MILLISECOND, YEAR)
     )]
     pub write_timeout: Duration,
     /// Proxies whose X-Forwarded-Proto, Forwarded, X-Request-Id and traceparent count, by address

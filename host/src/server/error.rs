@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 use crate::database::OpenError;
 use crate::sandbox::LoadError;
@@ -11,8 +10,17 @@ use crate::sandbox::migrate::MigrateError;
 /// Why the server could not start, or did not end well. Every text is one line for the operator.
 #[derive(Debug)]
 pub enum ServeError {
+    /// The settings contradict each other. The text names them.
+    Settings(String),
     /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+    Listen {
+        /// The option that the address comes from.
+        option: &'static str,
+        /// The address, as it was given.
+        address: String,
+        /// What happened.
+        error: io::Error,
+    },
     /// The component cannot be served.
     Load(LoadError),
     /// The database cannot be used.
@@ -27,7 +35,7 @@ impl ServeError {
     /// Whether the configuration is wrong, rather than something unavailable.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Listen(..) | Self::Load(_) => true,
+            Self::Settings(_) | Self::Listen { .. } | Self::Load(_) => true,
             Self::Database(error) => !error.is_transient(),
             Self::Migrate(_) | Self::System(_) => false,
         }
@@ -37,14 +45,23 @@ impl ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Self::Settings(text) => f.write_str(text),
+            Self::Listen {
+                option,
+                address,
+                error,
+            } if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
-                    "cannot listen on {address}: the port is in use; stop what uses it, or choose \
-                     another with --listen"
+                    "cannot listen on {address} ({option}): the port is in use; stop what uses \
+                     it, or choose another"
                 )
             }
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Listen {
+                option,
+                address,
+                error,
+            } => write!(f, "cannot listen on {address} ({option}): {error}"),
             Self::Load(error) => error.fmt(f),
             Self::Database(error) => error.fmt(f),
             Self::Migrate(error) => error.fmt(f),

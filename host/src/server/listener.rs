@@ -7,57 +7,107 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 
+use super::address::Address;
 use super::descriptors::AcceptBackoff;
 use super::error::ServeError;
 use super::transport;
 use super::worker::{Accepted, Worker};
 
-pub(super) fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
-    let bound = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
-        // A restart need not wait for connections in TIME-WAIT.
-        socket.set_reuseaddr(true)?;
-        socket.set_nodelay(true)?;
-        if let Err(error) = transport::bound_unsent(&socket) {
-            tracing::debug!("unsent data has no bound: {error}");
-        }
-        socket.bind(address)?;
-        Ok(socket)
-    };
-    bound().map_err(|error| ServeError::Listen(address, error))
+/// The option that an address to listen on comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) option: &'static str,
+    pub(super) address: &'a Address,
 }
 
-/// Listens on a socket that was bound to `address`.
-pub(super) fn listen(
-    mut socket: TcpSocket,
+impl Origin<'_> {
+    fn error(&self, error: io::Error) -> ServeError {
+        ServeError::Listen {
+            option: self.option,
+            address: self.address.to_string(),
+            error,
+        }
+    }
+}
+
+/// A socket that is bound to an address and does not listen yet.
+#[derive(Debug)]
+pub(super) struct Bound<'a> {
+    socket: TcpSocket,
     address: SocketAddr,
+    origin: Origin<'a>,
+}
+
+/// Binds a socket to the first address of a name that can be bound.
+pub(super) async fn bind(origin: Origin<'_>) -> Result<Bound<'_>, ServeError> {
+    let addresses = origin.address.resolve().await;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses.map_err(|error| origin.error(error))? {
+        match bind_to(address) {
+            Ok(socket) => {
+                return Ok(Bound {
+                    socket,
+                    address,
+                    origin,
+                });
+            }
+            // An address that is in use says more than one that this machine does not have.
+            Err(error) if last.kind() != io::ErrorKind::AddrInUse => last = error,
+            Err(_) => {}
+        }
+    }
+    Err(origin.error(last))
+}
+
+fn bind_to(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // All interfaces, whatever the system's default is (net.ipv6.bindv6only).
+        socket2::SockRef::from(&socket).set_only_v6(false)?;
+    }
+    // A restart need not wait for connections in TIME-WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    if let Err(error) = transport::bound_unsent(&socket) {
+        tracing::debug!("unsent data has no bound: {error}");
+    }
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Listens on a bound socket. Returns also the address that clients reach it under.
+pub(super) fn listen(
+    bound: Bound<'_>,
     backlog: u32,
-) -> Result<TcpListener, ServeError> {
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let Bound {
+        mut socket,
+        address,
+        origin,
+    } = bound;
     let mut retries = if address.port() == 0 { MAX_RETRIES } else { 0 };
     loop {
-        match socket.listen(backlog) {
+        let listening = socket
+            .listen(backlog)
+            .and_then(|listener| Ok((listener.local_addr()?, listener)));
+        match listening {
+            Ok((address, listener)) => return Ok((listener, address)),
             // Another program can bind the same port until one of them listens.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && retries > 0 => {
                 retries -= 1;
-                socket = bind(address)?;
+                socket = bind_to(address).map_err(|error| origin.error(error))?;
             }
-            listener => return listener.map_err(|error| ServeError::Listen(address, error)),
+            Err(error) => return Err(origin.error(error)),
         }
     }
 }
 
 /// How many other ports are tried if any port will do.
 const MAX_RETRIES: usize = 8;
-
-pub(super) fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, ServeError> {
-    listener
-        .local_addr()
-        .map_err(|error| ServeError::Listen(address, error))
-}
 
 /// Assigns each connection to the core with the fewest, so that few connections spread evenly. A
 /// listener for each core would distribute them by a hash.
@@ -105,27 +155,58 @@ pub(super) async fn accept(
 mod tests {
     use super::*;
 
-    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    fn from(address: &Address) -> Origin<'_> {
+        Origin {
+            option: "--listen",
+            address,
+        }
+    }
+
+    fn localhost(port: u16) -> Address {
+        Address::from(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
 
     #[tokio::test]
     async fn any_port_lost_before_listen_is_replaced_by_another() {
-        let socket = bind(ANY).expect("a free port");
-        let lost = socket.local_addr().expect("it is bound");
-        let other = bind(lost).expect("no socket listens there yet");
-        let other = listen(other, lost, 1).expect("nor now");
-        let listener = listen(socket, ANY, 1).expect("there are more");
-        assert_ne!(local(&listener, ANY).expect("it is bound"), lost);
+        let any = localhost(0);
+        let bound = bind(from(&any)).await.expect("a free port");
+        let lost = bound.socket.local_addr().expect("it is bound");
+        let same = Address::from(lost);
+        let other = bind(from(&same)).await.expect("no socket listens yet");
+        let (other, _) = listen(other, 1).expect("nor now");
+        let (_listener, address) = listen(bound, 1).expect("there are more");
+        assert_ne!(address, lost);
         drop(other);
     }
 
     #[tokio::test]
     async fn named_port_lost_before_listen_is_an_error() {
-        let free = bind(ANY).and_then(|socket| listen(socket, ANY, 1));
-        let free = local(&free.expect("a free port"), ANY).expect("it is bound");
-        let socket = bind(free).expect("it is free again");
-        let other = bind(free).and_then(|socket| listen(socket, free, 1));
+        let any = localhost(0);
+        let (listener, free) = listen(bind(from(&any)).await.expect("a free port"), 1)
+            .expect("no other socket listens there");
+        drop(listener);
+        let free = Address::from(free);
+        let bound = bind(from(&free)).await.expect("it is free again");
+        let other = bind(from(&free)).await.and_then(|other| listen(other, 1));
         let _other = other.expect("no socket listens there yet");
-        let error = listen(socket, free, 1).expect_err("another socket listens now");
+        let error = listen(bound, 1).expect_err("another socket listens now");
         assert!(error.to_string().contains("in use"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn port_on_all_interfaces_is_reached_by_ipv4() {
+        let any = Address::Any(0);
+        let (_listener, address) = listen(bind(from(&any)).await.expect("a free port"), 1)
+            .expect("no other socket listens there");
+        let client = std::net::TcpStream::connect(("127.0.0.1", address.port()));
+        assert!(client.is_ok(), "{client:?}");
+    }
+
+    #[tokio::test]
+    async fn unknown_name_is_an_error_that_shows_it() {
+        let unknown: Address = "nowhere.invalid:80".parse().expect("a name");
+        let error = bind(from(&unknown)).await.expect_err("it has no address");
+        let text = error.to_string();
+        assert!(text.contains("nowhere.invalid:80 (--listen)"), "{text}");
     }
 }

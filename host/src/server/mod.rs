@@ -4,7 +4,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`config`] | the server's settings, with defaults and units |
+//! | [`config`], [`address`] | the server's settings; where to listen |
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | `listener`, `worker` | the sockets, and the thread of each core |
 //! | [`connection`], `host` | one client connection; which `Host` is valid |
@@ -17,6 +17,7 @@
 //! | `descriptors`, `watch` | the limit on open files, and the heartbeat of each core |
 //! | `admin`, `exposition` | the operators' listener: readiness and metrics |
 
+pub mod address;
 pub mod body;
 pub mod config;
 pub mod connection;
@@ -41,6 +42,7 @@ mod watch;
 mod worker;
 mod write_stall;
 
+pub use address::Address;
 pub use config::Config;
 pub use error::ServeError;
 pub use serve::serve;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::config::Config;
 use super::error::ServeError;
-use super::listener::{accept, bind, listen, local};
+use super::listener::{Origin, accept, bind, listen};
 use super::shutdown::Signals;
 use super::start::start;
 use super::watch::{self, Heartbeat};
@@ -21,11 +21,25 @@ use crate::telemetry::Counters;
 /// # Errors
 /// See [`ServeError`].
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
+    config.check().map_err(ServeError::Settings)?;
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
-    let socket = bind(config.listen)?;
-    let admin = config.admin_listen.map(bind).transpose()?;
+    let clients = bind(Origin {
+        option: "--listen",
+        address: &config.listen,
+    })
+    .await?;
+    let operators = match &config.admin_listen {
+        None => None,
+        Some(address) => Some(
+            bind(Origin {
+                option: "--admin-listen",
+                address,
+            })
+            .await?,
+        ),
+    };
 
     let start = start(config);
     let (runtime, database) = tokio::select! {
@@ -57,13 +71,13 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     watch::watch(&cores).map_err(ServeError::System)?;
 
     let draining = Arc::new(AtomicBool::new(false));
-    if let (Some(socket), Some(address)) = (admin, config.admin_listen) {
-        let listener = listen(socket, address, 64)?;
+    if let Some(operators) = operators {
+        let (listener, address) = listen(operators, 64)?;
         let counters: Vec<Arc<Counters>> = workers
             .iter()
             .map(|worker| Arc::clone(&worker.counters))
             .collect();
-        tracing::info!("operators: http://{}/ready", local(&listener, address)?);
+        tracing::info!("operators: http://{address}/ready");
         tokio::spawn(admin::serve(
             listener,
             admin::View {
@@ -75,8 +89,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             },
         ));
     }
-    let listener = listen(socket, config.listen, 4096)?;
-    let address = local(&listener, config.listen)?;
+    let (listener, address) = listen(clients, 4096)?;
     tracing::info!("listening on http://{address}");
 
     let signal = tokio::select! {

@@ -19,12 +19,32 @@ use crate::sandbox::migrate::{self, MigrateError, Migration};
 /// # Errors
 /// See [`ServeError`].
 pub async fn migrate(config: &Config) -> Result<(), ServeError> {
-    start(&Config {
+    let config = Config {
         no_migrate: false,
         ..config.clone()
-    })
-    .await
-    .map(drop)
+    };
+    let (_, _, schema) = start_and_report(&config).await?;
+    match schema {
+        Schema::UpToDate => tracing::info!("the schema is up to date: there was nothing to do"),
+        Schema::Absent => {
+            tracing::info!("the component has no migrations: there was nothing to do");
+        }
+        Schema::Changed | Schema::Left => {}
+    }
+    Ok(())
+}
+
+/// What the start did to the schema.
+#[derive(Clone, Copy, Debug)]
+enum Schema {
+    /// It was left as it is.
+    Left,
+    /// The component has no migrations.
+    Absent,
+    /// There was nothing to do.
+    UpToDate,
+    /// What was done is logged.
+    Changed,
 }
 
 /// Plans the migrations without changing anything. `None` for a component that exports no plan.
@@ -45,6 +65,12 @@ pub async fn plan(config: &Config) -> Result<Option<Vec<migrate::Finding>>, Serv
 
 /// Loads the component, and opens the database with an up-to-date schema.
 pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), ServeError> {
+    let (runtime, database, _) = start_and_report(config).await?;
+    Ok((runtime, database))
+}
+
+async fn start_and_report(config: &Config) -> Result<(Arc<Runtime>, Database, Schema), ServeError> {
+    config.check().map_err(ServeError::Settings)?;
     // Compiling takes long and must not delay the handling of signals.
     let (sandbox, capacity) = (config.sandbox.clone(), config.capacity());
     let load = move || {
@@ -60,7 +86,7 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
     let mut logged = None;
     loop {
         let error = match open_and_migrate(config, &runtime).await {
-            Ok(database) => return Ok((runtime, database)),
+            Ok((database, schema)) => return Ok((runtime, database, schema)),
             Err(error) => error,
         };
         let transient = match &error {
@@ -93,11 +119,15 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
     }
 }
 
-async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database, ServeError> {
+async fn open_and_migrate(
+    config: &Config,
+    runtime: &Runtime,
+) -> Result<(Database, Schema), ServeError> {
     let database = Database::open(config.database())
         .await
         .map_err(ServeError::Database)?;
     let database = runtime.database(database).map_err(ServeError::Load)?;
+    let mut schema = Schema::Left;
     if !config.no_migrate {
         let pool = database.pool().map_err(ServeError::Database)?;
         let limit = config.migration_timeout;
@@ -108,7 +138,13 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
                 .await
                 .unwrap_or(Err(MigrateError::Late(limit)))
         };
-        for migration in applied.map_err(ServeError::Migrate)? {
+        let (has_changed, applied) = applied.map_err(ServeError::Migrate)?;
+        schema = match (has_changed || !applied.is_empty(), runtime.has_migrations()) {
+            (true, _) => Schema::Changed,
+            (false, true) => Schema::UpToDate,
+            (false, false) => Schema::Absent,
+        };
+        for migration in applied {
             tracing::info!(
                 "applied migration {} ({})",
                 migration.version,
@@ -118,20 +154,29 @@ async fn open_and_migrate(config: &Config, runtime: &Runtime) -> Result<Database
         let checked = migrate::check_statements(runtime, &pool).await;
         checked.map_err(ServeError::Load)?;
     }
-    Ok(database)
+    Ok((database, schema))
 }
 
-/// Logs the plan, and applies the migrations if it has no obstacle.
+/// Logs the plan, and applies the migrations if it has no obstacle. Returns whether the plan had
+/// changes, and the applied migrations.
 async fn bring_up_to_date(
     config: &Config,
     runtime: &Runtime,
     pool: &Pool,
-) -> Result<Vec<Migration>, MigrateError> {
+) -> Result<(bool, Vec<Migration>), MigrateError> {
+    let mut has_changed = false;
     match migrate::plan(runtime, pool, &config.instances().store()).await {
-        Ok(findings) => migrate::log(&findings.unwrap_or_default())?,
+        Ok(findings) => {
+            let findings = findings.unwrap_or_default();
+            migrate::log(&findings)?;
+            has_changed = findings
+                .iter()
+                .any(|finding| finding.kind == migrate::FindingKind::Change);
+        }
         // The migrations return the same error, with its remedy.
         Err(MigrateError::NoPlan(why)) => tracing::debug!("no plan: {why}"),
         Err(error) => return Err(error),
     }
-    migrate::migrate(runtime, pool, &config.instances().store()).await
+    let applied = migrate::migrate(runtime, pool, &config.instances().store()).await?;
+    Ok((has_changed, applied))
 }

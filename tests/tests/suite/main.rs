@@ -20,6 +20,8 @@
 //! | `declared` | a component runs only the statements that it declares |
 //! | `attacks` | a hostile component on PostgreSQL changes nothing |
 //! | `beside` | the whole program under load beside a hostile component |
+//! | `command_line` | options, environment, configuration file, and help |
+//! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
@@ -51,7 +53,9 @@ mod access_log;
 mod adoption;
 mod architecture;
 mod attacks;
+mod backup;
 mod beside;
+mod command_line;
 mod component;
 mod conformance;
 mod contract;

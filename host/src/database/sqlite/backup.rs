@@ -49,7 +49,7 @@ impl StandbyConnection for Conn {
 }
 
 /// Copies one database into another until `is_over`. Returns whether the copy is complete.
-fn back_up(
+pub(super) fn back_up(
     from: &Connection,
     to: &mut Connection,
     is_over: impl Fn() -> bool,

@@ -17,6 +17,7 @@
 //! | `connection` | one connection and its transactions |
 //! | `opening`, `execution` | opening a connection; running one statement on it |
 //! | `backup` | copying a database |
+//! | `files`, `restore` | `usher backup` and `usher restore` |
 //! | `workers` | the separate threads, and their priority |
 //! | `lease`, `separate_thread` | leases of connections; work on separate threads |
 //! | `inline` | short statements on a core's own thread |
@@ -35,12 +36,14 @@ mod cursor;
 mod database;
 mod error;
 mod execution;
+mod files;
 mod functions;
 mod identity;
 mod inline;
 mod lease;
 mod opening;
 mod overwrite;
+mod restore;
 mod separate_thread;
 #[cfg(test)]
 mod tests;
@@ -50,3 +53,5 @@ mod values;
 mod workers;
 
 pub(crate) use database::Database;
+pub(crate) use files::backup;
+pub(crate) use restore::restore;
