@@ -42,11 +42,11 @@ fn is_unchanged(
     request: &impl Request,
     names: impl Fn(&[u8], bool) -> bool,
 ) -> Result<bool, Error> {
-    let named = |header, weakly| request.header(header).map(|tags| names(&tags, weakly));
-    if named(RequestHeader::IfMatch, false) == Some(false) {
+    let matches = |header, weakly| request.header(header).map(|tags| names(&tags, weakly));
+    if matches(RequestHeader::IfMatch, false) == Some(false) {
         return Err(users::Error::Stale.into());
     }
-    Ok(named(RequestHeader::IfNoneMatch, true) == Some(true))
+    Ok(matches(RequestHeader::IfNoneMatch, true) == Some(true))
 }
 
 /// The versions for which a write may proceed: those that `If-Match` names (RFC 9110, 13.1.1;

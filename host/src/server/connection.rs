@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Args;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, HOST, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -189,6 +189,10 @@ impl Service {
                 Ok(Admitted::Unread(head, body)) => {
                     Box::pin(service.read(head, body, info, &state)).await
                 }
+                Ok(Admitted::Unwanted(mut request)) => {
+                    let response = service.call(&mut request, info, info.arrival()).await;
+                    response.map(|response| without_body(response, &state))
+                }
                 Err(error) => Err(error),
             };
             let mut response = result.unwrap_or_else(|error| {
@@ -223,6 +227,12 @@ impl Service {
         if request.body().is_end_stream() {
             let request = request.map(|_| Bytes::new());
             return (recorded, Ok(Admitted::Buffered(request)));
+        }
+        if waits_to_send(&request)
+            && (self.counters.routes()).exclude(request.method(), request.uri().path())
+        {
+            let request = request.map(|_| Bytes::new());
+            return (recorded, Ok(Admitted::Unwanted(request)));
         }
         let (head, body) = request.into_parts();
         (recorded, Ok(Admitted::Unread(head, body)))
@@ -270,6 +280,28 @@ enum Admitted<B> {
     Buffered(Request<Bytes>),
     /// The body has not been read.
     Unread(Parts, B),
+    /// No route takes the body, and the client has not sent it.
+    Unwanted(Request<Bytes>),
+}
+
+/// Whether the client sends the body only after `100 Continue`, which hyper sends once the body is
+/// read (RFC 9110, 10.1.1).
+fn waits_to_send<B>(request: &Request<B>) -> bool {
+    request.version() >= Version::HTTP_11
+        && request
+            .headers()
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The final response to a client whose body is not read. Whether it sends the body nevertheless
+/// cannot be known, so no further request can be read.
+fn without_body(mut response: Response<Body>, state: &ConnectionState) -> Response<Body> {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    state.request_left_unread();
+    response
 }
 
 /// The size of a request's first line, in bytes.

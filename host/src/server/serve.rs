@@ -50,6 +50,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         }
     };
     database.advise();
+    let has_documentation = runtime.routes().has_page(DOCUMENTATION);
     let parts = Parts {
         runtime,
         database: database.clone(),
@@ -91,6 +92,9 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     }
     let (listener, address) = listen(clients, 4096)?;
     tracing::info!("listening on http://{address}");
+    if has_documentation {
+        tracing::info!("documentation: http://{address}{DOCUMENTATION}");
+    }
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -143,6 +147,9 @@ fn max_connections(config: &Config) -> usize {
     }
     max_connections
 }
+
+/// Where a component has its documentation, if it declares this route.
+const DOCUMENTATION: &str = "/docs";
 
 /// The fewest connections to PostgreSQL of a core.
 const MIN_POOL: NonZeroUsize = NonZeroUsize::new(2).expect("it is not 0");

@@ -126,6 +126,11 @@ impl Default for Counters {
 }
 
 impl Counters {
+    /// The routes that the component declares.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// Counters of requests to a component with these routes, some of which are logged.
     pub fn new(routes: &Routes, access_log: AccessLog) -> Self {
         let series = routes.all().count() * METHOD_NAMES;

@@ -84,7 +84,7 @@ pub struct RequestInfo {
 
 /// The header fields by which a trusted client names its request. A field that is invalid, or is
 /// there twice, is ignored.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GivenNames<'h> {
     id: Field<'h>,
     traceparent: Field<'h>,

@@ -2,7 +2,8 @@
 //!
 //! A path may hold what identifies a person, and there are as many as clients invent. So log lines
 //! and metrics name the declared template that a path matches. The component decides by itself what
-//! a request does; its routes only label it here.
+//! a request does; its routes only label it here, with one exception: a client that waits for `100
+//! Continue` before it sends a body is not asked for the body of a request that matches no route.
 //!
 //! They are in custom sections `usher:routes` of the component, which other hosts ignore. A section
 //! consists of lines `METHOD TEMPLATE`. A template is a path in which `{name}` stands for one
@@ -174,6 +175,27 @@ impl Routes {
         self.is_declared.then_some(&*self.declared)
     }
 
+    /// Whether a request with this method and path matches no route. Unknown, and so `false`, if
+    /// the component declares none, or if the path is percent-encoded.
+    pub(crate) fn exclude(&self, method: &Method, path: &str) -> bool {
+        let served_as = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        let matches = |(declared, template): &(String, String)| {
+            *declared == served_as.as_str()
+                && Template::parse(template).is_some_and(|template| template.matches(path))
+        };
+        self.is_declared && !path.contains('%') && !self.declared.iter().any(matches)
+    }
+
+    /// Whether the component declares `GET` of this path.
+    pub(crate) fn has_page(&self, path: &str) -> bool {
+        let mut declared = self.declared.iter();
+        declared.any(|(method, template)| method == Method::GET.as_str() && template == path)
+    }
+
     /// The first route whose template matches this path, whatever the method.
     pub(crate) fn find(&self, path: &str) -> RouteIndex {
         let mut index = 0;
@@ -270,6 +292,24 @@ mod tests {
     }
 
     #[test]
+    fn request_is_excluded_if_no_route_has_its_method_and_path() {
+        let routes = routes("POST /users/\nGET /users/{id}\n");
+        for (method, path, excluded) in [
+            (Method::POST, "/users/", false),
+            (Method::GET, "/users/1", false),
+            (Method::HEAD, "/users/1", false),
+            (Method::PUT, "/users/1", true),
+            (Method::GET, "/users/", true),
+            (Method::POST, "/users", true),
+            (Method::POST, "/%75sers/", false),
+        ] {
+            assert_eq!(routes.exclude(&method, path), excluded, "{method} {path}");
+        }
+        assert!(!Routes::default().exclude(&Method::POST, "/users/"));
+        assert!(routes.has_page("/users/{id}") && !routes.has_page("/users/"));
+    }
+
+    #[test]
     fn path_is_named_by_the_first_template_that_matches() {
         let routes = routes(
             "POST /users/\nGET /users/{id}\nPUT /users/{id}\nGET /users/{id}/mail/{box}\n\
@@ -330,7 +370,8 @@ mod tests {
             assert!(read.is_err(), "{section:?}");
         }
         assert!(Routes::default().add_section(b"GET /\xff\n").is_err());
-        let many: String = (0..=MAX_ROUTES).map(|n| format!("GET /{n}\n")).collect();
+        let many = (0..=MAX_ROUTES).map(|n| format!("GET /{n}\n"));
+        let many = many.collect::<Vec<_>>().concat();
         assert!(Routes::default().add_section(many.as_bytes()).is_err());
     }
 

@@ -487,6 +487,9 @@ fn piped(scratch: &Scratch) -> Command {
     command
 }
 
+/// Requests whose lines take several times what a pipe holds.
+const REQUESTS: usize = 2000;
+
 #[tokio::test]
 async fn log_that_nobody_reads_delays_no_request_and_is_json() {
     let scratch = Scratch::new();
@@ -500,8 +503,6 @@ async fn log_that_nobody_reads_delays_no_request_and_is_json() {
             break address.to_owned();
         }
     };
-    // Several times what the pipe takes.
-    const REQUESTS: usize = 2000;
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     for _ in 0..REQUESTS {
         let request = b"GET /users/1 HTTP/1.1\r\nhost: a\r\n\r\n";

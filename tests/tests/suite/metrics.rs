@@ -111,9 +111,10 @@ async fn every_metric_has_help_and_type_and_histograms_are_cumulative() {
                     if bound.starts_with("+Inf") {
                         let labels = labels.trim_end_matches([',', '{']);
                         let count = labels.replace("_bucket", "_count");
-                        let count = match count.contains('{') {
-                            true => format!("{count}}}"),
-                            false => count,
+                        let count = if count.contains('{') {
+                            format!("{count}}}")
+                        } else {
+                            count
                         };
                         assert_eq!(page.value(&count).to_bits(), value.to_bits(), "{line}");
                     }

@@ -184,10 +184,48 @@ async fn hundred_fields_are_accepted_and_one_more_returns_431() {
     let scratch = Scratch::new();
     let (_running, address) = serve(&scratch);
     for (fields, expected) in [(98, 200), (99, 431)] {
-        let fields: String = (0..fields).map(|n| format!("X-{n}: y\r\n")).collect();
+        let fields = (0..fields).map(|n| format!("X-{n}: y\r\n"));
+        let fields = fields.collect::<Vec<_>>().concat();
         let request =
             format!("GET /users/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
         let answer = send_bytes(&address, &[request.as_bytes()]).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn client_that_waits_to_send_gets_the_final_status_of_no_route_at_once() {
+    let scratch = Scratch::new();
+    let (_running, address) = serve(&scratch);
+    let user = r#"{"name":"Ann","email":"ann@example.org"}"#;
+    let length = user.len();
+    for (request, expected) in [
+        ("POST /nothing", 404),
+        ("PUT /users/", 405),
+        ("POST /users/1", 405),
+        ("POST /users", 307),
+    ] {
+        let request = format!(
+            "{request} HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let answer = send_bytes(&address, &[request.as_bytes()]).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    // Where there is a route, also under a percent-encoded path, the body is asked for.
+    for (path, expected) in [("/users/", 200), ("/%75sers/", 409)] {
+        let mut stream = connect(&address).await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).await.expect("an answer");
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(user.as_bytes()).await.expect("sent");
+        let answer = rest(&mut stream).await;
         assert_eq!(status(&answer), expected, "{answer}");
     }
 }
@@ -283,6 +321,6 @@ async fn request_of_a_client_that_is_gone_is_cancelled() {
         drop(stream);
         let next = send_request(&address, Request::get("/count")).await;
         assert_eq!(next.status, 200, "{}", next.text());
-        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_mins(1));
     }
 }
