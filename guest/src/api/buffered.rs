@@ -54,6 +54,9 @@ impl Request for BufferedRequest {
     }
 
     fn header(&self, header: RequestHeader) -> Option<Cow<'_, [u8]>> {
+        if self.fields.is_empty() {
+            return None;
+        }
         let name = header.name();
         let lines = self.fields.iter().filter(|(field, _)| field == name);
         header.value(lines.map(|(_, line)| Cow::Borrowed(line.as_slice())))

@@ -84,7 +84,7 @@ pub struct Instances {
     /// Guests that still run after a response that was complete at once.
     lingering: Mutex<JoinSet<Result<(), CallError>>>,
     /// The header fields that the component requests with a buffered request.
-    requested_fields: OnceLock<Vec<buffered::RequestedField>>,
+    requested_fields: OnceLock<buffered::RequestedFields>,
     counters: Arc<Counters>,
 }
 

@@ -28,22 +28,34 @@ fn is_address(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
+/// Which bytes may stand in a `reg-name` as they are. Every request has a name, so it is a table.
+const UNESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(
+            byte as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$'
+                | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        byte += 1;
+    }
+    table
+};
+
 /// A `reg-name` that is not empty. An IPv4 address is one too.
 fn is_name(text: &[u8]) -> bool {
-    let mut bytes = text.iter();
-    while let Some(&byte) = bytes.next() {
-        let is_allowed = match byte {
-            b'%' => {
-                let mut is_digit = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-                is_digit() && is_digit()
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        rest = match after {
+            after if UNESCAPED[usize::from(*byte)] => after,
+            [high, low, after @ ..]
+                if *byte == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                after
             }
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
-            | b',' | b';' | b'=' => true,
-            byte => byte.is_ascii_alphanumeric(),
+            _ => return false,
         };
-        if !is_allowed {
-            return false;
-        }
     }
     !text.is_empty()
 }

@@ -91,10 +91,11 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         ));
     }
     let (listener, address) = listen(clients, 4096)?;
-    tracing::info!("listening on http://{address}");
     if has_documentation {
         tracing::info!("documentation: http://{address}{DOCUMENTATION}");
     }
+    // The last line of a start: programs wait for it.
+    tracing::info!("listening on http://{address}");
 
     let signal = tokio::select! {
         signal = signals.next() => signal,

@@ -31,6 +31,38 @@ impl RequestedField {
     }
 }
 
+/// The header fields that a component requests.
+#[derive(Debug, Default)]
+pub(crate) struct RequestedFields {
+    fields: Vec<RequestedField>,
+    /// The lengths of their names, a bit for each. Most fields of a request have another.
+    lengths: u64,
+}
+
+impl FromIterator<RequestedField> for RequestedFields {
+    fn from_iter<I: IntoIterator<Item = RequestedField>>(fields: I) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        let lengths = fields.iter().map(|field| length_bit(&field.name));
+        Self {
+            lengths: lengths.fold(0, std::ops::BitOr::bitor),
+            fields,
+        }
+    }
+}
+
+impl RequestedFields {
+    /// Whether all fields of this name are passed.
+    fn have(&self, name: &HeaderName, headers: &HeaderMap) -> bool {
+        self.lengths & length_bit(name) != 0
+            && self.fields.iter().any(|field| field.matches(name, headers))
+    }
+}
+
+/// A bit for a name's length; names of 64 bytes and more share some.
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << (name.as_str().len() % 64)
+}
+
 /// Whether a value contains this text, in any case.
 fn contains(value: &[u8], text: &[u8]) -> bool {
     text.is_empty()
@@ -46,7 +78,7 @@ fn contains(value: &[u8], text: &[u8]) -> bool {
 pub(crate) async fn requested_fields<T: Send>(
     handler: &Buffered,
     store: &mut Store<T>,
-) -> wasmtime::Result<Vec<RequestedField>> {
+) -> wasmtime::Result<RequestedFields> {
     let fields = handler
         .usher_service_buffered_handler()
         .call_header_fields(store)
@@ -71,7 +103,7 @@ pub(crate) async fn handle<T: Send>(
     handler: &Buffered,
     store: &mut Store<T>,
     request: &mut Request<Bytes>,
-    requested: &[RequestedField],
+    requested: &RequestedFields,
 ) -> wasmtime::Result<Option<Response<Bytes>>> {
     let (headers, body, mut fields) = (request.headers(), request.body(), Vec::new());
     // One pass over the headers costs less than lookups.
@@ -81,10 +113,7 @@ pub(crate) async fn handle<T: Send>(
             host = Some(value);
         }
         is_forwarded |= forwarded::names_scheme(name);
-        if requested
-            .iter()
-            .any(|requested| requested.matches(name, headers))
-        {
+        if requested.have(name, headers) {
             fields.push((name.as_str(), value.as_bytes()));
         }
     }

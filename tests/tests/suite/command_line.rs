@@ -102,8 +102,10 @@ fn flag_in_the_environment_understands_each_word_in_any_case() {
 #[test]
 fn empty_variable_of_any_option_is_unset() {
     let scratch = Scratch::new();
-    let rows = rows();
+    let mut rows = rows();
     assert!(rows.len() > 40, "only {} options were found", rows.len());
+    // Every program of a test has this one set.
+    rows.retain(|row| row.variable != "USHER_LOG_FORMAT");
     let empty = rows.iter().fold(config(&scratch), |program, row| {
         program.env(&row.variable, "")
     });
@@ -113,7 +115,8 @@ fn empty_variable_of_any_option_is_unset() {
         String::from_utf8_lossy(&empty.stdout),
         String::from_utf8_lossy(&unset.stdout)
     );
-    assert!(!String::from_utf8_lossy(&empty.stdout).contains("environment"));
+    let printed = String::from_utf8_lossy(&empty.stdout).into_owned();
+    assert_eq!(printed.matches("environment").count(), 1, "{printed}");
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn is_json(response: &Response, status: u16) {
 fn described_413() -> serde_json::Value {
     let description: serde_json::Value =
         serde_json::from_str(include_str!("../../../openapi.json")).expect("a description");
-    let example = "/components/responses/BodyTooLarge/content/application~1json/examples/1/value";
+    let example =
+        "/components/responses/BodyTooLarge/content/application~1json/examples/bodyTooLarge/value";
     description.pointer(example).expect("an example").clone()
 }
 
