@@ -85,8 +85,8 @@ impl Failure {
             ),
             Self::Stale => (
                 "PreconditionFailed",
-                "The current `ETag` is not one of those in `If-Match`. For a change, it is one of those \
-                    in `If-None-Match`.",
+                "The current `ETag` is not one of those in `If-Match`. For a change, it is one of \
+                    those in `If-None-Match`.",
             ),
             Self::BodyTooLarge => ("BodyTooLarge", "The body is too large."),
             Self::TargetTooLong => ("TargetTooLong", "The path and the query are too long."),

@@ -117,8 +117,11 @@ impl<I: Transport> ConnectionIo<I> {
         let Some(half_closed) = &mut self.half_closed else {
             return Poll::Ready(Ok(()));
         };
-        if self.state.progress() == Progress::Reading {
-            return half_closed.poll_incomplete(cx).map(Ok);
+        match self.state.progress() {
+            Progress::Reading => return half_closed.poll_incomplete(cx).map(Ok),
+            // A client that reads nothing is a matter of the write timeout.
+            Progress::Streaming if !self.is_full => return half_closed.poll_silent(cx).map(Ok),
+            _ => {}
         }
         if half_closed.poll_grace(cx).is_ready() {
             half_closed.probed();
@@ -161,6 +164,9 @@ impl<I: Transport> ConnectionIo<I> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.is_full = written.is_pending();
+        if let Some(half_closed) = &mut self.half_closed {
+            half_closed.wrote();
+        }
         let written = self.stall.check(cx, written);
         if let Poll::Ready(Err(_)) = &written {
             // Makes the system drop the unsent bytes when the socket is closed.

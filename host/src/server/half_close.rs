@@ -4,7 +4,9 @@
 //! something is sent to it: the system of a client that is gone answers with a reset. So the end of
 //! input is withheld for [`GRACE`], in which nearly every response is complete. After that the host
 //! sends `100 Continue`, which every client of HTTP/1.1 has to accept at any time (RFC 9110, 15.2),
-//! and looks for the reset. A client of HTTP/1.0 counts as gone.
+//! and looks for the reset. A client of HTTP/1.0 counts as gone. A response that has begun is a
+//! probe itself as long as it goes on; if nothing of it is written for [`SILENCE`], the client
+//! counts as gone too.
 
 use std::io;
 use std::pin::Pin;
@@ -17,6 +19,9 @@ use super::transport::Transport;
 
 /// How long a response may take before the client is probed.
 pub(super) const GRACE: Duration = Duration::from_millis(200);
+
+/// How long a response that has begun may pause.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// When a reset is first looked for after the probe. The time between two looks doubles.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -35,6 +40,10 @@ pub(super) struct HalfClosed {
     next_look: Option<Duration>,
     /// Whether the body's reader has had the time to take what has arrived.
     has_yielded: bool,
+    /// Whether the timer is that of a response that has begun.
+    is_streaming: bool,
+    /// Whether something was written since the timer was set.
+    has_written: bool,
 }
 
 impl HalfClosed {
@@ -43,7 +52,28 @@ impl HalfClosed {
             timer: Box::pin(tokio::time::sleep(GRACE)),
             next_look: None,
             has_yielded: false,
+            is_streaming: false,
+            has_written: false,
         }
+    }
+
+    /// Records a write.
+    pub(super) fn wrote(&mut self) {
+        self.has_written = true;
+    }
+
+    /// Ready if nothing of a response that has begun was written for some time.
+    pub(super) fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_streaming {
+            self.is_streaming = true;
+            self.timer.as_mut().reset(Instant::now() + SILENCE);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        while std::mem::take(&mut self.has_written) {
+            self.timer.as_mut().reset(Instant::now() + SILENCE);
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(())
     }
 
     /// Ready if a body that is still being read is incomplete. What has arrived of it is taken only

@@ -453,7 +453,7 @@ async fn user_committed_late_appears_below_a_listed_id() {
     assert_eq!(ids("/users/?after=2").await, [0; 0]);
     assert_eq!(ids("/users/?after=0").await, [1, 2]);
     let description = service.get("/openapi.json").await.text();
-    assert!(description.contains("misses nobody with an `after`"));
+    assert!(description.contains("the greatest id that was listed a minute ago"));
     drop(other);
     service.end().await;
 }
