@@ -25,6 +25,11 @@ pub(crate) struct Histogram {
 impl Histogram {
     /// Counts a duration in microseconds.
     pub(crate) fn observe(&self, micros: u64) {
+        // Nearly every statement waits for nothing.
+        if micros == 0 {
+            self.buckets[0].fetch_add(1, Relaxed);
+            return;
+        }
         let bucket = BOUNDS.partition_point(|bound| *bound < micros);
         if let Some(bucket) = self.buckets.get(bucket) {
             bucket.fetch_add(1, Relaxed);

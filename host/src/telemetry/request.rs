@@ -253,7 +253,9 @@ impl RequestInfo {
 
     /// So many bytes of its response went to the connection.
     pub(crate) fn sent(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Relaxed);
+        if self.is_timed {
+            self.bytes.fetch_add(bytes as u64, Relaxed);
+        }
     }
 
     /// A statement was run again by the host.

@@ -24,8 +24,13 @@ fn with_declaration(component: &[u8], statements: &[(&str, &str, &str)]) -> Vec<
     for (about, name, text) in statements {
         data.push_str(&format!("{about} {name} {}\n{text}\n", text.len()));
     }
-    let mut section = vec![u8::try_from("usher:statements".len()).expect("a short name")];
-    section.extend_from_slice(b"usher:statements");
+    with_section(component, "usher:statements", &data)
+}
+
+/// A component with a further custom section.
+fn with_section(component: &[u8], name: &str, data: &str) -> Vec<u8> {
+    let mut section = vec![u8::try_from(name.len()).expect("a short name")];
+    section.extend_from_slice(name.as_bytes());
     section.extend_from_slice(data.as_bytes());
     let mut component = component.to_vec();
     component.push(0);
@@ -223,6 +228,25 @@ fn component_without_declaration_is_refused_in_one_line() {
 }
 
 #[test]
+fn component_with_invalid_routes_is_refused_in_one_line() {
+    let scratch = Scratch::new();
+    let routes = "GET /users/\nGET /users/{id\n";
+    let component = with_section(SQL, "usher:routes", routes);
+    std::fs::write(scratch.file("routes.wasm"), component).expect("a file");
+    let ended = Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+        .args(["--component", "routes.wasm"])
+        .run();
+    assert_eq!(ended.code(), Some(2));
+    let line = ended.only_line();
+    assert!(
+        line.contains("routes.wasm") && line.contains("\"GET /users/{id\" is no route"),
+        "{line}"
+    );
+}
+
+#[test]
 fn component_info_lists_imports_exports_and_statements() {
     let scratch = Scratch::new();
     let component = declaring(&[
@@ -263,12 +287,14 @@ fn component_info_lists_imports_exports_and_statements() {
     }
     let output = info(Some("sql.wasm"));
     assert!(
-        output.1.contains("statements: not declared"),
+        output.1.contains("statements: not declared") && output.1.contains("routes: not declared"),
         "{}",
         output.1
     );
     let output = info(None);
-    assert!(output.1.contains("usher:users/users@0.2.0"), "{}", output.1);
+    for part in ["usher:users/users@0.2.0\n", "  GET /users/{user_id}\n"] {
+        assert!(output.1.contains(part), "{part}: {}", output.1);
+    }
     assert_eq!(info(Some("nowhere.wasm")).0, Some(2));
     std::fs::write(scratch.file("text.wasm"), "no component").expect("a file");
     assert_eq!(info(Some("text.wasm")).0, Some(2));
