@@ -147,8 +147,8 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
 }
 
 impl Service {
-    /// Responds to one request that has no connection. Its client is trusted: see
-    /// [`request::strip`].
+    /// Responds to one request that has no connection. `X-Request-Id` and `traceparent` count, so
+    /// those of a client that is not trusted have been removed.
     pub fn respond<B>(
         self: &Arc<Self>,
         request: Request<B>,

@@ -487,9 +487,6 @@ fn piped(scratch: &Scratch) -> Command {
     command
 }
 
-/// Requests whose lines take several times what a pipe holds.
-const REQUESTS: usize = 2000;
-
 #[tokio::test]
 async fn log_that_nobody_reads_delays_no_request_and_is_json() {
     // Their lines are several times what the pipe takes.
