@@ -29,18 +29,20 @@ fn is_address(text: &[u8]) -> bool {
 }
 
 /// Which bytes may stand in a `reg-name` as they are. Every request has a name, so it is a table.
-const UNESCAPED: [bool; 256] = {
+static UNESCAPED: [bool; 256] = {
     let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = matches!(
-            byte as u8,
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = matches!(
+            byte,
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$'
                 | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
         );
+        if byte == u8::MAX {
+            break table;
+        }
         byte += 1;
     }
-    table
 };
 
 /// A `reg-name` that is not empty. An IPv4 address is one too.

@@ -163,14 +163,19 @@ impl Arena {
             role: name,
             database,
         };
-        // On a busy machine one of these may run on another connection than usual.
-        for _ in 0..4 {
-            let state = arena.state().await;
-            match &mut arena.baseline {
-                Some(baseline) => baseline.seen.extend(state.seen),
-                baseline => *baseline = Some(state),
-            }
-        }
+        let mut baseline = arena.state().await;
+        // On a busy machine a statement is retried on a dedicated connection, which has a longer
+        // timeout than a shared one.
+        let [shared, dedicated] = ["statement_timeout=250", "statement_timeout=10000"];
+        let retried = baseline.seen.iter().flat_map(|seen| {
+            [
+                seen.replace(shared, dedicated),
+                seen.replace(dedicated, shared),
+            ]
+        });
+        let retried: Vec<_> = retried.collect();
+        baseline.seen.extend(retried);
+        arena.baseline = Some(baseline);
         arena
     }
 
