@@ -183,20 +183,23 @@ fn redirect(request: &impl Request, raw_path: &str, path: &str, query: &str) -> 
     if path == "/" {
         return browser_redirect(request);
     }
-    if is_forwarded(request)
-        && let Some(reference) = relative_reference(raw_path, path)
-    {
-        return Some(redirection(&reference, query));
-    }
-    let path: Cow<'_, str> = match path.trim_end_matches('/') {
-        trimmed if trimmed.len() == path.len() => Cow::Owned(format!("{path}/")),
-        trimmed => Cow::Borrowed(trimmed),
+    let trimmed = path.trim_end_matches('/');
+    let slashes = path.len() - trimmed.len();
+    let target: Cow<'_, str> = if slashes == 0 {
+        Cow::Owned(format!("{path}/"))
+    } else {
+        Cow::Borrowed(trimmed)
     };
     if !ROUTES
         .iter()
-        .any(|Route(_, template, _)| match_path(template, &path).is_some())
+        .any(|Route(_, template, _)| match_path(template, &target).is_some())
     {
         return None;
+    }
+    // To a client an encoded slash separates no segments.
+    let has_encoded_slash = raw_path.matches('/').count() != path.matches('/').count();
+    if is_forwarded(request) && !has_encoded_slash {
+        return Some(redirection(&relative_reference(trimmed, slashes), query));
     }
     let mut url = String::new();
     if let Some(authority) = request.authority() {
@@ -204,7 +207,7 @@ fn redirect(request: &impl Request, raw_path: &str, path: &str, query: &str) -> 
         url.push_str("://");
         url.push_str(&authority);
     }
-    url.push_str(&path);
+    url.push_str(&target);
     Some(redirection(&url, query))
 }
 
@@ -252,24 +255,13 @@ fn is_forwarded(request: &impl Request) -> bool {
     .any(|header| request.header(header).is_some())
 }
 
-/// The path with or without the final slash, relative to this one: right under whatever scheme,
-/// host and prefix the client knows it. `None` if no route has that path, or if an encoded slash
-/// makes the segments of the raw path others.
-fn relative_reference(raw_path: &str, path: &str) -> Option<String> {
-    let trimmed = path.trim_end_matches('/');
-    let slashes = path.len() - trimmed.len();
-    let last = trimmed.rsplit('/').next()?;
-    let (target, reference) = if slashes == 0 {
-        (format!("{path}/"), format!("./{last}/"))
+/// The path without this many final slashes, or with one if it has none, relative to the path
+/// itself: right under whatever scheme, host and prefix the client knows it.
+fn relative_reference(trimmed: &str, slashes: usize) -> String {
+    let last = trimmed.rsplit('/').next().unwrap_or_default();
+    if slashes == 0 {
+        format!("./{last}/")
     } else {
-        (
-            trimmed.to_owned(),
-            format!("{}{last}", "../".repeat(slashes)),
-        )
-    };
-    let is_route = ROUTES
-        .iter()
-        .any(|Route(_, template, _)| match_path(template, &target).is_some());
-    let has_encoded_slash = raw_path.matches('/').count() != path.matches('/').count();
-    (is_route && !has_encoded_slash).then_some(reference)
+        format!("{}{last}", "../".repeat(slashes))
+    }
 }

@@ -164,7 +164,7 @@ impl<I: Transport> ConnectionIo<I> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.is_full = written.is_pending();
-        if let Some(half_closed) = &mut self.half_closed {
+        if let (Some(half_closed), Poll::Ready(Ok(_))) = (&mut self.half_closed, &written) {
             half_closed.wrote();
         }
         let written = self.stall.check(cx, written);

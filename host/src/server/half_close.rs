@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 use super::transport::Transport;
 
 /// How long a response may take before the client is probed.
-pub(super) const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_millis(200);
 
 /// How long a response that has begun may pause.
 const SILENCE: Duration = Duration::from_secs(2);

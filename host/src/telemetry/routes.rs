@@ -183,11 +183,12 @@ impl Routes {
         } else {
             method
         };
-        let matches = |(declared, template): &(String, String)| {
-            *declared == served_as.as_str()
-                && Template::parse(template).is_some_and(|template| template.matches(path))
+        let mut matching = self.templates.iter().filter(|one| one.matches(path));
+        let is_served = |template: &Template| {
+            let mut declared = self.declared.iter();
+            declared.any(|(method, text)| method == served_as.as_str() && *text == template.text)
         };
-        self.is_declared && !path.contains('%') && !self.declared.iter().any(matches)
+        self.is_declared && !path.contains('%') && !matching.any(is_served)
     }
 
     /// Whether the component declares `GET` of this path.
