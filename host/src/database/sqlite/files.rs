@@ -3,7 +3,6 @@
 //! The copy is written under another name and gets its own only when it is complete, verified and
 //! on disk. It has no log beside it, so that it can be copied and moved like any file.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::backup::back_up;
+use super::identity::with_suffix;
 use super::opening::as_path;
 use super::unusable::reason;
 use crate::database::error::CopyError;
@@ -180,11 +180,4 @@ pub(super) fn sync_directory(path: &Path) -> std::io::Result<()> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// A path with something after its name.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -449,12 +449,14 @@ impl DatabaseFile {
     }
 }
 
-fn seconds_since_epoch() -> u64 {
+/// The time in file names.
+pub(super) fn seconds_since_epoch() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// A path with something after its name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.to_owned().into_os_string();
     name.push(suffix);
     name.into()

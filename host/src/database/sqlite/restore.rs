@@ -6,12 +6,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use super::files::{LOCK_WAIT, Partial, is_busy, sync_directory, with_suffix};
+use super::files::{LOCK_WAIT, Partial, is_busy, sync_directory};
+use super::identity::{seconds_since_epoch, with_suffix};
 use super::opening::as_path;
 use crate::database::error::CopyError;
 
@@ -35,14 +35,14 @@ pub(crate) fn restore(database: &Path, backup: &Path) -> Result<(u64, Option<Pat
         CopyError::Failed(format!("cannot replace {}: {error}", database.display()))
     };
     let Some(old) = Old::lock(&database)? else {
-        put_log_aside(&database, &aside(&database)).map_err(failed)?;
+        move_log(&database, &kept_path(&database)).map_err(failed)?;
         return copy.rename_to(&database).map(|bytes| (bytes, None));
     };
     let found = std::fs::metadata(&database).map_err(failed)?;
     copy.adopt(&found).map_err(failed)?;
-    let kept = aside(&database);
+    let kept = kept_path(&database);
     std::fs::rename(&database, &kept).map_err(failed)?;
-    let restored = put_log_aside(&database, &kept)
+    let restored = move_log(&database, &kept)
         .map_err(failed)
         .and_then(|()| copy.rename_to(&database));
     match restored {
@@ -52,7 +52,7 @@ pub(crate) fn restore(database: &Path, backup: &Path) -> Result<(u64, Option<Pat
         }
         Err(error) => {
             // The log first: beside a database that is not its own it would destroy that.
-            let back = put_log_aside(&kept, &database)
+            let back = move_log(&kept, &database)
                 .and_then(|()| std::fs::rename(&kept, &database))
                 .and_then(|()| sync_directory(&database));
             match back {
@@ -128,7 +128,7 @@ fn lock_file(database: &Path) -> Result<Old, CopyError> {
 
 /// Gives the log of a database the name that belongs to the database's new name. The log's index is
 /// removed, because SQLite makes it anew.
-fn put_log_aside(from: &Path, to: &Path) -> std::io::Result<()> {
+fn move_log(from: &Path, to: &Path) -> std::io::Result<()> {
     let absent_is_fine = |result: std::io::Result<()>| match result {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -143,9 +143,8 @@ fn put_log_aside(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// The name for the old file.
-fn aside(database: &Path) -> PathBuf {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let mut seconds = since.map_or(0, |since| since.as_secs());
+fn kept_path(database: &Path) -> PathBuf {
+    let mut seconds = seconds_since_epoch();
     loop {
         let path = with_suffix(database, &format!(".before-restore-{seconds}"));
         if !path.exists() {
