@@ -279,6 +279,12 @@ impl Lease {
             .ok_or_else(|| failure::unavailable("the connection is closed"))
     }
 
+    pub(super) fn conn_mut(&mut self) -> Result<&mut Conn, Error> {
+        self.conn
+            .as_mut()
+            .ok_or_else(|| failure::unavailable("the connection is closed"))
+    }
+
     /// Returns the connection on a separate thread, because a rollback may wait for the disk.
     pub(super) fn return_on_separate_thread(self) {
         drop(workers::run(move || drop(self)));
