@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the FastAPI service |
+//! | `kit` | the test kit itself: requests, expectations, databases, what a test costs |
+//! | `tutorial` | the examples of `docs/testing.md` |
+//! | `fault_walk` | every database call of every route failed in every way |
 //! | `crud`, `listing`, `preconditions` | writes, pages and entity tags, on each database |
 //! | `ndjson` | lists of all users as NDJSON, on each database |
 //! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
@@ -65,10 +68,12 @@ mod cut;
 mod databases;
 mod declared;
 mod documents;
+mod fault_walk;
 mod faults;
 mod files;
 mod group_commit;
 mod guarantees;
+mod kit;
 mod limits;
 mod listing;
 mod memory;
@@ -94,6 +99,7 @@ mod slow;
 mod sockets;
 mod startup;
 mod transactions;
+mod tutorial;
 mod typed;
 mod volume;
 mod words;
