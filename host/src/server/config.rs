@@ -1,5 +1,6 @@
 //! The settings of the server and of the modules that it uses.
 
+use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -94,7 +95,17 @@ pub struct Config {
     /// The access log.
     #[command(flatten)]
     pub access_log: access_log::Config,
-    /// For connections to end after SIGTERM or Ctrl-C.
+    /// How long to go on after SIGTERM or Ctrl-C while /ready is 503 and responses say Connection:
+    /// close [default: 0s on a terminal, otherwise 5s or half of --drain-timeout].
+    #[arg(
+        help_heading = "Server",
+        long,
+        env = "USHER_DRAIN_DELAY",
+        value_name = "DURATION",
+        value_parser = duration(Duration::ZERO, YEAR)
+    )]
+    pub drain_delay: Option<Duration>,
+    /// For connections to end after SIGTERM or Ctrl-C, --drain-delay included.
     #[arg(
         help_heading = "Server",
         long,
@@ -111,6 +122,9 @@ const MAX_WORKERS: u64 = 256;
 
 /// The most requests in flight: each has 4 GiB of the 128 TiB of address space that a process has.
 const MAX_REQUESTS: u64 = 16_384;
+
+/// How long load balancers may take to notice that the server is not ready.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// The part of an instance's memory that one body may take.
 const BODY_SHARE: usize = 4;
@@ -142,7 +156,30 @@ impl Config {
                 show_size(memory as u64)
             ));
         }
+        if let Some(delay) = self.drain_delay
+            && !delay.is_zero()
+            && delay >= self.drain_timeout
+        {
+            return Err(format!(
+                "--drain-delay {} leaves no time for connections to end within --drain-timeout \
+                 {}: raise --drain-timeout or lower --drain-delay",
+                humantime::format_duration(delay),
+                humantime::format_duration(self.drain_timeout)
+            ));
+        }
         Ok(())
+    }
+
+    /// How long to go on after a signal before the listeners close.
+    pub(super) fn drain_delay(&self) -> Duration {
+        self.drain_delay.unwrap_or_else(|| {
+            // Whoever presses Ctrl-C waits for the end, and no load balancer is involved.
+            if std::io::stderr().is_terminal() {
+                Duration::ZERO
+            } else {
+                DRAIN_DELAY.min(self.drain_timeout / 2)
+            }
+        })
     }
 
     /// Cores to serve on.

@@ -18,11 +18,11 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::Watcher;
 
 use super::body::Body;
 use super::connection_io::ConnectionIo;
 use super::connection_state::ConnectionState;
+use super::drain::Watcher;
 use super::error_body::ErrorResponse;
 use super::head_timer::HeadTimer;
 use super::host;
@@ -116,15 +116,16 @@ pub struct Service {
     pub counters: Arc<Counters>,
 }
 
-/// Serves one connection until the client closes it or breaks the protocol, or until `drain` starts
-/// and the current request has its response.
-pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
+/// Serves one connection until the client closes it or breaks the protocol, or until it is
+/// drained and the current request has its response.
+pub async fn serve<I: Transport>(io: I, service: Arc<Service>, mut drain: Watcher) {
     let limits = &service.limits;
     let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
-    let state = Arc::new(ConnectionState::default());
+    let state = Arc::new(ConnectionState::new(drain.announcement().clone()));
     let counters = Arc::clone(&service.counters);
     let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
-    let connection = hyper::server::conn::http1::Builder::new()
+    let watched = Arc::clone(&state);
+    let mut connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper ignores its timeouts.
         .timer(HeadTimer::default())
         .header_read_timeout(limits.head_timeout)
@@ -140,7 +141,8 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
                 response.map(Ok::<_, Infallible>)
             }),
         );
-    if let Err(error) = drain.watch(connection).await {
+    let served = drain.watch(&mut connection, || watched.is_head_arriving());
+    if let Err(error) = served.await {
         // Nearly always a client that disconnected, or that does not speak HTTP.
         tracing::debug!("a connection ended early: {error}");
     }
@@ -316,18 +318,21 @@ fn request_line<B>(request: &Request<B>) -> usize {
 
 /// Records on the connection what a response requires, before it is written.
 fn record(
-    response: Response<Body>,
+    mut response: Response<Body>,
     version: Version,
     state: Arc<ConnectionState>,
 ) -> Response<Body> {
-    let body = response.body();
-    if body.is_streaming() {
+    // An error response has `Connection: close` only if not all of its request was read.
+    if response.body().is_of_host() && response.headers().contains_key(CONNECTION) {
+        state.request_left_unread();
+    }
+    if state.is_ending() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    if response.body().is_streaming() {
         let streamed = state.response_streams(version);
         return response.map(|body| body.streams(streamed));
-    }
-    // The host sends `Connection: close` only if it has not read all of the request.
-    if body.is_of_host() && response.headers().contains_key(CONNECTION) {
-        state.request_left_unread();
     }
     state.response_complete();
     response

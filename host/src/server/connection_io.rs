@@ -193,6 +193,7 @@ impl<I: Transport> AsyncRead for ConnectionIo<I> {
             return self.poll_half_closed(cx);
         }
         if !read.is_empty() {
+            self.state.read();
             self.request.read(read);
         }
         Poll::Ready(Ok(()))

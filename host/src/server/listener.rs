@@ -3,15 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::address::Address;
 use super::descriptors::AcceptBackoff;
 use super::error::ServeError;
 use super::transport;
-use super::worker::{Accepted, Worker};
+use super::worker::{Accepted, Core};
 
 /// The option that an address to listen on comes from.
 #[derive(Clone, Copy, Debug)]
@@ -109,44 +110,68 @@ pub(super) fn listen(
 /// How many other ports are tried if any port will do.
 const MAX_RETRIES: usize = 8;
 
-/// Assigns each connection to the core with the fewest, so that few connections spread evenly. A
-/// listener for each core would distribute them by a hash.
+/// The listener's part of a drain: how long connections whose handshake has begun are still
+/// accepted.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until `stop` changes.
+///
+/// A listener that is closed resets the connections that it has not accepted, with the requests on
+/// them. So at the end no new connection can begin, and those that have begun are accepted.
 pub(super) async fn accept(
+    listener: TcpListener,
+    cores: Arc<[Core]>,
+    free: Arc<Semaphore>,
+    mut stop: watch::Receiver<()>,
+) {
+    let accept = async {
+        let mut backoff = AcceptBackoff::default();
+        loop {
+            accept_one(&listener, &cores, &free, &mut backoff).await;
+        }
+    };
+    let mut accept = std::pin::pin!(accept);
+    tokio::select! {
+        () = &mut accept => {}
+        _ = stop.changed() => {}
+    }
+    if let Err(error) = transport::refuse_new(&listener) {
+        tracing::debug!("connections can begin until the listener is closed: {error}");
+    }
+    let _ = tokio::time::timeout(SETTLE, accept).await;
+}
+
+/// Assigns a connection to the core with the fewest, so that few connections spread evenly. A
+/// listener for each core would distribute them by a hash.
+async fn accept_one(
     listener: &TcpListener,
-    workers: &[Worker],
-    max_connections: usize,
-) -> std::convert::Infallible {
-    let mut backoff = AcceptBackoff::default();
-    let free = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-    loop {
-        // Connections beyond the limit wait in the operating system's queue.
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
-            // The semaphore is never closed.
-            return std::future::pending().await;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                backoff.wait(&error).await;
-                continue;
-            }
-        };
-        backoff.reset();
-        let mut accepted = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-            Ok(stream) => Accepted { stream, permit },
-            Err(error) => {
-                // The client has disconnected.
-                tracing::debug!("an accepted connection cannot be used: {error}");
-                continue;
-            }
-        };
-        let mut cores: Vec<&Worker> = workers.iter().collect();
-        cores.sort_by_key(|worker| (worker.heartbeat.is_stuck(), worker.open()));
-        for core in cores {
-            match core.assign(accepted) {
-                Ok(()) => break,
-                Err(refused) => accepted = refused,
-            }
+    cores: &[Core],
+    free: &Arc<Semaphore>,
+    backoff: &mut AcceptBackoff,
+) {
+    // Connections beyond the limit wait in the operating system's queue.
+    let Ok(permit) = Arc::clone(free).acquire_owned().await else {
+        // The semaphore is never closed.
+        return std::future::pending().await;
+    };
+    let stream = match listener.accept().await {
+        Ok((stream, _)) => stream,
+        Err(error) => return backoff.wait(&error).await,
+    };
+    backoff.reset();
+    let mut accepted = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+        Ok(stream) => Accepted { stream, permit },
+        Err(error) => {
+            // The client has disconnected.
+            return tracing::debug!("an accepted connection cannot be used: {error}");
+        }
+    };
+    let mut cores: Vec<&Core> = cores.iter().collect();
+    cores.sort_by_key(|core| (core.heartbeat.is_stuck(), core.open()));
+    for core in cores {
+        match core.assign(accepted) {
+            Ok(()) => break,
+            Err(refused) => accepted = refused,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`], [`address`] | the server's settings; where to listen |
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
+//! | [`drain`] | how connections end without a lost request |
 //! | `listener`, `worker` | the sockets, and the thread of each core |
 //! | [`connection`], `host` | one client connection; which `Host` is valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
@@ -21,6 +22,7 @@ pub mod address;
 pub mod body;
 pub mod config;
 pub mod connection;
+pub mod drain;
 pub mod error;
 pub mod serve;
 pub mod transport;

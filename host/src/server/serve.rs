@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
 use super::config::Config;
+use super::drain::Announcement;
 use super::error::ServeError;
 use super::listener::{Origin, accept, bind, listen};
 use super::shutdown::Signals;
 use super::start::start;
 use super::watch::{self, Heartbeat};
-use super::worker::{self, Parts, Worker};
+use super::worker::{self, Core, Parts, Worker};
 use super::{admin, descriptors};
 use crate::telemetry::Counters;
 
@@ -51,12 +56,14 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     database.advise();
     let has_documentation = runtime.routes().has_page(DOCUMENTATION);
+    let announcement = Announcement::default();
     let parts = Parts {
         runtime,
         database: database.clone(),
         instances: config.instances(),
         connections: config.connections.clone(),
         access_log: config.access_log.access_log,
+        announcement: announcement.clone(),
         drain: config.drain_timeout,
     };
     let workers = (0..config.workers().get())
@@ -67,7 +74,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     drop(parts);
     let cores: Vec<Heartbeat> = workers
         .iter()
-        .map(|worker| worker.heartbeat.clone())
+        .map(|worker| worker.core.heartbeat.clone())
         .collect();
     watch::watch(&cores).map_err(ServeError::System)?;
 
@@ -97,33 +104,74 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     // The last line of a start: programs wait for it.
     tracing::info!("listening on http://{address}");
 
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        never = accept(&listener, &workers, max_connections) => match never {},
-    };
-    // Closed first, so that new clients are refused rather than accepted and never served.
-    drop(listener);
+    let accepting = Accepting::start(listener, &workers, max_connections);
+    let signal = signals.next().await;
     draining.store(true, Relaxed);
-    let open: usize = workers.iter().map(Worker::open).sum();
-    tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
-    let threads: Vec<_> = workers.into_iter().map(Worker::drain).collect();
-    let drained = tokio::task::spawn_blocking(move || {
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a core's thread has panicked");
+    announcement.announce();
+    let delay = config.drain_delay();
+    if !delay.is_zero() {
+        tracing::info!(
+            "{signal}: not ready any more, and going on for {} (--drain-delay); a second signal \
+             ends at once",
+            humantime::format_duration(delay)
+        );
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            signal = signals.next() => {
+                tracing::warn!("{signal} again: ending with connections open");
+                return Ok(());
             }
         }
-    });
+    }
+    let open: usize = workers.iter().map(|worker| worker.core.open()).sum();
+    tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
+    let drained = async {
+        // The listeners are closed first, so that new clients are refused.
+        accepting.stop().await;
+        let threads: Vec<_> = workers.into_iter().map(Worker::drain).collect();
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a core's thread has panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+    };
     // A stuck core does not drain.
-    let limit = config.drain_timeout + worker::CLOSE_TIMEOUT + watch::STUCK_AFTER;
+    let limit = config.drain_timeout.saturating_sub(announcement.age())
+        + worker::CLOSE_TIMEOUT
+        + watch::STUCK_AFTER;
     tokio::select! {
-        _ = drained => {}
+        () = drained => {}
         () = tokio::time::sleep(limit) => {
             tracing::error!("a core has not ended within {limit:?}: ending the process");
         }
         signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
     }
     Ok(())
+}
+
+/// The listeners that accept clients.
+struct Accepting {
+    tasks: JoinSet<()>,
+    stop: tokio::sync::watch::Sender<()>,
+}
+
+impl Accepting {
+    fn start(listener: TcpListener, workers: &[Worker], max_connections: usize) -> Self {
+        let (mut tasks, stop) = (JoinSet::new(), tokio::sync::watch::Sender::new(()));
+        let cores: Arc<[Core]> = workers.iter().map(|worker| worker.core.clone()).collect();
+        let free = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        tasks.spawn(accept(listener, cores, free, stop.subscribe()));
+        Self { tasks, stop }
+    }
+
+    /// Closes the listeners once they have accepted what has been begun.
+    async fn stop(self) {
+        self.stop.send_replace(());
+        self.tasks.join_all().await;
+    }
 }
 
 /// How many connections are served at once: `--max-connections`, or fewer if the limit on open

@@ -45,6 +45,42 @@ pub(crate) fn bound_unsent(listener: &impl AsFd) -> io::Result<()> {
     }
 }
 
+/// Lets no new connection to a listener begin. Those that have begun are not affected; clients try
+/// again for a second and more, and find the listener closed or another process.
+///
+/// # Errors
+/// If the system does not support it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn refuse_new(listener: &impl AsFd) -> io::Result<()> {
+    use socket2::SockFilter;
+
+    /// The place of the flags in a TCP header, and SYN and ACK among them (RFC 9293, 3.1).
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let [load, and, equals, give] = [
+        libc::BPF_LD | libc::BPF_B | libc::BPF_ABS,
+        libc::BPF_ALU | libc::BPF_AND | libc::BPF_K,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    ]
+    .map(|code| u16::try_from(code).unwrap_or_default());
+    // Drops a segment that has SYN and not ACK, and lets all others pass.
+    socket2::SockRef::from(listener).attach_filter(&[
+        SockFilter::new(load, 0, 0, FLAGS),
+        SockFilter::new(and, 0, 0, SYN | ACK),
+        SockFilter::new(equals, 0, 1, SYN),
+        SockFilter::new(give, 0, 0, 0),
+        SockFilter::new(give, 0, 0, u32::MAX),
+    ])
+}
+
+/// Other systems have no such filter.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn refuse_new(_: &impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A client's connection.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Sets whether every close is a reset from now on, even that by the system when the process

@@ -34,6 +34,7 @@
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
 //! | `component` | the component's imports, exports and reproducible build |
 //! | `startup` | how the program starts, fails to start, and ends |
+//! | `lifecycle` | how the program drains: no request is lost |
 //! | `outage` | the database is late, lost, refuses, and returns |
 //! | `session_state` | what remains in a session between two uses |
 //! | `reach` | which PostgreSQL server is used, by which URL, and errors if none can be reached |
@@ -69,6 +70,7 @@ mod faults;
 mod files;
 mod group_commit;
 mod guarantees;
+mod lifecycle;
 mod limits;
 mod listing;
 mod memory;
