@@ -38,8 +38,9 @@ use usher::sandbox::migrate::{self, MigrateError};
 use usher::sandbox::{
     Capacity, Compiler, Instances, LoadError, Runtime, Source, State, StoreLimits, start_engine,
 };
-use usher::server::connection::{self, Service};
+use usher::server::connection;
 use usher::server::drain::Drain;
+use usher::server::service::Service;
 use usher::telemetry::{AccessLog, Counters};
 
 use crate::typed::{Typed, TypedPre};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::address::Address;
-use super::connection;
+use super::service::Limits;
+use super::tls;
 use crate::options::{YEAR, defaults, duration, number, show_size};
 use crate::sandbox::{Capacity, pool};
 use crate::telemetry::access_log;
@@ -91,7 +92,10 @@ pub struct Config {
     pub max_connections: NonZeroUsize,
     /// The limits of client connections.
     #[command(flatten, next_help_heading = "Clients")]
-    pub connections: connection::Limits,
+    pub connections: Limits,
+    /// TLS of clients' connections.
+    #[command(flatten, next_help_heading = "TLS")]
+    pub tls: tls::Config,
     /// The access log.
     #[command(flatten)]
     pub access_log: access_log::Config,
@@ -156,6 +160,7 @@ impl Config {
                 show_size(memory as u64)
             ));
         }
+        self.tls.files()?;
         if let Some(delay) = self.drain_delay
             && !delay.is_zero()
             && delay >= self.drain_timeout

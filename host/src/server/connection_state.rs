@@ -20,6 +20,7 @@ pub(crate) struct ConnectionState {
     has_unread_request: AtomicBool,
     /// Bytes have arrived since the last request was read.
     has_more: AtomicBool,
+    has_had_request: AtomicBool,
     drain: Announcement,
 }
 
@@ -58,6 +59,11 @@ impl ConnectionState {
         self.has_more.load(Relaxed) && self.progress() == Progress::Idle
     }
 
+    /// Whether there has been a request.
+    pub(super) fn has_had_request(&self) -> bool {
+        self.has_had_request.load(Relaxed)
+    }
+
     /// Whether the client should send no further request on this connection.
     pub(super) fn is_ending(&self) -> bool {
         self.drain.is_made()
@@ -66,12 +72,14 @@ impl ConnectionState {
     /// Records that a request's head has been read, and a body follows.
     pub(super) fn body_follows(&self) {
         self.has_more.store(false, Relaxed);
+        self.has_had_request.store(true, Relaxed);
         self.set(Progress::Reading);
     }
 
     /// Records that a request has been read completely.
     pub(super) fn request_read(&self, version: Version) {
         self.has_more.store(false, Relaxed);
+        self.has_had_request.store(true, Relaxed);
         self.set(if version < Version::HTTP_11 {
             Progress::WaitingHttp10
         } else {

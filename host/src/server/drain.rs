@@ -97,6 +97,12 @@ impl Watcher {
         &self.announcement
     }
 
+    /// Returns when connections are to be closed.
+    pub(super) async fn closing(&mut self) {
+        // The sender is dropped together with what it closes.
+        let _ = self.close.changed().await;
+    }
+
     /// Drives a connection of HTTP/1 to its end, and closes it with the others, unless the head of
     /// a request is arriving.
     pub(super) async fn watch<C: GracefulConnection + Unpin>(
@@ -106,7 +112,7 @@ impl Watcher {
     ) -> C::Output {
         let opened = Instant::now();
         let mut connection = Pin::new(connection);
-        let mut close = pin!(self.close.changed());
+        let mut close = pin!(self.closing());
         let mut grace = None;
         let mut is_closing = false;
         poll_fn(|cx| {

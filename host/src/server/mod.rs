@@ -8,10 +8,12 @@
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | [`drain`] | how connections end without a lost request |
 //! | `listener`, `worker` | the sockets, and the thread of each core |
-//! | [`connection`], `host` | one client connection; which `Host` is valid |
+//! | [`connection`], `tls` | one client connection; its handshake |
+//! | [`service`], `host` | one request; which `Host` is valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
-//! | `connection_io`, [`transport`] | connection I/O, and the sockets below it |
+//! | `connection_io`, [`transport`] | connection I/O of HTTP/1, and the sockets below it |
+//! | `http2`, `streams`, `stream_body`, `http2_io` | a connection of HTTP/2, its streams and I/O |
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
 //! | `lingering_close` | how a connection is closed after an early response |
 //! | `half_close` | a client that has closed its sending side |
@@ -25,6 +27,8 @@ pub mod connection;
 pub mod drain;
 pub mod error;
 pub mod serve;
+pub mod service;
+pub mod tls;
 pub mod transport;
 
 mod admin;
@@ -36,10 +40,14 @@ mod exposition;
 mod half_close;
 mod head_timer;
 mod host;
+mod http2;
+mod http2_io;
 mod lingering_close;
 mod listener;
 mod shutdown;
 mod start;
+mod stream_body;
+mod streams;
 mod watch;
 mod worker;
 mod write_stall;

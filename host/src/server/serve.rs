@@ -16,6 +16,7 @@ use super::error::ServeError;
 use super::listener::{Origin, accept, bind, listen};
 use super::shutdown::Signals;
 use super::start::start;
+use super::tls::Tls;
 use super::watch::{self, Heartbeat};
 use super::worker::{self, Core, Parts, Worker};
 use super::{admin, descriptors};
@@ -46,6 +47,16 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         ),
     };
 
+    let tls = match config.tls.files().map_err(ServeError::Settings)? {
+        None => None,
+        Some(files) => {
+            let tls = Tls::load(&files).map_err(ServeError::Settings)?;
+            let reload = tls.clone().reload(files).map_err(ServeError::System)?;
+            tokio::spawn(reload);
+            Some(tls)
+        }
+    };
+
     let start = start(config);
     let (runtime, database) = tokio::select! {
         started = start => started?,
@@ -56,12 +67,14 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     database.advise();
     let has_documentation = runtime.routes().has_page(DOCUMENTATION);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let announcement = Announcement::default();
     let parts = Parts {
         runtime,
         database: database.clone(),
         instances: config.instances(),
         connections: config.connections.clone(),
+        tls,
         access_log: config.access_log.access_log,
         announcement: announcement.clone(),
         drain: config.drain_timeout,
@@ -99,10 +112,10 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     }
     let (listener, address) = listen(clients, 4096)?;
     if has_documentation {
-        tracing::info!("documentation: http://{address}{DOCUMENTATION}");
+        tracing::info!("documentation: {scheme}://{address}{DOCUMENTATION}");
     }
     // The last line of a start: programs wait for it.
-    tracing::info!("listening on http://{address}");
+    tracing::info!("listening on {scheme}://{address}");
 
     let accepting = Accepting::start(listener, &workers, max_connections);
     let signal = signals.next().await;

@@ -1,12 +1,15 @@
 //! The transport of a client's connection: the bound on unsent data, how it is closed, and the
 //! peer's address.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// Unsent bytes that the system may buffer for a connection, beyond those for which the client has
 /// room.
@@ -92,6 +95,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// The peer's address; `None` for a connection from within the program.
     fn peer(&self) -> Option<IpAddr>;
+
+    /// Whether nobody between can read it.
+    fn is_encrypted(&self) -> bool;
 }
 
 impl Transport for TcpStream {
@@ -112,6 +118,10 @@ impl Transport for TcpStream {
         let unknown = IpAddr::from([0; 4]);
         Some(self.peer_addr().map_or(unknown, |address| address.ip()))
     }
+
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for DuplexStream {
@@ -123,5 +133,101 @@ impl Transport for DuplexStream {
 
     fn peer(&self) -> Option<IpAddr> {
         None
+    }
+
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+}
+
+/// A connection of a listener. One type for all, because HTTP is compiled once for each.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// The connection below TLS.
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+/// Calls a function of the stream below.
+macro_rules! delegate {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket.get_mut() {
+            Socket::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Socket::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write_vectored(cx, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // That of every kind.
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+impl Transport for Socket {
+    fn reset_on_close(&self, resets: bool) {
+        self.tcp().reset_on_close(resets);
+    }
+
+    fn take_error(&self) -> Option<io::Error> {
+        Transport::take_error(self.tcp())
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.tcp().peer()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }

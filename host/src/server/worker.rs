@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Service};
+use super::connection;
 use super::drain::{Announcement, Drain};
+use super::service::{Limits, Service};
+use super::tls::Tls;
 use super::watch::Heartbeat;
 use crate::database::{Database, Pool};
 use crate::sandbox::Runtime;
@@ -28,7 +30,8 @@ pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) database: Database,
     pub(crate) instances: pool::Limits,
-    pub(crate) connections: connection::Limits,
+    pub(crate) connections: Limits,
+    pub(crate) tls: Option<Tls>,
     pub(crate) access_log: AccessLog,
     /// When connections begin to end.
     pub(crate) announcement: Announcement,
@@ -128,6 +131,7 @@ async fn serve(
     open: &Arc<AtomicUsize>,
     counters: &Arc<Counters>,
 ) {
+    let tls = parts.tls;
     let service = Arc::new(Service {
         instances: Instances::new(
             parts.runtime,
@@ -145,7 +149,8 @@ async fn serve(
         match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => {
                 let connected = counters.connected();
-                let served = connection::serve(stream, Arc::clone(&service), drain.watcher());
+                let served =
+                    connection::accept(stream, tls.clone(), Arc::clone(&service), drain.watcher());
                 connections.spawn(async move {
                     served.await;
                     drop((connected, closed));

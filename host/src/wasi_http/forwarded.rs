@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 
 use super::bindings::wasi::http::types::Scheme;
 
@@ -34,8 +34,21 @@ pub(crate) fn names_scheme(name: &HeaderName) -> bool {
     *name == PROTO || *name == FORWARDED
 }
 
-/// The client's scheme as the last proxy reports it, `http` by default.
-pub(crate) fn scheme(headers: &HeaderMap) -> Scheme {
+/// Marks a request that came over an encrypted connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encrypted;
+
+/// The scheme of a request's connection.
+pub(crate) fn scheme_of_connection(request: &Extensions) -> Scheme {
+    if request.get::<Encrypted>().is_some() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    }
+}
+
+/// The client's scheme as the last proxy reports it, by default that of the connection.
+pub(crate) fn scheme(headers: &HeaderMap, request: &Extensions) -> Scheme {
     let reported = match headers.get_all(PROTO).iter().next_back() {
         Some(proto) => Some(proto.as_bytes().trim_ascii()),
         None => headers
@@ -44,10 +57,10 @@ pub(crate) fn scheme(headers: &HeaderMap) -> Scheme {
             .next_back()
             .and_then(|hops| proto_of_last(hops.as_bytes())),
     };
-    if reported.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https")) {
-        Scheme::Https
-    } else {
-        Scheme::Http
+    match reported {
+        None => scheme_of_connection(request),
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(_) => Scheme::Http,
     }
 }
 
@@ -78,7 +91,7 @@ mod tests {
             let value = http::HeaderValue::from_static(value);
             headers.append(HeaderName::from_static(name), value);
         }
-        matches!(scheme(&headers), Scheme::Https)
+        matches!(scheme(&headers, &Extensions::new()), Scheme::Https)
     }
 
     #[test]
@@ -112,6 +125,17 @@ mod tests {
             ("x-forwarded-proto", "http"),
         ];
         assert!(!is_https(&lines));
+    }
+
+    #[test]
+    fn scheme_of_an_encrypted_connection_is_https_unless_a_proxy_reports_another() {
+        let (mut headers, mut request) = (HeaderMap::new(), Extensions::new());
+        request.insert(Encrypted);
+        assert!(matches!(scheme(&headers, &request), Scheme::Https));
+        headers.insert(FORWARDED, http::HeaderValue::from_static("for=192.0.2.1"));
+        assert!(matches!(scheme(&headers, &request), Scheme::Https));
+        headers.insert(PROTO, http::HeaderValue::from_static("http"));
+        assert!(matches!(scheme(&headers, &request), Scheme::Http));
     }
 
     #[test]

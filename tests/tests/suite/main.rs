@@ -11,6 +11,7 @@
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
+//! | `tls`, `http2` | TLS and HTTP/2, by clients that others wrote |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
 //! | `typed` | the same users by typed calls, without HTTP |
@@ -70,6 +71,7 @@ mod faults;
 mod files;
 mod group_commit;
 mod guarantees;
+mod http2;
 mod lifecycle;
 mod limits;
 mod listing;
@@ -95,6 +97,7 @@ mod sizes;
 mod slow;
 mod sockets;
 mod startup;
+mod tls;
 mod transactions;
 mod typed;
 mod volume;
