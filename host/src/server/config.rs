@@ -19,14 +19,25 @@ use crate::{database, sandbox};
 #[group(id = "server-options")]
 pub struct Config {
     /// Where to serve HTTP clients, such as localhost:8000, or :8000 for all interfaces; port 0
-    /// takes a free one.
+    /// takes a free one. Also unix:PATH, and systemd for the sockets that it passes. May be given
+    /// more than once, or separated by commas.
     #[arg(
         long,
         env = "USHER_LISTEN",
         value_name = "ADDRESS",
+        value_delimiter = ',',
         default_value = "127.0.0.1:8000"
     )]
-    pub listen: Address,
+    pub listen: Vec<Address>,
+    /// The mode of Unix sockets, in octal: who may connect needs the right to write.
+    #[arg(
+        long,
+        env = "USHER_LISTEN_MODE",
+        value_name = "MODE",
+        default_value = "660",
+        value_parser = mode
+    )]
+    pub listen_mode: u32,
     /// Where to serve operators: /live, /ready and /metrics, written like --listen. Nowhere if
     /// absent.
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
@@ -127,6 +138,13 @@ const MAX_WORKERS: u64 = 256;
 /// The most requests in flight: each has 4 GiB of the 128 TiB of address space that a process has.
 const MAX_REQUESTS: u64 = 16_384;
 
+/// The permissions of a file.
+fn mode(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text.trim(), 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("it must be three octal digits, such as 660")
+}
+
 /// How long load balancers may take to notice that the server is not ready.
 const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
@@ -159,6 +177,14 @@ impl Config {
                 show_size(body as u64),
                 show_size(memory as u64)
             ));
+        }
+        if self.listen.is_empty() {
+            return Err("--listen has no address: name one, such as localhost:8000".to_owned());
+        }
+        if matches!(self.admin_listen, Some(Address::Passed)) {
+            return Err(
+                "--admin-listen has an address of its own, not systemd's sockets".to_owned(),
+            );
         }
         self.tls.files()?;
         if let Some(delay) = self.drain_delay

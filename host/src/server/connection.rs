@@ -1,43 +1,57 @@
 //! One client connection: the TLS handshake, and whether it speaks HTTP/1 or HTTP/2.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::connection_io::ConnectionIo;
 use super::connection_state::ConnectionState;
 use super::drain::Watcher;
 use super::head_timer::HeadTimer;
 use super::http2;
-use super::service::{Peer, Service};
+use super::proxy_protocol;
+use super::service::{Limits, Peer, Service};
 use super::tls::Tls;
 use super::transport::{Socket, Transport};
+use crate::telemetry::log::{LINES, LineLimit};
 
 /// Serves one connection of a listener, with TLS if there is any.
 pub(super) async fn accept(
-    stream: TcpStream,
+    mut socket: Socket,
     tls: Option<Tls>,
     service: Arc<Service>,
     drain: Watcher,
 ) {
-    let Some(tls) = tls else {
-        return serve(Socket::Tcp(stream), service, drain).await;
+    let limits = &service.limits;
+    let mut peer = Peer::of(&socket, limits);
+    let deadline = Instant::now() + limits.head_timeout;
+    if limits.proxy_protocol {
+        match Box::pin(client_of_proxy(&mut socket, peer, limits, deadline)).await {
+            Ok(client) => peer = client,
+            Err(error) => return tracing::debug!("a connection is not served: {error}"),
+        }
+    }
+    let (stream, tls) = match (socket, tls) {
+        (Socket::Tcp(stream), Some(tls)) => (stream, tls),
+        // Who reaches a Unix socket is on this machine.
+        (socket, _) => return serve_peer(socket, service, drain, peer).await,
     };
+    let peer = peer.over_tls();
     let handshake = Box::pin(tls.accept(stream));
-    match tokio::time::timeout(service.limits.head_timeout, handshake).await {
+    match tokio::time::timeout_at(deadline, handshake).await {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let socket = Socket::Tls(Box::new(stream));
             if is_http2 {
-                let peer = Peer::of(&socket, &service.limits);
                 Box::pin(http2::serve(socket, Bytes::new(), service, drain, peer)).await;
             } else {
-                serve(socket, service, drain).await;
+                serve_peer(socket, service, drain, peer).await;
             }
         }
         Ok(Err(error)) => {
@@ -51,14 +65,39 @@ pub(super) async fn accept(
     }
 }
 
+/// Who the client of a proxy is, by the PROXY protocol.
+async fn client_of_proxy(
+    socket: &mut Socket,
+    proxy: Peer,
+    limits: &Limits,
+    deadline: Instant,
+) -> io::Result<Peer> {
+    static UNTRUSTED: LineLimit = LineLimit::new(LINES);
+    if !proxy.is_trusted() {
+        if let Some(line) = UNTRUSTED.line() {
+            tracing::warn!(
+                "a connection was closed: with --proxy-protocol they come from a --trusted-proxy \
+                 alone{line}"
+            );
+        }
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let client = tokio::time::timeout_at(deadline, proxy_protocol::read(socket)).await??;
+    Ok(proxy.client(&client, limits))
+}
+
 /// Serves one connection until the client closes it or breaks the protocol, or until it is
 /// drained and the current request has its response.
 ///
 /// It is taken for one of HTTP/1 until its first bytes are those of HTTP/2, so that HTTP/1 pays
 /// nothing for the choice.
-pub async fn serve<I: Transport>(io: I, service: Arc<Service>, mut drain: Watcher) {
+pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
+    let peer = Peer::of(&io, &service.limits);
+    serve_peer(io, service, drain, peer).await;
+}
+
+async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watcher, peer: Peer) {
     let limits = &service.limits;
-    let peer = Peer::of(&io, limits);
     let state = Arc::new(ConnectionState::new(drain.announcement().clone()));
     let counters = Arc::clone(&service.counters);
     let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);

@@ -29,9 +29,6 @@ use super::streams::{Spawn, Streams};
 use super::transport::Transport;
 use crate::telemetry::log::{LINES, LineLimit};
 
-/// What every client of HTTP/2 without TLS sends first (RFC 9113, 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// What a client may send of a body before the host has read it: of one stream, of all.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;

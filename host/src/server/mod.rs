@@ -7,8 +7,9 @@
 //! | [`config`], [`address`] | the server's settings; where to listen |
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | [`drain`] | how connections end without a lost request |
-//! | `listener`, `worker` | the sockets, and the thread of each core |
-//! | [`connection`], `tls` | one client connection; its handshake |
+//! | `listener`, `unix_socket`, `worker` | the sockets, and the thread of each core |
+//! | `notify` | tells the service manager what the server does |
+//! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
 //! | [`service`], `host` | one request; which `Host` is valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
@@ -44,10 +45,13 @@ mod http2;
 mod http2_io;
 mod lingering_close;
 mod listener;
+mod notify;
+mod proxy_protocol;
 mod shutdown;
 mod start;
 mod stream_body;
 mod streams;
+mod unix_socket;
 mod watch;
 mod worker;
 mod write_stall;

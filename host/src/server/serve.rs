@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::config::Config;
 use super::drain::Announcement;
 use super::error::ServeError;
-use super::listener::{Origin, accept, bind, listen};
+use super::listener::{Listener, Origin, accept, bind, listen};
 use super::shutdown::Signals;
 use super::start::start;
 use super::tls::Tls;
 use super::watch::{self, Heartbeat};
 use super::worker::{self, Core, Parts, Worker};
-use super::{admin, descriptors};
+use super::{admin, descriptors, notify};
 use crate::telemetry::Counters;
 
 /// Serves until a signal arrives and the connections have been drained.
@@ -31,18 +30,24 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
-    let clients = bind(Origin {
-        option: "--listen",
-        address: &config.listen,
-    })
-    .await?;
+    let mut clients = Vec::new();
+    for address in &config.listen {
+        let origin = Origin {
+            option: "--listen",
+            address,
+        };
+        clients.push(bind(origin, config.listen_mode).await?);
+    }
     let operators = match &config.admin_listen {
         None => None,
         Some(address) => Some(
-            bind(Origin {
-                option: "--admin-listen",
-                address,
-            })
+            bind(
+                Origin {
+                    option: "--admin-listen",
+                    address,
+                },
+                config.listen_mode,
+            )
             .await?,
         ),
     };
@@ -67,7 +72,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     database.advise();
     let has_documentation = runtime.routes().has_page(DOCUMENTATION);
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let has_tls = tls.is_some();
     let announcement = Announcement::default();
     let parts = Parts {
         runtime,
@@ -92,13 +97,14 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     watch::watch(&cores).map_err(ServeError::System)?;
 
     let draining = Arc::new(AtomicBool::new(false));
-    if let Some(operators) = operators {
-        let (listener, address) = listen(operators, 64)?;
+    if let Some(operators) = operators
+        && let Some(listener) = listen(operators, 64)?.pop()
+    {
         let counters: Vec<Arc<Counters>> = workers
             .iter()
             .map(|worker| Arc::clone(&worker.counters))
             .collect();
-        tracing::info!("operators: http://{address}/ready");
+        tracing::info!("operators: {}/ready", listener.url("http"));
         tokio::spawn(admin::serve(
             listener,
             admin::View {
@@ -110,17 +116,38 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             },
         ));
     }
-    let (listener, address) = listen(clients, 4096)?;
-    if has_documentation {
-        tracing::info!("documentation: {scheme}://{address}{DOCUMENTATION}");
+    let mut listeners = Vec::new();
+    for bound in clients {
+        listeners.extend(listen(bound, 4096)?);
     }
-    // The last line of a start: programs wait for it.
-    tracing::info!("listening on {scheme}://{address}");
-
-    let accepting = Accepting::start(listener, &workers, max_connections);
+    let url = |listener: &Listener| {
+        listener.url(if has_tls && listener.is_tcp() {
+            "https"
+        } else {
+            "http"
+        })
+    };
+    if has_documentation && let Some(listener) = listeners.iter().find(|found| found.is_tcp()) {
+        tracing::info!("documentation: {}{DOCUMENTATION}", url(listener));
+    }
+    if !has_tls && let Some(listener) = listeners.iter().find(|found| found.is_public()) {
+        tracing::warn!(
+            "other machines reach {} without TLS, and whoever does may read and change everything: \
+             set --tls-cert, --tls-key and --tls-client-ca, listen on localhost, or let nothing \
+             but a proxy with access control reach it",
+            url(listener)
+        );
+    }
+    // The last lines of a start: programs wait for one of them.
+    for listener in &listeners {
+        tracing::info!("listening on {}", url(listener));
+    }
+    notify::ready();
+    let accepting = Accepting::start(listeners, &workers, max_connections);
     let signal = signals.next().await;
     draining.store(true, Relaxed);
     announcement.announce();
+    notify::stopping();
     let delay = config.drain_delay();
     if !delay.is_zero() {
         tracing::info!(
@@ -172,11 +199,14 @@ struct Accepting {
 }
 
 impl Accepting {
-    fn start(listener: TcpListener, workers: &[Worker], max_connections: usize) -> Self {
+    fn start(listeners: Vec<Listener>, workers: &[Worker], max_connections: usize) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), tokio::sync::watch::Sender::new(()));
         let cores: Arc<[Core]> = workers.iter().map(|worker| worker.core.clone()).collect();
         let free = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        tasks.spawn(accept(listener, cores, free, stop.subscribe()));
+        for listener in listeners {
+            let (cores, free) = (Arc::clone(&cores), Arc::clone(&free));
+            tasks.spawn(accept(listener, cores, free, stop.subscribe()));
+        }
         Self { tasks, stop }
     }
 

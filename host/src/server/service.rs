@@ -13,13 +13,15 @@ use clap::Args;
 use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Request, Response, Version};
+use http::{Request, Response, Uri, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ipnet::IpNet;
 
 use super::body::Body;
 use super::connection_state::ConnectionState;
 use super::error_body::ErrorResponse;
 use super::host;
+use super::proxy_protocol::Client;
 use super::transport::Transport;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::sandbox::{CallError, Instances};
@@ -89,16 +91,50 @@ pub struct Limits {
         value_parser = number::<u32>(1, 10_000)
     )]
     pub max_streams: u32,
-    /// Proxies whose X-Forwarded-Proto, Forwarded, X-Request-Id and traceparent count, by address
-    /// and separated by commas.
+    /// Proxies whose X-Forwarded-…, Forwarded, X-Request-Id and traceparent count, by address or
+    /// network (10.0.0.0/8) and separated by commas.
     #[arg(
         long = "trusted-proxy",
         env = "USHER_TRUSTED_PROXY",
         value_name = "ADDRESS",
         value_delimiter = ',',
-        default_value = "127.0.0.1,::1"
+        default_value = "127.0.0.1,::1",
+        value_parser = network
     )]
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether each connection begins with the PROXY protocol, version 1 or 2, from a
+    /// --trusted-proxy.
+    #[arg(long, env = "USHER_PROXY_PROTOCOL")]
+    pub proxy_protocol: bool,
+    /// The path below which the service is, such as /api. Other paths are 404.
+    #[arg(
+        long,
+        env = "USHER_BASE_PATH",
+        value_name = "PATH",
+        value_parser = base_path
+    )]
+    pub base_path: Option<String>,
+}
+
+/// An address, or a network in CIDR notation.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let text = text.trim();
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| "it must be an IP address or a network, such as 192.0.2.1 or 10.0.0.0/8")
+}
+
+/// A path without a slash at its end; empty for that of the root.
+fn base_path(text: &str) -> Result<String, &'static str> {
+    let path = text.trim().trim_end_matches('/');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let is_path = path.starts_with('/') && !path.contains("//") && path.bytes().all(is_plain);
+    if path.is_empty() || is_path {
+        Ok(path.to_owned())
+    } else {
+        Err("it must be a path of letters, digits and -._~ that begins with a slash, such as /api")
+    }
 }
 
 impl Limits {
@@ -132,6 +168,27 @@ impl Peer {
         Self {
             is_trusted: forwarded::is_trusted(&limits.trusted_proxies, io.peer()),
             is_encrypted: io.is_encrypted(),
+        }
+    }
+
+    pub(super) fn is_trusted(self) -> bool {
+        self.is_trusted
+    }
+
+    /// The client of this proxy.
+    pub(super) fn client(self, client: &Client, limits: &Limits) -> Self {
+        let trusted = |address| forwarded::is_trusted(&limits.trusted_proxies, Some(address));
+        Self {
+            is_trusted: client.address.map_or(self.is_trusted, trusted),
+            is_encrypted: client.is_encrypted,
+        }
+    }
+
+    /// The same over TLS.
+    pub(super) fn over_tls(self) -> Self {
+        Self {
+            is_encrypted: true,
+            ..self
         }
     }
 
@@ -211,6 +268,8 @@ impl Service {
         &self,
         mut request: Request<B>,
     ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
+        let base = self.limits.base_path.as_deref();
+        let is_below = base.is_none_or(|base| remove_base_path(base, &mut request));
         let (mut size, mut given) = (request_line(&request), GivenNames::default());
         for (name, value) in request.headers() {
             size += name.as_str().len() + value.len() + ": \r\n".len();
@@ -220,6 +279,9 @@ impl Service {
         let recorded = RequestInfo::arrived(&self.counters, method, path, given);
         if let Err(error) = check_host(&mut request) {
             return (recorded, Err(error));
+        }
+        if !is_below {
+            return (recorded, Err(ErrorResponse::NotFound));
         }
         // hyper stops only at the size of its buffer, which may be beyond the limit, and with
         // HTTP/2 at no number of fields.
@@ -280,6 +342,28 @@ impl Service {
 
 /// The most header fields of a request: hyper's limit for HTTP/1.
 const MAX_FIELDS: usize = 100;
+
+/// Removes the path below which the service is from a request's target. Returns whether it was
+/// there.
+fn remove_base_path<B>(base: &str, request: &mut Request<B>) -> bool {
+    if base.is_empty() {
+        return true;
+    }
+    let target = request.uri().path_and_query();
+    let rest = target.and_then(|target| target.as_str().strip_prefix(base));
+    let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) else {
+        return false;
+    };
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    let mut uri = request.uri().clone().into_parts();
+    uri.path_and_query = format!("{slash}{rest}").parse().ok();
+    let Ok(uri) = Uri::from_parts(uri) else {
+        return false;
+    };
+    *request.uri_mut() = uri;
+    forwarded::add_prefix(request.headers_mut(), base);
+    true
+}
 
 /// A request whose head is valid.
 enum Admitted<B> {
@@ -416,5 +500,35 @@ fn log_failed(error: &CallError, request: &RequestInfo) {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_path_is_a_plain_path_without_a_slash_at_its_end() {
+        for (text, expected) in [
+            ("", Ok("")),
+            ("/", Ok("")),
+            ("/api", Ok("/api")),
+            ("/api/v1/", Ok("/api/v1")),
+            ("api", Err(())),
+            ("/a b", Err(())),
+            ("/a?b", Err(())),
+            ("/a//b", Err(())),
+            ("/\u{e4}", Err(())),
+        ] {
+            let expected = expected.map(str::to_owned);
+            assert_eq!(base_path(text).map_err(|_| ()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxy_is_an_address_or_a_network() {
+        assert_eq!(network("192.0.2.1"), network("192.0.2.1/32"));
+        assert!(network("10.0.0.0/8").is_ok() && network("2001:db8::/32").is_ok());
+        assert!(network("10.0.0.0/33").is_err() && network("proxy.example").is_err());
     }
 }

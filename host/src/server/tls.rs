@@ -100,10 +100,8 @@ impl Tls {
     /// # Errors
     /// If the client disconnects, or has no version, suite or certificate that is accepted.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let acceptor = TlsAcceptor::from(Arc::clone(&config));
-        drop(config);
-        acceptor.accept(stream).await
+        let config = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        TlsAcceptor::from(config).accept(stream).await
     }
 
     /// Reads the files again when they change and after SIGHUP, for as long as the process lives.

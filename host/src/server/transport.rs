@@ -2,13 +2,13 @@
 //! peer's address.
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 /// Unsent bytes that the system may buffer for a connection, beyond those for which the client has
@@ -145,14 +145,33 @@ impl Transport for DuplexStream {
 pub(super) enum Socket {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
 }
 
 impl Socket {
-    /// The connection below TLS.
-    fn tcp(&self) -> &TcpStream {
+    /// The connection of TCP, below TLS.
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// A connection that was accepted and belongs to no runtime yet.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Incoming {
+    /// The connection on this runtime.
+    pub(super) fn register(self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Socket::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
         }
     }
 }
@@ -167,6 +186,10 @@ macro_rules! delegate {
             }
             Socket::Tls(stream) => {
                 let $stream = Pin::new(&mut **stream);
+                $call
+            }
+            Socket::Unix(stream) => {
+                let $stream = Pin::new(stream);
                 $call
             }
         }
@@ -216,15 +239,25 @@ impl AsyncWrite for Socket {
 
 impl Transport for Socket {
     fn reset_on_close(&self, resets: bool) {
-        self.tcp().reset_on_close(resets);
+        // A Unix socket has no reset.
+        if let Some(stream) = self.tcp() {
+            stream.reset_on_close(resets);
+        }
     }
 
     fn take_error(&self) -> Option<io::Error> {
-        Transport::take_error(self.tcp())
+        match self {
+            Self::Unix(stream) => stream.take_error().unwrap_or_else(Some),
+            _ => self.tcp().and_then(Transport::take_error),
+        }
     }
 
     fn peer(&self) -> Option<IpAddr> {
-        self.tcp().peer()
+        match self.tcp() {
+            Some(stream) => stream.peer(),
+            // A program on this machine.
+            None => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
     }
 
     fn is_encrypted(&self) -> bool {

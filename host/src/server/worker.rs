@@ -1,7 +1,6 @@
 //! One core: a thread with its own runtime, instances and database connections. A request shares
 //! nothing with other cores.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -14,6 +13,7 @@ use super::connection;
 use super::drain::{Announcement, Drain};
 use super::service::{Limits, Service};
 use super::tls::Tls;
+use super::transport::Incoming;
 use super::watch::Heartbeat;
 use crate::database::{Database, Pool};
 use crate::sandbox::Runtime;
@@ -42,7 +42,7 @@ pub(crate) struct Parts {
 /// A client's connection, and the permit that it holds until it is closed.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Incoming,
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
@@ -146,11 +146,11 @@ async fn serve(
     let mut connections = JoinSet::new();
     while let Some(Accepted { stream, permit }) = accepted.recv().await {
         let closed = (Open(Arc::clone(open)), permit);
-        match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => {
+        match stream.register() {
+            Ok(socket) => {
                 let connected = counters.connected();
                 let served =
-                    connection::accept(stream, tls.clone(), Arc::clone(&service), drain.watcher());
+                    connection::accept(socket, tls.clone(), Arc::clone(&service), drain.watcher());
                 connections.spawn(async move {
                     served.await;
                     drop((connected, closed));

@@ -64,7 +64,7 @@ fn document_tables_name_existing_tests() {
     names_tests("docs/limits.md", 25);
     names_tests("docs/operating.md", 15);
     names_tests("docs/security.md", 15);
-    names_tests("docs/serving.md", 8);
+    names_tests("docs/serving.md", 15);
 }
 
 /// Fails if a table of the document names a test that does not exist, or the document names fewer

@@ -284,12 +284,15 @@ async fn load(address: String, answered: Arc<AtomicUsize>, lost: Arc<AtomicUsize
         };
         tokio::spawn(connection);
         loop {
+            // Without a connection nothing is sent.
+            let Ok(_) = client.clone().ready().await else {
+                break;
+            };
             let get = request("GET", "/users/1").body(()).expect("a request");
             match send(&client, get, None).await {
                 Ok(response) if response.status() == 404 => answered.fetch_add(1, Relaxed),
                 // The server has not touched it, and says so (RFC 9113, 6.8 and 8.7).
                 Err(error) if error.is_go_away() || is_refused(&error) => break,
-                Err(error) if error.is_user() || error.is_io() => break,
                 failed => {
                     eprintln!("lost: {failed:?}");
                     lost.fetch_add(1, Relaxed)
@@ -352,12 +355,16 @@ async fn idle_connection_of_http_2_is_closed_and_one_with_a_stream_is_not() {
         let read = stream.read_to_end(&mut Vec::new()).await;
         assert!(began.elapsed() < Duration::from_secs(10), "{read:?}");
     }
+    let table = send_request(&address, http::Request::get("/table")).await;
+    assert_eq!(table.status, 200);
     let stream = TcpStream::connect(&address).await.expect("a connection");
     let (mut client, connection) = h2::client::handshake(stream).await.expect("settings");
     let connection = tokio::spawn(connection);
     let flood = request("GET", "/flood").body(()).expect("a request");
     let (response, _) = client.send_request(flood, true).expect("a stream");
-    let mut body = response.await.expect("a response").into_body();
+    let response = response.await.expect("a response");
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(body.data().await.expect("some data").is_ok());
     drop(body);
@@ -383,10 +390,13 @@ async fn stream_that_its_client_does_not_read_is_reset_and_others_go_on() {
     );
     let address = running.address();
     let client = connect(&address).await;
+    assert_eq!(get(&client, "/table").await.status(), 200);
     let flood = request("GET", "/flood").body(()).expect("a request");
     let mut ready = client.clone().ready().await.expect("a connection");
     let (response, _) = ready.send_request(flood, true).expect("a stream");
-    let mut unread = response.await.expect("a response").into_body();
+    let response = response.await.expect("a response");
+    assert_eq!(response.status(), 200);
+    let mut unread = response.into_body();
     let began = Instant::now();
     let error = loop {
         // What arrives is taken, but no room is given back.

@@ -11,6 +11,8 @@
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
+//! | `listeners` | where the server listens |
+//! | `proxies` | behind a proxy |
 //! | `tls`, `http2` | TLS and HTTP/2, by clients that others wrote |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
@@ -74,6 +76,7 @@ mod guarantees;
 mod http2;
 mod lifecycle;
 mod limits;
+mod listeners;
 mod listing;
 mod memory;
 mod metrics;
@@ -84,6 +87,7 @@ mod outage;
 mod overload;
 mod poolers;
 mod preconditions;
+mod proxies;
 mod race;
 mod raw_http;
 mod reach;
