@@ -29,7 +29,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::DuplexStream;
 use wasmtime::{Engine, Store};
 
@@ -39,7 +38,9 @@ use usher::sandbox::migrate::{self, MigrateError};
 use usher::sandbox::{
     Capacity, Compiler, Instances, LoadError, Runtime, Source, State, StoreLimits, start_engine,
 };
-use usher::server::connection::{self, Service};
+use usher::server::connection;
+use usher::server::drain::Drain;
+use usher::server::service::Service;
 use usher::telemetry::{AccessLog, Counters};
 
 use crate::typed::{Typed, TypedPre};
@@ -222,7 +223,7 @@ impl Builder {
             database,
             pool,
             limits: config.instances().store(),
-            drain: GracefulShutdown::new(),
+            drain: Drain::default(),
         })
     }
 }
@@ -237,7 +238,7 @@ pub struct TestApp {
     database: Database,
     pool: Pool,
     limits: StoreLimits,
-    drain: GracefulShutdown,
+    drain: Drain,
 }
 
 impl TestApp {

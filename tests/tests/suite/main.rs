@@ -11,6 +11,9 @@
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
+//! | `listeners` | where the server listens |
+//! | `proxies` | behind a proxy |
+//! | `tls`, `http2` | TLS and HTTP/2, by clients that others wrote |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
 //! | `typed` | the same users by typed calls, without HTTP |
@@ -34,6 +37,7 @@
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
 //! | `component` | the component's imports, exports and reproducible build |
 //! | `startup` | how the program starts, fails to start, and ends |
+//! | `lifecycle` | how the program drains: no request is lost |
 //! | `outage` | the database is late, lost, refuses, and returns |
 //! | `session_state` | what remains in a session between two uses |
 //! | `reach` | which PostgreSQL server is used, by which URL, and errors if none can be reached |
@@ -69,7 +73,10 @@ mod faults;
 mod files;
 mod group_commit;
 mod guarantees;
+mod http2;
+mod lifecycle;
 mod limits;
+mod listeners;
 mod listing;
 mod memory;
 mod metrics;
@@ -80,6 +87,7 @@ mod outage;
 mod overload;
 mod poolers;
 mod preconditions;
+mod proxies;
 mod race;
 mod raw_http;
 mod reach;
@@ -93,6 +101,7 @@ mod sizes;
 mod slow;
 mod sockets;
 mod startup;
+mod tls;
 mod transactions;
 mod typed;
 mod volume;
