@@ -54,9 +54,13 @@ impl Budget {
 
     /// Reports that the call has waited for a connection since then.
     pub fn waited_since(&self, began: Instant) {
-        self.report
-            .waited
-            .fetch_add(micros(began.elapsed()), Relaxed);
+        self.waited_until(began, Instant::now());
+    }
+
+    /// Reports that the call has waited for a connection from one moment to another.
+    pub fn waited_until(&self, began: Instant, ended: Instant) {
+        let waited = ended.saturating_duration_since(began);
+        self.report.waited.fetch_add(micros(waited), Relaxed);
     }
 
     /// Reports that the back end runs the statement again.

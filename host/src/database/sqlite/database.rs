@@ -12,6 +12,7 @@ use super::connection::Conn;
 use super::cursor::Cursor;
 use super::error::Failure;
 use super::execution::{Executed, Output};
+use super::group_commit;
 use super::identity::{CHECK_INTERVAL, DatabaseFile, FileMoved};
 use super::inline::{self, final_result, is_short};
 use super::lease::{Lease, Readers, Shared};
@@ -253,6 +254,10 @@ impl Pool {
                     None,
                     None,
                 ));
+            }
+            if is_short && statement.changes && !self.shared.location.is_memory() {
+                let write = group_commit::run(&self.shared, statement, params, output, budget);
+                return Box::pin(write).await;
             }
             let lease = Box::pin(self.shared.writer(budget)).await?;
             if is_short && self.shared.location.is_memory() {
