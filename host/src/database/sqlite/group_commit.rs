@@ -27,7 +27,7 @@ use super::execution::{Executed, Output};
 use super::group_transaction::{GroupCommands, GroupOutcome};
 use super::lease::{Lease, Shared};
 use super::workers;
-use super::write_queue::{QueuedWrite, Replied, Stopper, WriteQueue};
+use super::write_queue::{QueuedWrite, Replied, ReplyChannel, Stopper, WriteQueue};
 use crate::database::budget::Budget;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Value};
@@ -49,12 +49,14 @@ pub(super) async fn run(
     params: &[Value],
     output: Output,
     budget: &Budget,
+    core: &ReplyChannel,
 ) -> Result<Executed, Error> {
-    let (write, wait) = QueuedWrite::new(statement, params, output, budget);
+    let (write, wait) = QueuedWrite::new(statement, params, output, budget, core.clone());
     if shared.queue.push(write) {
         GroupThread::start(Arc::clone(shared));
     }
-    wait.result(&shared.wait_budget(budget), budget).await
+    let begins_by = budget.deadline.min(budget.began + shared.config.pool_wait);
+    wait.result(begins_by, budget).await
 }
 
 /// The thread that takes the writes. If it ends early, those that wait are given up: they have not
@@ -78,10 +80,7 @@ impl GroupThread {
             shared: Some(shared),
             runtime: Handle::current(),
         };
-        workers::spawn(
-            move || this.run_groups(),
-            |last: Vec<Replied>| last.into_iter().for_each(Replied::send),
-        );
+        workers::spawn(move || this.run_groups(), Replied::send_all);
     }
 
     /// Runs groups until the queue is empty. Returns the results of the last group, which are sent
@@ -96,7 +95,7 @@ impl GroupThread {
                 Err(error) => {
                     let refused = shared.queue.take(usize::MAX).into_iter();
                     let replies = refused.map(|write| write.reply(Err(error.clone())));
-                    replies.for_each(Replied::send);
+                    Replied::send_all(replies.collect());
                     if shared.queue.end_thread() {
                         self.shared = None;
                         return Vec::new();
@@ -111,7 +110,7 @@ impl GroupThread {
                 drop(shared);
                 return last;
             }
-            last.into_iter().for_each(Replied::send);
+            Replied::send_all(last);
         }
     }
 }
@@ -131,7 +130,7 @@ impl Lease {
             if !is_usable || !shared.queue.has_waiting() || shared.is_writer_awaited() {
                 return replies;
             }
-            replies.into_iter().for_each(Replied::send);
+            Replied::send_all(replies);
         }
     }
 }
@@ -203,7 +202,7 @@ fn run_group<'c>(
     }
     for write in again {
         // Results that are known are not delayed by writes that run alone.
-        replies.drain(..).for_each(Replied::send);
+        Replied::send_all(std::mem::take(&mut replies));
         replies.push(write.run_alone(conn, stopper));
     }
     replies

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rusqlite::InterruptHandle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::connection::Conn;
@@ -43,11 +44,15 @@ pub(super) struct QueuedWrite {
     taken: Option<Instant>,
     is_repeated: bool,
     reply: oneshot::Sender<Reply>,
+    core: ReplyChannel,
 }
+
+/// Where the results for the callers of one core are sent.
+pub(super) type ReplyChannel = UnboundedSender<Vec<(oneshot::Sender<Reply>, Reply)>>;
 
 /// What a caller receives.
 #[derive(Debug)]
-struct Reply {
+pub(super) struct Reply {
     result: Result<Executed, Error>,
     /// When the write was taken from the queue.
     taken: Option<Instant>,
@@ -127,23 +132,23 @@ impl SharedStage {
 
 /// A caller's wait for the result of its write. Dropping it abandons the write.
 pub(super) struct Wait {
-    began: Instant,
     stage: Arc<SharedStage>,
     reply: oneshot::Receiver<Reply>,
 }
 
 impl Wait {
-    /// Waits for the result: until the deadline of `start` for the statement to begin, and until
-    /// that of `budget` for its end.
+    /// Waits for the result: until `begins_by` for the statement to begin, and until the deadline
+    /// for its end.
     pub(super) async fn result(
         mut self,
-        start: &Budget,
+        begins_by: Instant,
         budget: &Budget,
     ) -> Result<Executed, Error> {
-        let mut replied = start.race(&mut self.reply).await;
+        let begun = tokio::time::timeout_at(begins_by.into(), &mut self.reply);
+        let mut replied = begun.await.ok();
         if replied.is_none() {
             if self.stage.give_up_waiting() {
-                budget.waited_since(self.began);
+                budget.waited_since(budget.began);
                 return Err(Error::Overloaded);
             }
             replied = budget.race(&mut self.reply).await;
@@ -158,7 +163,7 @@ impl Wait {
         match replied {
             Ok(reply) => {
                 if let Some(taken) = reply.taken {
-                    budget.waited_until(self.began, taken);
+                    budget.waited_until(budget.began, taken);
                 }
                 if reply.is_repeated {
                     budget.retried();
@@ -253,11 +258,11 @@ impl QueuedWrite {
         params: &[Value],
         output: Output,
         budget: &Budget,
+        core: ReplyChannel,
     ) -> (Self, Wait) {
         let (sender, receiver) = oneshot::channel();
         let stage = Arc::new(SharedStage::default());
         let wait = Wait {
-            began: Instant::now(),
             stage: Arc::clone(&stage),
             reply: receiver,
         };
@@ -270,6 +275,7 @@ impl QueuedWrite {
             taken: None,
             is_repeated: false,
             reply: sender,
+            core,
         };
         (this, wait)
     }
@@ -280,7 +286,10 @@ impl QueuedWrite {
             taken: self.taken,
             is_repeated: self.is_repeated,
         };
-        Replied(self.reply, reply)
+        Replied {
+            core: self.core,
+            reply: (self.reply, reply),
+        }
     }
 
     /// Runs the statement until its deadline or that of its group, unless its caller is gone.
@@ -328,11 +337,50 @@ impl QueuedWrite {
 }
 
 /// A result that is not sent yet.
-pub(super) struct Replied(oneshot::Sender<Reply>, Reply);
+pub(super) struct Replied {
+    core: ReplyChannel,
+    reply: (oneshot::Sender<Reply>, Reply),
+}
 
 impl Replied {
-    pub(super) fn send(self) {
-        // The caller may be gone.
-        drop(self.0.send(self.1));
+    /// Sends results, those of one core together: each time that another thread wakes a core is a
+    /// system call.
+    pub(super) fn send_all(replies: Vec<Self>) {
+        let mut cores: Vec<(ReplyChannel, Vec<_>)> = Vec::new();
+        for Self { core, reply } in replies {
+            match cores
+                .iter_mut()
+                .find(|(other, _)| other.same_channel(&core))
+            {
+                Some((_, batch)) => batch.push(reply),
+                None => cores.push((core, vec![reply])),
+            }
+        }
+        for (core, batch) in cores {
+            if batch.len() == 1 {
+                pass_on(batch);
+            } else if let Err(unsent) = core.send(batch) {
+                // The runtime that passed them on has ended.
+                pass_on(unsent.0);
+            }
+        }
     }
+}
+
+fn pass_on(batch: Vec<(oneshot::Sender<Reply>, Reply)>) {
+    for (caller, reply) in batch {
+        // The caller may be gone.
+        drop(caller.send(reply));
+    }
+}
+
+/// The channel for the callers of a core, whose runtime this is called on.
+pub(super) fn reply_channel() -> ReplyChannel {
+    let (sender, mut receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(batch) = receiver.recv().await {
+            pass_on(batch);
+        }
+    });
+    sender
 }
