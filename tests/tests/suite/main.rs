@@ -7,6 +7,7 @@
 //! | `crud`, `listing`, `preconditions` | writes, pages and entity tags, on each database |
 //! | `ndjson` | lists of all users as NDJSON, on each database |
 //! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
+//! | `file_crash` | the program is killed under load on an SQLite file |
 //! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
@@ -70,6 +71,7 @@ mod databases;
 mod declared;
 mod documents;
 mod faults;
+mod file_crash;
 mod files;
 mod group_commit;
 mod guarantees;
