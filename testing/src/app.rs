@@ -33,7 +33,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::DuplexStream;
 use wasmtime::Store;
 
@@ -43,7 +42,9 @@ use usher::database::budget::Budget;
 use usher::database::statement::{Effect, Statement};
 use usher::database::{self, Database, Pool, Rows, Statements, Url, Value};
 use usher::sandbox::{Instances, Runtime, Source, State, StoreLimits, migrate};
-use usher::server::connection::{self, Service};
+use usher::server::connection;
+use usher::server::drain::Drain;
+use usher::server::service::Service;
 use usher::telemetry::{AccessLog, Counters};
 
 use crate::calls::Call;
@@ -318,7 +319,7 @@ impl Builder {
             database,
             pool,
             limits: store_limits,
-            drain: GracefulShutdown::new(),
+            drain: Drain::default(),
             direct: Direct {
                 backend: unwatched,
                 pool: OnceLock::new(),
@@ -353,7 +354,7 @@ pub struct TestApp {
     runtime: Arc<Runtime>,
     pool: Pool,
     limits: StoreLimits,
-    drain: GracefulShutdown,
+    drain: Drain,
     direct: Direct,
     database: Database,
     instruments: Instruments,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Request;
 use http::header::{HOST, HeaderValue};
 use http_body_util::combinators::UnsyncBoxBody;
-use usher::server::connection::Service;
+use usher::server::service::Service;
 
 use crate::calls::CallLog;
 use crate::error::TestError;

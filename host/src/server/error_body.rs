@@ -17,6 +17,7 @@ use crate::telemetry::request::Blame;
 #[derive(Debug)]
 pub(super) enum ErrorResponse {
     Host,
+    NotFound,
     LargeHead,
     LargeBody,
     SlowBody,
@@ -28,9 +29,12 @@ impl ErrorResponse {
     /// Who is to blame for the error.
     pub(super) fn blame(&self) -> Blame {
         match self {
-            Self::Host | Self::LargeHead | Self::LargeBody | Self::SlowBody | Self::BrokenBody => {
-                Blame::Client
-            }
+            Self::Host
+            | Self::NotFound
+            | Self::LargeHead
+            | Self::LargeBody
+            | Self::SlowBody
+            | Self::BrokenBody => Blame::Client,
             Self::Call(error) => error.blame(),
         }
     }
@@ -44,6 +48,7 @@ impl From<ErrorResponse> for Response<Body> {
                 "Missing or invalid Host header",
                 true,
             ),
+            ErrorResponse::NotFound => (StatusCode::NOT_FOUND, "Not Found", true),
             ErrorResponse::LargeHead => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "Request Header Fields Too Large",

@@ -10,10 +10,14 @@
 //! | `crud`, `listing`, `preconditions` | writes, pages and entity tags, on each database |
 //! | `ndjson` | lists of all users as NDJSON, on each database |
 //! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
+//! | `file_crash` | the program is killed under load on an SQLite file |
 //! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
+//! | `listeners` | where the server listens |
+//! | `proxies` | behind a proxy |
+//! | `tls`, `http2` | TLS and HTTP/2, by clients that others wrote |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
 //! | `typed` | the same users by typed calls, without HTTP |
@@ -37,6 +41,7 @@
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
 //! | `component` | the component's imports, exports and reproducible build |
 //! | `startup` | how the program starts, fails to start, and ends |
+//! | `lifecycle` | how the program drains: no request is lost |
 //! | `outage` | the database is late, lost, refuses, and returns |
 //! | `session_state` | what remains in a session between two uses |
 //! | `reach` | which PostgreSQL server is used, by which URL, and errors if none can be reached |
@@ -70,11 +75,15 @@ mod declared;
 mod documents;
 mod fault_walk;
 mod faults;
+mod file_crash;
 mod files;
 mod group_commit;
 mod guarantees;
+mod http2;
 mod kit;
+mod lifecycle;
 mod limits;
+mod listeners;
 mod listing;
 mod memory;
 mod metrics;
@@ -85,6 +94,7 @@ mod outage;
 mod overload;
 mod poolers;
 mod preconditions;
+mod proxies;
 mod race;
 mod raw_http;
 mod reach;
@@ -98,6 +108,7 @@ mod sizes;
 mod slow;
 mod sockets;
 mod startup;
+mod tls;
 mod transactions;
 mod tutorial;
 mod typed;

@@ -41,8 +41,8 @@ impl User {
 /// short ones.
 fn mixed() -> Vec<User> {
     let mut sizes: Vec<(usize, char)> = Vec::new();
-    sizes.extend([(LONGEST, 'n'); 17]);
-    sizes.extend([(150_000, '\u{1}'); 28]);
+    sizes.extend([(LONGEST, 'n'); 6]);
+    sizes.extend([(150_000, '\u{1}'); 12]);
     sizes.extend([(LONGEST / 6, '\u{1f}'); 2]);
     sizes.extend([(LONGEST / 2, '"'); 2]);
     sizes.extend([(70_000, 'é'), (0, 'x'), (1, '\n'), (65_536, 'y')]);
