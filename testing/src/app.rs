@@ -33,6 +33,7 @@ use tokio::io::DuplexStream;
 use wasmtime::{Engine, Store};
 
 use usher::Config;
+use usher::access::AccessControl;
 use usher::database::{self, Database, OpenError, Pool, Statements};
 use usher::sandbox::migrate::{self, MigrateError};
 use usher::sandbox::{
@@ -215,6 +216,7 @@ impl Builder {
         let service = Arc::new(Service {
             instances,
             limits: config.connections.clone(),
+            access: AccessControl::default(),
             counters,
         });
         Ok(TestApp {
