@@ -464,6 +464,9 @@ async fn flood(address: &str, mut next: impl FnMut(u32) -> Vec<u8>) -> (usize, b
     (sent, written.is_err() || reads.is_finished())
 }
 
+/// The next bytes of an attack, by their number.
+type Next = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
+
 /// The attacks that HTTP/2 made possible: each costs its client more than the server, or its
 /// connection. Meanwhile others are served, and no memory stays behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -476,7 +479,6 @@ async fn floods_of_frames_end_or_are_bounded_while_others_are_served() {
     assert_eq!(get.status, 404);
     let before = running.resident_bytes();
     let stream = |number: u32| 2 * number + 1;
-    type Next = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
     let floods: [(&str, bool, Next); 6] = [
         (
             "requests that are reset at once",
