@@ -269,9 +269,9 @@ async fn streams_of_one_connection_are_served_at_once_and_large_responses_are_co
     assert_eq!(
         streamed
             .body()
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count(),
+            .split(|&byte| byte == b'\n')
+            .count()
+            - 1,
         200
     );
 }
