@@ -28,7 +28,7 @@ pub struct Usher(Command);
 
 impl Usher {
     /// The program at `path`, without any of its environment variables. It logs text, which is what
-    /// tests read, although its standard error is no terminal.
+    /// tests read, and drains at once, although its standard error is no terminal.
     pub fn new(path: impl AsRef<Path>) -> Self {
         let mut command = Command::new(path.as_ref());
         for (name, _) in std::env::vars_os() {
@@ -43,6 +43,7 @@ impl Usher {
         }
         command
             .env("USHER_LOG_FORMAT", "text")
+            .env("USHER_DRAIN_DELAY", "0s")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

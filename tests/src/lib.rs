@@ -8,11 +8,13 @@
 //! |---|---|
 //! | [`nginx`] | a real proxy in front of the program |
 //! | [`http`] | requests and responses byte by byte |
+//! | [`http2`] | a client of HTTP/2 |
 //! | [`json`] | JSON values, compared with numbers of any size |
 //! | [`figures`] | prints what a test has measured |
 
 pub mod figures;
 pub mod http;
+pub mod http2;
 pub mod json;
 pub mod nginx;
 

@@ -54,13 +54,12 @@ impl Budget {
 
     /// Reports that the call has waited for a connection since then.
     pub fn waited_since(&self, began: Instant) {
-        self.waited_until(began, Instant::now());
+        self.waited_for(began.elapsed());
     }
 
-    /// Reports that the call has waited for a connection from one moment to another.
-    pub fn waited_until(&self, began: Instant, ended: Instant) {
-        let waited = ended.saturating_duration_since(began);
-        self.report.waited.fetch_add(micros(waited), Relaxed);
+    /// Reports that the call has waited so long for a connection.
+    pub fn waited_for(&self, time: Duration) {
+        self.report.waited.fetch_add(micros(time), Relaxed);
     }
 
     /// Reports that the back end runs the statement again.

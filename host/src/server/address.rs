@@ -1,8 +1,10 @@
-//! Where to listen: an address, a name that is resolved, or a port on all interfaces.
+//! Where to listen: an address, a name that is resolved, a port on all interfaces, a Unix socket,
+//! or what a service manager passes.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where to listen, as an operator writes it.
@@ -12,6 +14,8 @@ use std::str::FromStr;
 /// | `127.0.0.1:8000`, `[::1]:8000` | this address |
 /// | `localhost:8000` | the first address of the name that can be bound |
 /// | `:8000`, `[::]:8000` | all interfaces, IPv6 and IPv4; without IPv6 on the machine, IPv4 |
+/// | `unix:/run/usher.sock` | a Unix socket |
+/// | `systemd` | the sockets that the service manager passes (`sd_listen_fds(3)`) |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IP address.
@@ -20,17 +24,13 @@ pub enum Address {
     Name(String, u16),
     /// A port on all interfaces.
     Any(u16),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+    /// The sockets that the service manager passes.
+    Passed,
 }
 
 impl Address {
-    /// The port; 0 takes a free one.
-    pub fn port(&self) -> u16 {
-        match self {
-            Self::Ip(address) => address.port(),
-            Self::Name(_, port) | Self::Any(port) => *port,
-        }
-    }
-
     /// The addresses to try, the first that can be bound first.
     ///
     /// # Errors
@@ -48,6 +48,7 @@ impl Address {
                 let found = tokio::net::lookup_host((name.as_str(), *port)).await?;
                 Ok(found.collect())
             }
+            Self::Unix(_) | Self::Passed => Ok(Vec::new()),
         }
     }
 }
@@ -58,6 +59,8 @@ impl fmt::Display for Address {
             Self::Ip(address) => address.fmt(f),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
             Self::Any(port) => write!(f, ":{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Passed => f.write_str(PASSED),
         }
     }
 }
@@ -67,6 +70,9 @@ impl From<SocketAddr> for Address {
         Self::Ip(address)
     }
 }
+
+/// How the sockets of the service manager are named.
+const PASSED: &str = "systemd";
 
 /// Why a text is no address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,14 @@ impl FromStr for Address {
         let text = text.trim();
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));
+        }
+        if text == PASSED {
+            return Ok(Self::Passed);
+        }
+        match text.strip_prefix("unix:") {
+            Some("") => return Err(AddressError("unix: is followed by the path of the socket")),
+            Some(path) => return Ok(Self::Unix(path.into())),
+            None => {}
         }
         if text.contains('/') {
             return Err(AddressError(
@@ -144,6 +158,9 @@ mod tests {
             ("localhost:8000", r#"Name("localhost", 8000)"#),
             ("api-1.example.com:80", r#"Name("api-1.example.com", 80)"#),
             (":8000", "Any(8000)"),
+            ("unix:/run/usher.sock", r#"Unix("/run/usher.sock")"#),
+            ("unix:usher.sock", r#"Unix("usher.sock")"#),
+            ("systemd", "Passed"),
         ] {
             assert_eq!(shown(text), expected);
         }
@@ -161,6 +178,7 @@ mod tests {
             ("127.0.0.256:80", "as the host"),
             ("::1", "brackets"),
             ("::1:8000", "brackets"),
+            ("unix:", "followed by the path"),
             ("*:8000", "as the host"),
             ("", "HOST:PORT"),
         ] {

@@ -11,12 +11,12 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
 
 use super::body::Body;
 use super::descriptors::AcceptBackoff;
 use super::error_body::json;
 use super::exposition::exposition;
+use super::listener::Listener;
 use super::watch::Heartbeat;
 use crate::database::{Database, OpenError};
 use crate::memory::HostMemory;
@@ -35,23 +35,30 @@ pub(crate) struct View {
 }
 
 /// Serves operators for as long as the process lives.
-pub(crate) async fn serve(listener: TcpListener, view: View) {
+pub(super) async fn serve(listener: Listener, view: View) {
     let mut backoff = AcceptBackoff::default();
     loop {
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => {
                 backoff.wait(&error).await;
                 continue;
             }
         };
         backoff.reset();
+        let socket = match stream.register() {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!("an operator's connection could not be served: {error}");
+                continue;
+            }
+        };
         let view = view.clone();
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(10))
             .serve_connection(
-                TokioIo::new(stream),
+                TokioIo::new(socket),
                 service_fn(move |request| {
                     let view = view.clone();
                     async move { Ok::<_, Infallible>(respond(&request, &view).await) }

@@ -62,6 +62,13 @@ impl Body {
         self
     }
 
+    /// Records that the client did not take all of it.
+    pub(super) fn cut_short(&self) {
+        if let Some(request) = &self.request {
+            request.cut_short(Blame::Client);
+        }
+    }
+
     /// Records the request as over when this body is dropped.
     pub(super) fn ends(mut self, request: Recorded) -> Self {
         self.request = Some(request);
@@ -104,7 +111,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Guest(body) => body.is_end_stream(),
-            Content::Full(bytes) => bytes.is_none(),
+            Content::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 

@@ -1,30 +1,43 @@
 //! The settings of the server and of the modules that it uses.
 
+use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::address::Address;
-use super::connection;
+use super::service::Limits;
+use super::tls;
 use crate::options::{YEAR, defaults, duration, number, show_size};
 use crate::sandbox::{Capacity, pool};
 use crate::telemetry::access_log;
-use crate::{database, sandbox};
+use crate::{access, database, sandbox};
 
 /// The settings of a server, from the command line ([`crate::cli`]) or an embedding program.
 #[derive(Args, Clone, Debug)]
 #[group(id = "server-options")]
 pub struct Config {
     /// Where to serve HTTP clients, such as localhost:8000, or :8000 for all interfaces; port 0
-    /// takes a free one.
+    /// takes a free one. Also unix:PATH, and systemd for the sockets that it passes. May be given
+    /// more than once, or separated by commas.
     #[arg(
         long,
         env = "USHER_LISTEN",
         value_name = "ADDRESS",
+        value_delimiter = ',',
         default_value = "127.0.0.1:8000"
     )]
-    pub listen: Address,
+    pub listen: Vec<Address>,
+    /// The mode of Unix sockets, in octal: who may connect needs the right to write.
+    #[arg(
+        long,
+        env = "USHER_LISTEN_MODE",
+        value_name = "MODE",
+        default_value = "660",
+        value_parser = mode
+    )]
+    pub listen_mode: u32,
     /// Where to serve operators: /live, /ready and /metrics, written like --listen. Nowhere if
     /// absent.
     #[arg(long, env = "USHER_ADMIN_LISTEN", value_name = "ADDRESS")]
@@ -90,11 +103,27 @@ pub struct Config {
     pub max_connections: NonZeroUsize,
     /// The limits of client connections.
     #[command(flatten, next_help_heading = "Clients")]
-    pub connections: connection::Limits,
+    pub connections: Limits,
+    /// TLS of clients' connections.
+    #[command(flatten, next_help_heading = "TLS")]
+    pub tls: tls::Config,
+    /// Who may send requests.
+    #[command(flatten, next_help_heading = "Access")]
+    pub access: access::Config,
     /// The access log.
     #[command(flatten)]
     pub access_log: access_log::Config,
-    /// For connections to end after SIGTERM or Ctrl-C.
+    /// How long to go on after SIGTERM or Ctrl-C while /ready is 503 and responses say Connection:
+    /// close [default: 0s on a terminal, otherwise 5s or half of --drain-timeout].
+    #[arg(
+        help_heading = "Server",
+        long,
+        env = "USHER_DRAIN_DELAY",
+        value_name = "DURATION",
+        value_parser = duration(Duration::ZERO, HOUR)
+    )]
+    pub drain_delay: Option<Duration>,
+    /// For connections to end after SIGTERM or Ctrl-C, --drain-delay included.
     #[arg(
         help_heading = "Server",
         long,
@@ -111,6 +140,19 @@ const MAX_WORKERS: u64 = 256;
 
 /// The most requests in flight: each has 4 GiB of the 128 TiB of address space that a process has.
 const MAX_REQUESTS: u64 = 16_384;
+
+/// The permissions of a file.
+fn mode(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text.trim(), 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("it must be three octal digits, such as 660")
+}
+
+/// The longest delay. A drain of longer is no end.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How long load balancers may take to notice that the server is not ready.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// The part of an instance's memory that one body may take.
 const BODY_SHARE: usize = 4;
@@ -142,7 +184,39 @@ impl Config {
                 show_size(memory as u64)
             ));
         }
+        if self.listen.is_empty() {
+            return Err("--listen has no address: name one, such as localhost:8000".to_owned());
+        }
+        if matches!(self.admin_listen, Some(Address::Passed)) {
+            return Err(
+                "--admin-listen has an address of its own, not systemd's sockets".to_owned(),
+            );
+        }
+        self.tls.files()?;
+        if let Some(delay) = self.drain_delay
+            && !delay.is_zero()
+            && delay >= self.drain_timeout
+        {
+            return Err(format!(
+                "--drain-delay {} leaves no time for connections to end within --drain-timeout \
+                 {}: raise --drain-timeout or lower --drain-delay",
+                humantime::format_duration(delay),
+                humantime::format_duration(self.drain_timeout)
+            ));
+        }
         Ok(())
+    }
+
+    /// How long to go on after a signal before the listeners close.
+    pub(super) fn drain_delay(&self) -> Duration {
+        self.drain_delay.unwrap_or_else(|| {
+            // Whoever presses Ctrl-C waits for the end, and no load balancer is involved.
+            if std::io::stderr().is_terminal() {
+                Duration::ZERO
+            } else {
+                DRAIN_DELAY.min(self.drain_timeout / 2)
+            }
+        })
     }
 
     /// Cores to serve on.
@@ -173,13 +247,18 @@ impl Config {
         }
     }
 
-    /// The settings of the database, with a pool for each core. A result is at most a quarter of an
-    /// instance's memory, which also holds what the guest makes of it.
-    pub(crate) fn database(&self) -> database::Config {
+    /// The largest result in bytes: at most a quarter of an instance's memory, which also holds what
+    /// the guest makes of it.
+    pub(super) fn max_rows_bytes(&self) -> u64 {
         let room = self.sandbox.instance_memory as u64 / 4;
+        self.database.max_rows_bytes.min(room)
+    }
+
+    /// The settings of the database, with a pool for each core.
+    pub(crate) fn database(&self) -> database::Config {
         database::Config {
             pools: self.workers(),
-            max_rows_bytes: self.database.max_rows_bytes.min(room),
+            max_rows_bytes: self.max_rows_bytes(),
             ..self.database.clone()
         }
     }

@@ -1,130 +1,108 @@
-//! One client connection: HTTP/1.1, with one call of the component for each request.
-//!
-//! A request's body is read before an instance is called, within limits on size and time. A request
-//! that breaks a limit, or whose call fails, gets an error response of the host.
+//! One client connection: the TLS handshake, and whether it speaks HTTP/1 or HTTP/2.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::net::IpAddr;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::Args;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
-use http::request::Parts;
-use http::{Request, Response, Version};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::Watcher;
+use tokio::time::Instant;
 
-use super::body::Body;
 use super::connection_io::ConnectionIo;
 use super::connection_state::ConnectionState;
-use super::error_body::ErrorResponse;
+use super::drain::Watcher;
 use super::head_timer::HeadTimer;
-use super::host;
-use super::transport::Transport;
-use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, size};
-use crate::sandbox::{CallError, Instances};
+use super::http2;
+use super::proxy_protocol;
+use super::service::{Limits, Peer, Service};
+use super::tls::Tls;
+use super::transport::{Socket, Transport};
 use crate::telemetry::log::{LINES, LineLimit};
-use crate::telemetry::request::{self, GivenNames, Recorded};
-use crate::telemetry::{Counters, RequestInfo};
-use crate::wasi_http::forwarded;
 
-/// The limits of client connections.
-#[derive(Args, Clone, Debug)]
-#[group(id = "connection-options")]
-pub struct Limits {
-    /// A request's body; a larger one is 413.
-    #[arg(
-        long,
-        env = "USHER_MAX_BODY",
-        value_name = "SIZE",
-        default_value = "1MiB",
-        value_parser = size::<usize>(0, GIB)
-    )]
-    pub max_body: usize,
-    /// A request's line and headers together; larger ones are 431.
-    // At least hyper's smallest buffer.
-    #[arg(
-        long,
-        env = "USHER_MAX_HEAD",
-        value_name = "SIZE",
-        default_value = "64KiB",
-        value_parser = size::<usize>(8 * KIB, MIB)
-    )]
-    pub max_head: usize,
-    /// For a request's head to arrive, and for a connection to be idle.
-    // From the first byte of the head, or the end of the previous request, to the head's last byte.
-    #[arg(
-        long,
-        env = "USHER_HEAD_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "10s",
-        value_parser = duration(MILLISECOND, YEAR)
-    )]
-    pub head_timeout: Duration,
-    /// For a request's body to arrive; a slower one is 408.
-    #[arg(
-        long,
-        env = "USHER_BODY_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "30s",
-        value_parser = duration(MILLISECOND, YEAR)
-    )]
-    pub body_timeout: Duration,
-    /// How long a client may read nothing of its response before it is disconnected.
-    // Any progress restarts the time.
-    #[arg(
-        long,
-        env = "USHER_WRITE_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "1m",
-        value_parser = duration(MILLISECOND, YEAR)
-    )]
-    pub write_timeout: Duration,
-    /// Proxies whose X-Forwarded-Proto, Forwarded, X-Request-Id and traceparent count, by address
-    /// and separated by commas.
-    #[arg(
-        long = "trusted-proxy",
-        env = "USHER_TRUSTED_PROXY",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_value = "127.0.0.1,::1"
-    )]
-    pub trusted_proxies: Vec<IpAddr>,
-}
-
-impl Limits {
-    /// The size of hyper's buffer, which has a minimum.
-    fn head(&self) -> usize {
-        self.max_head.max(8 << 10)
+/// Serves one connection of a listener, with TLS if there is any.
+pub(super) async fn accept(
+    mut socket: Socket,
+    tls: Option<Tls>,
+    service: Arc<Service>,
+    drain: Watcher,
+) {
+    let limits = &service.limits;
+    let mut peer = Peer::of(&socket, limits);
+    let deadline = Instant::now() + limits.head_timeout;
+    if limits.proxy_protocol {
+        match Box::pin(client_of_proxy(&mut socket, peer, limits, deadline)).await {
+            Ok(client) => peer = client,
+            Err(error) => return tracing::debug!("a connection is not served: {error}"),
+        }
+    }
+    let (stream, tls) = match (socket, tls) {
+        (Socket::Tcp(stream), Some(tls)) => (stream, tls),
+        // Who reaches a Unix socket is on this machine.
+        (socket, _) => return serve_peer(socket, service, drain, peer).await,
+    };
+    let peer = peer.over_tls();
+    let handshake = Box::pin(tls.accept(stream));
+    match tokio::time::timeout_at(deadline, handshake).await {
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let socket = Socket::Tls(Box::new(stream));
+            if is_http2 {
+                Box::pin(http2::serve(socket, Bytes::new(), service, drain, peer)).await;
+            } else {
+                serve_peer(socket, service, drain, peer).await;
+            }
+        }
+        Ok(Err(error)) => {
+            service.counters.handshake_failed();
+            tracing::debug!("a TLS handshake failed: {error}");
+        }
+        Err(_) => {
+            service.counters.handshake_failed();
+            tracing::debug!("a TLS handshake took too long");
+        }
     }
 }
 
-/// What every connection of one core shares.
-#[derive(Debug)]
-pub struct Service {
-    /// The instance pool.
-    pub instances: Arc<Instances>,
-    /// The limits of client connections.
-    pub limits: Limits,
-    /// The core's counters.
-    pub counters: Arc<Counters>,
+/// Who the client of a proxy is, by the PROXY protocol.
+async fn client_of_proxy(
+    socket: &mut Socket,
+    proxy: Peer,
+    limits: &Limits,
+    deadline: Instant,
+) -> io::Result<Peer> {
+    static UNTRUSTED: LineLimit = LineLimit::new(LINES);
+    if !proxy.is_trusted() {
+        if let Some(line) = UNTRUSTED.line() {
+            tracing::warn!(
+                "a connection was closed: with --proxy-protocol they come from a --trusted-proxy \
+                 alone{line}"
+            );
+        }
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let client = tokio::time::timeout_at(deadline, proxy_protocol::read(socket)).await??;
+    Ok(proxy.client(&client, limits))
 }
 
-/// Serves one connection until the client closes it or breaks the protocol, or until `drain` starts
-/// and the current request has its response.
+/// Serves one connection until the client closes it or breaks the protocol, or until it is
+/// drained and the current request has its response.
+///
+/// It is taken for one of HTTP/1 until its first bytes are those of HTTP/2, so that HTTP/1 pays
+/// nothing for the choice.
 pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
+    let peer = Peer::of(&io, &service.limits);
+    serve_peer(io, service, drain, peer).await;
+}
+
+async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watcher, peer: Peer) {
     let limits = &service.limits;
-    let is_trusted = forwarded::is_trusted(&limits.trusted_proxies, io.peer());
-    let state = Arc::new(ConnectionState::default());
+    let state = Arc::new(ConnectionState::new(drain.announcement().clone()));
     let counters = Arc::clone(&service.counters);
     let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
-    let connection = hyper::server::conn::http1::Builder::new()
+    let (called, watched) = (Arc::clone(&service), Arc::clone(&state));
+    let mut connection = hyper::server::conn::http1::Builder::new()
         // Without a timer hyper ignores its timeouts.
         .timer(HeadTimer::default())
         .header_read_timeout(limits.head_timeout)
@@ -132,267 +110,21 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
         .serve_connection(
             TokioIo::new(stream),
             service_fn(move |mut request| {
-                if !is_trusted {
-                    forwarded::strip(request.headers_mut());
-                    request::strip(request.headers_mut());
-                }
-                let response = service.respond_on(request, Arc::clone(&state));
+                peer.prepare(&mut request);
+                let response = called.respond_on(request, Arc::clone(&state));
                 response.map(Ok::<_, Infallible>)
             }),
         );
-    if let Err(error) = drain.watch(connection).await {
+    let served = drain.watch(&mut connection, || watched.is_head_arriving());
+    let Err(error) = served.await else {
+        return;
+    };
+    if error.is_parse_version_h2() && !watched.has_had_request() {
+        let parts = connection.into_parts();
+        let (io, first) = (parts.io.into_inner().into_transport(), parts.read_buf);
+        Box::pin(http2::serve(io, first, service, drain, peer)).await;
+    } else {
         // Nearly always a client that disconnected, or that does not speak HTTP.
         tracing::debug!("a connection ended early: {error}");
-    }
-}
-
-impl Service {
-    /// Responds to one request that has no connection. `X-Request-Id` and `traceparent` count, so
-    /// those of a client that is not trusted have been removed.
-    pub fn respond<B>(
-        self: &Arc<Self>,
-        request: Request<B>,
-    ) -> impl Future<Output = Response<Body>> + use<B>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    {
-        self.respond_on(request, Arc::default())
-    }
-
-    /// Responds to one request of this connection.
-    ///
-    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
-    /// possible: with many connections, a future's memory is out of the processor's cache when it
-    /// is polled again.
-    fn respond_on<B>(
-        self: &Arc<Self>,
-        request: Request<B>,
-        state: Arc<ConnectionState>,
-    ) -> impl Future<Output = Response<Body>> + use<B>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    {
-        let service = Arc::clone(self);
-        let version = request.version();
-        let (recorded, admitted) = self.admit(request);
-        // hyper looks for the end of input before it first polls the future.
-        match &admitted {
-            Ok(Admitted::Unread(..)) => state.body_follows(),
-            _ => state.request_read(version),
-        }
-        async move {
-            let info = recorded.info();
-            let result = match admitted {
-                Ok(Admitted::Buffered(mut request)) => {
-                    service.call(&mut request, info, info.arrival()).await
-                }
-                Ok(Admitted::Unread(head, body)) => {
-                    Box::pin(service.read(head, body, info, &state)).await
-                }
-                Ok(Admitted::Unwanted(mut request)) => {
-                    let response = service.call(&mut request, info, info.arrival()).await;
-                    response.map(|response| without_body(response, &state))
-                }
-                Err(error) => Err(error),
-            };
-            let mut response = result.unwrap_or_else(|error| {
-                info.blame(error.blame());
-                Response::from(error)
-            });
-            info.responded(response.status());
-            info.name_response(response.headers_mut());
-            record(response, version, state).map(|body| body.ends(recorded))
-        }
-    }
-
-    /// Checks a request's head.
-    fn admit<B: http_body::Body>(
-        &self,
-        mut request: Request<B>,
-    ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
-        let (mut size, mut given) = (request_line(&request), GivenNames::default());
-        for (name, value) in request.headers() {
-            size += name.as_str().len() + value.len() + ": \r\n".len();
-            given.add(name, value);
-        }
-        let (method, path) = (request.method(), request.uri().path());
-        let recorded = RequestInfo::arrived(&self.counters, method, path, given);
-        if let Err(error) = check_host(&mut request) {
-            return (recorded, Err(error));
-        }
-        // hyper stops only at the size of its buffer, which may be beyond the limit.
-        if size > self.limits.head() {
-            return (recorded, Err(ErrorResponse::LargeHead));
-        }
-        if request.body().is_end_stream() {
-            let request = request.map(|_| Bytes::new());
-            return (recorded, Ok(Admitted::Buffered(request)));
-        }
-        if waits_to_send(&request)
-            && (self.counters.routes()).exclude(request.method(), request.uri().path())
-        {
-            let request = request.map(|_| Bytes::new());
-            return (recorded, Ok(Admitted::Unwanted(request)));
-        }
-        let (head, body) = request.into_parts();
-        (recorded, Ok(Admitted::Unread(head, body)))
-    }
-
-    /// Reads a request's body and calls the component.
-    async fn read<B>(
-        &self,
-        head: Parts,
-        body: B,
-        info: &Arc<RequestInfo>,
-        state: &ConnectionState,
-    ) -> Result<Response<Body>, ErrorResponse>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    {
-        let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
-            .await
-            .map_err(|_| ErrorResponse::SlowBody)??;
-        state.request_read(head.version);
-        let mut request = Request::from_parts(head, body);
-        self.call(&mut request, info, Instant::now()).await
-    }
-
-    /// Calls the component with a request that is complete since `began`.
-    async fn call(
-        &self,
-        request: &mut Request<Bytes>,
-        info: &Arc<RequestInfo>,
-        began: Instant,
-    ) -> Result<Response<Body>, ErrorResponse> {
-        match self.instances.call(request, info, began).await {
-            Ok(response) => Ok(response.map(Body::guest)),
-            Err(error) => {
-                log_failed(&error, info);
-                self.counters.failed(error.kind());
-                Err(ErrorResponse::Call(error))
-            }
-        }
-    }
-}
-
-/// A request whose head is valid.
-enum Admitted<B> {
-    Buffered(Request<Bytes>),
-    /// The body has not been read.
-    Unread(Parts, B),
-    /// No route takes the body, and the client has not sent it.
-    Unwanted(Request<Bytes>),
-}
-
-/// Whether the client sends the body only after `100 Continue`, which hyper sends once the body is
-/// read (RFC 9110, 10.1.1).
-fn waits_to_send<B>(request: &Request<B>) -> bool {
-    request.version() >= Version::HTTP_11
-        && request
-            .headers()
-            .get(EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// The final response to a client whose body is not read. Whether it sends the body nevertheless
-/// cannot be known, so no further request can be read.
-fn without_body(mut response: Response<Body>, state: &ConnectionState) -> Response<Body> {
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    state.request_left_unread();
-    response
-}
-
-/// The size of a request's first line, in bytes.
-fn request_line<B>(request: &Request<B>) -> usize {
-    let uri = request.uri();
-    let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let origin = uri.authority().map_or(0, |authority| {
-        uri.scheme_str().map_or(0, str::len) + "://".len() + authority.as_str().len()
-    });
-    request.method().as_str().len() + origin + target + "  HTTP/1.1\r\n".len()
-}
-
-/// Records on the connection what a response requires, before it is written.
-fn record(
-    response: Response<Body>,
-    version: Version,
-    state: Arc<ConnectionState>,
-) -> Response<Body> {
-    let body = response.body();
-    if body.is_streaming() {
-        let streamed = state.response_streams(version);
-        return response.map(|body| body.streams(streamed));
-    }
-    // The host sends `Connection: close` only if it has not read all of the request.
-    if body.is_of_host() && response.headers().contains_key(CONNECTION) {
-        state.request_left_unread();
-    }
-    state.response_complete();
-    response
-}
-
-/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none.
-fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
-    let authority = request.uri().authority();
-    if authority.is_some_and(|authority| !host::is_valid(authority.as_str().as_bytes())) {
-        return Err(ErrorResponse::Host);
-    }
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host::is_valid(host.as_bytes()) => Ok(()),
-        (None, None) if request.uri().authority().is_some() => Ok(()),
-        (None, None) if request.version() < Version::HTTP_11 => {
-            let host = HeaderValue::from_static("localhost");
-            request.headers_mut().insert(HOST, host);
-            Ok(())
-        }
-        _ => Err(ErrorResponse::Host),
-    }
-}
-
-/// Reads a body of at most `limit` bytes.
-async fn read<B>(body: B, limit: usize) -> Result<Bytes, ErrorResponse>
-where
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-{
-    if body.size_hint().lower() > limit as u64 {
-        return Err(ErrorResponse::LargeBody);
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ErrorResponse::LargeBody),
-        Err(_) => Err(ErrorResponse::BrokenBody),
-    }
-}
-
-/// Logs a failed call, with a limit on lines per second.
-fn log_failed(error: &CallError, request: &RequestInfo) {
-    static BUSY: LineLimit = LineLimit::new(LINES);
-    static FAILED: LineLimit = LineLimit::new(LINES);
-    match error {
-        CallError::Busy | CallError::Memory(_) | CallError::Evicted(_) => {
-            if let Some(line) = BUSY.line() {
-                tracing::warn!(
-                    id = %request.id(),
-                    trace = request.trace(),
-                    method = %request.method(),
-                    route = %request.route(),
-                    "{error}{line}"
-                );
-            }
-        }
-        _ => {
-            if let Some(line) = FAILED.line() {
-                tracing::error!(
-                    id = %request.id(),
-                    trace = request.trace(),
-                    method = %request.method(),
-                    route = %request.route(),
-                    "{error}{line}"
-                );
-            }
-        }
     }
 }

@@ -67,6 +67,11 @@ impl<I> ConnectionIo<I> {
             discard: None,
         }
     }
+
+    /// The connection itself.
+    pub(super) fn into_transport(self) -> I {
+        self.io
+    }
 }
 
 /// Buffers with at most this many bytes together are written as one.
@@ -193,6 +198,7 @@ impl<I: Transport> AsyncRead for ConnectionIo<I> {
             return self.poll_half_closed(cx);
         }
         if !read.is_empty() {
+            self.state.read();
             self.request.read(read);
         }
         Poll::Ready(Ok(()))
@@ -247,7 +253,8 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_replaced(cx))?;
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        ready!(self.stall.check_flush(cx, flushed))?;
         if self.half_closed.is_some() && !self.is_answering() {
             // The end of input was withheld until now.
             cx.waker().wake_by_ref();

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use http::Version;
 
-/// The state of one connection. The service writes it, [`super::connection_io`] reads it. Both run
-/// on one thread.
+use super::drain::Announcement;
+
+/// The state of one connection of HTTP/1. The service writes it, [`super::connection_io`] reads it.
+/// Both run on one thread.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {
     /// A [`Progress`].
@@ -16,6 +18,10 @@ pub(crate) struct ConnectionState {
     is_close_delimited: AtomicBool,
     /// A response has begun before all of its request was read.
     has_unread_request: AtomicBool,
+    /// Bytes have arrived since the last request was read.
+    has_more: AtomicBool,
+    has_had_request: AtomicBool,
+    drain: Announcement,
 }
 
 /// How far the current request is.
@@ -35,13 +41,45 @@ pub(super) enum Progress {
 }
 
 impl ConnectionState {
+    /// The state of a connection that ends with this drain.
+    pub(super) fn new(drain: Announcement) -> Self {
+        Self {
+            drain,
+            ..Self::default()
+        }
+    }
+
+    /// Records that bytes have arrived.
+    pub(super) fn read(&self) {
+        self.has_more.store(true, Relaxed);
+    }
+
+    /// Whether the head of a request has arrived in part.
+    pub(super) fn is_head_arriving(&self) -> bool {
+        self.has_more.load(Relaxed) && self.progress() == Progress::Idle
+    }
+
+    /// Whether there has been a request.
+    pub(super) fn has_had_request(&self) -> bool {
+        self.has_had_request.load(Relaxed)
+    }
+
+    /// Whether the client should send no further request on this connection.
+    pub(super) fn is_ending(&self) -> bool {
+        self.drain.is_made()
+    }
+
     /// Records that a request's head has been read, and a body follows.
     pub(super) fn body_follows(&self) {
+        self.has_more.store(false, Relaxed);
+        self.has_had_request.store(true, Relaxed);
         self.set(Progress::Reading);
     }
 
     /// Records that a request has been read completely.
     pub(super) fn request_read(&self, version: Version) {
+        self.has_more.store(false, Relaxed);
+        self.has_had_request.store(true, Relaxed);
         self.set(if version < Version::HTTP_11 {
             Progress::WaitingHttp10
         } else {

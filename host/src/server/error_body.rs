@@ -10,6 +10,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_
 use http::{Response, StatusCode};
 
 use super::body::Body;
+use crate::access::control::Refusal;
 use crate::sandbox::CallError;
 use crate::telemetry::request::Blame;
 
@@ -17,6 +18,9 @@ use crate::telemetry::request::Blame;
 #[derive(Debug)]
 pub(super) enum ErrorResponse {
     Host,
+    /// Also whether the request's body has not been read, as below.
+    NotFound(bool),
+    Refused(Refusal, bool),
     LargeHead,
     LargeBody,
     SlowBody,
@@ -28,9 +32,13 @@ impl ErrorResponse {
     /// Who is to blame for the error.
     pub(super) fn blame(&self) -> Blame {
         match self {
-            Self::Host | Self::LargeHead | Self::LargeBody | Self::SlowBody | Self::BrokenBody => {
-                Blame::Client
-            }
+            Self::Host
+            | Self::NotFound(_)
+            | Self::Refused(..)
+            | Self::LargeHead
+            | Self::LargeBody
+            | Self::SlowBody
+            | Self::BrokenBody => Blame::Client,
             Self::Call(error) => error.blame(),
         }
     }
@@ -38,12 +46,19 @@ impl ErrorResponse {
 
 impl From<ErrorResponse> for Response<Body> {
     fn from(error: ErrorResponse) -> Self {
-        let (status, detail, close) = match error {
+        let (status, detail, close) = match &error {
             ErrorResponse::Host => (
                 StatusCode::BAD_REQUEST,
                 "Missing or invalid Host header",
                 true,
             ),
+            ErrorResponse::NotFound(is_unread) => (StatusCode::NOT_FOUND, "Not Found", *is_unread),
+            ErrorResponse::Refused(Refusal::Scope(_), is_unread) => {
+                (StatusCode::FORBIDDEN, "Not enough permissions", *is_unread)
+            }
+            ErrorResponse::Refused(_, is_unread) => {
+                (StatusCode::UNAUTHORIZED, "Not authenticated", *is_unread)
+            }
             ErrorResponse::LargeHead => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "Request Header Fields Too Large",
@@ -81,6 +96,9 @@ impl From<ErrorResponse> for Response<Body> {
             ),
         };
         let mut response = json(status, detail);
+        if let ErrorResponse::Refused(refusal, _) = &error {
+            refusal.describe(response.headers_mut());
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

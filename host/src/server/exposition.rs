@@ -192,6 +192,12 @@ fn requests(page: &mut Page, counts: &Counts) {
         "Client connections that are open.",
         counts.open_connections,
     );
+    page.value(
+        COUNTER,
+        "usher_tls_handshakes_failed_total",
+        "TLS handshakes that failed or took too long.",
+        counts.failed_handshakes,
+    );
 }
 
 fn statements(page: &mut Page, database: &Totals) {

@@ -6,11 +6,15 @@
 //! |---|---|
 //! | [`config`], [`address`] | the server's settings; where to listen |
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
-//! | `listener`, `worker` | the sockets, and the thread of each core |
-//! | [`connection`], `host` | one client connection; which `Host` is valid |
+//! | [`drain`] | how connections end without a lost request |
+//! | `listener`, `unix_socket`, `worker` | the sockets, and the thread of each core |
+//! | `notify` | tells the service manager what the server does |
+//! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
+//! | [`service`], `host` | one request; which `Host` is valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
-//! | `connection_io`, [`transport`] | connection I/O, and the sockets below it |
+//! | `connection_io`, [`transport`] | connection I/O of HTTP/1, and the sockets below it |
+//! | `http2`, `streams`, `stream_body`, `http2_io` | a connection of HTTP/2, its streams and I/O |
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
 //! | `lingering_close` | how a connection is closed after an early response |
 //! | `half_close` | a client that has closed its sending side |
@@ -21,8 +25,11 @@ pub mod address;
 pub mod body;
 pub mod config;
 pub mod connection;
+pub mod drain;
 pub mod error;
 pub mod serve;
+pub mod service;
+pub mod tls;
 pub mod transport;
 
 mod admin;
@@ -34,10 +41,17 @@ mod exposition;
 mod half_close;
 mod head_timer;
 mod host;
+mod http2;
+mod http2_io;
 mod lingering_close;
 mod listener;
+mod notify;
+mod proxy_protocol;
 mod shutdown;
 mod start;
+mod stream_body;
+mod streams;
+mod unix_socket;
 mod watch;
 mod worker;
 mod write_stall;

@@ -6,14 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
 use super::config::Config;
+use super::drain::Announcement;
 use super::error::ServeError;
-use super::listener::{Origin, accept, bind, listen};
+use super::listener::{Listener, Origin, accept, bind, listen};
 use super::shutdown::Signals;
 use super::start::start;
+use super::tls::Tls;
 use super::watch::{self, Heartbeat};
-use super::worker::{self, Parts, Worker};
-use super::{admin, descriptors};
+use super::worker::{self, Core, Parts, Worker};
+use super::{admin, descriptors, notify};
+use crate::access::AccessControl;
+use crate::reload;
 use crate::telemetry::Counters;
 
 /// Serves until a signal arrives and the connections have been drained.
@@ -25,21 +32,45 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
-    let clients = bind(Origin {
-        option: "--listen",
-        address: &config.listen,
-    })
-    .await?;
+    let mut clients = Vec::new();
+    for address in &config.listen {
+        let origin = Origin {
+            option: "--listen",
+            address,
+        };
+        clients.push(bind(origin, config.listen_mode).await?);
+    }
     let operators = match &config.admin_listen {
         None => None,
         Some(address) => Some(
-            bind(Origin {
-                option: "--admin-listen",
-                address,
-            })
+            bind(
+                Origin {
+                    option: "--admin-listen",
+                    address,
+                },
+                config.listen_mode,
+            )
             .await?,
         ),
     };
+
+    let tls = match config.tls.files().map_err(ServeError::Settings)? {
+        None => None,
+        Some(files) => {
+            let tls = Tls::load(&files).map_err(ServeError::Settings)?;
+            let reload = tls.clone().reload(files).map_err(ServeError::System)?;
+            tokio::spawn(reload);
+            Some(tls)
+        }
+    };
+
+    let access = AccessControl::load(&config.access).map_err(ServeError::Settings)?;
+    let needs_token = access.needs_token();
+    if let Some(file) = access.file() {
+        let reloaded = access.clone();
+        let reload = reload::watch(vec![file], move || reloaded.reload());
+        tokio::spawn(reload.map_err(ServeError::System)?);
+    }
 
     let start = start(config);
     let (runtime, database) = tokio::select! {
@@ -51,12 +82,17 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     database.advise();
     let has_documentation = runtime.routes().has_page(DOCUMENTATION);
+    let has_tls = tls.is_some();
+    let announcement = Announcement::default();
     let parts = Parts {
         runtime,
         database: database.clone(),
         instances: config.instances(),
         connections: config.connections.clone(),
+        tls,
+        access,
         access_log: config.access_log.access_log,
+        announcement: announcement.clone(),
         drain: config.drain_timeout,
     };
     let workers = (0..config.workers().get())
@@ -67,18 +103,19 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     drop(parts);
     let cores: Vec<Heartbeat> = workers
         .iter()
-        .map(|worker| worker.heartbeat.clone())
+        .map(|worker| worker.core.heartbeat.clone())
         .collect();
     watch::watch(&cores).map_err(ServeError::System)?;
 
     let draining = Arc::new(AtomicBool::new(false));
-    if let Some(operators) = operators {
-        let (listener, address) = listen(operators, 64)?;
+    if let Some(operators) = operators
+        && let Some(listener) = listen(operators, 64)?.pop()
+    {
         let counters: Vec<Arc<Counters>> = workers
             .iter()
             .map(|worker| Arc::clone(&worker.counters))
             .collect();
-        tracing::info!("operators: http://{address}/ready");
+        tracing::info!("operators: {}/ready", listener.url("http"));
         tokio::spawn(admin::serve(
             listener,
             admin::View {
@@ -90,40 +127,115 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             },
         ));
     }
-    let (listener, address) = listen(clients, 4096)?;
-    if has_documentation {
-        tracing::info!("documentation: http://{address}{DOCUMENTATION}");
+    let mut listeners = Vec::new();
+    for bound in clients {
+        listeners.extend(listen(bound, 4096)?);
     }
-    // The last line of a start: programs wait for it.
-    tracing::info!("listening on http://{address}");
-
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        never = accept(&listener, &workers, max_connections) => match never {},
+    let url = |listener: &Listener| {
+        listener.url(if has_tls && listener.is_tcp() {
+            "https"
+        } else {
+            "http"
+        })
     };
-    // Closed first, so that new clients are refused rather than accepted and never served.
-    drop(listener);
+    if has_documentation && let Some(listener) = listeners.iter().find(|found| found.is_tcp()) {
+        tracing::info!("documentation: {}{DOCUMENTATION}", url(listener));
+    }
+    let is_open = !needs_token && config.tls.tls_client_ca.is_none();
+    if (is_open || !has_tls)
+        && let Some(listener) = listeners.iter().find(|found| found.is_public())
+    {
+        let (missing, remedy) = match (is_open, has_tls) {
+            (true, true) => ("access control", "set --tokens or --tls-client-ca"),
+            (false, _) => ("TLS", "set --tls-cert and --tls-key"),
+            (true, false) => (
+                "access control and TLS",
+                "set --tokens, --tls-cert and --tls-key",
+            ),
+        };
+        tracing::warn!(
+            "other machines reach {} without {missing}: {remedy}, listen on localhost, or let \
+             nothing but a proxy that has it reach this machine",
+            url(listener)
+        );
+    }
+    // The last lines of a start: programs wait for one of them.
+    for listener in &listeners {
+        tracing::info!("listening on {}", url(listener));
+    }
+    notify::ready();
+    let accepting = Accepting::start(listeners, &workers, max_connections);
+    let signal = signals.next().await;
     draining.store(true, Relaxed);
-    let open: usize = workers.iter().map(Worker::open).sum();
-    tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
-    let threads: Vec<_> = workers.into_iter().map(Worker::drain).collect();
-    let drained = tokio::task::spawn_blocking(move || {
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a core's thread has panicked");
+    announcement.announce();
+    notify::stopping();
+    let delay = config.drain_delay();
+    if !delay.is_zero() {
+        tracing::info!(
+            "{signal}: not ready any more, and going on for {} (--drain-delay); a second signal \
+             ends at once",
+            humantime::format_duration(delay)
+        );
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            signal = signals.next() => {
+                tracing::warn!("{signal} again: ending with connections open");
+                return Ok(());
             }
         }
-    });
+    }
+    let open: usize = workers.iter().map(|worker| worker.core.open()).sum();
+    tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
+    let drained = async {
+        // The listeners are closed first, so that new clients are refused.
+        accepting.stop().await;
+        let threads: Vec<_> = workers.into_iter().map(Worker::drain).collect();
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a core's thread has panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+    };
     // A stuck core does not drain.
-    let limit = config.drain_timeout + worker::CLOSE_TIMEOUT + watch::STUCK_AFTER;
+    let limit = config.drain_timeout.saturating_sub(announcement.age())
+        + worker::CLOSE_TIMEOUT
+        + watch::STUCK_AFTER;
     tokio::select! {
-        _ = drained => {}
+        () = drained => {}
         () = tokio::time::sleep(limit) => {
             tracing::error!("a core has not ended within {limit:?}: ending the process");
         }
         signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
     }
     Ok(())
+}
+
+/// The listeners that accept clients.
+struct Accepting {
+    tasks: JoinSet<()>,
+    stop: tokio::sync::watch::Sender<()>,
+}
+
+impl Accepting {
+    fn start(listeners: Vec<Listener>, workers: &[Worker], max_connections: usize) -> Self {
+        let (mut tasks, stop) = (JoinSet::new(), tokio::sync::watch::Sender::new(()));
+        let cores: Arc<[Core]> = workers.iter().map(|worker| worker.core.clone()).collect();
+        let free = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        for listener in listeners {
+            let (cores, free) = (Arc::clone(&cores), Arc::clone(&free));
+            tasks.spawn(accept(listener, cores, free, stop.subscribe()));
+        }
+        Self { tasks, stop }
+    }
+
+    /// Closes the listeners once they have accepted what has been begun.
+    async fn stop(self) {
+        self.stop.send_replace(());
+        self.tasks.join_all().await;
+    }
 }
 
 /// How many connections are served at once: `--max-connections`, or fewer if the limit on open

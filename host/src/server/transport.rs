@@ -1,12 +1,15 @@
 //! The transport of a client's connection: the bound on unsent data, how it is closed, and the
 //! peer's address.
 
-use std::io;
-use std::net::IpAddr;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// Unsent bytes that the system may buffer for a connection, beyond those for which the client has
 /// room.
@@ -45,6 +48,42 @@ pub(crate) fn bound_unsent(listener: &impl AsFd) -> io::Result<()> {
     }
 }
 
+/// Lets no new connection to a listener begin. Those that have begun are not affected; clients try
+/// again for a second and more, and find the listener closed or another process.
+///
+/// # Errors
+/// If the system does not support it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn refuse_new(listener: &impl AsFd) -> io::Result<()> {
+    use socket2::SockFilter;
+
+    /// The place of the flags in a TCP header, and SYN and ACK among them (RFC 9293, 3.1).
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let [load, and, equals, give] = [
+        libc::BPF_LD | libc::BPF_B | libc::BPF_ABS,
+        libc::BPF_ALU | libc::BPF_AND | libc::BPF_K,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    ]
+    .map(|code| u16::try_from(code).unwrap_or_default());
+    // Drops a segment that has SYN and not ACK, and lets all others pass.
+    socket2::SockRef::from(listener).attach_filter(&[
+        SockFilter::new(load, 0, 0, FLAGS),
+        SockFilter::new(and, 0, 0, SYN | ACK),
+        SockFilter::new(equals, 0, 1, SYN),
+        SockFilter::new(give, 0, 0, 0),
+        SockFilter::new(give, 0, 0, u32::MAX),
+    ])
+}
+
+/// Other systems have no such filter.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn refuse_new(_: &impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A client's connection.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Sets whether every close is a reset from now on, even that by the system when the process
@@ -56,6 +95,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// The peer's address; `None` for a connection from within the program.
     fn peer(&self) -> Option<IpAddr>;
+
+    /// Whether nobody between can read it.
+    fn is_encrypted(&self) -> bool;
 }
 
 impl Transport for TcpStream {
@@ -76,6 +118,10 @@ impl Transport for TcpStream {
         let unknown = IpAddr::from([0; 4]);
         Some(self.peer_addr().map_or(unknown, |address| address.ip()))
     }
+
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for DuplexStream {
@@ -87,5 +133,134 @@ impl Transport for DuplexStream {
 
     fn peer(&self) -> Option<IpAddr> {
         None
+    }
+
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+}
+
+/// A connection of a listener. One type for all, because HTTP is compiled once for each.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// The connection of TCP, below TLS.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// A connection that was accepted and belongs to no runtime yet.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Incoming {
+    /// The connection on this runtime.
+    pub(super) fn register(self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Socket::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
+        }
+    }
+}
+
+/// Calls a function of the stream below.
+macro_rules! delegate {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket.get_mut() {
+            Socket::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Socket::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $call
+            }
+            Socket::Unix(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write_vectored(cx, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // That of every kind.
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+impl Transport for Socket {
+    fn reset_on_close(&self, resets: bool) {
+        // A Unix socket has no reset.
+        if let Some(stream) = self.tcp() {
+            stream.reset_on_close(resets);
+        }
+    }
+
+    fn take_error(&self) -> Option<io::Error> {
+        match self {
+            Self::Unix(stream) => stream.take_error().unwrap_or_else(Some),
+            _ => self.tcp().and_then(Transport::take_error),
+        }
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        match self.tcp() {
+            Some(stream) => stream.peer(),
+            // A program on this machine.
+            None => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }

@@ -1,18 +1,21 @@
 //! One core: a thread with its own runtime, instances and database connections. A request shares
 //! nothing with other cores.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Service};
+use super::connection;
+use super::drain::{Announcement, Drain};
+use super::service::{Limits, Service};
+use super::tls::Tls;
+use super::transport::Incoming;
 use super::watch::Heartbeat;
+use crate::access::AccessControl;
 use crate::database::{Database, Pool};
 use crate::sandbox::Runtime;
 use crate::sandbox::pool::{self, Instances};
@@ -28,26 +31,52 @@ pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) database: Database,
     pub(crate) instances: pool::Limits,
-    pub(crate) connections: connection::Limits,
+    pub(crate) connections: Limits,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) access: AccessControl,
     pub(crate) access_log: AccessLog,
-    /// How long connections may take to end once the server drains.
+    /// When connections begin to end.
+    pub(crate) announcement: Announcement,
+    /// How long they may take from then.
     pub(crate) drain: Duration,
 }
 
 /// A client's connection, and the permit that it holds until it is closed.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Incoming,
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// A running core. When its `connections` are dropped, it drains and ends.
-#[derive(Debug)]
-pub(crate) struct Worker {
+/// Where the connections of a core go. When the last clone is dropped, the core drains and ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
     connections: mpsc::UnboundedSender<Accepted>,
     open: Arc<AtomicUsize>,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) heartbeat: Heartbeat,
+}
+
+impl Core {
+    /// How many connections the core has at the moment.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Assigns a connection to the core. Returns the connection if the core has ended.
+    pub(crate) fn assign(&self, accepted: Accepted) -> Result<(), Accepted> {
+        self.open.fetch_add(1, Relaxed);
+        self.connections.send(accepted).map_err(|refused| {
+            self.open.fetch_sub(1, Relaxed);
+            refused.0
+        })
+    }
+}
+
+/// A running core.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) core: Core,
+    pub(crate) counters: Arc<Counters>,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
@@ -80,29 +109,18 @@ impl Worker {
                 served
             })?;
         Ok(Self {
-            connections,
-            open,
+            core: Core {
+                connections,
+                open,
+                heartbeat,
+            },
             counters,
-            heartbeat,
             thread,
         })
     }
 
-    /// How many connections the core has at the moment.
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Relaxed)
-    }
-
-    /// Assigns a connection to the core. Returns the connection if the core has ended.
-    pub(crate) fn assign(&self, accepted: Accepted) -> Result<(), Accepted> {
-        self.open.fetch_add(1, Relaxed);
-        self.connections.send(accepted).map_err(|refused| {
-            self.open.fetch_sub(1, Relaxed);
-            refused.0
-        })
-    }
-
-    /// Starts the drain. The returned thread ends when it is complete.
+    /// Starts the drain, unless there is another clone of the core. The returned thread ends when
+    /// it is complete.
     pub(crate) fn drain(self) -> JoinHandle<std::io::Result<()>> {
         self.thread
     }
@@ -115,6 +133,7 @@ async fn serve(
     open: &Arc<AtomicUsize>,
     counters: &Arc<Counters>,
 ) {
+    let tls = parts.tls;
     let service = Arc::new(Service {
         instances: Instances::new(
             parts.runtime,
@@ -123,16 +142,18 @@ async fn serve(
             Arc::clone(counters),
         ),
         limits: parts.connections,
+        access: parts.access,
         counters: Arc::clone(counters),
     });
-    let graceful = GracefulShutdown::new();
+    let drain = Drain::new(parts.announcement.clone());
     let mut connections = JoinSet::new();
     while let Some(Accepted { stream, permit }) = accepted.recv().await {
         let closed = (Open(Arc::clone(open)), permit);
-        match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => {
+        match stream.register() {
+            Ok(socket) => {
                 let connected = counters.connected();
-                let served = connection::serve(stream, Arc::clone(&service), graceful.watcher());
+                let served =
+                    connection::accept(socket, tls.clone(), Arc::clone(&service), drain.watcher());
                 connections.spawn(async move {
                     served.await;
                     drop((connected, closed));
@@ -144,11 +165,12 @@ async fn serve(
         }
     }
     let drained = async {
-        graceful.shutdown().await;
+        drain.finish().await;
         // A guest may run on after its response.
         service.instances.wait_until_idle().await;
     };
-    if tokio::time::timeout(parts.drain, drained).await.is_err() {
+    let limit = parts.drain.saturating_sub(parts.announcement.age());
+    if tokio::time::timeout(limit, drained).await.is_err() {
         tracing::warn!(
             "{} connections did not end within {:?} and were closed",
             open.load(Relaxed),

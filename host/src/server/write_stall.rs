@@ -75,6 +75,22 @@ impl WriteStall {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
     }
 
+    /// The outcome of a flush, or an error if there was no progress for too long. TLS holds back
+    /// what the system does not take, so that only a flush has to wait.
+    pub(crate) fn check_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        flushed: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        match flushed {
+            Poll::Ready(flushed) if !self.waits => Poll::Ready(flushed),
+            Poll::Ready(flushed) => self
+                .check(cx, Poll::Ready(flushed.map(|()| 0)))
+                .map_ok(|_| ()),
+            Poll::Pending => self.check(cx, Poll::Pending).map_ok(|_| ()),
+        }
+    }
+
     /// The deadline for progress after a write that begins to wait now.
     fn next_deadline(&mut self, now: Instant) -> Instant {
         let most = self.limit.saturating_mul(MAX_EXTENSION);

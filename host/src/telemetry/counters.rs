@@ -117,6 +117,7 @@ pub struct Counters {
     instances: AtomicU64,
     connections: AtomicU64,
     closed_connections: AtomicU64,
+    failed_handshakes: AtomicU64,
 }
 
 impl Default for Counters {
@@ -147,6 +148,7 @@ impl Counters {
             instances: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             closed_connections: AtomicU64::new(0),
+            failed_handshakes: AtomicU64::new(0),
         }
     }
 
@@ -193,6 +195,10 @@ impl Counters {
         self.instances.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn handshake_failed(&self) {
+        self.failed_handshakes.fetch_add(1, Relaxed);
+    }
+
     /// Counts a connection, which is open until the result is dropped.
     pub(crate) fn connected(self: &Arc<Self>) -> Connected {
         self.connections.fetch_add(1, Relaxed);
@@ -235,6 +241,7 @@ pub(crate) struct Counts {
     pub(crate) instances: u64,
     pub(crate) connections: u64,
     pub(crate) open_connections: u64,
+    pub(crate) failed_handshakes: u64,
 }
 
 /// The requests of one route and method.
@@ -258,6 +265,7 @@ impl Counts {
             sums.deadlines += core.deadlines.load(Relaxed);
             sums.busy += core.busy.load(Relaxed);
             sums.instances += core.instances.load(Relaxed);
+            sums.failed_handshakes += core.failed_handshakes.load(Relaxed);
             // Read first, so that a connection that is opened and closed meanwhile never makes the
             // difference negative.
             let closed = core.closed_connections.load(Relaxed);

@@ -117,10 +117,15 @@ pub(crate) async fn handle<T: Send>(
             fields.push((name.as_str(), value.as_bytes()));
         }
     }
+    let scheme = if is_forwarded {
+        forwarded::scheme(headers, request.extensions())
+    } else {
+        forwarded::scheme_of_connection(request.extensions())
+    };
     let call = wit::Request {
         method: method(request.method()),
-        scheme: match is_forwarded.then(|| forwarded::scheme(headers)) {
-            Some(Scheme::Https) => wit::Scheme::Https,
+        scheme: match scheme {
+            Scheme::Https => wit::Scheme::Https,
             _ => wit::Scheme::Http,
         },
         authority: authority(request.uri(), host),

@@ -92,7 +92,7 @@ impl types::HostIncomingRequest for View<'_> {
         let request = self.table.get(&this)?;
         let known = request.scheme.clone();
         Ok(Some(known.unwrap_or_else(|| {
-            forwarded::scheme(&request.head.headers)
+            forwarded::scheme(&request.head.headers, &request.head.extensions)
         })))
     }
 
@@ -110,7 +110,7 @@ impl types::HostIncomingRequest for View<'_> {
         } else {
             let map = std::mem::take(&mut request.head.headers);
             request.host = map.get(header::HOST).cloned();
-            request.scheme = Some(forwarded::scheme(&map));
+            request.scheme = Some(forwarded::scheme(&map, &request.head.extensions));
             request.fields.insert(Fields::received(map)).clone()
         };
         Ok(self.table.push(fields)?)

@@ -2,6 +2,7 @@
 //! production without a socket.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 use usher_testing::TestApp;
 use usher_tests::http::{self, Request, Response};
+use usher_tests::http2;
 use usher_tests::json::Json;
 use usher_tests::postgres;
 
@@ -125,9 +127,9 @@ fn errors(body: &Json, all: bool) -> Option<Vec<String>> {
 }
 
 impl Case {
-    async fn run(&self, app: &TestApp) -> Result<(), String> {
+    async fn run(&self, app: &TestApp, path: Path) -> Result<(), String> {
         for (number, sent) in self.setup.iter().enumerate() {
-            let answer = send(app, &sent.request()).await?;
+            let answer = send(app, path, &sent.request()).await?;
             if let Some(Some(id)) = self.setup_ids.get(number) {
                 let stored = answer.status == 200 && answer.json()["id"] == *id;
                 if !stored {
@@ -139,7 +141,7 @@ impl Case {
                 }
             }
         }
-        let got = send(app, &self.request.request()).await?;
+        let got = send(app, path, &self.request.request()).await?;
         self.compare(&got)
     }
 
@@ -196,23 +198,42 @@ impl Case {
     }
 }
 
-async fn send(app: &TestApp, request: &Request) -> Result<Response, String> {
-    http::send(app.connect(), request, HOST)
-        .await
-        .map_err(|error| format!("no answer: {error}"))
+/// How requests reach the component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Http1,
+    Http2,
+    /// Through `wasi:http/incoming-handler`.
+    IncomingHandler,
+}
+
+async fn send(app: &TestApp, path: Path, request: &Request) -> Result<Response, String> {
+    let mut sent = match path {
+        Path::Http2 => http2::send(app.connect(), request, HOST).await,
+        _ => http::send(app.connect(), request, HOST).await,
+    };
+    if path == Path::Http2
+        && sent
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
+    {
+        // It has no form in HTTP/2.
+        sent = http::send(app.connect(), request, HOST).await;
+    }
+    sent.map_err(|error| format!("no answer: {error}"))
 }
 
 /// Migrated, empty databases: on PostgreSQL copies of a migrated one, which are emptied and used
 /// again.
 struct Source {
     kind: Kind,
-    via_incoming_handler: bool,
+    path: Path,
     template: Option<postgres::Database>,
     emptied: Mutex<Vec<postgres::Database>>,
 }
 
 impl Source {
-    async fn new(kind: Kind, via_incoming_handler: bool) -> Self {
+    async fn new(kind: Kind, path: Path) -> Self {
         let template = match kind {
             Kind::Postgres | Kind::Pooled(_) => {
                 let template = postgres::database().await;
@@ -223,7 +244,7 @@ impl Source {
         };
         Self {
             kind,
-            via_incoming_handler,
+            path,
             template,
             emptied: Mutex::default(),
         }
@@ -249,7 +270,7 @@ impl Source {
         if copy.is_some() {
             app = app.no_migrate();
         }
-        if self.via_incoming_handler {
+        if self.path == Path::IncomingHandler {
             app = app.via_incoming_handler();
         }
         (app.start().await.expect("it starts"), fresh, copy)
@@ -264,8 +285,8 @@ impl Source {
     }
 }
 
-async fn holds(kind: Kind, via_incoming_handler: bool) {
-    let source = Arc::new(Source::new(kind, via_incoming_handler).await);
+async fn holds(kind: Kind, path: Path) {
+    let source = Arc::new(Source::new(kind, path).await);
     let mut running = JoinSet::new();
     let (mut failed, mut count) = (Vec::new(), 0);
     for line in CASES.lines().filter(|line| !line.is_empty()) {
@@ -284,7 +305,7 @@ async fn holds(kind: Kind, via_incoming_handler: bool) {
         running.spawn(async move {
             let (app, _file, copy) = source.app().await;
             let failed = case
-                .run(&app)
+                .run(&app, path)
                 .await
                 .err()
                 .map(|why| format!("{}/{}: {why}", case.group, case.name));
@@ -313,20 +334,25 @@ async fn holds(kind: Kind, via_incoming_handler: bool) {
 
 #[tokio::test]
 async fn contract_holds_in_memory() {
-    holds(Kind::Memory, false).await;
+    holds(Kind::Memory, Path::Http1).await;
+}
+
+#[tokio::test]
+async fn contract_holds_over_http_2() {
+    holds(Kind::Memory, Path::Http2).await;
 }
 
 #[tokio::test]
 async fn contract_holds_through_incoming_handler() {
-    holds(Kind::Memory, true).await;
+    holds(Kind::Memory, Path::IncomingHandler).await;
 }
 
 #[tokio::test]
 async fn contract_holds_on_a_file() {
-    holds(Kind::File, false).await;
+    holds(Kind::File, Path::Http1).await;
 }
 
 #[tokio::test]
 async fn contract_holds_on_postgresql() {
-    holds(Kind::Postgres, false).await;
+    holds(Kind::Postgres, Path::Http1).await;
 }

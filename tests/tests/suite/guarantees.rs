@@ -1,5 +1,5 @@
-//! The tables of `docs/database.md`, `docs/limits.md`, `docs/operating.md` and `docs/security.md`
-//! name the tests that show each guarantee. Every named test must exist.
+//! The tables of `docs/database.md`, `docs/limits.md`, `docs/operating.md`, `docs/security.md` and
+//! `docs/serving.md` name the tests that show each guarantee. Every named test must exist.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,7 @@ fn document_tables_name_existing_tests() {
     names_tests("docs/limits.md", 25);
     names_tests("docs/operating.md", 15);
     names_tests("docs/security.md", 15);
+    names_tests("docs/serving.md", 15);
 }
 
 /// Fails if a table of the document names a test that does not exist, or the document names fewer

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the FastAPI service |
+//! | `kit` | the test kit itself: requests, expectations, databases, what a test costs |
+//! | `tutorial` | the examples of `docs/testing.md` |
+//! | `fault_walk` | every database call of every route failed in every way |
 //! | `crud`, `listing`, `preconditions` | writes, pages and entity tags, on each database |
 //! | `ndjson` | lists of all users as NDJSON, on each database |
 //! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
@@ -12,6 +15,9 @@
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
+//! | `listeners` | where the server listens |
+//! | `proxies` | behind a proxy |
+//! | `tls`, `http2` | TLS and HTTP/2, by clients that others wrote |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
 //! | `typed` | the same users by typed calls, without HTTP |
@@ -24,6 +30,7 @@
 //! | `command_line` | options, environment, configuration file, and help |
 //! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
+//! | `access` | tokens, their scopes, and the pages of other sites |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
 //! | `scripted` | the service over scripted rows, faults and delays |
@@ -35,6 +42,7 @@
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
 //! | `component` | the component's imports, exports and reproducible build |
 //! | `startup` | how the program starts, fails to start, and ends |
+//! | `lifecycle` | how the program drains: no request is lost |
 //! | `outage` | the database is late, lost, refuses, and returns |
 //! | `session_state` | what remains in a session between two uses |
 //! | `reach` | which PostgreSQL server is used, by which URL, and errors if none can be reached |
@@ -50,6 +58,7 @@
 //! | `memory` | the cost of a memory database per test |
 
 mod abandoned;
+mod access;
 mod access_log;
 mod adoption;
 mod architecture;
@@ -66,12 +75,17 @@ mod cut;
 mod databases;
 mod declared;
 mod documents;
+mod fault_walk;
 mod faults;
 mod file_crash;
 mod files;
 mod group_commit;
 mod guarantees;
+mod http2;
+mod kit;
+mod lifecycle;
 mod limits;
+mod listeners;
 mod listing;
 mod memory;
 mod metrics;
@@ -82,6 +96,7 @@ mod outage;
 mod overload;
 mod poolers;
 mod preconditions;
+mod proxies;
 mod race;
 mod raw_http;
 mod reach;
@@ -95,7 +110,9 @@ mod sizes;
 mod slow;
 mod sockets;
 mod startup;
+mod tls;
 mod transactions;
+mod tutorial;
 mod typed;
 mod volume;
 mod words;

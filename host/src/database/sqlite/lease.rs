@@ -323,9 +323,10 @@ impl Lease {
             .ok_or_else(|| failure::unavailable("the connection is closed"))
     }
 
-    #[cfg(test)]
-    pub(super) fn conn_mut(&mut self) -> &mut Conn {
-        self.conn.as_mut().expect("the lease has its connection")
+    pub(super) fn conn_mut(&mut self) -> Result<&mut Conn, Error> {
+        self.conn
+            .as_mut()
+            .ok_or_else(|| failure::unavailable("the connection is closed"))
     }
 
     /// Returns the connection on a separate thread, because a rollback may wait for the disk.

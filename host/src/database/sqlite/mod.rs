@@ -26,6 +26,7 @@
 //! | `inline` | short statements on a core's own thread |
 //! | `transaction`, `cursor` | transactions; results that are read in batches |
 //! | `database` | an open database, and the pool of each core |
+//! | `snapshot` | copies of a database in memory |
 //! | `backend` | the implementation of the contract |
 //!
 //! `docs/database.md` ends with the differences from PostgreSQL.
@@ -50,6 +51,7 @@ mod opening;
 mod overwrite;
 mod restore;
 mod separate_thread;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod transaction;

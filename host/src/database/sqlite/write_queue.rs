@@ -163,7 +163,7 @@ impl Wait {
         match replied {
             Ok(reply) => {
                 if let Some(taken) = reply.taken {
-                    budget.waited_until(budget.began, taken);
+                    budget.waited_for(taken.saturating_duration_since(budget.began));
                 }
                 if reply.is_repeated {
                     budget.retried();

@@ -57,7 +57,12 @@ impl Served {
             counter.fetch_add(1, Relaxed);
             false
         };
-        lease.conn_mut().sqlite.commit_hook(Some(hook)).unwrap();
+        lease
+            .conn_mut()
+            .unwrap()
+            .sqlite
+            .commit_hook(Some(hook))
+            .unwrap();
         Self {
             pool,
             database,
@@ -353,7 +358,12 @@ async fn group_committed_to_a_file_that_is_moved_meanwhile_is_in_doubt() {
             std::fs::rename(&file, &away).unwrap();
             false
         };
-        lease.conn_mut().sqlite.commit_hook(Some(hook)).unwrap();
+        lease
+            .conn_mut()
+            .unwrap()
+            .sqlite
+            .commit_hook(Some(hook))
+            .unwrap();
     }
     let writes = (0..10).map(|number| served.write(&insert, number));
     let (results, _) = served.together(writes.collect()).await;

@@ -1,0 +1,137 @@
+//! The end of a server that loses no request.
+//!
+//! First the drain is announced: everything goes on, but each response of HTTP/1 says
+//! `Connection: close`, so that its client opens its next connection elsewhere (RFC 9112, 9.6).
+//! Then the listeners close, and connections that wait for a request are closed. A client may send
+//! one at that very moment, and HTTP/1 has no way to refuse it. So a connection is closed no
+//! earlier than [`GRACE`] after the announcement and after it was opened, and not while a head
+//! arrives. What remains is a client that sends its first request in that time just when the grace
+//! ends.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::sync::watch;
+
+/// How long a connection without a request stays open after the announcement, and after it was
+/// opened: longer than a request is on its way.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Whether the drain has been announced. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Announcement(Arc<OnceLock<Instant>>);
+
+impl Announcement {
+    /// Announces the drain.
+    pub(crate) fn announce(&self) {
+        // Only the first announcement counts.
+        let _ = self.0.set(Instant::now());
+    }
+
+    /// Whether the drain has been announced.
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// The time since the announcement.
+    pub(crate) fn age(&self) -> Duration {
+        self.0.get().map_or(Duration::ZERO, Instant::elapsed)
+    }
+}
+
+/// Closes connections gracefully, and so does dropping it.
+#[derive(Debug)]
+pub struct Drain {
+    announcement: Announcement,
+    close: watch::Sender<()>,
+}
+
+impl Drain {
+    /// A drain that is announced together with others.
+    pub(crate) fn new(announcement: Announcement) -> Self {
+        Self {
+            announcement,
+            close: watch::Sender::new(()),
+        }
+    }
+
+    /// What one connection needs.
+    pub fn watcher(&self) -> Watcher {
+        Watcher {
+            announcement: self.announcement.clone(),
+            close: self.close.subscribe(),
+        }
+    }
+
+    /// Closes all connections. Returns when the last one has ended.
+    pub(crate) async fn finish(&self) {
+        let grace = GRACE.saturating_sub(self.announcement.age());
+        let left = self.close.closed();
+        if tokio::time::timeout(grace, left).await.is_err() {
+            self.close.send_replace(());
+            self.close.closed().await;
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new(Announcement::default())
+    }
+}
+
+/// Tells one connection about the drain.
+#[derive(Debug)]
+pub struct Watcher {
+    announcement: Announcement,
+    close: watch::Receiver<()>,
+}
+
+impl Watcher {
+    /// The announcement of the drain.
+    pub(super) fn announcement(&self) -> &Announcement {
+        &self.announcement
+    }
+
+    /// Returns when connections are to be closed.
+    pub(super) async fn closing(&mut self) {
+        // The sender is dropped together with what it closes.
+        let _ = self.close.changed().await;
+    }
+
+    /// Drives a connection of HTTP/1 to its end, and closes it with the others, unless the head of
+    /// a request is arriving.
+    pub(super) async fn watch<C: GracefulConnection + Unpin>(
+        &mut self,
+        connection: &mut C,
+        is_head_arriving: impl Fn() -> bool,
+    ) -> C::Output {
+        let opened = Instant::now();
+        let mut connection = Pin::new(connection);
+        let mut close = pin!(self.closing());
+        let mut grace = None;
+        let mut is_closing = false;
+        poll_fn(|cx| {
+            // First, so that a request which has arrived is read.
+            if let Poll::Ready(output) = connection.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            if is_closing || (grace.is_none() && close.as_mut().poll(cx).is_pending()) {
+                return Poll::Pending;
+            }
+            let until = (opened + GRACE).into();
+            let grace = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+            if grace.as_mut().poll(cx).is_pending() || is_head_arriving() {
+                return Poll::Pending;
+            }
+            is_closing = true;
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().poll(cx)
+        })
+        .await
+    }
+}

@@ -1,0 +1,563 @@
+//! Responds to requests, with one call of the component for each.
+//!
+//! A request's body is read before an instance is called, within limits on size and time. A request
+//! that breaks a limit, or whose call fails, gets an error response of the host.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Args;
+use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Request, Response, StatusCode, Uri, Version};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ipnet::IpNet;
+
+use super::body::Body;
+use super::connection_state::ConnectionState;
+use super::error_body::ErrorResponse;
+use super::host;
+use super::proxy_protocol::Client;
+use super::transport::Transport;
+use crate::access::AccessControl;
+use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
+use crate::sandbox::{CallError, Instances};
+use crate::telemetry::log::{LINES, LineLimit};
+use crate::telemetry::request::{self, GivenNames, Recorded};
+use crate::telemetry::{Counters, RequestInfo};
+use crate::wasi_http::forwarded;
+
+/// The limits of client connections.
+#[derive(Args, Clone, Debug)]
+#[group(id = "connection-options")]
+pub struct Limits {
+    /// A request's body; a larger one is 413.
+    #[arg(
+        long,
+        env = "USHER_MAX_BODY",
+        value_name = "SIZE",
+        default_value = "1MiB",
+        value_parser = size::<usize>(0, GIB)
+    )]
+    pub max_body: usize,
+    /// A request's line and headers together; larger ones are 431.
+    // At least hyper's smallest buffer.
+    #[arg(
+        long,
+        env = "USHER_MAX_HEAD",
+        value_name = "SIZE",
+        default_value = "64KiB",
+        value_parser = size::<usize>(8 * KIB, MIB)
+    )]
+    pub max_head: usize,
+    /// For a request's head to arrive, a TLS handshake included, and for a connection to be idle.
+    // From the first byte of the head, or the end of the previous request, to the head's last byte.
+    #[arg(
+        long,
+        env = "USHER_HEAD_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration(MILLISECOND, YEAR)
+    )]
+    pub head_timeout: Duration,
+    /// For a request's body to arrive; a slower one is 408.
+    #[arg(
+        long,
+        env = "USHER_BODY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration(MILLISECOND, YEAR)
+    )]
+    pub body_timeout: Duration,
+    /// How long a client may read nothing of its response before it is disconnected.
+    // Any progress restarts the time.
+    #[arg(
+        long,
+        env = "USHER_WRITE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = duration(MILLISECOND, YEAR)
+    )]
+    pub write_timeout: Duration,
+    /// Requests at once on a connection of HTTP/2.
+    #[arg(
+        long,
+        env = "USHER_MAX_STREAMS",
+        value_name = "N",
+        default_value = "100",
+        value_parser = number::<u32>(1, 10_000)
+    )]
+    pub max_streams: u32,
+    /// Proxies whose X-Forwarded-…, Forwarded, X-Request-Id and traceparent count, by address or
+    /// network (10.0.0.0/8) and separated by commas.
+    #[arg(
+        long = "trusted-proxy",
+        env = "USHER_TRUSTED_PROXY",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1,::1",
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether each connection begins with the PROXY protocol, version 1 or 2, from a
+    /// --trusted-proxy.
+    #[arg(long, env = "USHER_PROXY_PROTOCOL")]
+    pub proxy_protocol: bool,
+    /// The path below which the service is, such as /api. Other paths are 404.
+    #[arg(
+        long,
+        env = "USHER_BASE_PATH",
+        value_name = "PATH",
+        value_parser = base_path
+    )]
+    pub base_path: Option<String>,
+}
+
+/// An address, or a network in CIDR notation.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let text = text.trim();
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| "it must be an IP address or a network, such as 192.0.2.1 or 10.0.0.0/8")
+}
+
+/// A path without a slash at its end; empty for that of the root.
+fn base_path(text: &str) -> Result<String, &'static str> {
+    let path = text.trim().trim_end_matches('/');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let is_path = path.starts_with('/') && !path.contains("//") && path.bytes().all(is_plain);
+    if path.is_empty() || is_path {
+        Ok(path.to_owned())
+    } else {
+        Err("it must be a path of letters, digits and -._~ that begins with a slash, such as /api")
+    }
+}
+
+impl Limits {
+    /// The size of hyper's buffer, which has a minimum.
+    pub(super) fn head(&self) -> usize {
+        self.max_head.max(8 << 10)
+    }
+}
+
+/// What every connection of one core shares.
+#[derive(Debug)]
+pub struct Service {
+    /// The instance pool.
+    pub instances: Arc<Instances>,
+    /// The limits of client connections.
+    pub limits: Limits,
+    /// Who may send requests.
+    pub access: AccessControl,
+    /// The core's counters.
+    pub counters: Arc<Counters>,
+}
+
+/// Who sends the requests of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// Whether what it says of its own clients is believed.
+    is_trusted: bool,
+    is_encrypted: bool,
+}
+
+impl Peer {
+    pub(super) fn of<I: Transport>(io: &I, limits: &Limits) -> Self {
+        Self {
+            is_trusted: forwarded::is_trusted(&limits.trusted_proxies, io.peer()),
+            is_encrypted: io.is_encrypted(),
+        }
+    }
+
+    pub(super) fn is_trusted(self) -> bool {
+        self.is_trusted
+    }
+
+    /// The client of this proxy.
+    pub(super) fn client(self, client: &Client, limits: &Limits) -> Self {
+        let trusted = |address| forwarded::is_trusted(&limits.trusted_proxies, Some(address));
+        Self {
+            is_trusted: client.address.map_or(self.is_trusted, trusted),
+            is_encrypted: client.is_encrypted,
+        }
+    }
+
+    /// The same over TLS.
+    pub(super) fn over_tls(self) -> Self {
+        Self {
+            is_encrypted: true,
+            ..self
+        }
+    }
+
+    /// Marks a request, and removes what its sender may not say.
+    pub(super) fn prepare<B>(self, request: &mut Request<B>) {
+        if !self.is_trusted {
+            forwarded::strip(request.headers_mut());
+            request::strip(request.headers_mut());
+        }
+        if self.is_encrypted {
+            request.extensions_mut().insert(forwarded::Encrypted);
+        }
+    }
+}
+
+impl Service {
+    /// Responds to one request that has no connection. `X-Request-Id` and `traceparent` count, so
+    /// those of a client that is not trusted have been removed.
+    pub fn respond<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<Body>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        self.respond_on(request, Arc::default())
+    }
+
+    /// Responds to one request of this connection.
+    ///
+    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
+    /// possible: with many connections, a future's memory is out of the processor's cache when it
+    /// is polled again.
+    pub(super) fn respond_on<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        state: Arc<ConnectionState>,
+    ) -> impl Future<Output = Response<Body>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let service = Arc::clone(self);
+        let version = request.version();
+        let cors = self.access.cors(request.method(), request.headers());
+        let is_preflight = cors.as_ref().is_some_and(|cors| cors.is_preflight());
+        let (recorded, admitted) = self.admit(request, is_preflight);
+        // hyper looks for the end of input before it first polls the future.
+        match &admitted {
+            Ok(Admitted::Unread(..)) => state.body_follows(),
+            _ => state.request_read(version),
+        }
+        async move {
+            let info = recorded.info();
+            let result = match admitted {
+                Ok(Admitted::Buffered(mut request)) => {
+                    service.call(&mut request, info, info.arrival()).await
+                }
+                Ok(Admitted::Unread(head, body)) => {
+                    Box::pin(service.read(head, body, info, &state)).await
+                }
+                Ok(Admitted::Preflight) => Ok(no_content()),
+                Ok(Admitted::Unwanted(mut request)) => {
+                    let response = service.call(&mut request, info, info.arrival()).await;
+                    response.map(|response| without_body(response, &state))
+                }
+                Err(error) => Err(error),
+            };
+            let mut response = result.unwrap_or_else(|error| {
+                info.blame(error.blame());
+                Response::from(error)
+            });
+            info.responded(response.status());
+            info.name_response(response.headers_mut());
+            if let Some(cors) = cors {
+                cors.describe(response.headers_mut());
+            }
+            record(response, version, state).map(|body| body.ends(recorded))
+        }
+    }
+
+    /// Checks a request's head.
+    fn admit<B: http_body::Body>(
+        &self,
+        mut request: Request<B>,
+        is_preflight: bool,
+    ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
+        let is_unread = !request.body().is_end_stream();
+        let base = self.limits.base_path.as_deref();
+        let is_below = base.is_none_or(|base| remove_base_path(base, &mut request));
+        let (mut size, mut given) = (request_line(&request), GivenNames::default());
+        for (name, value) in request.headers() {
+            size += name.as_str().len() + value.len() + ": \r\n".len();
+            given.add(name, value);
+        }
+        let (method, path) = (request.method(), request.uri().path());
+        let recorded = RequestInfo::arrived(&self.counters, method, path, given);
+        if let Err(error) = check_host(&mut request) {
+            return (recorded, Err(error));
+        }
+        if !is_below {
+            return (recorded, Err(ErrorResponse::NotFound(is_unread)));
+        }
+        // hyper stops only at the size of its buffer, which may be beyond the limit, and with
+        // HTTP/2 at no number of fields.
+        let is_large = size > self.limits.head() || request.headers().len() > MAX_FIELDS;
+        if is_large {
+            return (recorded, Err(ErrorResponse::LargeHead));
+        }
+        if is_preflight && !is_unread {
+            return (recorded, Ok(Admitted::Preflight));
+        }
+        if self.access.needs_token() {
+            let method = request.method().clone();
+            if let Err(refusal) = self.access.check(&method, request.headers_mut()) {
+                return (recorded, Err(ErrorResponse::Refused(refusal, is_unread)));
+            }
+        }
+        if !is_unread {
+            let request = request.map(|_| Bytes::new());
+            return (recorded, Ok(Admitted::Buffered(request)));
+        }
+        if waits_to_send(&request)
+            && (self.counters.routes()).exclude(request.method(), request.uri().path())
+        {
+            let request = request.map(|_| Bytes::new());
+            return (recorded, Ok(Admitted::Unwanted(request)));
+        }
+        let (head, body) = request.into_parts();
+        (recorded, Ok(Admitted::Unread(head, body)))
+    }
+
+    /// Reads a request's body and calls the component.
+    async fn read<B>(
+        &self,
+        head: Parts,
+        body: B,
+        info: &Arc<RequestInfo>,
+        state: &ConnectionState,
+    ) -> Result<Response<Body>, ErrorResponse>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
+            .await
+            .map_err(|_| ErrorResponse::SlowBody)??;
+        state.request_read(head.version);
+        let mut request = Request::from_parts(head, body);
+        self.call(&mut request, info, Instant::now()).await
+    }
+
+    /// Calls the component with a request that is complete since `began`.
+    async fn call(
+        &self,
+        request: &mut Request<Bytes>,
+        info: &Arc<RequestInfo>,
+        began: Instant,
+    ) -> Result<Response<Body>, ErrorResponse> {
+        match self.instances.call(request, info, began).await {
+            Ok(response) => Ok(response.map(Body::guest)),
+            Err(error) => {
+                log_failed(&error, info);
+                self.counters.failed(error.kind());
+                Err(ErrorResponse::Call(error))
+            }
+        }
+    }
+}
+
+/// The most header fields of a request: hyper's limit for HTTP/1.
+const MAX_FIELDS: usize = 100;
+
+/// Removes the path below which the service is from a request's target. Returns whether it was
+/// there.
+fn remove_base_path<B>(base: &str, request: &mut Request<B>) -> bool {
+    if base.is_empty() {
+        return true;
+    }
+    let target = request.uri().path_and_query();
+    let rest = target.and_then(|target| target.as_str().strip_prefix(base));
+    let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) else {
+        return false;
+    };
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    let mut uri = request.uri().clone().into_parts();
+    uri.path_and_query = format!("{slash}{rest}").parse().ok();
+    let Ok(uri) = Uri::from_parts(uri) else {
+        return false;
+    };
+    *request.uri_mut() = uri;
+    forwarded::add_prefix(request.headers_mut(), base);
+    true
+}
+
+/// A request whose head is valid.
+enum Admitted<B> {
+    Buffered(Request<Bytes>),
+    /// The body has not been read.
+    Unread(Parts, B),
+    /// No route takes the body, and the client has not sent it.
+    Unwanted(Request<Bytes>),
+    /// A browser asks what a page may send, which is no business of the component's.
+    Preflight,
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Whether the client sends the body only after `100 Continue`, which hyper sends once the body is
+/// read (RFC 9110, 10.1.1).
+fn waits_to_send<B>(request: &Request<B>) -> bool {
+    request.version() >= Version::HTTP_11
+        && request
+            .headers()
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The final response to a client whose body is not read. Whether it sends the body nevertheless
+/// cannot be known, so no further request can be read.
+fn without_body(mut response: Response<Body>, state: &ConnectionState) -> Response<Body> {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    state.request_left_unread();
+    response
+}
+
+/// The size of a request's first line, in bytes.
+fn request_line<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let origin = uri.authority().map_or(0, |authority| {
+        uri.scheme_str().map_or(0, str::len) + "://".len() + authority.as_str().len()
+    });
+    request.method().as_str().len() + origin + target + "  HTTP/1.1\r\n".len()
+}
+
+/// Records on the connection what a response requires, before it is written.
+fn record(
+    mut response: Response<Body>,
+    version: Version,
+    state: Arc<ConnectionState>,
+) -> Response<Body> {
+    // An error response has `Connection: close` only if not all of its request was read.
+    if response.body().is_of_host() && response.headers().contains_key(CONNECTION) {
+        state.request_left_unread();
+    }
+    // HTTP/2 says so by a frame.
+    if state.is_ending() && version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    if response.body().is_streaming() {
+        let streamed = state.response_streams(version);
+        return response.map(|body| body.streams(streamed));
+    }
+    state.response_complete();
+    response
+}
+
+/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none, and
+/// so may one of HTTP/2, where a `Host` that differs from `:authority` is malformed (RFC 9113,
+/// 8.3.1).
+fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
+    let authority = request.uri().authority();
+    if authority.is_some_and(|authority| !host::is_valid(authority.as_str().as_bytes())) {
+        return Err(ErrorResponse::Host);
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host::is_valid(host.as_bytes()) => {
+            let differs =
+                |authority: &Authority| !authority.as_str().eq_ignore_ascii_case(text(host));
+            if request.version() == Version::HTTP_2 && authority.is_some_and(differs) {
+                return Err(ErrorResponse::Host);
+            }
+            Ok(())
+        }
+        (None, None) if request.uri().authority().is_some() => Ok(()),
+        (None, None) if request.version() < Version::HTTP_11 => {
+            let host = HeaderValue::from_static("localhost");
+            request.headers_mut().insert(HOST, host);
+            Ok(())
+        }
+        _ => Err(ErrorResponse::Host),
+    }
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read<B>(body: B, limit: usize) -> Result<Bytes, ErrorResponse>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ErrorResponse::LargeBody);
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ErrorResponse::LargeBody),
+        Err(_) => Err(ErrorResponse::BrokenBody),
+    }
+}
+
+/// Logs a failed call, with a limit on lines per second.
+fn log_failed(error: &CallError, request: &RequestInfo) {
+    static BUSY: LineLimit = LineLimit::new(LINES);
+    static FAILED: LineLimit = LineLimit::new(LINES);
+    match error {
+        CallError::Busy | CallError::Memory(_) | CallError::Evicted(_) => {
+            if let Some(line) = BUSY.line() {
+                tracing::warn!(
+                    id = %request.id(),
+                    trace = request.trace(),
+                    method = %request.method(),
+                    route = %request.route(),
+                    "{error}{line}"
+                );
+            }
+        }
+        _ => {
+            if let Some(line) = FAILED.line() {
+                tracing::error!(
+                    id = %request.id(),
+                    trace = request.trace(),
+                    method = %request.method(),
+                    route = %request.route(),
+                    "{error}{line}"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_path_is_a_plain_path_without_a_slash_at_its_end() {
+        for (text, expected) in [
+            ("", Ok("")),
+            ("/", Ok("")),
+            ("/api", Ok("/api")),
+            ("/api/v1/", Ok("/api/v1")),
+            ("api", Err(())),
+            ("/a b", Err(())),
+            ("/a?b", Err(())),
+            ("/a//b", Err(())),
+            ("/\u{e4}", Err(())),
+        ] {
+            let expected = expected.map(str::to_owned);
+            assert_eq!(base_path(text).map_err(|_| ()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxy_is_an_address_or_a_network() {
+        assert_eq!(network("192.0.2.1"), network("192.0.2.1/32"));
+        assert!(network("10.0.0.0/8").is_ok() && network("2001:db8::/32").is_ok());
+        assert!(network("10.0.0.0/33").is_err() && network("proxy.example").is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! How the server ends: nothing that a client has sent stays without a response.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use usher_tests::figures;
+use usher_tests::http::{Reader, Request, Response};
+use usher_tests::janitor::Scratch;
+use usher_tests::process::Running;
+
+use crate::startup::{fails_with, send_request, usher};
+
+/// A connection that is kept open as long as the server lets it.
+struct KeptAlive {
+    reader: Reader<ReadHalf<TcpStream>>,
+    write: WriteHalf<TcpStream>,
+    request: Vec<u8>,
+}
+
+impl KeptAlive {
+    async fn open(address: &str) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        let request = Request::get("/users/1").header("connection", "keep-alive");
+        let (read, write) = tokio::io::split(stream);
+        Ok(Self {
+            reader: Reader::new(read),
+            write,
+            request: request.encode(address),
+        })
+    }
+
+    async fn get(&mut self) -> std::io::Result<Response> {
+        self.write.write_all(&self.request).await?;
+        self.reader.response("GET").await
+    }
+}
+
+/// Whether a response says that it is the last one of its connection.
+fn is_last(response: &Response) -> bool {
+    response.header("connection").as_deref() == Some("close")
+}
+
+fn start(scratch: &Scratch, options: &[&str]) -> Running {
+    usher(scratch)
+        .args(["--database", "memory:", "--workers", "2"])
+        .args(options.iter().copied())
+        .spawn()
+}
+
+#[tokio::test]
+async fn drain_delay_serves_on_while_ready_is_503_and_responses_say_close() {
+    let scratch = Scratch::new();
+    let mut running = start(
+        &scratch,
+        &["--drain-delay", "2s", "--admin-listen", "127.0.0.1:0"],
+    );
+    let operators = running.operators();
+    let address = running.address();
+    let mut open = KeptAlive::open(&address).await.expect("a connection");
+    assert!(!is_last(&open.get().await.expect("a response")));
+    let ready = send_request(&operators, Request::get("/ready")).await;
+    assert_eq!(ready.status, 200);
+
+    let began = Instant::now();
+    running.terminate();
+    running.line("going on for 2s");
+    let ready = send_request(&operators, Request::get("/ready")).await;
+    assert_eq!(ready.status, 503);
+    let response = open.get().await.expect("a response");
+    assert!(response.status == 404 && is_last(&response), "{response:?}");
+    let rest = open.reader.rest().await.expect("an orderly end");
+    assert_eq!(rest, b"");
+    let mut new = KeptAlive::open(&address).await.expect("a connection");
+    let response = new.get().await.expect("a response");
+    assert!(response.status == 404 && is_last(&response), "{response:?}");
+    let ended = running.wait();
+    assert_eq!(ended.code(), Some(0));
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert!(TcpStream::connect(&address).await.is_err());
+}
+
+#[tokio::test]
+async fn second_signal_in_the_drain_delay_ends_at_once() {
+    let scratch = Scratch::new();
+    let mut running = start(
+        &scratch,
+        &["--drain-delay", "50s", "--drain-timeout", "55s"],
+    );
+    running.address();
+    running.terminate();
+    running.line("going on for 50s");
+    running.interrupt();
+    running.line("SIGINT again");
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[test]
+fn drain_delay_that_leaves_no_time_is_refused_at_start() {
+    let ended = usher(&Scratch::new())
+        .args(["--database", "memory:"])
+        .args(["--drain-delay", "30s", "--drain-timeout", "30s"])
+        .run();
+    fails_with(&ended, 2, &["--drain-delay 30s", "--drain-timeout 30s"]);
+}
+
+/// The race that HTTP/1 cannot avoid: a request is sent while the server decides to close.
+#[tokio::test]
+async fn request_that_crosses_the_drain_is_answered_and_idle_connections_are_closed() {
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &["--head-timeout", "50s"]);
+    let address = running.address();
+    let mut idle = KeptAlive::open(&address).await.expect("a connection");
+    let mut crossing = KeptAlive::open(&address).await.expect("a connection");
+    let mut slow = KeptAlive::open(&address).await.expect("a connection");
+    for connection in [&mut idle, &mut crossing, &mut slow] {
+        assert!(!is_last(&connection.get().await.expect("a response")));
+    }
+    let (begin, end) = slow.request.split_at(10);
+    slow.write.write_all(begin).await.expect("a part of a head");
+    running.terminate();
+    running.line("draining");
+    let response = crossing.get().await.expect("a response");
+    assert!(is_last(&response), "{response:?}");
+    let rest = idle.reader.rest().await.expect("an orderly end");
+    assert_eq!(rest, b"");
+    // Long after the others are closed, the rest of a head arrives.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    slow.write.write_all(end).await.expect("the rest of it");
+    let response = slow.reader.response("GET").await.expect("a response");
+    assert!(is_last(&response), "{response:?}");
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+/// How clients fared until they could not connect any more.
+#[derive(Debug, Default)]
+struct Load {
+    answered: AtomicUsize,
+    /// Requests that were sent on an open connection and got no response.
+    lost: AtomicUsize,
+}
+
+/// Sends requests until no connection can be opened, on connections that end when a response says
+/// so.
+async fn load(address: String, load: Arc<Load>) {
+    while let Ok(mut connection) = KeptAlive::open(&address).await {
+        loop {
+            match connection.get().await {
+                Ok(response) if response.status == 404 => {
+                    load.answered.fetch_add(1, Relaxed);
+                    if is_last(&response) {
+                        break;
+                    }
+                }
+                _ => {
+                    load.lost.fetch_add(1, Relaxed);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// As many servers as `USHER_SIGTERMS` says get SIGTERM while 64 clients send one request after the
+/// other. Returns the requests with and without a response.
+async fn terminate_under_load(delay: &str, servers: usize) -> (usize, usize) {
+    let (mut answered, mut lost) = (0, 0);
+    for server in 0..servers {
+        let scratch = Scratch::new();
+        let mut running = start(&scratch, &["--drain-delay", delay]);
+        let address = running.address();
+        let counts = Arc::new(Load::default());
+        let mut clients = JoinSet::new();
+        for _ in 0..64 {
+            clients.spawn(load(address.clone(), Arc::clone(&counts)));
+        }
+        // At another moment of the clients' work each time.
+        tokio::time::sleep(Duration::from_millis(50 + 7 * (server as u64 % 10))).await;
+        running.terminate();
+        while clients.join_next().await.is_some() {}
+        assert_eq!(running.wait().code(), Some(0));
+        answered += counts.answered.load(Relaxed);
+        lost += counts.lost.load(Relaxed);
+    }
+    (answered, lost)
+}
+
+fn servers() -> usize {
+    let servers = std::env::var("USHER_SIGTERMS").ok();
+    servers
+        .and_then(|servers| servers.parse().ok())
+        .unwrap_or(2)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_no_request_of_clients_that_honour_close() {
+    let servers = servers();
+    let (answered, lost) = terminate_under_load("300ms", servers).await;
+    figures::print(
+        "SIGTERM under load",
+        &format!("{servers} servers: {answered} requests answered, {lost} lost"),
+    );
+    assert_eq!(lost, 0, "{answered} were answered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_without_delay_loses_few_requests() {
+    let servers = servers();
+    let (answered, lost) = terminate_under_load("0s", servers).await;
+    figures::print(
+        "SIGTERM under load without --drain-delay",
+        &format!("{servers} servers: {answered} requests answered, {lost} lost"),
+    );
+    // A client that this machine stops for longer than the grace may lose one.
+    assert!(lost <= servers, "{lost} of {answered}");
+}
+
+/// A connection that is opened just before the listener closes is served.
+#[tokio::test]
+async fn connection_opened_before_the_listener_closes_is_answered() {
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &[]);
+    let address = running.address();
+    running.terminate();
+    let mut opened = 0;
+    while let Ok(mut stream) = TcpStream::connect(&address).await {
+        let request = Request::get("/users/1").encode(&address);
+        stream.write_all(&request).await.expect("a request");
+        let mut response = Vec::new();
+        let read = stream.read_to_end(&mut response).await;
+        assert!(
+            read.is_ok() && response.starts_with(b"HTTP/1.1 404"),
+            "connection {opened}: {read:?} {}",
+            String::from_utf8_lossy(&response)
+        );
+        opened += 1;
+    }
+    assert!(opened > 0);
+    assert_eq!(running.wait().code(), Some(0));
+}
