@@ -71,13 +71,6 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
 
 async fn start_and_report(config: &Config) -> Result<(Arc<Runtime>, Database, Schema), ServeError> {
     config.check().map_err(ServeError::Settings)?;
-    if config.max_rows_bytes() < config.database.max_rows_bytes {
-        tracing::info!(
-            "results are limited to {} bytes, a quarter of --instance-memory, in place of \
-             --max-rows-bytes",
-            config.max_rows_bytes()
-        );
-    }
     // Compiling takes long and must not delay the handling of signals.
     let (sandbox, capacity) = (config.sandbox.clone(), config.capacity());
     let load = move || {
@@ -87,6 +80,13 @@ async fn start_and_report(config: &Config) -> Result<(Arc<Runtime>, Database, Sc
     let loaded = tokio::task::spawn_blocking(load).await;
     let loaded = loaded.map_err(|panic| ServeError::System(io::Error::other(panic)))?;
     let runtime = Arc::new(loaded.map_err(ServeError::Load)?);
+    if config.max_rows_bytes() < config.database.max_rows_bytes {
+        tracing::info!(
+            "results are limited to {} bytes, a quarter of --instance-memory, in place of \
+             --max-rows-bytes",
+            config.max_rows_bytes()
+        );
+    }
     let began = Instant::now();
     let deadline = began + config.database_wait;
     let mut pause = Duration::from_millis(50);
