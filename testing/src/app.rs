@@ -74,15 +74,11 @@ pub struct Builder {
 
 impl Builder {
     fn new(database: TestDatabase) -> Self {
-        let mut config = Config::new(database::Config::new(Url::memory()));
-        config.workers = Some(std::num::NonZeroUsize::MIN);
-        // A slow server is no failure when many tests run at once.
-        config.database.connect_timeout = Duration::from_mins(1);
         Self {
             database,
             source: Source::Embedded,
             migrate: true,
-            config,
+            config: defaults(),
             write_timeout: None,
             via_incoming_handler: false,
             seed: Seed::default(),
@@ -329,6 +325,20 @@ impl Builder {
             owned,
         })
     }
+}
+
+/// The settings of every application. The defaults are read from the declarations of all options,
+/// which takes longer than the rest of a test, so they are read once.
+fn defaults() -> Config {
+    static DEFAULTS: OnceLock<Config> = OnceLock::new();
+    let read = || {
+        let mut config = Config::new(database::Config::new(Url::memory()));
+        config.workers = Some(std::num::NonZeroUsize::MIN);
+        // A slow server is no failure when many tests run at once.
+        config.database.connect_timeout = Duration::from_mins(1);
+        config
+    };
+    DEFAULTS.get_or_init(read).clone()
 }
 
 struct Opened {
