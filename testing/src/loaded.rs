@@ -13,6 +13,9 @@ use crate::postgres;
 /// How many components given as bytes or files stay compiled.
 const CACHED_COMPONENTS: usize = 8;
 
+/// The bytes of a component, and what was made of them.
+type Cached = (Arc<[u8]>, Arc<Loaded>);
+
 /// A component that is ready to instantiate, and databases that it has migrated.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -36,7 +39,7 @@ impl Loaded {
     /// compiling takes far longer than a test.
     pub(crate) fn find(source: &Source) -> Result<Arc<Self>, LoadError> {
         static EMBEDDED: OnceLock<Arc<Loaded>> = OnceLock::new();
-        static CACHE: Mutex<VecDeque<(Arc<[u8]>, Arc<Loaded>)>> = Mutex::new(VecDeque::new());
+        static CACHE: Mutex<VecDeque<Cached>> = Mutex::new(VecDeque::new());
 
         let bytes = match source {
             Source::Embedded => {
