@@ -11,15 +11,18 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`server`] | HTTP over TCP: the process, its cores, and the client connections |
+//! | [`access`] | who may send which requests: tokens, and pages of other sites |
 //! | [`sandbox`] | components and their instances: admission, deadlines, limits |
 //! | [`wasi_http`] | `wasi:http`: requests and responses as the guest sees them |
 //! | [`database`] | the gate before PostgreSQL, SQLite, or an embedder's back end |
 //! | `memory` | limits on what the host holds for requests |
+//! | `reload` | files that are read again when they change |
 //! | `options` | parsers and defaults of settings, which each module declares |
 //! | [`telemetry`] | log lines, their limits, and counters |
 //!
 //! For tests, the crate `usher-testing` embeds the component through this crate's public items.
 
+pub mod access;
 pub mod cli;
 pub mod database;
 pub mod sandbox;
@@ -29,5 +32,6 @@ pub mod wasi_http;
 
 mod memory;
 mod options;
+mod reload;
 
 pub use server::Config;

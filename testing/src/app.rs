@@ -37,6 +37,7 @@ use tokio::io::DuplexStream;
 use wasmtime::Store;
 
 use usher::Config;
+use usher::access::AccessControl;
 use usher::database::backend::{Backend, BackendPool, Snapshot};
 use usher::database::budget::Budget;
 use usher::database::statement::{Effect, Statement};
@@ -304,6 +305,7 @@ impl Builder {
         let service = Arc::new(Service {
             instances,
             limits: config.connections,
+            access: AccessControl::default(),
             counters,
         });
         Ok(TestApp {

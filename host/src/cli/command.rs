@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::tokens::Scopes;
 use crate::server::Config;
 use crate::telemetry::log;
 
@@ -75,6 +76,11 @@ pub(super) enum Command {
         #[expect(clippy::option_option, reason = "absent, without a file, with one")]
         info: Option<Option<PathBuf>>,
     },
+    /// Make a token for --tokens.
+    Token {
+        #[command(subcommand)]
+        action: Token,
+    },
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -82,6 +88,22 @@ pub(super) enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Make a token, add its hash to a file, and print it. It cannot be printed again.
+    New {
+        /// Whose token it is: one word, for people alone.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it permits: read (GET, HEAD, OPTIONS), write (all other methods), or both.
+        #[arg(long, value_name = "SCOPES", default_value = "read,write")]
+        scopes: Scopes,
+        /// The file, as in --tokens. It is created if it does not exist.
+        #[arg(long, value_name = "FILE")]
+        tokens: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

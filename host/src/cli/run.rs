@@ -5,11 +5,12 @@ use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::command::{Command, DEFAULT_DATABASE, Options};
+use super::command::{Command, DEFAULT_DATABASE, Options, Token};
 use super::help;
 use super::origin::Setting;
 use super::parse::{Stop, parse};
 use super::print;
+use crate::access::tokens::{self, Scopes};
 use crate::database::{self, CopyError};
 use crate::sandbox::{Source, USERS_WASM, info, migrate};
 use crate::server::{self, Config, ServeError};
@@ -76,6 +77,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Err(error) => usage(&error),
             }
         }
+        Some(Command::Token {
+            action:
+                Token::New {
+                    name,
+                    scopes,
+                    tokens,
+                },
+        }) => token(&name, scopes, &tokens),
         Some(Command::Completions { shell }) => print(|out| {
             clap_complete::generate(shell, &mut help::displayed(), "usher", out);
             Ok(())
@@ -163,6 +172,17 @@ fn component(output: Option<PathBuf>, info: Option<Source>) -> Result<(), String
         write_out(text.as_bytes())?;
     }
     Ok(())
+}
+
+/// Makes a token and prints it.
+fn token(name: &str, scopes: Scopes, file: &Path) -> ExitCode {
+    let _log = log_as_text();
+    let printed = tokens::create(name, scopes, file)
+        .and_then(|token| write_out(format!("{token}\n").as_bytes()));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => usage(&error),
+    }
 }
 
 /// Prints every setting with its value and its origin.

@@ -1,5 +1,5 @@
-//! Where to listen: an address, a name that is resolved, a port on all interfaces, a Unix socket, or
-//! what a service manager passes.
+//! Where to listen: an address, a name that is resolved, a port on all interfaces, a Unix socket,
+//! or what a service manager passes.
 
 use std::fmt;
 use std::io;

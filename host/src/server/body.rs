@@ -111,7 +111,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Guest(body) => body.is_end_stream(),
-            Content::Full(bytes) => bytes.is_none(),
+            Content::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 

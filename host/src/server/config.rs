@@ -12,7 +12,7 @@ use super::tls;
 use crate::options::{YEAR, defaults, duration, number, show_size};
 use crate::sandbox::{Capacity, pool};
 use crate::telemetry::access_log;
-use crate::{database, sandbox};
+use crate::{access, database, sandbox};
 
 /// The settings of a server, from the command line ([`crate::cli`]) or an embedding program.
 #[derive(Args, Clone, Debug)]
@@ -107,6 +107,9 @@ pub struct Config {
     /// TLS of clients' connections.
     #[command(flatten, next_help_heading = "TLS")]
     pub tls: tls::Config,
+    /// Who may send requests.
+    #[command(flatten, next_help_heading = "Access")]
+    pub access: access::Config,
     /// The access log.
     #[command(flatten)]
     pub access_log: access_log::Config,
@@ -117,7 +120,7 @@ pub struct Config {
         long,
         env = "USHER_DRAIN_DELAY",
         value_name = "DURATION",
-        value_parser = duration(Duration::ZERO, YEAR)
+        value_parser = duration(Duration::ZERO, HOUR)
     )]
     pub drain_delay: Option<Duration>,
     /// For connections to end after SIGTERM or Ctrl-C, --drain-delay included.
@@ -144,6 +147,9 @@ fn mode(text: &str) -> Result<u32, &'static str> {
     mode.filter(|mode| *mode <= 0o777)
         .ok_or("it must be three octal digits, such as 660")
 }
+
+/// The longest delay. A drain of longer is no end.
+const HOUR: Duration = Duration::from_hours(1);
 
 /// How long load balancers may take to notice that the server is not ready.
 const DRAIN_DELAY: Duration = Duration::from_secs(5);
@@ -241,8 +247,8 @@ impl Config {
         }
     }
 
-    /// The largest result in bytes: at most a quarter of an instance's memory, which also holds what
-    /// the guest makes of it.
+    /// The largest result in bytes: at most a quarter of an instance's memory, which also holds
+    /// what the guest makes of it.
     pub(super) fn max_rows_bytes(&self) -> u64 {
         let room = self.sandbox.instance_memory as u64 / 4;
         self.database.max_rows_bytes.min(room)

@@ -10,6 +10,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_
 use http::{Response, StatusCode};
 
 use super::body::Body;
+use crate::access::control::Refusal;
 use crate::sandbox::CallError;
 use crate::telemetry::request::Blame;
 
@@ -17,7 +18,9 @@ use crate::telemetry::request::Blame;
 #[derive(Debug)]
 pub(super) enum ErrorResponse {
     Host,
-    NotFound,
+    /// Also whether the request's body has not been read, as below.
+    NotFound(bool),
+    Refused(Refusal, bool),
     LargeHead,
     LargeBody,
     SlowBody,
@@ -30,7 +33,8 @@ impl ErrorResponse {
     pub(super) fn blame(&self) -> Blame {
         match self {
             Self::Host
-            | Self::NotFound
+            | Self::NotFound(_)
+            | Self::Refused(..)
             | Self::LargeHead
             | Self::LargeBody
             | Self::SlowBody
@@ -42,13 +46,19 @@ impl ErrorResponse {
 
 impl From<ErrorResponse> for Response<Body> {
     fn from(error: ErrorResponse) -> Self {
-        let (status, detail, close) = match error {
+        let (status, detail, close) = match &error {
             ErrorResponse::Host => (
                 StatusCode::BAD_REQUEST,
                 "Missing or invalid Host header",
                 true,
             ),
-            ErrorResponse::NotFound => (StatusCode::NOT_FOUND, "Not Found", true),
+            ErrorResponse::NotFound(is_unread) => (StatusCode::NOT_FOUND, "Not Found", *is_unread),
+            ErrorResponse::Refused(Refusal::Scope(_), is_unread) => {
+                (StatusCode::FORBIDDEN, "Not enough permissions", *is_unread)
+            }
+            ErrorResponse::Refused(_, is_unread) => {
+                (StatusCode::UNAUTHORIZED, "Not authenticated", *is_unread)
+            }
             ErrorResponse::LargeHead => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "Request Header Fields Too Large",
@@ -86,6 +96,9 @@ impl From<ErrorResponse> for Response<Body> {
             ),
         };
         let mut response = json(status, detail);
+        if let ErrorResponse::Refused(refusal, _) = &error {
+            refusal.describe(response.headers_mut());
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

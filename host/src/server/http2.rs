@@ -3,8 +3,8 @@
 //! Requests take the same path as those of HTTP/1. Beyond the limits of a request, this bounds what
 //! a connection may do: how many streams it has at once, how long it may be without one, how long a
 //! client may leave no room for a response, and how many requests it may cancel. The library bounds
-//! frames that cost more than they carry: resets of streams that nothing has accepted, CONTINUATION,
-//! SETTINGS and PING.
+//! frames that cost more than they carry: resets of streams that nothing has accepted,
+//! CONTINUATION, SETTINGS and PING.
 
 use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
@@ -38,6 +38,9 @@ const SEND_BUFFER: usize = 64 << 10;
 
 /// How often a client is asked whether it is still there, and how long it may take to reply.
 const PING: Duration = Duration::from_secs(20);
+
+/// How long the server waits for a moment between requests to tell a client that it ends.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How long a client may take to close a connection that has no stream any more.
 const LAST: Duration = Duration::from_secs(2);
@@ -84,8 +87,8 @@ pub(super) async fn serve<I: Transport>(
     let announcement = drain.announcement().clone();
     let mut closing = pin!(drain.closing());
     let mut timer = pin!(tokio::time::sleep(head_timeout));
-    // Whether the client has been told to open no further stream.
-    let mut is_ending = false;
+    // Whether connections are to be closed, and whether the client has been told.
+    let (mut is_closing, mut is_ending) = (false, false);
     let served = poll_fn(|cx| {
         loop {
             if let Poll::Ready(output) = connection.as_mut().poll(cx) {
@@ -95,10 +98,16 @@ pub(super) async fn serve<I: Transport>(
                 log_cancelled(streams.cancelled());
                 return Poll::Ready(Ok(()));
             }
-            let has_served = streams.has_begun();
-            if !is_ending
-                && (closing.as_mut().poll(cx).is_ready() || announcement.is_made() && has_served)
-            {
+            if !is_closing {
+                is_closing = closing.as_mut().poll(cx).is_ready();
+                if is_closing {
+                    timer.as_mut().reset((Instant::now() + BUSY).into());
+                }
+            }
+            // Between requests, because some clients drop what is in flight at a GOAWAY.
+            let is_idle = streams.idle_since().is_some();
+            let is_told = is_closing || announcement.is_made() && streams.has_begun();
+            if !is_ending && is_told && is_idle {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
                 timer.as_mut().reset((Instant::now() + LAST).into());
@@ -108,6 +117,11 @@ pub(super) async fn serve<I: Transport>(
                 return Poll::Pending;
             }
             let next = match streams.idle_since() {
+                None if is_closing && !is_ending => {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                    Instant::now() + LAST
+                }
                 None if is_ending => Instant::now() + LAST,
                 None => Instant::now() + head_timeout,
                 Some(_) if is_ending => return Poll::Ready(Ok(())),

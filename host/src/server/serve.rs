@@ -19,6 +19,8 @@ use super::tls::Tls;
 use super::watch::{self, Heartbeat};
 use super::worker::{self, Core, Parts, Worker};
 use super::{admin, descriptors, notify};
+use crate::access::AccessControl;
+use crate::reload;
 use crate::telemetry::Counters;
 
 /// Serves until a signal arrives and the connections have been drained.
@@ -62,6 +64,14 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         }
     };
 
+    let access = AccessControl::load(&config.access).map_err(ServeError::Settings)?;
+    let needs_token = access.needs_token();
+    if let Some(file) = access.file() {
+        let reloaded = access.clone();
+        let reload = reload::watch(vec![file], move || reloaded.reload());
+        tokio::spawn(reload.map_err(ServeError::System)?);
+    }
+
     let start = start(config);
     let (runtime, database) = tokio::select! {
         started = start => started?,
@@ -80,6 +90,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         instances: config.instances(),
         connections: config.connections.clone(),
         tls,
+        access,
         access_log: config.access_log.access_log,
         announcement: announcement.clone(),
         drain: config.drain_timeout,
@@ -130,11 +141,21 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     if has_documentation && let Some(listener) = listeners.iter().find(|found| found.is_tcp()) {
         tracing::info!("documentation: {}{DOCUMENTATION}", url(listener));
     }
-    if !has_tls && let Some(listener) = listeners.iter().find(|found| found.is_public()) {
+    let is_open = !needs_token && config.tls.tls_client_ca.is_none();
+    if (is_open || !has_tls)
+        && let Some(listener) = listeners.iter().find(|found| found.is_public())
+    {
+        let (missing, remedy) = match (is_open, has_tls) {
+            (true, true) => ("access control", "set --tokens or --tls-client-ca"),
+            (false, _) => ("TLS", "set --tls-cert and --tls-key"),
+            (true, false) => (
+                "access control and TLS",
+                "set --tokens, --tls-cert and --tls-key",
+            ),
+        };
         tracing::warn!(
-            "other machines reach {} without TLS, and whoever does may read and change everything: \
-             set --tls-cert, --tls-key and --tls-client-ca, listen on localhost, or let nothing \
-             but a proxy with access control reach it",
+            "other machines reach {} without {missing}: {remedy}, listen on localhost, or let \
+             nothing but a proxy that has it reach this machine",
             url(listener)
         );
     }

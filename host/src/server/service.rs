@@ -13,7 +13,7 @@ use clap::Args;
 use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Request, Response, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
 
@@ -23,6 +23,7 @@ use super::error_body::ErrorResponse;
 use super::host;
 use super::proxy_protocol::Client;
 use super::transport::Transport;
+use crate::access::AccessControl;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::log::{LINES, LineLimit};
@@ -151,6 +152,8 @@ pub struct Service {
     pub instances: Arc<Instances>,
     /// The limits of client connections.
     pub limits: Limits,
+    /// Who may send requests.
+    pub access: AccessControl,
     /// The core's counters.
     pub counters: Arc<Counters>,
 }
@@ -232,7 +235,9 @@ impl Service {
     {
         let service = Arc::clone(self);
         let version = request.version();
-        let (recorded, admitted) = self.admit(request);
+        let cors = self.access.cors(request.method(), request.headers());
+        let is_preflight = cors.as_ref().is_some_and(|cors| cors.is_preflight());
+        let (recorded, admitted) = self.admit(request, is_preflight);
         // hyper looks for the end of input before it first polls the future.
         match &admitted {
             Ok(Admitted::Unread(..)) => state.body_follows(),
@@ -247,6 +252,7 @@ impl Service {
                 Ok(Admitted::Unread(head, body)) => {
                     Box::pin(service.read(head, body, info, &state)).await
                 }
+                Ok(Admitted::Preflight) => Ok(no_content()),
                 Ok(Admitted::Unwanted(mut request)) => {
                     let response = service.call(&mut request, info, info.arrival()).await;
                     response.map(|response| without_body(response, &state))
@@ -259,6 +265,9 @@ impl Service {
             });
             info.responded(response.status());
             info.name_response(response.headers_mut());
+            if let Some(cors) = cors {
+                cors.describe(response.headers_mut());
+            }
             record(response, version, state).map(|body| body.ends(recorded))
         }
     }
@@ -267,7 +276,9 @@ impl Service {
     fn admit<B: http_body::Body>(
         &self,
         mut request: Request<B>,
+        is_preflight: bool,
     ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
+        let is_unread = !request.body().is_end_stream();
         let base = self.limits.base_path.as_deref();
         let is_below = base.is_none_or(|base| remove_base_path(base, &mut request));
         let (mut size, mut given) = (request_line(&request), GivenNames::default());
@@ -281,7 +292,7 @@ impl Service {
             return (recorded, Err(error));
         }
         if !is_below {
-            return (recorded, Err(ErrorResponse::NotFound));
+            return (recorded, Err(ErrorResponse::NotFound(is_unread)));
         }
         // hyper stops only at the size of its buffer, which may be beyond the limit, and with
         // HTTP/2 at no number of fields.
@@ -289,7 +300,16 @@ impl Service {
         if is_large {
             return (recorded, Err(ErrorResponse::LargeHead));
         }
-        if request.body().is_end_stream() {
+        if is_preflight && !is_unread {
+            return (recorded, Ok(Admitted::Preflight));
+        }
+        if self.access.needs_token() {
+            let method = request.method().clone();
+            if let Err(refusal) = self.access.check(&method, request.headers_mut()) {
+                return (recorded, Err(ErrorResponse::Refused(refusal, is_unread)));
+            }
+        }
+        if !is_unread {
             let request = request.map(|_| Bytes::new());
             return (recorded, Ok(Admitted::Buffered(request)));
         }
@@ -372,6 +392,14 @@ enum Admitted<B> {
     Unread(Parts, B),
     /// No route takes the body, and the client has not sent it.
     Unwanted(Request<Bytes>),
+    /// A browser asks what a page may send, which is no business of the component's.
+    Preflight,
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 /// Whether the client sends the body only after `100 Continue`, which hyper sends once the body is
@@ -427,8 +455,9 @@ fn record(
     response
 }
 
-/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none, and so
-/// may one of HTTP/2, where a `Host` that differs from `:authority` is malformed (RFC 9113, 8.3.1).
+/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none, and
+/// so may one of HTTP/2, where a `Host` that differs from `:authority` is malformed (RFC 9113,
+/// 8.3.1).
 fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
     let authority = request.uri().authority();
     if authority.is_some_and(|authority| !host::is_valid(authority.as_str().as_bytes())) {

@@ -6,12 +6,9 @@
 //! key does not fit the certificate yet, what was read before stays in use, and a line says why.
 //! Open connections are not affected.
 
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use clap::Args;
 use rustls::pki_types::pem::PemObject as _;
@@ -19,11 +16,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
+
+use crate::reload;
 
 /// TLS of clients' connections.
 #[derive(Args, Clone, Debug)]
@@ -71,10 +69,6 @@ pub(super) struct Files {
     client_ca: Option<PathBuf>,
 }
 
-/// How often the files are looked at. They may be links that are replaced, which a notification of
-/// the system would miss.
-const POLL: Duration = Duration::from_secs(1);
-
 /// The protocols of ALPN, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -104,7 +98,7 @@ impl Tls {
         TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// Reads the files again when they change and after SIGHUP, for as long as the process lives.
+    /// Reads the files again when they change and after SIGHUP, for as long as it is polled.
     ///
     /// # Errors
     /// If the operating system refuses to register a handler.
@@ -112,21 +106,13 @@ impl Tls {
         self,
         files: Files,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut read = files.stamp();
-        Ok(async move {
-            loop {
-                let is_asked = tokio::select! {
-                    _ = hangup.recv() => true,
-                    () = tokio::time::sleep(POLL) => false,
-                };
-                let stamp = files.stamp();
-                if is_asked || stamp != read {
-                    read = stamp;
-                    self.replace(&files);
-                }
-            }
-        })
+        let watched = [
+            Some(&files.certificate),
+            Some(&files.key),
+            files.client_ca.as_ref(),
+        ];
+        let watched = watched.into_iter().flatten().cloned().collect();
+        reload::watch(watched, move || self.replace(&files))
     }
 
     fn replace(&self, files: &Files) {
@@ -227,38 +213,6 @@ impl Files {
             file: self.certificate.clone(),
             certificate,
         })
-    }
-
-    /// What shows that a file has changed.
-    fn stamp(&self) -> Vec<Option<Stamp>> {
-        let files = [
-            Some(&self.certificate),
-            Some(&self.key),
-            self.client_ca.as_ref(),
-        ];
-        let found = files.into_iter().flatten();
-        found
-            .map(|file| std::fs::metadata(file).ok().map(Stamp::from))
-            .collect()
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl From<Metadata> for Stamp {
-    fn from(file: Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
-            size: file.size(),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::service::{Limits, Service};
 use super::tls::Tls;
 use super::transport::Incoming;
 use super::watch::Heartbeat;
+use crate::access::AccessControl;
 use crate::database::{Database, Pool};
 use crate::sandbox::Runtime;
 use crate::sandbox::pool::{self, Instances};
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) instances: pool::Limits,
     pub(crate) connections: Limits,
     pub(crate) tls: Option<Tls>,
+    pub(crate) access: AccessControl,
     pub(crate) access_log: AccessLog,
     /// When connections begin to end.
     pub(crate) announcement: Announcement,
@@ -140,6 +142,7 @@ async fn serve(
             Arc::clone(counters),
         ),
         limits: parts.connections,
+        access: parts.access,
         counters: Arc::clone(counters),
     });
     let drain = Drain::new(parts.announcement.clone());

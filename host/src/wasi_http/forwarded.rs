@@ -17,8 +17,8 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Whether `peer` is one of these proxies or in one of these networks. A connection from within the program has no address and
-/// is trusted.
+/// Whether `peer` is one of these proxies or in one of these networks. A connection from within the
+/// program has no address and is trusted.
 pub(crate) fn is_trusted(proxies: &[IpNet], peer: Option<IpAddr>) -> bool {
     // An IPv4 client of an IPv6 listener has an IPv4-mapped address.
     peer.is_none_or(|peer| {

@@ -30,6 +30,7 @@
 //! | `command_line` | options, environment, configuration file, and help |
 //! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
+//! | `access` | tokens, their scopes, and the pages of other sites |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
 //! | `scripted` | the service over scripted rows, faults and delays |
@@ -57,6 +58,7 @@
 //! | `memory` | the cost of a memory database per test |
 
 mod abandoned;
+mod access;
 mod access_log;
 mod adoption;
 mod architecture;
