@@ -24,8 +24,8 @@
 //! No socket is opened. A process starts one engine, loads a component once and migrates one
 //! database with it; after that a test costs less than ten milliseconds, even in a build without
 //! optimisation. Tests may run in parallel, because every database is a new one: see
-//! [`TestDatabase`]. Instances are not shared between applications, so that nothing in the memory of
-//! a component gets from one test into another.
+//! [`TestDatabase`]. Instances are not shared between applications, so that nothing in the memory
+//! of a component gets from one test into another.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
