@@ -26,9 +26,6 @@ pub(crate) struct Loaded {
     pub(crate) postgres: OnceCell<postgres::Database>,
 }
 
-/// A component's bytes, and what was made of them.
-type Cached = (Arc<[u8]>, Arc<Loaded>);
-
 impl Loaded {
     fn new(runtime: Runtime) -> Arc<Self> {
         Arc::new(Self {
