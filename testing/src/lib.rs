@@ -10,7 +10,7 @@
 //! | [`request`], [`response`] | a request that is built step by step; what is expected of it |
 //! | [`database`], [`seed`] | which database an application has; rows that a test begins with |
 //! | [`calls`] | the log of a component's calls on its database |
-//! | [`fault`], [`fault_walk`] | how a call fails; each call of a request failed in each way |
+//! | [`fault`], [`fault_walk`](mod@fault_walk) | how a call fails; every fault of every call |
 //! | [`scripted`] | a database that returns scripted rows, faults and delays |
 //! | [`error`] | why an application failed |
 //! | `client`, `loaded`, `instrumented` | sending; components loaded once; a watching back end |

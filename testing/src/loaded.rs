@@ -13,6 +13,9 @@ use crate::postgres;
 /// How many components given as bytes or files stay compiled.
 const CACHED_COMPONENTS: usize = 8;
 
+/// The bytes of a component, and what was made of them.
+type Cached = (Arc<[u8]>, Arc<Loaded>);
+
 /// A component that is ready to instantiate, and databases that it has migrated.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -22,9 +25,6 @@ pub(crate) struct Loaded {
     /// A migrated database on PostgreSQL, to which nobody is connected.
     pub(crate) postgres: OnceCell<postgres::Database>,
 }
-
-/// A component's bytes, and what was made of them.
-type Cached = (Arc<[u8]>, Arc<Loaded>);
 
 impl Loaded {
     fn new(runtime: Runtime) -> Arc<Self> {

@@ -1,5 +1,7 @@
 //! The declared statements of a component, checked once for all cores.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::config::Allowed;
 use super::failure;
 use super::manifest::{Manifest, Purpose};
@@ -22,6 +24,50 @@ struct Checked {
     caller: Caller,
     text: String,
     effect: Effect,
+}
+
+/// The checked statements of one component, so that a process with many databases, such as one that
+/// runs tests, checks them once for each dialect.
+#[derive(Debug, Default)]
+pub struct CheckedStatements(Mutex<Vec<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    policy: &'static Policy,
+    functions: Vec<String>,
+    declared: Arc<Declared>,
+}
+
+/// A full list is cleared. Nearly every process has one entry.
+const KNOWN: usize = 8;
+
+impl CheckedStatements {
+    /// The component's statements, checked now or before.
+    pub(super) fn check(
+        &self,
+        manifest: Option<&Manifest>,
+        policy: &'static Policy,
+        allowed: &Allowed,
+    ) -> Result<Arc<Declared>, Unfit> {
+        let is_same = |known: &&Known| {
+            std::ptr::eq(known.policy, policy) && known.functions == allowed.functions
+        };
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().iter().find(is_same) {
+            return Ok(Arc::clone(&found.declared));
+        }
+        let declared = Arc::new(Declared::check(manifest, policy, allowed)?);
+        let mut known = known();
+        if known.len() == KNOWN {
+            known.clear();
+        }
+        known.push(Known {
+            policy,
+            functions: allowed.functions.clone(),
+            declared: Arc::clone(&declared),
+        });
+        Ok(declared)
+    }
 }
 
 /// A declared statement that cannot run.

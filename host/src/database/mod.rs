@@ -49,7 +49,7 @@ mod postgres;
 mod sqlite;
 
 pub use config::{Config, Statements};
-pub use declared::Unfit;
+pub use declared::{CheckedStatements, Unfit};
 pub use error::{CopyError, OpenError, UrlError};
 pub use gate::{Cursor, Gate, Transaction};
 pub(crate) use last_failure::LastFailure;

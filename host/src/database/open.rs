@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::backend::{Activity, Backend, Snapshot};
 use super::config::{Config, Statements};
-use super::declared::{Declared, Unfit};
+use super::declared::{CheckedStatements, Declared, Unfit};
 use super::error::{CopyError, OpenError};
 use super::gate::Gate;
 use super::manifest::Manifest;
@@ -72,18 +72,22 @@ impl Database {
         }
     }
 
-    /// The same database for a component with this manifest. If only declared statements may run,
-    /// pools made from now on run no others, and none if there is no manifest.
+    /// The same database for a component with this manifest, whose statements are checked unless
+    /// they were before. If only declared statements may run, pools made from now on run no others,
+    /// and none if there is no manifest.
     ///
     /// # Errors
     /// If policy denies one of the statements.
-    pub fn serving(self, manifest: Option<&Manifest>) -> Result<Self, Unfit> {
+    pub fn serving(
+        self,
+        manifest: Option<&Manifest>,
+        checked: &CheckedStatements,
+    ) -> Result<Self, Unfit> {
         let declared = match self.config.statements {
             Statements::Any => None,
             Statements::Declared => {
                 let policy = self.backend.policy();
-                let checked = Declared::check(manifest, policy, &self.config.allowed)?;
-                Some(Arc::new(checked))
+                Some(checked.check(manifest, policy, &self.config.allowed)?)
             }
         };
         Ok(Self { declared, ..self })

@@ -14,7 +14,7 @@ use super::state::{State, StoreLimits};
 use super::{bounds, compile, declared_routes, engine, processor};
 
 use crate::database::manifest::Manifest;
-use crate::database::{self, Database, Gate, Statements};
+use crate::database::{self, CheckedStatements, Database, Gate, Statements};
 use crate::telemetry::Routes;
 use crate::wasi_http;
 use crate::wasi_http::bindings::buffered::BufferedIndices;
@@ -44,6 +44,8 @@ pub struct Runtime {
     pub(super) source: Source,
     /// The statements that the component declares.
     manifest: Option<Manifest>,
+    /// Those that were checked.
+    checked: CheckedStatements,
     /// The routes that the component declares.
     routes: Routes,
 }
@@ -91,6 +93,7 @@ impl Runtime {
             buffered,
             source: source.clone(),
             manifest,
+            checked: CheckedStatements::default(),
             routes,
         })
     }
@@ -116,7 +119,7 @@ impl Runtime {
             return Err(LoadError::Undeclared(self.source.clone()));
         }
         database
-            .serving(self.manifest())
+            .serving(self.manifest(), &self.checked)
             .map_err(|unfit| LoadError::Unfit(self.source.clone(), unfit))
     }
 
