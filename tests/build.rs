@@ -28,7 +28,14 @@ fn build() -> Result<(), String> {
         println!("cargo::rerun-if-changed={}", tests.join(source).display());
     }
     let target = nested::shared_target(&out, "test-components");
-    for guest in ["conformance", "greedy", "hostile", "migrating", "sql"] {
+    for guest in [
+        "conformance",
+        "greedy",
+        "hostile",
+        "ledger",
+        "migrating",
+        "sql",
+    ] {
         let built = nested::component(&guests, guest, "component", &target)?;
         let place = out.join(format!("{guest}.wasm"));
         std::fs::copy(&built, &place)

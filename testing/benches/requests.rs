@@ -41,13 +41,14 @@ impl Bench {
     }
 
     fn get(&self, path: &str) -> StatusCode {
-        let answer = self.runtime.block_on(self.app.get(path));
+        let answer = self.runtime.block_on(self.app.get(path).into_future());
         answer.expect("an answer").status()
     }
 
     fn create(&self, number: u64) -> StatusCode {
         let user = format!(r#"{{"name":"Ada","email":"ada{number}@example.org"}}"#);
-        let answer = self.runtime.block_on(self.app.post("/users/", user));
+        let request = self.app.post("/users/").json_text(user);
+        let answer = self.runtime.block_on(request.into_future());
         answer.expect("an answer").status()
     }
 }

@@ -3,113 +3,98 @@
 //! A web framework overrides a dependency; here only the component's import is replaced, and the
 //! code under test is the bytes that run in production.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! ```
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! use serde_json::json;
 //! use usher_testing::TestApp;
 //!
 //! let app = TestApp::start("memory:").await?;
-//! let created = app.post("/users/", r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
-//! assert_eq!(created.status(), 200);
-//! let user = app.get("/users/1").await?;
-//! assert_eq!(user.body(), r#"{"id":1,"name":"Ann","email":"ann@example.com"}"#);
-//! # Ok(())
-//! # }
+//! let ann = json!({"name": "Ann", "email": "ann@example.com"});
+//! app.post("/users/").json(&ann).await?.expect_status(200);
+//! app.get("/users/1")
+//!     .await?
+//!     .expect_status(200)
+//!     .expect_header("etag", "\"1\"")
+//!     .expect_json(&json!({"id": 1, "name": "Ann", "email": "ann@example.com"}));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! No socket is opened. A process starts one engine and loads the component once; after that a test
-//! costs about a millisecond. Tests may run in parallel, because every `memory:` database is new.
+//! No socket is opened. A process starts one engine, loads a component once and migrates one
+//! database with it; after that a test costs less than a millisecond. Tests may run in parallel,
+//! because every database is a new one: see [`TestDatabase`]. Instances are not shared between
+//! applications, so that nothing in a component's memory gets from one test into another.
 
-use std::collections::VecDeque;
-use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderValue};
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
 use tokio::io::DuplexStream;
-use wasmtime::{Engine, Store};
+use wasmtime::Store;
 
 use usher::Config;
 use usher::access::AccessControl;
-use usher::database::{self, Database, OpenError, Pool, Statements};
-use usher::sandbox::migrate::{self, MigrateError};
-use usher::sandbox::{
-    Capacity, Compiler, Instances, LoadError, Runtime, Source, State, StoreLimits, start_engine,
-};
+use usher::database::backend::{Backend, BackendPool, Snapshot};
+use usher::database::budget::Budget;
+use usher::database::statement::{Effect, Statement};
+use usher::database::{self, Database, Pool, Rows, Statements, Url, Value};
+use usher::sandbox::{Instances, Runtime, Source, State, StoreLimits, migrate};
 use usher::server::connection;
 use usher::server::drain::Drain;
 use usher::server::service::Service;
 use usher::telemetry::{AccessLog, Counters};
 
+use crate::calls::Call;
+use crate::client::Client;
+use crate::database::{Owned, TestDatabase};
+use crate::error::TestError;
+use crate::instrumented::Instruments;
+use crate::janitor::Scratch;
+use crate::loaded::Loaded;
+use crate::postgres::Postgres;
+use crate::request::RequestBuilder;
+use crate::response::{Sent, TestResponse};
+use crate::seed::Seed;
 use crate::typed::{Typed, TypedPre};
 
-/// Why a test application failed to start or to respond.
-#[derive(Debug)]
-pub enum TestError {
-    /// The database's URL is invalid.
-    Url(database::UrlError),
-    /// The database cannot be used.
-    Database(OpenError),
-    /// The component cannot be loaded.
-    Load(LoadError),
-    /// Its migrations failed.
-    Migrate(MigrateError),
-    /// The request is invalid, for example because of a space in its path.
-    Request(http::Error),
-    /// The response was truncated.
-    Response(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl fmt::Display for TestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(error) => error.fmt(f),
-            Self::Database(error) => error.fmt(f),
-            Self::Load(error) => error.fmt(f),
-            Self::Migrate(error) => error.fmt(f),
-            Self::Request(error) => write!(f, "the request cannot be made: {error}"),
-            Self::Response(error) => write!(f, "the response broke off: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for TestError {}
-
-/// Settings that may differ from the defaults of production.
+/// What a test application is made of: the component, its database and the limits.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    url: String,
-    database: Option<Database>,
+    database: TestDatabase,
     source: Source,
     migrate: bool,
-    adjust: Adjust,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Adjust {
-    request_timeout: Option<Duration>,
+    config: Config,
     write_timeout: Option<Duration>,
-    memory_limit: Option<usize>,
-    instance_reuse: Option<NonZeroU32>,
     via_incoming_handler: bool,
-    statements: Option<Statements>,
+    seed: Seed,
 }
 
 impl Builder {
-    /// Sets the database, by URL. The default is `memory:`.
-    #[must_use]
-    pub fn database(mut self, url: impl Into<String>) -> Self {
-        self.url = url.into();
-        self
+    fn new(database: TestDatabase) -> Self {
+        let mut config = Config::new(database::Config::new(Url::memory()));
+        config.workers = Some(std::num::NonZeroUsize::MIN);
+        // A slow server is no failure when many tests run at once.
+        config.database.connect_timeout = Duration::from_mins(1);
+        Self {
+            database,
+            source: Source::Embedded,
+            migrate: true,
+            config,
+            write_timeout: None,
+            via_incoming_handler: false,
+            seed: Seed::default(),
+        }
     }
 
-    /// Uses a database that is already open, such as a scripted one.
+    /// Sets the database: a [`TestDatabase`], a URL, a snapshot, a script, or an open one. The
+    /// default is a new one in memory.
     #[must_use]
-    pub fn open_database(mut self, database: Database) -> Self {
-        self.database = Some(database);
+    pub fn database(mut self, database: impl Into<TestDatabase>) -> Self {
+        self.database = database.into();
         self
     }
 
@@ -128,49 +113,65 @@ impl Builder {
         self
     }
 
+    /// Runs these statements after the migrations, such as [`crate::users`]`(100)`.
+    #[must_use]
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Changes any setting of the host, such as its limits. What concerns sockets and cores has no
+    /// effect here, and a database that is already open keeps its own settings.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let before = self.config.connections.write_timeout;
+        change(&mut self.config);
+        let after = self.config.connections.write_timeout;
+        if after != before {
+            self.write_timeout = Some(after);
+        }
+        self
+    }
+
     /// Sets the time for a request; the default is 30 s.
     #[must_use]
-    pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.adjust.request_timeout = Some(timeout);
-        self
+    pub fn request_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.sandbox.request_timeout = timeout)
     }
 
     /// Sets the time for which a client may read nothing of its response; the default is the time
     /// for a request.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.adjust.write_timeout = Some(timeout);
+        self.write_timeout = Some(timeout);
         self
     }
 
     /// Sets the linear memory of an instance in bytes, at most 256 MiB; the default is 64 MiB.
     #[must_use]
-    pub fn memory_limit(mut self, bytes: usize) -> Self {
-        self.adjust.memory_limit = Some(bytes);
-        self
+    pub fn memory_limit(self, bytes: usize) -> Self {
+        self.configure(|config| config.sandbox.instance_memory = bytes)
     }
 
     /// Sets the number of requests that an instance serves before it is replaced; the default is
     /// 128.
     #[must_use]
-    pub fn instance_reuse(mut self, requests: NonZeroU32) -> Self {
-        self.adjust.instance_reuse = Some(requests);
-        self
+    pub fn instance_reuse(self, requests: NonZeroU32) -> Self {
+        self.configure(|config| config.sandbox.instance_reuse = requests)
     }
 
     /// Lets the component run every statement that the policy allows, not only those that it
     /// declares. A database that is already open keeps its own setting.
     #[must_use]
-    pub fn any_statements(mut self) -> Self {
-        self.adjust.statements = Some(Statements::Any);
-        self
+    pub fn any_statements(self) -> Self {
+        self.configure(|config| config.database.statements = Statements::Any)
     }
 
     /// Sends all requests through `wasi:http/incoming-handler`, as other hosts do, even if the
     /// component exports the buffered handler.
     #[must_use]
     pub fn via_incoming_handler(mut self) -> Self {
-        self.adjust.via_incoming_handler = true;
+        self.via_incoming_handler = true;
         self
     }
 
@@ -179,34 +180,126 @@ impl Builder {
     /// # Errors
     /// See [`TestError`].
     pub async fn start(self) -> Result<TestApp, TestError> {
-        let runtime = runtime(&self.source).map_err(TestError::Load)?;
-        let database = match self.database {
-            Some(database) => database,
-            None => {
-                let mut config = database::Config::new(self.url.parse().map_err(TestError::Url)?);
-                // A slow server is no failure when many tests run at once.
-                config.connect_timeout = Duration::from_mins(1);
-                config.statements = self.adjust.statements.unwrap_or_default();
-                Database::open(config).await.map_err(TestError::Database)?
+        let loaded = Loaded::find(&self.source).map_err(TestError::Load)?;
+        let opened = Box::pin(self.open(&loaded)).await?;
+        let mut app = self.serve(&loaded, opened.database, opened.owned)?;
+        if opened.migrate {
+            app.migrate().await?;
+        }
+        app.seed(&self.seed).await?;
+        app.client.log.clear();
+        app.builder = Some(Box::new(self));
+        Ok(app)
+    }
+
+    /// Opens the database, and says whether it has to be migrated.
+    async fn open(&self, loaded: &Loaded) -> Result<Opened, TestError> {
+        let (mut owned, mut migrate) = (Owned::Nothing, self.migrate);
+        let database = match &self.database {
+            TestDatabase::Open(database) => database.clone(),
+            TestDatabase::Scripted(script) => {
+                migrate = false;
+                script.database()
+            }
+            TestDatabase::Url(url) => self.connect(url).await?,
+            TestDatabase::File => {
+                let scratch = Scratch::new();
+                let url = format!("sqlite:{}", scratch.file("test.db"));
+                owned = Owned::File { _scratch: scratch };
+                self.connect(&url).await?
+            }
+            TestDatabase::Memory => {
+                let database = self.connect("memory:").await?;
+                if migrate {
+                    let make = || Box::pin(self.migrated_snapshot(loaded));
+                    let snapshot = loaded.memory.get_or_try_init(make).await?;
+                    let restored = database.restore(snapshot).await;
+                    restored.map_err(TestError::Statement)?;
+                    migrate = false;
+                }
+                database
+            }
+            TestDatabase::Snapshot(snapshot) => {
+                let database = self.connect("memory:").await?;
+                let restored = database.restore(snapshot).await;
+                restored.map_err(TestError::Statement)?;
+                migrate = false;
+                database
+            }
+            TestDatabase::Postgres => {
+                let server = Postgres::start().map_err(TestError::NoServer)?;
+                let copy = if migrate {
+                    let make = || Box::pin(self.migrated_postgres(loaded, server));
+                    let template = loaded.postgres.get_or_try_init(make).await?;
+                    migrate = false;
+                    template.copy().await
+                } else {
+                    server.database().await
+                };
+                let database = self.connect(copy.url()).await?;
+                owned = Owned::Postgres(copy);
+                database
             }
         };
+        Ok(Opened {
+            database,
+            owned,
+            migrate,
+        })
+    }
+
+    async fn connect(&self, url: &str) -> Result<Database, TestError> {
+        let mut config = self.config.database.clone();
+        config.url = url.parse().map_err(TestError::Url)?;
+        Database::open(config).await.map_err(TestError::Database)
+    }
+
+    /// A database in memory that the component has migrated.
+    async fn migrated_snapshot(&self, loaded: &Loaded) -> Result<Snapshot, TestError> {
+        let database = self.connect("memory:").await?;
+        let app = self.serve(loaded, database, Owned::Nothing)?;
+        app.migrate().await?;
+        app.snapshot().await
+    }
+
+    /// A database on PostgreSQL that the component has migrated.
+    async fn migrated_postgres(
+        &self,
+        loaded: &Loaded,
+        server: &'static Postgres,
+    ) -> Result<crate::postgres::Database, TestError> {
+        let template = server.database().await;
+        let database = self.connect(template.url()).await?;
+        let app = self.serve(loaded, database, Owned::Nothing)?;
+        app.migrate().await?;
+        // Its connections end with it, and a copy waits for them.
+        drop(app);
+        Ok(template)
+    }
+
+    fn serve(
+        &self,
+        loaded: &Loaded,
+        database: Database,
+        owned: Owned,
+    ) -> Result<TestApp, TestError> {
+        let runtime = Arc::clone(&loaded.runtime);
+        let instruments = Instruments::default();
+        let mut unwatched = None;
+        let database = database.wrap(|inner| {
+            unwatched = Some(Arc::clone(&inner));
+            instruments.before(inner)
+        });
         let database = runtime.database(database).map_err(TestError::Load)?;
-        let mut config = Config::new(database.config().clone());
-        config.workers = Some(std::num::NonZeroUsize::MIN);
-        let (adjust, sandbox) = (&self.adjust, &mut config.sandbox);
-        sandbox.request_timeout = adjust.request_timeout.unwrap_or(sandbox.request_timeout);
-        sandbox.instance_memory = adjust.memory_limit.unwrap_or(sandbox.instance_memory);
-        sandbox.instance_reuse = adjust.instance_reuse.unwrap_or(sandbox.instance_reuse);
-        config.connections.write_timeout = adjust.write_timeout.unwrap_or(sandbox.request_timeout);
+        let mut config = self.config.clone();
+        config.database = database.config().clone();
+        config.connections.write_timeout =
+            (self.write_timeout).unwrap_or(config.sandbox.request_timeout);
         let pool = database.pool().map_err(TestError::Database)?;
-        if self.migrate {
-            migrate::migrate(&runtime, &pool, &config.instances().store())
-                .await
-                .map_err(TestError::Migrate)?;
-        }
         let counters = Arc::new(Counters::new(runtime.routes(), AccessLog::Off));
         let mut limits = config.instances();
-        limits.buffered = !self.adjust.via_incoming_handler;
+        limits.buffered = !self.via_incoming_handler;
+        let store_limits = limits.store();
         let instances = Instances::new(
             Arc::clone(&runtime),
             pool.clone(),
@@ -215,52 +308,130 @@ impl Builder {
         );
         let service = Arc::new(Service {
             instances,
-            limits: config.connections.clone(),
+            limits: config.connections,
             access: AccessControl::default(),
             counters,
         });
         Ok(TestApp {
-            service,
+            client: Client {
+                service,
+                log: instruments.log().clone(),
+            },
             runtime,
             database,
             pool,
-            limits: config.instances().store(),
+            limits: store_limits,
             drain: Drain::default(),
+            direct: Direct {
+                backend: unwatched,
+                pool: OnceLock::new(),
+            },
+            instruments,
+            builder: None,
+            owned,
         })
     }
 }
 
+struct Opened {
+    database: Database,
+    owned: Owned,
+    migrate: bool,
+}
+
+/// The database past the component, its rules and the log.
+#[derive(Debug)]
+struct Direct {
+    backend: Option<Arc<dyn Backend>>,
+    pool: OnceLock<Box<dyn BackendPool>>,
+}
+
 /// The real component with a database of its own, called in process.
 ///
-/// Use it on the runtime on which it was started. Dropping it closes its database connections.
+/// Use it on the runtime on which it was started. Dropping it closes its database connections and
+/// removes what was made for it, also when the test panics.
 #[derive(Debug)]
 pub struct TestApp {
-    service: Arc<Service>,
+    client: Client,
     runtime: Arc<Runtime>,
-    database: Database,
     pool: Pool,
     limits: StoreLimits,
     drain: Drain,
+    direct: Direct,
+    database: Database,
+    instruments: Instruments,
+    /// What it was made with.
+    builder: Option<Box<Builder>>,
+    /// Dropped after all connections.
+    owned: Owned,
 }
 
 impl TestApp {
-    /// Starts the embedded component over the database at this URL, migrated.
+    /// Starts the embedded component over this database, migrated: a [`TestDatabase`], a URL, a
+    /// snapshot, a script, or an open one.
     ///
     /// # Errors
     /// See [`TestError`].
-    pub async fn start(url: &str) -> Result<Self, TestError> {
-        Self::builder().database(url).start().await
+    pub async fn start(database: impl Into<TestDatabase>) -> Result<Self, TestError> {
+        Builder::new(database.into()).start().await
     }
 
-    /// Returns a builder for the embedded component over a `memory:` database.
+    /// Returns a builder for the embedded component over a database in memory.
     pub fn builder() -> Builder {
-        Builder {
-            url: "memory:".into(),
-            database: None,
-            source: Source::Embedded,
-            migrate: true,
-            adjust: Adjust::default(),
-        }
+        Builder::new(TestDatabase::Memory)
+    }
+
+    /// A builder for an application of the same kind over a copy of this one's database.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub async fn copy(&self) -> Result<Builder, TestError> {
+        let builder = self.builder.as_deref().cloned();
+        let mut builder = builder.unwrap_or_else(Self::builder);
+        builder.config.database = self.database.config().clone();
+        builder.database = TestDatabase::Snapshot(self.snapshot().await?);
+        builder.seed = Seed::default();
+        Ok(builder)
+    }
+
+    async fn migrate(&self) -> Result<(), TestError> {
+        let migrated = migrate::migrate(&self.runtime, &self.pool, &self.limits).await;
+        migrated.map(drop).map_err(TestError::Migrate)
+    }
+
+    /// Begins a request.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder<'_> {
+        RequestBuilder::new(&self.client, method, path)
+    }
+
+    /// Begins a `GET`.
+    pub fn get(&self, path: &str) -> RequestBuilder<'_> {
+        self.request(Method::GET, path)
+    }
+
+    /// Begins a `HEAD`.
+    pub fn head(&self, path: &str) -> RequestBuilder<'_> {
+        self.request(Method::HEAD, path)
+    }
+
+    /// Begins a `POST`.
+    pub fn post(&self, path: &str) -> RequestBuilder<'_> {
+        self.request(Method::POST, path)
+    }
+
+    /// Begins a `PUT`.
+    pub fn put(&self, path: &str) -> RequestBuilder<'_> {
+        self.request(Method::PUT, path)
+    }
+
+    /// Begins a `PATCH`.
+    pub fn patch(&self, path: &str) -> RequestBuilder<'_> {
+        self.request(Method::PATCH, path)
+    }
+
+    /// Begins a `DELETE`.
+    pub fn delete(&self, path: &str) -> RequestBuilder<'_> {
+        self.request(Method::DELETE, path)
     }
 
     /// Sends a request and returns the complete response. Headers are as given, plus a `Host` if
@@ -268,65 +439,14 @@ impl TestApp {
     ///
     /// # Errors
     /// [`TestError::Response`] if the component failed after its response had begun.
-    pub async fn request(
+    pub async fn execute(
         &self,
         request: Request<impl Into<Bytes>>,
-    ) -> Result<Response<Bytes>, TestError> {
-        let mut request = request.map(|body| Full::new(body.into()));
-        request
-            .headers_mut()
-            .entry(HOST)
-            .or_insert(HeaderValue::from_static("test"));
-        let (head, body) = self.service.respond(request).await.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(TestError::Response)?
-            .to_bytes();
-        Ok(Response::from_parts(head, body))
-    }
-
-    /// Sends `GET path`.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request).
-    pub async fn get(&self, path: &str) -> Result<Response<Bytes>, TestError> {
-        self.request(
-            Request::get(path)
-                .body(Bytes::new())
-                .map_err(TestError::Request)?,
-        )
-        .await
-    }
-
-    /// Sends `POST path` with a JSON body.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request).
-    pub async fn post(
-        &self,
-        path: &str,
-        json: impl Into<Bytes>,
-    ) -> Result<Response<Bytes>, TestError> {
-        self.send(Method::POST, path, json).await
-    }
-
-    /// Sends any method with a JSON body.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request).
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        json: impl Into<Bytes>,
-    ) -> Result<Response<Bytes>, TestError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(CONTENT_TYPE, "application/json");
-        self.request(request.body(json.into()).map_err(TestError::Request)?)
-            .await
+    ) -> Result<TestResponse, TestError> {
+        let request = request.map(Into::into);
+        let sent = Sent::new(&request, request.body().clone());
+        let request = request.map(|body| Full::new(body).boxed_unsync());
+        self.client.send(request, sent).await
     }
 
     /// Opens a client connection to the server code of production, without a socket. It speaks
@@ -335,7 +455,7 @@ impl TestApp {
         let (client, server) = tokio::io::duplex(256 << 10);
         tokio::spawn(connection::serve(
             server,
-            Arc::clone(&self.service),
+            Arc::clone(&self.client.service),
             self.drain.watcher(),
         ));
         client
@@ -353,63 +473,87 @@ impl TestApp {
         Ok((store, typed))
     }
 
+    /// The calls of the component on its database so far, in order; of many the last 1,000.
+    pub fn calls(&self) -> Vec<Call> {
+        self.client.log.all()
+    }
+
+    /// Runs a statement of the test, past the component, its policy and the log.
+    ///
+    /// # Errors
+    /// [`TestError::Statement`] if the database refuses it.
+    pub async fn sql(&self, statement: &str, params: &[Value]) -> Result<Rows, TestError> {
+        let pool = match self.direct.pool.get() {
+            Some(pool) => pool,
+            None => {
+                let backend = self.direct.backend.as_ref();
+                let pool = backend.map(|backend| backend.pool()).transpose();
+                let pool = pool.map_err(TestError::Database)?;
+                let none = || database::failure::unavailable("there is no database");
+                let pool = pool.ok_or_else(none).map_err(TestError::Statement)?;
+                self.direct.pool.get_or_init(|| pool)
+            }
+        };
+        let now = Instant::now();
+        let budget = Budget::new(
+            now,
+            now + self.database.config().statement_timeout,
+            u64::MAX,
+        );
+        let statement = Statement::new(statement.to_owned(), Effect::Writes);
+        let rows = pool.query(&statement, params, &budget).await;
+        rows.map_err(TestError::Statement)
+    }
+
+    /// Runs the statements of a seed.
+    ///
+    /// # Errors
+    /// [`TestError::Statement`] if the database refuses one.
+    pub async fn seed(&self, seed: &Seed) -> Result<(), TestError> {
+        for (statement, params) in &seed.statements {
+            self.sql(statement, params).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the contents of a database in memory as they are now. [`TestApp::start`] takes the
+    /// result as the database of another application.
+    ///
+    /// # Errors
+    /// [`TestError::Statement`] for any other database.
+    pub async fn snapshot(&self) -> Result<Snapshot, TestError> {
+        let snapshot = self.database.snapshot().await;
+        snapshot.map_err(TestError::Statement)
+    }
+
+    /// Replaces the contents of a database in memory by those of a snapshot.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub async fn restore(&self, snapshot: &Snapshot) -> Result<(), TestError> {
+        let restored = self.database.restore(snapshot).await;
+        restored.map_err(TestError::Statement)
+    }
+
     /// The database behind the component, for a test to prepare and inspect.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The PostgreSQL database that was made for this application, if one was.
+    pub fn postgres(&self) -> Option<&crate::postgres::Database> {
+        match &self.owned {
+            Owned::Postgres(database) => Some(database),
+            _ => None,
+        }
     }
 
     /// The database connections of this application.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
-}
 
-/// How many components given as bytes stay compiled.
-const CACHED_COMPONENTS: usize = 8;
-
-/// A component's bytes, and its runtime.
-type Compiled = (Arc<[u8]>, Arc<Runtime>);
-
-/// Returns the runtime of a component. All tests of a process share the engine and the compiled
-/// components, because compiling one takes far longer than a test.
-fn runtime(source: &Source) -> Result<Arc<Runtime>, LoadError> {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    static EMBEDDED: OnceLock<Arc<Runtime>> = OnceLock::new();
-    static CACHE: Mutex<VecDeque<Compiled>> = Mutex::new(VecDeque::new());
-
-    if let (Source::Embedded, Some(runtime)) = (source, EMBEDDED.get()) {
-        return Ok(Arc::clone(runtime));
-    }
-    let engine = match ENGINE.get() {
-        Some(engine) => engine,
-        None => {
-            let engine = start_engine(Capacity {
-                instances: 1000,
-                memory: 256 << 20,
-            })?;
-            // If two tests start at once, both use one of the two engines.
-            ENGINE.get_or_init(|| engine)
-        }
-    };
-    let load = || Runtime::on(engine, source, &Compiler::default()).map(Arc::new);
-    match source {
-        Source::Embedded => {
-            let runtime = load()?;
-            Ok(Arc::clone(EMBEDDED.get_or_init(|| runtime)))
-        }
-        Source::File(_) => load(),
-        Source::Bytes(bytes) => {
-            // The lock is held while one test compiles, so that the others wait for its result.
-            let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, runtime)) = cache.iter().find(|(known, _)| known == bytes) {
-                return Ok(Arc::clone(runtime));
-            }
-            let runtime = load()?;
-            if cache.len() == CACHED_COMPONENTS {
-                cache.pop_front();
-            }
-            cache.push_back((Arc::clone(bytes), Arc::clone(&runtime)));
-            Ok(runtime)
-        }
+    pub(crate) fn instruments(&self) -> &Instruments {
+        &self.instruments
     }
 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL database for each test that wants one.
+//! A PostgreSQL database for each test that wants one: `Postgres::start()?.database().await`.
 //!
 //! All tests of a process share one server, which is started when the first of them asks: a
 //! throw-away [`Cluster`], or the server that `TEST_DATABASE_URL` names. Databases made on the
@@ -17,18 +17,15 @@ const PREFIX: &str = "usher_test_";
 /// The first half of the advisory lock that each run holds; the second is the run.
 const RUNS: i32 = 0x7573_6572;
 
-static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
+static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
 
 /// The server that the tests of this process share.
 ///
 /// # Panics
 /// Where there is none to be had, with one line that says what to do.
 #[track_caller]
-pub fn server() -> &'static Server {
-    match SHARED.get_or_init(Server::start) {
-        Ok(server) => server,
-        Err(error) => panic!("{error}"),
-    }
+pub fn server() -> &'static Postgres {
+    Postgres::start().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A new, empty database on the server that the tests of this process share.
@@ -41,7 +38,7 @@ pub async fn database() -> Database {
 
 /// A server on which tests make databases.
 #[derive(Debug)]
-pub struct Server {
+pub struct Postgres {
     admin: Admin,
     url: Url,
     /// Tells this run's databases from those of others on the same server.
@@ -55,9 +52,21 @@ pub struct Server {
     _cluster: Option<Cluster>,
 }
 
-impl Server {
-    /// Uses the server of `TEST_DATABASE_URL`, or starts one.
-    fn start() -> Result<Self, String> {
+impl Postgres {
+    /// The server that the tests of this process share. The first call starts a throw-away cluster
+    /// from the machine's programs, or from fetched ones, and takes about a second; if
+    /// `TEST_DATABASE_URL` names a server, that one is used. The cluster ends with the process.
+    ///
+    /// # Errors
+    /// One line that says what is missing, and what to do about it.
+    pub fn start() -> Result<&'static Self, String> {
+        SHARED
+            .get_or_init(Self::find)
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    fn find() -> Result<Self, String> {
         if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
             return Self::at(&url, None)
                 .map_err(|error| format!("TEST_DATABASE_URL cannot be used: {error}"));
@@ -131,7 +140,7 @@ impl Server {
 pub struct Database {
     url: String,
     name: String,
-    server: &'static Server,
+    server: &'static Postgres,
     removed: bool,
 }
 

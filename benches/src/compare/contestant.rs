@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::server::{Ready, Server, free_address};
 use crate::Error;
@@ -21,6 +22,8 @@ pub enum Contestant {
     UsherFresh,
     /// The FastAPI service on uvicorn, one worker.
     FastApi,
+    /// A loop in Python that inserts into an SQLite file, without a server.
+    Loop,
     /// Another server, by its command line.
     Other(Other),
 }
@@ -78,7 +81,35 @@ const FASTAPI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 const FASTAPI_MODULES: &str =
     "import asyncpg, email_validator, fastapi, greenlet, sqlalchemy, uvicorn, uvloop";
 
+/// The loop of [`Contestant::Loop`].
+const LOOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/sqlite_loop.py");
+
 impl Programs {
+    /// A Python, with or without FastAPI.
+    fn any_python(&self) -> &Path {
+        self.python.as_deref().unwrap_or(Path::new("python3"))
+    }
+
+    /// Runs [`Contestant::Loop`] on a file for some time, and returns the figures that it prints.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn run_loop(&self, file: &Path, time: Duration) -> Result<Vec<f64>, Error> {
+        let output = Command::new(self.any_python())
+            .args([Path::new(LOOP), file])
+            .arg(time.as_secs_f64().to_string())
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !output.status.success() {
+            return Err("the loop in Python has failed".into());
+        }
+        let text = String::from_utf8(output.stdout)?;
+        Ok(text
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?)
+    }
+
     /// Whether a Python has what the FastAPI service needs.
     pub fn has_fastapi(python: &Path) -> bool {
         Command::new(python)
@@ -98,6 +129,7 @@ impl Contestant {
             Self::Usher => "usher",
             Self::UsherFresh => "usher, fresh instances",
             Self::FastApi => "FastAPI, 1 worker",
+            Self::Loop => "loop in Python",
             Self::Other(other) => &other.name,
         }
     }
@@ -109,6 +141,11 @@ impl Contestant {
             Self::Idiomatic | Self::Best => true,
             Self::Usher | Self::UsherFresh => programs.usher.is_some(),
             Self::FastApi => programs.python.is_some() && !memory,
+            Self::Loop => Command::new(programs.any_python())
+                .arg("--version")
+                .stdout(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success()),
             // A server without a URL can only keep users in memory.
             Self::Other(other) => {
                 other
@@ -176,6 +213,7 @@ impl Contestant {
                     );
                 (command, Ready::At(address))
             }
+            Self::Loop => return Err("it is no server".into()),
             Self::Other(other) => {
                 let address = free_address()?;
                 (other.command(address, database)?, Ready::At(address))

@@ -1,6 +1,7 @@
 //! The rounds: each has one sample of every server.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::check;
 use super::contestant::{Contestant, Programs};
 use super::database::Database;
+use super::files::{self, Directory};
 use super::scenario::Scenario;
 use super::server::Server;
 use crate::Error;
@@ -74,7 +76,12 @@ pub fn run(
     settings: &Settings,
 ) -> Result<Vec<Series>, Error> {
     let postgres = postgres.filter(|_| scenario.on_postgres());
-    let url = postgres.map_or("memory:", |database| database.url.as_str());
+    let directory = scenario.on_file().then(Directory::make).transpose()?;
+    let url = match (postgres, &directory) {
+        (Some(database), _) => database.url.as_str(),
+        (None, Some(_)) => "sqlite:",
+        (None, None) => "memory:",
+    };
     let users = scenario.users(settings.users);
     if let Some(database) = postgres {
         database.wait_for_disk(scenario != Scenario::PostUnflushed)?;
@@ -82,8 +89,25 @@ pub fn run(
         database.fill(users)?;
     }
     let mut running = Vec::new();
-    for contestant in scenario.contestants(programs, url) {
-        let server = contestant.start(programs, url)?;
+    for (number, contestant) in scenario.contestants(programs, url).into_iter().enumerate() {
+        let file = directory.as_ref().map(|directory| directory.file(number));
+        if let (Contestant::Loop, Some(file)) = (&contestant, &file) {
+            let (idle, rounds) = (0, Vec::new());
+            running.push((
+                Runner::Loop(file.clone()),
+                Series {
+                    contestant,
+                    idle,
+                    rounds,
+                },
+            ));
+            continue;
+        }
+        let url = match &file {
+            Some(file) => format!("sqlite:{}", file.display()),
+            None => url.to_owned(),
+        };
+        let server = contestant.start(programs, &url)?;
         let idle = server.resident()?;
         if postgres.is_none() && users > 0 {
             let requests = Requests::new_users(server.address);
@@ -95,7 +119,7 @@ pub fn run(
             )?;
         }
         running.push((
-            server,
+            Runner::Server(server, file),
             Series {
                 contestant,
                 idle,
@@ -108,14 +132,23 @@ pub fn run(
         database.slow_user(scenario == Scenario::GetBesideSlow)?;
     }
     for round in 1..=settings.rounds {
-        for (server, series) in &mut running {
+        for (runner, series) in &mut running {
             check()?;
+            if let Runner::Server(_, Some(file)) | Runner::Loop(file) = runner
+                && scenario.writes()
+            {
+                files::clear(file)?;
+            }
             if let Some(database) = postgres.filter(|_| scenario.writes()) {
                 database.fill(0)?;
             }
             let name = series.contestant.name();
-            let measured = sample(scenario, server, postgres, settings, users)
-                .map_err(|error| format!("{}: {name}: {error}", scenario.title()))?;
+            let measured = match runner {
+                Runner::Server(server, _) => sample(scenario, server, postgres, settings, users),
+                Runner::Loop(file) => sample_loop(programs, file, settings),
+            };
+            let measured =
+                measured.map_err(|error| format!("{}: {name}: {error}", scenario.title()))?;
             eprintln!(
                 "{}, round {round} of {}: {name}: {:.0}/s, {:.1} µs",
                 scenario.title(),
@@ -132,6 +165,37 @@ pub fn run(
     let turned = settings.rounds % all.len().max(1);
     all.rotate_right(turned);
     Ok(all)
+}
+
+/// What takes part.
+enum Runner {
+    /// A server, and its SQLite file if it has one.
+    Server(Server, Option<PathBuf>),
+    /// The loop in Python, on a file.
+    Loop(PathBuf),
+}
+
+fn sample_loop(programs: &Programs, file: &Path, settings: &Settings) -> Result<Round, Error> {
+    programs.run_loop(file, settings.warm_up)?;
+    let figures = programs.run_loop(file, settings.time)?;
+    let &[count, seconds, user, system, switches, p50, p99, resident] = &figures[..] else {
+        return Err("the loop in Python prints something else".into());
+    };
+    Ok(Round {
+        rate: count / seconds,
+        cpu: (user + system) * 1e6 / count,
+        system: system * 1e6 / count,
+        sleeps: switches / count,
+        postgres: None,
+        p50,
+        p99,
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bytes in RAM"
+        )]
+        resident: resident as u64,
+    })
 }
 
 fn sample(

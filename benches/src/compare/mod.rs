@@ -16,10 +16,12 @@
 //! | [`report`], [`plot`] | the tables and the picture |
 //! | [`server`], [`process`] | a started server, and what the kernel knows of it |
 //! | [`database`] | PostgreSQL, given or started for the occasion |
+//! | [`files`] | the SQLite files of the servers |
 //! | [`machine`] | what all this ran on |
 
 pub mod contestant;
 pub mod database;
+pub mod files;
 pub mod growth;
 pub mod machine;
 pub mod measure;

@@ -25,6 +25,14 @@ pub enum Scenario {
     PostUnflushed,
     /// GET of a page of 100 users, PostgreSQL.
     List,
+    /// GET of one user, SQLite file.
+    GetFile,
+    /// POST, SQLite file; a commit waits for the disk.
+    PostFile,
+    /// The same with one client alone.
+    PostFileAlone,
+    /// Nine GET and one POST, SQLite file. The latencies are those of GET.
+    MixedFile,
     /// From starting a server to its first answer.
     Start,
 }
@@ -50,24 +58,39 @@ impl Scenario {
             Self::Post => "POST, PostgreSQL",
             Self::PostUnflushed => "POST, PostgreSQL, not waiting for the disk",
             Self::List => "GET of 100 users, PostgreSQL",
+            Self::GetFile => "GET, SQLite file",
+            Self::PostFile => "POST, SQLite file",
+            Self::PostFileAlone => "POST, SQLite file, one client",
+            Self::MixedFile => "GET beside 10 % POST, SQLite file",
             Self::Start => "start to first answer",
         }
     }
 
     /// Whether users are in PostgreSQL.
     pub fn on_postgres(self) -> bool {
-        !matches!(self, Self::GetMemory | Self::Start)
+        !self.on_file() && !matches!(self, Self::GetMemory | Self::Start)
+    }
+
+    /// Whether each server keeps users in an SQLite file.
+    pub fn on_file(self) -> bool {
+        matches!(
+            self,
+            Self::GetFile | Self::PostFile | Self::PostFileAlone | Self::MixedFile
+        )
     }
 
     /// Whether users are made, so that each run has to begin with none.
     pub fn writes(self) -> bool {
-        matches!(self, Self::Post | Self::PostUnflushed)
+        matches!(
+            self,
+            Self::Post | Self::PostUnflushed | Self::PostFile | Self::PostFileAlone
+        )
     }
 
     /// How many users there have to be, where reads of single users go over so many.
     pub fn users(self, users: u64) -> u64 {
         match self {
-            Self::Post | Self::PostUnflushed | Self::Start => 0,
+            _ if self.writes() || self == Self::Start => 0,
             // One more, so that a page has a link to the next one.
             Self::List => users.max(PAGE + 1),
             _ => users,
@@ -76,7 +99,11 @@ impl Scenario {
 
     /// How many connections; `usual` of them in most scenarios.
     pub fn connections(self, usual: usize) -> usize {
-        if self == Self::Get64 { 64 } else { usual }
+        match self {
+            Self::Get64 => 64,
+            Self::PostFileAlone => 1,
+            _ => usual,
+        }
     }
 
     /// The servers that take part.
@@ -89,6 +116,9 @@ impl Scenario {
         });
         if matches!(self, Self::Get | Self::Post | Self::PostUnflushed) {
             all.push(Contestant::FastApi);
+        }
+        if matches!(self, Self::PostFile | Self::PostFileAlone) {
+            all.push(Contestant::Loop);
         }
         if !matches!(self, Self::Start | Self::GetFresh) {
             all.extend(programs.others.iter().cloned().map(Contestant::Other));
@@ -111,9 +141,12 @@ impl Scenario {
         /// How many different users are read at most.
         const DIFFERENT: u64 = 10_000;
         match self {
-            Self::Post | Self::PostUnflushed => Requests::new_users(address),
+            _ if self.writes() => Requests::new_users(address),
+            Self::MixedFile => Self::GetFile
+                .requests(address, users)
+                .with_tenth(Requests::new_users(address)),
             Self::List | Self::Start => Requests::get(address, [format!("/users/?limit={PAGE}")]),
-            Self::Get | Self::GetFresh | Self::Get64 | Self::GetBesideSlow | Self::GetMemory => {
+            _ => {
                 let step = users.div_ceil(DIFFERENT).max(1);
                 let ids = (1..=users).step_by(usize::try_from(step).unwrap_or(usize::MAX));
                 Requests::get(address, ids.map(|id| format!("/users/{id}")))

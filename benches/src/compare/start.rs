@@ -1,10 +1,10 @@
 //! From starting a server to its first response, on the client's clock.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::check;
 use super::contestant::{Contestant, Programs};
+use super::files::Directory;
 use super::scenario::Scenario;
 use crate::Error;
 
@@ -68,7 +68,7 @@ pub fn run(programs: &Programs, rounds: usize) -> Result<Vec<Starts>, Error> {
             } else {
                 0
             };
-            let file = directory.0.join(format!("users-{number}.db"));
+            let file = directory.file(number);
             let url = match starts.place {
                 Place::Memory => "memory:".to_owned(),
                 Place::NewFile | Place::OldFile => format!("sqlite:{}", file.display()),
@@ -89,23 +89,4 @@ pub fn run(programs: &Programs, rounds: usize) -> Result<Vec<Starts>, Error> {
         }
     }
     Ok(all)
-}
-
-/// A directory that is removed when dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn make() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("usher-bench-{}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{} is left behind: {error}", self.0.display());
-        }
-    }
 }

@@ -51,14 +51,15 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// How many responses there were, by status.
     pub answers: BTreeMap<u16, u64>,
-    /// From sending a request to receiving its response, in nanoseconds.
+    /// From sending a request to receiving its response, in nanoseconds, of requests that are
+    /// [recorded](Requests::with_tenth).
     latency: Histogram<u64>,
 }
 
 impl Outcome {
     /// All responses.
     pub fn requests(&self) -> u64 {
-        self.latency.len()
+        self.answers.values().sum()
     }
 
     /// Responses per second.
@@ -164,7 +165,9 @@ async fn connection(
         {
             let mut tally = lock(&tally);
             let nanoseconds = u64::try_from((now - then).as_nanos()).unwrap_or(u64::MAX);
-            tally.latency.saturating_record(nanoseconds);
+            if load.requests.is_recorded(sequence) {
+                tally.latency.saturating_record(nanoseconds);
+            }
             *tally.answers.entry(head.status).or_default() += 1;
         }
         if head.close {

@@ -10,7 +10,11 @@ const DIGITS: usize = 16;
 
 /// An endless sequence of requests.
 #[derive(Clone, Debug)]
-pub struct Requests(Kind);
+pub struct Requests {
+    kind: Kind,
+    /// Every tenth request is the next of these, and its latency is not recorded.
+    tenth: Option<Box<Self>>,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -36,7 +40,7 @@ impl Requests {
         if requests.is_empty() {
             requests.push(request("/").into_bytes());
         }
-        Self(Kind::Fixed(requests.into()))
+        Kind::Fixed(requests.into()).into()
     }
 
     /// `POST /users/` of users that no earlier run created.
@@ -57,17 +61,39 @@ impl Requests {
             .unwrap_or_default()
             .as_micros();
         let first = u64::try_from(now).unwrap_or_default();
-        Self(Kind::NewUsers {
+        let kind = Kind::NewUsers {
             template: template.into_bytes().into(),
             numbers: [name, email],
             next: Arc::new(AtomicU64::new(first)),
-        })
+        };
+        kind.into()
+    }
+
+    /// The same requests, every tenth of them replaced by one of `others`, whose latency is not
+    /// recorded.
+    #[must_use]
+    pub fn with_tenth(self, others: Self) -> Self {
+        Self {
+            tenth: Some(Box::new(others)),
+            ..self
+        }
+    }
+
+    /// Whether the latency of this request is recorded.
+    pub(super) fn is_recorded(&self, sequence: u64) -> bool {
+        self.tenth.is_none() || !sequence.is_multiple_of(10)
     }
 
     /// The next request, the `sequence`-th of its run. `buffer` belongs to the connection and is
     /// used for nothing else.
     pub(super) fn nth<'a>(&'a self, sequence: u64, buffer: &'a mut Vec<u8>) -> &'a [u8] {
-        match &self.0 {
+        if let Some(tenth) = &self.tenth
+            && sequence.is_multiple_of(10)
+        {
+            // It writes into the buffer as if that were its own, as all of them do.
+            return tenth.nth(sequence / 10, buffer);
+        }
+        match &self.kind {
             Kind::Fixed(requests) => {
                 let index = usize::try_from(sequence).unwrap_or_default() % requests.len().max(1);
                 requests.get(index).map_or(&[], Vec::as_slice)
@@ -97,6 +123,12 @@ impl Requests {
     }
 }
 
+impl From<Kind> for Requests {
+    fn from(kind: Kind) -> Self {
+        Self { kind, tenth: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Requests;
@@ -116,6 +148,20 @@ mod tests {
             let email = body["email"].as_str().expect("an address").to_owned();
             assert!(email.ends_with("@example.com"));
             assert!(seen.insert(email));
+        }
+    }
+
+    #[test]
+    fn every_tenth_request_is_another_one_and_is_not_recorded() {
+        let address = ([127, 0, 0, 1], 80).into();
+        let requests = Requests::get(address, ["/a".to_owned()]);
+        let requests = requests.with_tenth(Requests::new_users(address));
+        let mut buffer = Vec::new();
+        for sequence in 0..30 {
+            let is_tenth = sequence % 10 == 0;
+            let request = requests.nth(sequence, &mut buffer);
+            assert_eq!(request.starts_with(b"POST "), is_tenth, "{sequence}");
+            assert_eq!(requests.is_recorded(sequence), !is_tenth, "{sequence}");
         }
     }
 

@@ -11,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
+use super::file_groups::FileGroups;
 use super::memory::Memory;
 use super::shared::{Shared, make_table};
 use super::{CONNECTIONS, Database, announce, routes};
@@ -28,6 +29,7 @@ pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Er
             Place::Postgres(config)
         }
         Database::Memory => Place::Memory(Memory::open()?),
+        Database::File(path) => Place::File(FileGroups::open(path)?),
     };
     let number = std::thread::available_parallelism()?.get();
     let mut cores = Vec::new();
@@ -38,6 +40,7 @@ pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Er
                 routes::router(runtime.block_on(Shared::open(config, CONNECTIONS / number))?)
             }
             Place::Memory(memory) => routes::router(memory.clone()),
+            Place::File(file) => routes::router(file.clone()),
         };
         let listener = runtime.block_on(async { bind(listen) })?;
         // With port 0, the other cores use the port that the first one got.
@@ -61,6 +64,7 @@ pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Er
 enum Place {
     Postgres(Box<tokio_postgres::Config>),
     Memory(Memory),
+    File(FileGroups),
 }
 
 pub(super) fn new_runtime() -> std::io::Result<Runtime> {

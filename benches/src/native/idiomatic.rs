@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
+use super::file_pool::FilePool;
 use super::memory::Memory;
 use super::store::Store;
 use super::{Database, announce, pool, routes};
@@ -19,6 +20,7 @@ pub(super) fn serve(listen: SocketAddr, database: Database) -> Result<(), Error>
             match database {
                 Database::Postgres(config) => run(listen, pool::open(*config).await?).await,
                 Database::Memory => run(listen, Memory::open()?).await,
+                Database::File(path) => run(listen, FilePool::open(&path)?).await,
             }
         })
 }

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, named_params, params};
-use usher_guest::users::sql;
+use rusqlite::{Connection, OpenFlags};
 
 use super::failure::Failure;
 use super::request::{NewUser, Page};
+use super::sqlite;
 use super::store::{SQLITE_SCHEMA, Store, User};
 use crate::Error;
 
@@ -50,7 +50,7 @@ fn connect() -> rusqlite::Result<Connection> {
 }
 
 /// Runs work on the thread's connection.
-fn run<T>(work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+fn run<T>(work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
     CONNECTION.with_borrow_mut(|slot| {
         let connection = match slot {
             Some(connection) => connection,
@@ -62,42 +62,14 @@ fn run<T>(work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Re
 
 impl Store for Memory {
     async fn create(&self, user: &NewUser) -> Result<User, Failure> {
-        Ok(run(|connection| {
-            connection
-                .prepare_cached(sql::CREATE)?
-                .query_row(params![user.name, user.email], |row| User::try_from(row))
-        })?)
+        run(|connection| Ok(sqlite::create(connection, user)?))
     }
 
     async fn get(&self, id: i64) -> Result<User, Failure> {
-        run(|connection| {
-            let mut statement = connection.prepare_cached(sql::GET)?;
-            let mut rows = statement.query([id])?;
-            rows.next()?
-                .map(|row| User::try_from((id, row)))
-                .transpose()
-        })?
-        .ok_or(Failure::NotFound)
+        run(|connection| sqlite::get(connection, id))
     }
 
     async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {
-        let limit = page.limit + 1;
-        Ok(run(|connection| {
-            let user = |row: &rusqlite::Row<'_>| User::try_from(row);
-            match &page.email {
-                // By name, because SQLite numbers such parameters in the order of their appearance.
-                Some(email) => connection
-                    .prepare_cached(sql::LIST_BY_EMAIL)?
-                    .query_map(
-                        named_params! {"$1": page.after, "$2": limit, "$3": email},
-                        user,
-                    )?
-                    .collect(),
-                None => connection
-                    .prepare_cached(sql::LIST)?
-                    .query_map([page.after, limit], user)?
-                    .collect(),
-            }
-        })?)
+        run(|connection| Ok(sqlite::list(connection, page)?))
     }
 }

@@ -15,13 +15,18 @@
 //! | `store` | what a database has to do |
 //! | `pool` | PostgreSQL as such services are written: a pool of 16 |
 //! | `shared` | PostgreSQL at its best: statements pipelined over a few connections per core |
+//! | `sqlite` | what the stores over SQLite share |
 //! | `memory` | SQLite in memory |
+//! | `file_pool` | an SQLite file as such services are written: `spawn_blocking` |
+//! | `file_groups` | an SQLite file at its best: one thread writes, in groups |
 //! | `idiomatic` | one runtime with a thread per core, `axum::serve` |
 //! | `best` | its own allocator; a runtime, a listener and database connections per core |
 //! | `hello` | no service at all: what HTTP alone costs |
 
 mod best;
 mod failure;
+mod file_groups;
+mod file_pool;
 mod hello;
 mod idiomatic;
 mod memory;
@@ -29,15 +34,17 @@ mod pool;
 mod request;
 mod routes;
 mod shared;
+mod sqlite;
 mod store;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Parser;
 
-pub(crate) use store::POSTGRES_SCHEMA;
+pub(crate) use store::{POSTGRES_SCHEMA, SQLITE_SCHEMA};
 
 /// How the service is built.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +64,8 @@ pub enum Database {
     Postgres(Box<tokio_postgres::Config>),
     /// SQLite in the memory of the process, one for all threads.
     Memory,
+    /// An SQLite file.
+    File(PathBuf),
 }
 
 impl FromStr for Database {
@@ -66,8 +75,11 @@ impl FromStr for Database {
         if url == "memory:" {
             return Ok(Self::Memory);
         }
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Ok(Self::File(path.into()));
+        }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err("a postgres:// URL or memory: is expected".into());
+            return Err("a postgres:// URL, sqlite:PATH or memory: is expected".into());
         }
         let config = url
             .parse()
@@ -79,7 +91,7 @@ impl FromStr for Database {
 /// The command line of a native server.
 #[derive(Debug, Parser)]
 struct Options {
-    /// postgres://… or memory:.
+    /// postgres://…, sqlite:PATH or memory:.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database: Database,
     /// Where to serve; port 0 takes a free one.

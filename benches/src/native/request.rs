@@ -20,7 +20,7 @@ const DEFAULT_LIMIT: i64 = 100;
 const PAGE_LIMIT: i64 = 1000;
 
 /// The body of POST.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NewUser {
     pub(super) name: String,
     /// In its normal form.
@@ -205,7 +205,7 @@ fn integer(text: &str) -> Option<i128> {
 }
 
 /// The query of the list.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Page {
     /// At most this many.
     pub(super) limit: i64,

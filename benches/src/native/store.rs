@@ -12,7 +12,7 @@ pub(crate) const POSTGRES_SCHEMA: &str =
     include_str!("../../../guest/migrations/postgres/0001_users.sql");
 
 /// The table, as Usher creates it on SQLite.
-pub(super) const SQLITE_SCHEMA: &str =
+pub(crate) const SQLITE_SCHEMA: &str =
     include_str!("../../../guest/migrations/sqlite/0001_users.sql");
 
 /// A stored user.

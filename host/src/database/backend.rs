@@ -7,6 +7,7 @@
 //! Calls go through `dyn` and their futures are boxed: a future is as large as its largest part,
 //! and the engine copies it for each call, so a small box is cheaper than what it holds.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 use super::budget::Budget;
 use super::error::OpenError;
+use super::failure;
 use super::metrics::Connections;
 use super::policy::Policy;
 use super::statement::Statement;
@@ -40,6 +42,40 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Logs settings that an operator should change although nothing fails.
     fn advise(&self) {}
+
+    /// Copies the contents as they are now. Only a database in memory can.
+    ///
+    /// # Errors
+    /// `invalid` if the back end cannot, `overloaded` if no connection comes free.
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        Err(failure::invalid(NO_SNAPSHOT))
+    }
+
+    /// Replaces the contents by those of a snapshot, whose database may be another one.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot); `invalid` also for a snapshot of another kind of database.
+    async fn restore(&self, _: &Snapshot) -> Result<(), Error> {
+        Err(failure::invalid(NO_SNAPSHOT))
+    }
+}
+
+const NO_SNAPSHOT: &str = "only a database in memory (`memory:`) has snapshots";
+
+/// The contents of a database at one moment. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Snapshot(Arc<dyn Any + Send + Sync>);
+
+impl Snapshot {
+    /// What a back end keeps of its contents.
+    pub fn new(contents: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(contents))
+    }
+
+    /// What a back end has kept, if it is of this type.
+    pub fn contents<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
 }
 
 /// The connections of one core.

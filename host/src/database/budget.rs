@@ -54,9 +54,12 @@ impl Budget {
 
     /// Reports that the call has waited for a connection since then.
     pub fn waited_since(&self, began: Instant) {
-        self.report
-            .waited
-            .fetch_add(micros(began.elapsed()), Relaxed);
+        self.waited_for(began.elapsed());
+    }
+
+    /// Reports that the call has waited so long for a connection.
+    pub fn waited_for(&self, time: Duration) {
+        self.report.waited.fetch_add(micros(time), Relaxed);
     }
 
     /// Reports that the back end runs the statement again.

@@ -99,7 +99,7 @@ pub struct Config {
     /// What a component may use in statements beyond what is harmless by itself.
     #[command(flatten)]
     pub allowed: Allowed,
-    /// The values of one result.
+    /// The values of one result, and at most a quarter of --instance-memory.
     // SQLite also holds the row that exceeds it, of at most 16 MiB or twice this.
     #[arg(
         long,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::backend::{Activity, Backend};
+use super::backend::{Activity, Backend, Snapshot};
 use super::config::{Config, Statements};
 use super::declared::{Declared, Unfit};
 use super::error::{CopyError, OpenError};
@@ -54,6 +54,13 @@ impl Database {
     /// displayed.
     pub fn with_backend(config: Config, backend: Arc<dyn Backend>) -> Self {
         Self::new(Arc::new(config), backend)
+    }
+
+    /// The same database with another back end before its own, such as one that watches the calls.
+    #[must_use]
+    pub fn wrap(self, before: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
+        let backend = before(self.backend);
+        Self { backend, ..self }
     }
 
     fn new(config: Arc<Config>, backend: Arc<dyn Backend>) -> Self {
@@ -117,6 +124,22 @@ impl Database {
 
     fn all_metrics(&self) -> std::sync::MutexGuard<'_, Vec<Counted>> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies the contents of a database in memory as they are now, which blocks the thread.
+    ///
+    /// # Errors
+    /// See [`Backend::snapshot`].
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.backend.snapshot().await
+    }
+
+    /// Replaces the contents of a database in memory, which blocks the thread.
+    ///
+    /// # Errors
+    /// See [`Backend::restore`].
+    pub async fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.backend.restore(snapshot).await
     }
 
     /// Logs settings that an operator should change although nothing fails.

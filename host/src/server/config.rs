@@ -259,13 +259,18 @@ impl Config {
         }
     }
 
-    /// The settings of the database, with a pool for each core. A result is at most a quarter of an
-    /// instance's memory, which also holds what the guest makes of it.
-    pub(crate) fn database(&self) -> database::Config {
+    /// The largest result in bytes: at most a quarter of an instance's memory, which also holds what
+    /// the guest makes of it.
+    pub(super) fn max_rows_bytes(&self) -> u64 {
         let room = self.sandbox.instance_memory as u64 / 4;
+        self.database.max_rows_bytes.min(room)
+    }
+
+    /// The settings of the database, with a pool for each core.
+    pub(crate) fn database(&self) -> database::Config {
         database::Config {
             pools: self.workers(),
-            max_rows_bytes: self.database.max_rows_bytes.min(room),
+            max_rows_bytes: self.max_rows_bytes(),
             ..self.database.clone()
         }
     }

@@ -71,6 +71,13 @@ pub(super) async fn start(config: &Config) -> Result<(Arc<Runtime>, Database), S
 
 async fn start_and_report(config: &Config) -> Result<(Arc<Runtime>, Database, Schema), ServeError> {
     config.check().map_err(ServeError::Settings)?;
+    if config.max_rows_bytes() < config.database.max_rows_bytes {
+        tracing::info!(
+            "results are limited to {} bytes, a quarter of --instance-memory, in place of \
+             --max-rows-bytes",
+            config.max_rows_bytes()
+        );
+    }
     // Compiling takes long and must not delay the handling of signals.
     let (sandbox, capacity) = (config.sandbox.clone(), config.capacity());
     let load = move || {

@@ -40,6 +40,8 @@ pub enum Event {
     /// A rollback: by the component, or because the transaction was aborted when it should have
     /// been committed.
     Rollback,
+    /// The next rows of a cursor.
+    Fetch,
     /// The transaction was dropped, which rolls it back.
     Dropped,
     /// The connection was lost during a statement, and the transaction with it.
@@ -56,7 +58,7 @@ impl fmt::Display for Entry {
 }
 
 impl Event {
-    pub(super) fn statement(statement: &Statement, params: &[Value]) -> Self {
+    pub(crate) fn statement(statement: &Statement, params: &[Value]) -> Self {
         Self::Statement {
             text: statement.text.to_string(),
             params: params.to_vec(),
@@ -67,14 +69,8 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Statement { text, params } => {
-                f.write_str(text)?;
-                for (index, value) in params.iter().enumerate() {
-                    let before = if index == 0 { " (" } else { ", " };
-                    write!(f, "{before}${} = {}", index + 1, Shown(value))?;
-                }
-                f.write_str(if params.is_empty() { "" } else { ")" })
-            }
+            Self::Statement { text, params } if params.is_empty() => f.write_str(text),
+            Self::Statement { text, params } => write!(f, "{text} ({})", Parameters(params)),
             Self::Begin {
                 isolation,
                 read_only,
@@ -92,9 +88,23 @@ impl fmt::Display for Event {
             }
             Self::Commit => f.write_str("COMMIT"),
             Self::Rollback => f.write_str("ROLLBACK"),
+            Self::Fetch => f.write_str("FETCH"),
             Self::Dropped => f.write_str("dropped"),
             Self::Lost => f.write_str("connection lost"),
         }
+    }
+}
+
+/// Parameters as the log prints them: `$1 = 7, $2 = "Ann"`.
+pub(crate) struct Parameters<'v>(pub(crate) &'v [Value]);
+
+impl fmt::Display for Parameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, value) in self.0.iter().enumerate() {
+            let before = if index == 0 { "" } else { ", " };
+            write!(f, "{before}${} = {}", index + 1, Shown(value))?;
+        }
+        Ok(())
     }
 }
 

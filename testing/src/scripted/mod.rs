@@ -17,8 +17,8 @@
 //! script.on("INSERT INTO users *").times(1).error(Error::Overloaded);
 //! script.on("INSERT INTO users *").drop_connection();
 //!
-//! let app = TestApp::builder().open_database(script.database()).no_migrate().start().await?;
-//! let created = app.post("/users/", r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
+//! let app = TestApp::builder().database(script.database()).no_migrate().start().await?;
+//! let created = app.post("/users/").json_text(r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
 //! assert_eq!(created.status(), 503);
 //! assert_eq!(script.log().len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

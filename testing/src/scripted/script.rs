@@ -165,7 +165,7 @@ impl Script {
         self.state().dialect
     }
 
-    /// A database over this script, for [`crate::app::Builder::open_database`]. It runs any
+    /// A database over this script, for [`crate::app::Builder::database`]. It runs any
     /// statement that the policy allows.
     pub fn database(&self) -> Database {
         let mut config = Config::new(Url::memory());

@@ -152,7 +152,7 @@ impl Arena {
         config.pool_size = std::num::NonZeroUsize::new(2).expect("not 0");
         let opened = Database::open(config).await.expect("it opens");
         let app = TestApp::builder()
-            .open_database(opened)
+            .database(opened)
             .component(Source::Bytes(Arc::from(SQL)))
             .request_timeout(WAIT_LIMIT)
             .no_migrate();
@@ -181,7 +181,7 @@ impl Arena {
 
     /// Has the component run steps, and returns the result of each.
     async fn run(&self, steps: &Value) -> Vec<Value> {
-        let answer = self.app.post("/", steps.to_string()).await;
+        let answer = self.app.post("/").json_text(steps.to_string()).await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.status(), 200, "{steps}");
         match serde_json::from_slice(answer.body()).expect("JSON") {

@@ -32,7 +32,7 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
         })
         .await;
     let builder = TestApp::builder()
-        .open_database(database)
+        .database(database)
         .component(Source::Bytes(Arc::from(SUITE)))
         .request_timeout(WAIT_LIMIT)
         .no_migrate();
@@ -41,7 +41,11 @@ async fn app(kind: Kind) -> (TestApp, crate::databases::Fresh) {
 
 async fn run(kind: Kind, case: String) -> Option<String> {
     let (app, fresh) = app(kind).await;
-    let answer = app.post(&format!("/{case}"), "").await.expect("an answer");
+    let answer = app
+        .post(&format!("/{case}"))
+        .json_text("")
+        .await
+        .expect("an answer");
     let text = String::from_utf8_lossy(answer.body()).into_owned();
     drop(app);
     fresh.end().await;

@@ -53,14 +53,18 @@ async fn app(kind: Kind, component: &[u8]) -> (Result<TestApp, TestError>, datab
         .open(|config| config.statements = Statements::Declared)
         .await;
     let builder = TestApp::builder()
-        .open_database(database)
+        .database(database)
         .component(Source::Bytes(Arc::from(component)))
         .no_migrate();
     (builder.start().await, fresh)
 }
 
 async fn run(app: &TestApp, steps: &Value) -> Value {
-    let answer = app.post("/", steps.to_string()).await.expect("an answer");
+    let answer = app
+        .post("/")
+        .json_text(steps.to_string())
+        .await
+        .expect("an answer");
     serde_json::from_slice(answer.body()).expect("JSON")
 }
 

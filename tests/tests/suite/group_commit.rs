@@ -30,7 +30,11 @@ async fn post(app: &Arc<TestApp>, emails: impl Iterator<Item = String>) -> Vec<u
         let app = Arc::clone(app);
         posts.spawn(async move {
             let body = format!(r#"{{"name":"","email":"{email}"}}"#);
-            let answer = app.post("/users/", body).await.expect("an answer");
+            let answer = app
+                .post("/users/")
+                .json_text(body)
+                .await
+                .expect("an answer");
             (number, answer.status().as_u16())
         });
     }
@@ -131,7 +135,7 @@ async fn write_waiting_for_a_lock_does_not_delay_others() {
                 .header("content-type", "application/json")
                 .body(format!(r#"{{"name":"{number}"}}"#))
                 .expect("a request");
-            app.request(request)
+            app.execute(request)
                 .await
                 .expect("an answer")
                 .status()

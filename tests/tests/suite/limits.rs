@@ -132,7 +132,7 @@ async fn lost_database_returns_503_with_retry_after() {
         .error(Error::Unavailable("gone".into()));
     script.on("INSERT INTO users *").drop_connection();
     let app = TestApp::builder()
-        .open_database(script.database())
+        .database(script.database())
         .no_migrate()
         .start()
         .await

@@ -4,9 +4,13 @@
 //! |---|---|
 //! | `contract` | every recorded case of the HTTP contract, on each database |
 //! | `seed` | the three tests of the FastAPI service |
+//! | `kit` | the test kit itself: requests, expectations, databases, what a test costs |
+//! | `tutorial` | the examples of `docs/testing.md` |
+//! | `fault_walk` | every database call of every route failed in every way |
 //! | `crud`, `listing`, `preconditions` | writes, pages and entity tags, on each database |
 //! | `ndjson` | lists of all users as NDJSON, on each database |
 //! | `files` | an SQLite file that is moved, replaced or removed while the program runs |
+//! | `file_crash` | the program is killed under load on an SQLite file |
 //! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
 //! | `raw_http` | HTTP/1.x byte by byte |
@@ -71,11 +75,14 @@ mod cut;
 mod databases;
 mod declared;
 mod documents;
+mod fault_walk;
 mod faults;
+mod file_crash;
 mod files;
 mod group_commit;
 mod guarantees;
 mod http2;
+mod kit;
 mod lifecycle;
 mod limits;
 mod listeners;
@@ -105,6 +112,7 @@ mod sockets;
 mod startup;
 mod tls;
 mod transactions;
+mod tutorial;
 mod typed;
 mod volume;
 mod words;

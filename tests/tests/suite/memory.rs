@@ -30,7 +30,8 @@ async fn memory_databases_are_independent() {
         TestApp::start("memory:").await.expect("it starts"),
     );
     let created = one
-        .post("/users/", r#"{"name":"a","email":"a@example.org"}"#)
+        .post("/users/")
+        .json_text(r#"{"name":"a","email":"a@example.org"}"#)
         .await
         .expect("an answer");
     assert_eq!(created.status(), 200);

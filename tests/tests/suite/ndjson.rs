@@ -252,7 +252,7 @@ async fn failing(users: i64, error: Error) -> TestApp {
             (1..=users).map(row),
             error,
         );
-    let builder = TestApp::builder().open_database(script.database());
+    let builder = TestApp::builder().database(script.database());
     builder.no_migrate().start().await.expect("it starts")
 }
 
@@ -302,7 +302,7 @@ async fn error_after_the_first_user_truncates_the_body() {
     );
     let request = http_request();
     assert!(matches!(
-        app.request(request).await,
+        app.execute(request).await,
         Err(TestError::Response(_))
     ));
 }

@@ -248,6 +248,16 @@ async fn read_only_database_serves_reads() {
     }
 }
 
+#[tokio::test]
+async fn result_limit_over_a_quarter_of_instance_memory_is_lowered_and_logged() {
+    let (scratch, fresh) = (Scratch::new(), Kind::Memory.fresh().await);
+    let mut running = suite(&scratch, &fresh.url)
+        .args(["--instance-memory", "16MiB", "--max-rows-bytes", "8MiB"])
+        .spawn();
+    let line = running.line("results are limited to 4194304 bytes");
+    assert!(line.contains("a quarter of --instance-memory"), "{line}");
+}
+
 /// A result is stopped at its limit while it is read, so the host never holds much of half a
 /// gigabyte.
 #[cfg(target_os = "linux")]

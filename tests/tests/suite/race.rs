@@ -17,7 +17,7 @@ async fn two_hundred_equal_posts_store_one_user() {
         let fresh = kind.fresh().await;
         let app = Arc::new(
             TestApp::builder()
-                .open_database(fresh.open(|_| ()).await)
+                .database(fresh.open(|_| ()).await)
                 .start()
                 .await
                 .expect("it starts"),
@@ -33,7 +33,8 @@ async fn two_hundred_equal_posts_store_one_user() {
                     "one@EXAMPLE.org"
                 };
                 let body = format!(r#"{{"name":"{number}","email":"{email}"}}"#);
-                app.post("/users/", body)
+                app.post("/users/")
+                    .json_text(body)
                     .await
                     .expect("an answer")
                     .status()
@@ -61,12 +62,13 @@ async fn no_update_is_lost(kind: Kind) {
     let fresh = kind.fresh().await;
     let app = Arc::new(
         TestApp::builder()
-            .open_database(fresh.open(|_| ()).await)
+            .database(fresh.open(|_| ()).await)
             .start()
             .await
             .expect("it starts"),
     );
-    app.post("/users/", r#"{"name":"","email":"a@example.org"}"#)
+    app.post("/users/")
+        .json_text(r#"{"name":"","email":"a@example.org"}"#)
         .await
         .expect("an answer");
     let mut clients = JoinSet::new();
@@ -86,7 +88,7 @@ async fn no_update_is_lost(kind: Kind) {
                         .body(body)
                         .expect("a request");
                     match app
-                        .request(request)
+                        .execute(request)
                         .await
                         .expect("an answer")
                         .status()
@@ -208,7 +210,7 @@ async fn serializable(programs: usize) -> (crate::databases::Fresh, Vec<Arc<Test
         .expect("its owner may");
     let mut apps = Vec::new();
     for _ in 0..programs {
-        let builder = TestApp::builder().open_database(fresh.open(|_| ()).await);
+        let builder = TestApp::builder().database(fresh.open(|_| ()).await);
         apps.push(Arc::new(builder.start().await.expect("it starts")));
     }
     (fresh, apps)
@@ -222,7 +224,8 @@ async fn serializable_changes_of_one_user_all_succeed() {
     let user = r#"{"name":"","email":"a@example.org"}"#;
     assert_eq!(
         apps[0]
-            .post("/users/", user)
+            .post("/users/")
+            .json_text(user)
             .await
             .expect("an answer")
             .status(),
@@ -235,7 +238,8 @@ async fn serializable_changes_of_one_user_all_succeed() {
             for change in 0..CHANGES {
                 let body = format!(r#"{{"name":"{client}.{change}"}}"#);
                 let answer = app
-                    .send(http::Method::PATCH, "/users/1", body)
+                    .patch("/users/1")
+                    .json_text(body)
                     .await
                     .expect("an answer");
                 assert_eq!(answer.status(), 200, "{:?}", answer.body());
@@ -261,7 +265,8 @@ async fn serializable_equal_posts_store_one_user() {
         let app = Arc::clone(&apps[number % apps.len()]);
         posts.spawn(async move {
             let body = format!(r#"{{"name":"{number}","email":"a@example.org"}}"#);
-            app.post("/users/", body)
+            app.post("/users/")
+                .json_text(body)
                 .await
                 .expect("an answer")
                 .status()

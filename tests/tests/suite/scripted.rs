@@ -8,7 +8,7 @@ use usher_testing::TestApp;
 
 async fn app(script: &Script) -> TestApp {
     TestApp::builder()
-        .open_database(script.database())
+        .database(script.database())
         .no_migrate()
         .request_timeout(Duration::from_millis(500))
         .start()
@@ -18,7 +18,11 @@ async fn app(script: &Script) -> TestApp {
 
 async fn post(app: &TestApp, name: &str) -> (u16, String) {
     let body = format!(r#"{{"name":"{name}","email":"{name}@example.org"}}"#);
-    let answer = app.post("/users/", body).await.expect("an answer");
+    let answer = app
+        .post("/users/")
+        .json_text(body)
+        .await
+        .expect("an answer");
     (
         answer.status().as_u16(),
         String::from_utf8_lossy(answer.body()).into_owned(),

@@ -25,7 +25,7 @@ impl Service {
     /// Over a database of this kind, with settings that differ from the defaults.
     pub(crate) async fn with(kind: Kind, adjust: impl FnOnce(Builder) -> Builder) -> Self {
         let fresh = kind.fresh().await;
-        let builder = TestApp::builder().open_database(fresh.open(|_| ()).await);
+        let builder = TestApp::builder().database(fresh.open(|_| ()).await);
         let app = adjust(builder).start().await.expect("it starts");
         Self { app, fresh }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use usher::sandbox::Source;
 use usher_testing::{TestApp, TestError};
@@ -45,7 +44,7 @@ impl Bench {
             })
             .await;
         let app = TestApp::builder()
-            .open_database(database)
+            .database(database)
             .component(Source::Bytes(Arc::from(HOSTILE)))
             .no_migrate()
             .request_timeout(request_timeout)
@@ -59,7 +58,7 @@ impl Bench {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        let response: http::Response<Bytes> = self.app.get(path).await.expect("an answer");
+        let response = self.app.get(path).await.expect("an answer");
         (
             response.status().as_u16(),
             String::from_utf8_lossy(response.body()).into_owned(),

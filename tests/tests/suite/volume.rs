@@ -1,7 +1,7 @@
 //! Results of any length in bounded memory.
 //!
-//! `cargo test -p usher-tests --test suite volume:: -- --nocapture` prints the figures for a
-//! million rows; `USHER_TEST_USERS` sets another number of users.
+//! `cargo test -p usher-tests --test suite volume:: -- --nocapture` prints the figures;
+//! `USHER_TEST_USERS` sets another number of users.
 
 use std::time::Instant;
 
@@ -17,14 +17,14 @@ use crate::databases::ALL;
 use crate::options::{holds, suite};
 
 /// Bytes of each name: enough that unbounded memory would show.
-const NAME: usize = 60;
+const NAME: usize = 300;
 
 /// How many bytes the program may grow. It is the same for any number of users.
 const GROWTH: u64 = 64 << 20;
 
 fn users() -> u64 {
     let given = std::env::var("USHER_TEST_USERS").ok();
-    given.map_or(1_000_000, |given| {
+    given.map_or(250_000, |given| {
         given.parse().expect("USHER_TEST_USERS is a number")
     })
 }

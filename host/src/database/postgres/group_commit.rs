@@ -85,8 +85,8 @@ impl std::fmt::Debug for Inner {
 enum Start<F: Fetch> {
     /// Alone and at once, with a slot if groups are enabled.
     Alone(Option<Slot>),
-    /// In the queue. The flag is set once the statement has been sent.
-    Queued(oneshot::Receiver<Reply<F>>, Arc<AtomicBool>),
+    /// In the queue.
+    Queued(oneshot::Receiver<Reply<F>>, Arc<Progress>),
 }
 
 /// Whether a statement has run already.
@@ -130,6 +130,7 @@ impl GroupCommit {
             max: self.0.concurrent_groups as u64,
             in_use: self.0.in_use.load(Relaxed),
             idle: self.0.idle().len() as u64,
+            waiting: self.0.queue().waiting.len() as u64,
             ..Connections::default()
         }
     }
@@ -143,18 +144,22 @@ impl GroupCommit {
     ) -> Result<F::Output, Error> {
         let slot = match self.0.start::<F>(statement, params, budget) {
             Start::Alone(slot) => slot,
-            Start::Queued(reply, was_sent) => match budget.race(reply).await {
-                Some(Ok(Reply::Done(result))) => return result,
-                Some(Ok(Reply::RunAlone(slot, attempt))) => {
-                    if attempt == Attempt::Again {
-                        budget.retried();
+            Start::Queued(reply, progress) => {
+                let reply = budget.race(reply).await;
+                budget.waited_for(progress.waited());
+                match reply {
+                    Some(Ok(Reply::Done(result))) => return result,
+                    Some(Ok(Reply::RunAlone(slot, attempt))) => {
+                        if attempt == Attempt::Again {
+                            budget.retried();
+                        }
+                        slot
                     }
-                    slot
+                    // The deadline has passed, or the group has ended with its runtime.
+                    Some(Err(_)) | None if progress.was_sent() => return Err(Error::InDoubt),
+                    Some(Err(_)) | None => return Err(Error::Timeout),
                 }
-                // The deadline has passed, or the group has ended with its runtime.
-                Some(Err(_)) | None if was_sent.load(Relaxed) => return Err(Error::InDoubt),
-                Some(Err(_)) | None => return Err(Error::Timeout),
-            },
+            }
         };
         let mut alone = pin!(self.0.single_statements.run::<F>(statement, params, budget));
         let Some(slot) = slot else {
@@ -200,16 +205,16 @@ impl Inner {
             return Start::Alone(Some(Slot(Arc::clone(self))));
         }
         let (sender, reply) = oneshot::channel();
-        let was_sent = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
         queue.waiting.push_back(Box::new(QueuedWrite::<F> {
             statement: Arc::clone(statement),
             params: params.to_vec(),
             budget: budget.clone(),
-            was_sent: Arc::clone(&was_sent),
+            progress: Arc::clone(&progress),
             result: None,
             reply: sender,
         }));
-        Start::Queued(reply, was_sent)
+        Start::Queued(reply, progress)
     }
 
     /// Takes the writes for the next group, the oldest first. Drops those whose caller is gone.
@@ -337,12 +342,57 @@ trait Member: GroupedWrite {
     fn run_alone(self: Box<Self>, slot: Option<Slot>);
 }
 
+/// How far a queued write is, for the caller that waits for it.
+#[derive(Debug)]
+struct Progress {
+    queued: Instant,
+    /// Whether the statement was sent, so that its outcome is unknown if the caller stops waiting.
+    was_sent: AtomicBool,
+    /// How long it was queued before it was sent, in nanoseconds; 0 if it was not sent.
+    waited: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            queued: Instant::now(),
+            was_sent: AtomicBool::new(false),
+            waited: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Progress {
+    fn sent(&self) {
+        let waited = self.queued.elapsed().as_nanos();
+        let waited = u64::try_from(waited).unwrap_or(u64::MAX);
+        self.waited.store(waited.max(1), Relaxed);
+        self.was_sent.store(true, Relaxed);
+    }
+
+    fn was_sent(&self) -> bool {
+        self.was_sent.load(Relaxed)
+    }
+
+    /// The statement had no effect, if it was sent. Returns whether it was.
+    fn undone(&self) -> bool {
+        self.was_sent.swap(false, Relaxed)
+    }
+
+    /// How long the write was queued, or has been until now.
+    fn waited(&self) -> Duration {
+        match self.waited.load(Relaxed) {
+            0 => self.queued.elapsed(),
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+}
+
 struct QueuedWrite<F: Fetch> {
     statement: Arc<Statement>,
     params: Vec<Value>,
     budget: Budget,
-    /// Whether the statement was sent, so that its outcome is unknown if the caller stops waiting.
-    was_sent: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     result: Option<Result<F::Output, Error>>,
     reply: oneshot::Sender<Reply<F>>,
 }
@@ -369,7 +419,7 @@ impl<F: Fetch> GroupedWrite for QueuedWrite<F> {
                 self.result = Some(Err(error));
                 return StepOutcome::Done;
             }
-            self.was_sent.store(true, Relaxed);
+            self.progress.sent();
             match F::run(client, prepared, &self.params, true, &self.budget).await {
                 Ok(output) => {
                     self.result = Some(Ok(output));
@@ -395,7 +445,7 @@ impl<F: Fetch> Member for QueuedWrite<F> {
     }
 
     fn reply_unknown(self: Box<Self>) {
-        let error = if self.was_sent.load(Relaxed) {
+        let error = if self.progress.was_sent() {
             Error::InDoubt
         } else {
             Error::Timeout
@@ -404,7 +454,7 @@ impl<F: Fetch> Member for QueuedWrite<F> {
     }
 
     fn run_alone(self: Box<Self>, slot: Option<Slot>) {
-        let attempt = if self.was_sent.swap(false, Relaxed) {
+        let attempt = if self.progress.undone() {
             Attempt::Again
         } else {
             Attempt::First

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::cursor::Cursor;
 use super::database::{Database, Pool};
 use super::transaction::Transaction;
-use crate::database::backend::{Backend, BackendCursor, BackendPool, BackendTransaction};
+use crate::database::backend::{Backend, BackendCursor, BackendPool, BackendTransaction, Snapshot};
 use crate::database::budget::Budget;
 use crate::database::error::OpenError;
 use crate::database::metrics::Connections;
@@ -27,6 +27,14 @@ impl Backend for Database {
 
     async fn check(&self) -> Result<(), OpenError> {
         Self::check(self).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        Self::snapshot(self).await
+    }
+
+    async fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        Self::restore(self, snapshot).await
     }
 }
 

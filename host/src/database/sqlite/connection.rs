@@ -96,8 +96,17 @@ impl Conn {
 
     /// Begins a transaction that writes.
     pub(super) fn begin(&self) -> Result<(), Failure> {
+        self.begin_by(|sqlite| sqlite.execute_batch("BEGIN IMMEDIATE"))
+    }
+
+    /// Begins a transaction that writes by this function.
+    pub(super) fn begin_by(
+        &self,
+        begin: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), Failure> {
         self.check_file()?;
-        self.execute_as_host("BEGIN IMMEDIATE")
+        self.as_host(begin)
+            .map_err(|error| self.resolve(error.into(), true))
     }
 
     /// Begins a transaction that reads the current snapshot.
@@ -110,8 +119,15 @@ impl Conn {
 
     /// Commits, or rolls back what cannot be committed.
     pub(super) fn commit(&self) -> Result<(), Failure> {
-        let committed = self.as_host(|sqlite| sqlite.execute_batch("COMMIT"));
-        let Err(error) = committed else {
+        self.commit_by(|sqlite| sqlite.execute_batch("COMMIT"))
+    }
+
+    /// Commits by this function, or rolls back what cannot be committed.
+    pub(super) fn commit_by(
+        &self,
+        commit: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), Failure> {
+        let Err(error) = self.as_host(commit) else {
             // Committed, but possibly to a file that was moved meanwhile.
             return self
                 .check_file()

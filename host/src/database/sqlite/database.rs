@@ -5,13 +5,14 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::connection::Conn;
 use super::cursor::Cursor;
 use super::error::Failure;
 use super::execution::{Executed, Output};
+use super::group_commit;
 use super::identity::{CHECK_INTERVAL, DatabaseFile, FileMoved};
 use super::inline::{self, final_result, is_short};
 use super::lease::{Lease, Readers, Shared};
@@ -19,6 +20,7 @@ use super::opening::{Location, Role};
 use super::separate_thread;
 use super::transaction::Transaction;
 use super::unusable::{check_path, open_error, reason, unusable};
+use super::write_queue::{ReplyChannel, reply_channel};
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::error::OpenError;
@@ -107,6 +109,7 @@ impl Database {
             shared: Arc::clone(&self.shared),
             inline: Mutex::default(),
             readers: Readers::new(),
+            replies: OnceLock::new(),
         }
     }
 
@@ -151,6 +154,8 @@ pub(crate) struct Pool {
     /// For short statements.
     inline: Mutex<Inline>,
     readers: Arc<Readers>,
+    /// For results of groups, since the first one.
+    replies: OnceLock<ReplyChannel>,
 }
 
 /// The connection on a core's own thread.
@@ -253,6 +258,12 @@ impl Pool {
                     None,
                     None,
                 ));
+            }
+            if is_short && statement.changes && !self.shared.location.is_memory() {
+                let core = self.replies.get_or_init(reply_channel);
+                let write =
+                    group_commit::run(&self.shared, statement, params, output, budget, core);
+                return Box::pin(write).await;
             }
             let lease = Box::pin(self.shared.writer(budget)).await?;
             if is_short && self.shared.location.is_memory() {

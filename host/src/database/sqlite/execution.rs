@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::limits::Limit;
 use rusqlite::{CachedStatement, StatementStatus};
@@ -48,7 +48,8 @@ pub(super) struct Executed {
 }
 
 impl Conn {
-    /// Runs a statement to its end, and adds the time since `began` to its average.
+    /// Runs a statement to its end, and adds the time since `began` to its average. A transaction
+    /// of its own does not count: it waits for locks and for the disk.
     pub(super) fn execute(
         &self,
         statement: &Statement,
@@ -56,10 +57,11 @@ impl Conn {
         output: &Output,
         began: Instant,
     ) -> Result<Executed, Failure> {
+        let mut waited = Duration::ZERO;
         let executed = self
-            .run(statement, params, output)
+            .run(statement, params, output, &mut waited)
             .map_err(|failure| self.resolve(failure, statement.writes));
-        statement.took(began.elapsed());
+        statement.took(began.elapsed().saturating_sub(waited));
         executed
     }
 
@@ -136,15 +138,22 @@ impl Conn {
         statement: &Statement,
         params: &[Value],
         output: &Output,
+        waited: &mut Duration,
     ) -> Result<Executed, Failure> {
         let (mut prepared, is_small) = self.prepare(statement, params)?;
         // In autocommit mode SQLite commits changes even if not all rows are read, and may report
         // an interruption after the commit. An explicit transaction rolls back on every error.
         let needs_transaction = self.sqlite.is_autocommit() && !prepared.readonly();
         let executed = if needs_transaction {
-            self.begin()?;
+            let mut timed = |work: fn(&Self) -> Result<(), Failure>| {
+                let began = Instant::now();
+                let done = work(self);
+                *waited += began.elapsed();
+                done
+            };
+            timed(Self::begin)?;
             self.step(statement, &mut prepared, output)
-                .and_then(|executed| self.commit().map(|()| executed))
+                .and_then(|executed| timed(Self::commit).map(|()| executed))
         } else {
             self.step(statement, &mut prepared, output)
         };

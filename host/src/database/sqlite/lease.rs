@@ -6,9 +6,11 @@
 //! `overloaded`.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
 use tokio::sync::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, RwLockReadGuard,
     Semaphore, TryLockError,
@@ -19,6 +21,7 @@ use super::error;
 use super::identity::DatabaseFile;
 use super::opening::{Location, Role};
 use super::workers;
+use super::write_queue::WriteQueue;
 use crate::database::budget::Budget;
 use crate::database::config::Config;
 use crate::database::failure;
@@ -48,6 +51,10 @@ pub(super) struct Shared {
     /// A write lock leases the writer, first come, first served. Readers of a memory database take
     /// read locks.
     writer: Arc<RwLock<Slot>>,
+    /// The calls that wait for the writer, without the thread of the groups.
+    awaited: AtomicUsize,
+    /// The writes that wait for the next group.
+    pub(super) queue: WriteQueue,
 }
 
 impl Shared {
@@ -69,6 +76,8 @@ impl Shared {
             file,
             standby,
             writer: Arc::new(RwLock::new(Mutex::new(Some(writer)))),
+            awaited: AtomicUsize::new(0),
+            queue: WriteQueue::default(),
         }
     }
 
@@ -120,12 +129,31 @@ impl Shared {
 
     /// Leases the writer once it is free.
     pub(super) async fn writer(&self, budget: &Budget) -> Result<Lease, Error> {
-        let mut guard = if let Ok(guard) = Arc::clone(&self.writer).try_write_owned() {
+        let guard = if let Ok(guard) = Arc::clone(&self.writer).try_write_owned() {
             guard
         } else {
+            let _awaited = Awaited::new(&self.awaited);
             self.wait(budget, Arc::clone(&self.writer).write_owned())
                 .await?
         };
+        self.lease(guard)
+    }
+
+    /// Leases the writer once it is free, for a thread that runs no tasks.
+    pub(super) fn writer_on_thread(&self, runtime: &Handle) -> Result<Lease, Error> {
+        let guard = match Arc::clone(&self.writer).try_write_owned() {
+            Ok(guard) => guard,
+            Err(_) => runtime.block_on(Arc::clone(&self.writer).write_owned()),
+        };
+        self.lease(guard)
+    }
+
+    /// Whether a call waits for the writer.
+    pub(super) fn is_writer_awaited(&self) -> bool {
+        self.awaited.load(Relaxed) > 0
+    }
+
+    fn lease(&self, mut guard: OwnedRwLockWriteGuard<Slot>) -> Result<Lease, Error> {
         let conn = match guard
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
@@ -169,6 +197,22 @@ impl Shared {
         }
         let lease = self.wait(budget, Arc::clone(&self.writer).read_owned());
         lease.await.map(Some)
+    }
+}
+
+/// Counts a call that waits for the writer.
+struct Awaited<'a>(&'a AtomicUsize);
+
+impl<'a> Awaited<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -276,6 +320,12 @@ impl Lease {
     pub(super) fn conn(&self) -> Result<&Conn, Error> {
         self.conn
             .as_ref()
+            .ok_or_else(|| failure::unavailable("the connection is closed"))
+    }
+
+    pub(super) fn conn_mut(&mut self) -> Result<&mut Conn, Error> {
+        self.conn
+            .as_mut()
             .ok_or_else(|| failure::unavailable("the connection is closed"))
     }
 

@@ -53,15 +53,24 @@ pub(super) fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> oneshot::Receiver<T> {
     let (output, receiver) = oneshot::channel();
+    spawn(work, move |result| drop(output.send(result)));
+    receiver
+}
+
+/// Runs work on a thread, and then passes its output to `finish`.
+pub(super) fn spawn<T: 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    finish: impl FnOnce(T) + Send + 'static,
+) {
     let work: Work = Box::new(move |worker| {
         let result = work();
         // Before the output is sent, so that the next statement finds this thread.
         worker.rest();
-        drop(output.send(result));
+        finish(result);
     });
     let work = match take_idle() {
         Some(worker) => match worker.send(work) {
-            Ok(()) => return receiver,
+            Ok(()) => return,
             // The thread panicked.
             Err(unsent) => unsent.0,
         },
@@ -79,7 +88,6 @@ pub(super) fn run<T: Send + 'static>(
     if let Err(error) = started {
         tracing::error!("the operating system refuses a thread for a statement: {error}");
     }
-    receiver
 }
 
 /// Lowers the priority of this thread, if it is one of these.

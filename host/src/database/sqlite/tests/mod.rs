@@ -140,6 +140,7 @@ mod databases;
 mod denied;
 mod functions;
 mod generated;
+mod groups;
 mod identity;
 mod limits;
 mod statements;

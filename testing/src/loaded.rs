@@ -1,0 +1,86 @@
+//! Components that are loaded once in a process, with their migrated databases.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::OnceCell;
+use usher::database::backend::Snapshot;
+use usher::sandbox::{Capacity, Compiler, LoadError, Runtime, Source, start_engine};
+use wasmtime::Engine;
+
+use crate::postgres;
+
+/// How many components given as bytes or files stay compiled.
+const CACHED_COMPONENTS: usize = 8;
+
+/// A component that is ready to instantiate, and databases that it has migrated.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) runtime: Arc<Runtime>,
+    /// A migrated database in memory.
+    pub(crate) memory: OnceCell<Snapshot>,
+    /// A migrated database on PostgreSQL, to which nobody is connected.
+    pub(crate) postgres: OnceCell<postgres::Database>,
+}
+
+impl Loaded {
+    fn new(runtime: Runtime) -> Arc<Self> {
+        Arc::new(Self {
+            runtime: Arc::new(runtime),
+            memory: OnceCell::new(),
+            postgres: OnceCell::new(),
+        })
+    }
+
+    /// Returns the component. All tests of a process share the engine and what is compiled, because
+    /// compiling takes far longer than a test.
+    pub(crate) fn find(source: &Source) -> Result<Arc<Self>, LoadError> {
+        static EMBEDDED: OnceLock<Arc<Loaded>> = OnceLock::new();
+        static CACHE: Mutex<VecDeque<(Arc<[u8]>, Arc<Loaded>)>> = Mutex::new(VecDeque::new());
+
+        let bytes = match source {
+            Source::Embedded => {
+                if let Some(loaded) = EMBEDDED.get() {
+                    return Ok(Arc::clone(loaded));
+                }
+                let loaded = Self::load(source)?;
+                return Ok(Arc::clone(EMBEDDED.get_or_init(|| loaded)));
+            }
+            Source::Bytes(bytes) => Arc::clone(bytes),
+            Source::File(path) => std::fs::read(path)
+                .map_err(|error| LoadError::Read(path.clone(), error))?
+                .into(),
+        };
+        // The lock is held while one test compiles, so that the others wait for its result.
+        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, loaded)) = cache.iter().find(|(known, _)| *known == bytes) {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Self::load(source)?;
+        if cache.len() == CACHED_COMPONENTS {
+            cache.pop_front();
+        }
+        cache.push_back((bytes, Arc::clone(&loaded)));
+        Ok(loaded)
+    }
+
+    fn load(source: &Source) -> Result<Arc<Self>, LoadError> {
+        Runtime::on(engine()?, source, &Compiler::default()).map(Self::new)
+    }
+}
+
+fn engine() -> Result<&'static Engine, LoadError> {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+
+    match ENGINE.get() {
+        Some(engine) => Ok(engine),
+        None => {
+            let engine = start_engine(Capacity {
+                instances: 1000,
+                memory: 256 << 20,
+            })?;
+            // If two tests start at once, both use one of the two engines.
+            Ok(ENGINE.get_or_init(|| engine))
+        }
+    }
+}
