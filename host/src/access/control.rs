@@ -37,8 +37,8 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The value of `WWW-Authenticate`.
-    fn challenge(&self) -> HeaderValue {
-        HeaderValue::from_static(match *self {
+    fn challenge(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
             Self::NoToken => "Bearer realm=\"usher\"",
             Self::UnknownToken => "Bearer realm=\"usher\", error=\"invalid_token\"",
             Self::Scope(Scopes::READ) => {
@@ -51,7 +51,7 @@ impl Refusal {
     }
 
     /// Adds what a client has to do.
-    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+    pub(crate) fn describe(self, headers: &mut HeaderMap) {
         headers.insert(WWW_AUTHENTICATE, self.challenge());
     }
 }

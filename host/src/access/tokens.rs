@@ -168,7 +168,11 @@ fn hash(token: &[u8]) -> Hash {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
 }
 
 /// Makes a token, adds its hash to a file, and returns it. A file that does not exist is created

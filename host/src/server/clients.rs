@@ -78,7 +78,7 @@ fn client(address: IpAddr) -> IpAddr {
             let network = address.to_bits() & !u128::from(u64::MAX);
             Ipv6Addr::from_bits(network).into()
         }
-        address => address,
+        IpAddr::V4(address) => address.into(),
     }
 }
 
@@ -117,10 +117,10 @@ mod tests {
         assert!(clients.connect(address("2001:db8::3")).is_none());
         assert!(clients.connect(address("2001:db8:0:1::3")).is_some());
         assert!(clients.connect(address("::ffff:198.51.100.1")).is_some());
-        let proxied: Vec<_> = (0..5)
+        let of_proxy: Vec<_> = (0..5)
             .map(|_| clients.connect(address("192.0.2.7")))
             .collect();
-        assert!(proxied.iter().all(Option::is_some));
+        assert!(of_proxy.iter().all(Option::is_some));
         assert_eq!(clients.refused(), 1);
         drop(places);
         assert!(clients.connect(address("2001:db8::3")).is_some());
