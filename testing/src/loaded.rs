@@ -23,6 +23,9 @@ pub(crate) struct Loaded {
     pub(crate) postgres: OnceCell<postgres::Database>,
 }
 
+/// A component's bytes, and what was made of them.
+type Cached = (Arc<[u8]>, Arc<Loaded>);
+
 impl Loaded {
     fn new(runtime: Runtime) -> Arc<Self> {
         Arc::new(Self {
@@ -36,7 +39,7 @@ impl Loaded {
     /// compiling takes far longer than a test.
     pub(crate) fn find(source: &Source) -> Result<Arc<Self>, LoadError> {
         static EMBEDDED: OnceLock<Arc<Loaded>> = OnceLock::new();
-        static CACHE: Mutex<VecDeque<(Arc<[u8]>, Arc<Loaded>)>> = Mutex::new(VecDeque::new());
+        static CACHE: Mutex<VecDeque<Cached>> = Mutex::new(VecDeque::new());
 
         let bytes = match source {
             Source::Embedded => {

@@ -38,8 +38,8 @@ impl FileGroups {
     /// Opens the file and starts the thread.
     pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
         let writer = sqlite::open(&path)?;
-        let (queue, writes) = channel();
-        std::thread::spawn(move || write(&writer, &writes));
+        let (queue, queued) = channel();
+        std::thread::spawn(move || write(&writer, &queued));
         Ok(Self {
             path: path.into(),
             queue,

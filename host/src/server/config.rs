@@ -259,8 +259,8 @@ impl Config {
         }
     }
 
-    /// The largest result in bytes: at most a quarter of an instance's memory, which also holds what
-    /// the guest makes of it.
+    /// The largest result in bytes: at most a quarter of an instance's memory, which also holds
+    /// what the guest makes of it.
     pub(super) fn max_rows_bytes(&self) -> u64 {
         let room = self.sandbox.instance_memory as u64 / 4;
         self.database.max_rows_bytes.min(room)

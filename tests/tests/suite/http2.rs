@@ -267,11 +267,7 @@ async fn streams_of_one_connection_are_served_at_once_and_large_responses_are_co
     }
     let streamed = get(&client, "/users.ndjson").await;
     assert_eq!(
-        streamed
-            .body()
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count(),
+        streamed.body().split(|&byte| byte == b'\n').count() - 1,
         200
     );
 }

@@ -77,7 +77,7 @@ async fn streamed_bodies_arrive_in_pieces_both_ways() {
     let (mut pieces, mut lines) = (0, 0);
     while let Some(piece) = list.chunk().await.expect("the body is complete") {
         pieces += 1;
-        lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        lines += piece.split(|&byte| byte == b'\n').count() - 1;
     }
     assert_eq!(lines, 301);
     assert!(pieces > 1, "{pieces}");

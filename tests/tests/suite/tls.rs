@@ -205,7 +205,7 @@ async fn https_is_served_in_tls_1_2_and_1_3_to_curl_and_openssl() {
     let output = client.wait_with_output().expect("it ends");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("HTTP/1.1 404 Not Found"), "{text}");
-    assert!(text.ends_with("}"), "{text}");
+    assert!(text.ends_with('}'), "{text}");
     drop(input);
 }
 
