@@ -30,7 +30,7 @@ def serve(program, component):
     command = [program, "--listen", "127.0.0.1:0", "--database", "memory:"]
     if component:
         command += ["--component", component]
-    text = os.environ | {"USHER_LOG_FORMAT": "text"}
+    text = os.environ | {"USHER_LOG_FORMAT": "text", "USHER_DRAIN_DELAY": "0s"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=text)
     for line in process.stderr:
         sys.stderr.write(line)

@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::body::Body;
+use super::clients::Clients;
 use super::descriptors::AcceptBackoff;
 use super::error_body::json;
 use super::exposition::exposition;
@@ -32,6 +33,7 @@ pub(crate) struct View {
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) cores: Vec<Heartbeat>,
     pub(crate) memory: HostMemory,
+    pub(super) clients: Clients,
 }
 
 /// Serves operators for as long as the process lives.
@@ -39,7 +41,7 @@ pub(super) async fn serve(listener: Listener, view: View) {
     let mut backoff = AcceptBackoff::default();
     loop {
         let stream = match listener.accept().await {
-            Ok(stream) => stream,
+            Ok((stream, _)) => stream,
             Err(error) => {
                 backoff.wait(&error).await;
                 continue;
@@ -101,6 +103,7 @@ async fn respond(request: &Request<Incoming>, view: &View) -> Response<Body> {
                 &Counts::of(&view.counters),
                 &view.database.totals(),
                 view.memory.used(),
+                view.clients.refused(),
                 &Process::read(),
             );
             let mut response = Response::new(Body::full(Bytes::from(text)));

@@ -101,6 +101,18 @@ pub struct Config {
         value_parser = number::<NonZeroUsize>(1, 1_000_000)
     )]
     pub max_connections: NonZeroUsize,
+    /// Client connections at once from one address; further ones are closed. A --trusted-proxy has
+    /// no such limit.
+    // A network of 64 bits counts as one address.
+    #[arg(
+        help_heading = "Server",
+        long,
+        env = "USHER_MAX_CLIENT_CONNECTIONS",
+        value_name = "N",
+        default_value = "1000",
+        value_parser = number::<NonZeroUsize>(1, 1_000_000)
+    )]
+    pub max_client_connections: NonZeroUsize,
     /// The limits of client connections.
     #[command(flatten, next_help_heading = "Clients")]
     pub connections: Limits,

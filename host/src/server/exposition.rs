@@ -12,6 +12,7 @@ pub(crate) fn exposition(
     counts: &Counts,
     database: &Totals,
     held: usize,
+    refused_connections: u64,
     process: &Process,
 ) -> String {
     let mut page = Page(String::new());
@@ -23,6 +24,12 @@ pub(crate) fn exposition(
         "usher_host_memory_bytes",
         "Bytes that the host holds for requests, by units of 64 KiB of each.",
         held as u64,
+    );
+    page.value(
+        COUNTER,
+        "usher_connections_refused_total",
+        "Connections that were closed at once because their client had too many.",
+        refused_connections,
     );
     operating_system(&mut page, process);
     page.metric(

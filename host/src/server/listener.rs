@@ -1,7 +1,7 @@
 //! Listens for clients, and assigns their connections to the cores.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
 use super::address::Address;
+use super::clients::Clients;
 use super::descriptors::AcceptBackoff;
 use super::error::ServeError;
 use super::transport::{self, Incoming};
@@ -203,18 +204,20 @@ impl Listener {
         matches!(self, Self::Tcp(..))
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&self) -> io::Result<Incoming> {
+    /// The next connection, and the address of its client if it has one.
+    pub(super) async fn accept(&self) -> io::Result<(Incoming, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener, _) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 // An error shows that the client has disconnected.
                 stream.set_nodelay(true).map_err(disconnected)?;
-                Ok(Incoming::Tcp(stream.into_std().map_err(disconnected)?))
+                let stream = stream.into_std().map_err(disconnected)?;
+                Ok((Incoming::Tcp(stream), Some(peer.ip())))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Incoming::Unix(stream.into_std().map_err(disconnected)?))
+                let stream = stream.into_std().map_err(disconnected)?;
+                Ok((Incoming::Unix(stream), None))
             }
         }
     }
@@ -259,11 +262,12 @@ pub(super) async fn accept(
     mut listener: Listener,
     cores: Arc<[Core]>,
     free: Arc<Semaphore>,
+    clients: Clients,
     mut stop: watch::Receiver<()>,
 ) {
     let mut backoff = AcceptBackoff::default();
     tokio::select! {
-        () = accept_all(&listener, &cores, &free, &mut backoff) => {}
+        () = accept_all(&listener, &cores, &free, &clients, &mut backoff) => {}
         _ = stop.changed() => {}
     }
     if listener.owner() == Owner::Manager {
@@ -272,7 +276,7 @@ pub(super) async fn accept(
     if let Err(error) = listener.refuse_new() {
         tracing::debug!("connections can begin until the listener is closed: {error}");
     }
-    let rest = accept_all(&listener, &cores, &free, &mut backoff);
+    let rest = accept_all(&listener, &cores, &free, &clients, &mut backoff);
     let _ = tokio::time::timeout(SETTLE, rest).await;
 }
 
@@ -282,6 +286,7 @@ async fn accept_all(
     listener: &Listener,
     cores: &[Core],
     free: &Arc<Semaphore>,
+    clients: &Clients,
     backoff: &mut AcceptBackoff,
 ) {
     loop {
@@ -290,14 +295,25 @@ async fn accept_all(
             // The semaphore is never closed.
             return std::future::pending().await;
         };
-        let mut accepted = match listener.accept().await {
-            Ok(stream) => Accepted { stream, permit },
+        let (stream, client) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 backoff.wait(&error).await;
                 continue;
             }
         };
         backoff.reset();
+        let place = match client.map(|client| clients.connect(client)) {
+            // Its client has too many.
+            Some(None) => continue,
+            Some(place) => place,
+            None => None,
+        };
+        let mut accepted = Accepted {
+            stream,
+            permit,
+            place,
+        };
         let mut cores: Vec<&Core> = cores.iter().collect();
         cores.sort_by_key(|core| (core.heartbeat.is_stuck(), core.open()));
         for core in cores {

@@ -8,6 +8,7 @@
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | [`drain`] | how connections end without a lost request |
 //! | `listener`, `unix_socket`, `worker` | the sockets, and the thread of each core |
+//! | `clients` | how many connections one client has |
 //! | `notify` | tells the service manager what the server does |
 //! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
 //! | [`service`], `host` | one request; which `Host` is valid |
@@ -33,6 +34,7 @@ pub mod tls;
 pub mod transport;
 
 mod admin;
+mod clients;
 mod connection_io;
 mod connection_state;
 mod descriptors;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::clients::Clients;
 use super::config::Config;
 use super::drain::Announcement;
 use super::error::ServeError;
@@ -32,13 +33,13 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
-    let mut clients = Vec::new();
+    let mut bound = Vec::new();
     for address in &config.listen {
         let origin = Origin {
             option: "--listen",
             address,
         };
-        clients.push(bind(origin, config.listen_mode).await?);
+        bound.push(bind(origin, config.listen_mode).await?);
     }
     let operators = match &config.admin_listen {
         None => None,
@@ -107,6 +108,10 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         .collect();
     watch::watch(&cores).map_err(ServeError::System)?;
 
+    let clients = Clients::new(
+        config.max_client_connections.get(),
+        config.connections.trusted_proxies.clone(),
+    );
     let draining = Arc::new(AtomicBool::new(false));
     if let Some(operators) = operators
         && let Some(listener) = listen(operators, 64)?.pop()
@@ -124,12 +129,13 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
                 draining: Arc::clone(&draining),
                 cores,
                 memory,
+                clients: clients.clone(),
             },
         ));
     }
     let mut listeners = Vec::new();
-    for bound in clients {
-        listeners.extend(listen(bound, 4096)?);
+    for socket in bound {
+        listeners.extend(listen(socket, 4096)?);
     }
     let url = |listener: &Listener| {
         listener.url(if has_tls && listener.is_tcp() {
@@ -164,7 +170,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         tracing::info!("listening on {}", url(listener));
     }
     notify::ready();
-    let accepting = Accepting::start(listeners, &workers, max_connections);
+    let accepting = Accepting::start(listeners, &workers, max_connections, &clients);
     let signal = signals.next().await;
     draining.store(true, Relaxed);
     announcement.announce();
@@ -220,13 +226,19 @@ struct Accepting {
 }
 
 impl Accepting {
-    fn start(listeners: Vec<Listener>, workers: &[Worker], max_connections: usize) -> Self {
+    fn start(
+        listeners: Vec<Listener>,
+        workers: &[Worker],
+        max_connections: usize,
+        clients: &Clients,
+    ) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), tokio::sync::watch::Sender::new(()));
         let cores: Arc<[Core]> = workers.iter().map(|worker| worker.core.clone()).collect();
         let free = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         for listener in listeners {
             let (cores, free) = (Arc::clone(&cores), Arc::clone(&free));
-            tasks.spawn(accept(listener, cores, free, stop.subscribe()));
+            let accepting = accept(listener, cores, free, clients.clone(), stop.subscribe());
+            tasks.spawn(accepting);
         }
         Self { tasks, stop }
     }

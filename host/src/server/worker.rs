@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
+use super::clients::Place;
 use super::connection;
 use super::drain::{Announcement, Drain};
 use super::service::{Limits, Service};
@@ -41,11 +42,13 @@ pub(crate) struct Parts {
     pub(crate) drain: Duration,
 }
 
-/// A client's connection, and the permit that it holds until it is closed.
+/// A client's connection, and what it holds until it is closed: a permit, and a place among those
+/// of its client.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) stream: Incoming,
     pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) place: Option<Place>,
 }
 
 /// Where the connections of a core go. When the last clone is dropped, the core drains and ends.
@@ -147,8 +150,13 @@ async fn serve(
     });
     let drain = Drain::new(parts.announcement.clone());
     let mut connections = JoinSet::new();
-    while let Some(Accepted { stream, permit }) = accepted.recv().await {
-        let closed = (Open(Arc::clone(open)), permit);
+    while let Some(accepted) = accepted.recv().await {
+        let Accepted {
+            stream,
+            permit,
+            place,
+        } = accepted;
+        let closed = (Open(Arc::clone(open)), permit, place);
         match stream.register() {
             Ok(socket) => {
                 let connected = counters.connected();

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use usher_tests::figures;
@@ -235,4 +236,61 @@ async fn passed_socket_is_handed_from_process_to_process_without_a_lost_request(
             answered.load(Relaxed)
         ),
     );
+}
+
+/// A connection from an address of this machine that is no trusted proxy.
+async fn connect_from(local: &str, address: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    let local = format!("{local}:0").parse().expect("an address");
+    socket.bind(local).expect("it is this machine's");
+    let address = address.parse().expect("an address");
+    socket.connect(address).await.expect("a connection")
+}
+
+async fn is_served(stream: &mut TcpStream) -> bool {
+    let request = Request::get("/users/1").header("connection", "keep-alive");
+    let sent = stream.write_all(&request.encode("localhost")).await;
+    sent.is_ok() && http::Reader::new(stream).response("GET").await.is_ok()
+}
+
+#[tokio::test]
+async fn client_address_over_its_limit_is_refused_and_others_are_served() {
+    let scratch = Scratch::new();
+    let mut running = usher(&scratch)
+        .args(["--database", "memory:", "--listen", "127.0.0.1:0"])
+        .args([
+            "--max-client-connections",
+            "3",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ])
+        .spawn();
+    let operators = running.operators();
+    let address = running.address();
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect_from("127.0.0.2", &address).await;
+        assert!(is_served(&mut stream).await);
+        open.push(stream);
+    }
+    assert!(!is_served(&mut connect_from("127.0.0.2", &address).await).await);
+    running.line("its client has 3 others (--max-client-connections)");
+    assert!(is_served(&mut connect_from("127.0.0.3", &address).await).await);
+    // A trusted proxy has no limit.
+    let mut proxied = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connect_from("127.0.0.1", &address).await;
+        assert!(is_served(&mut stream).await);
+        proxied.push(stream);
+    }
+    let metrics = send_request(&operators, Request::get("/metrics"))
+        .await
+        .text();
+    assert!(
+        metrics.contains("usher_connections_refused_total 1\n"),
+        "{metrics}"
+    );
+    // There is room again once one of them is closed.
+    drop(open.pop());
+    while !is_served(&mut connect_from("127.0.0.2", &address).await).await {}
 }
