@@ -5,7 +5,7 @@
 //! session of the host, read by a function that only the test may call, and what another client
 //! sees of the database. Both must be the same before and after.
 //!
-//! `USHER_ATTACKS=100000` sets how many variants each role tries.
+//! `USHER_TEST_ATTACKS=100000` sets how many variants each role tries.
 
 mod generator;
 
@@ -452,7 +452,7 @@ async fn rows_without_columns_are_counted() {
 
 /// How many variants each role tries: few by default, many on request.
 fn variants() -> usize {
-    std::env::var("USHER_ATTACKS")
+    std::env::var("USHER_TEST_ATTACKS")
         .ok()
         .and_then(|count| count.parse().ok())
         .unwrap_or(2000)

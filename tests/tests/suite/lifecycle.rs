@@ -164,7 +164,7 @@ async fn load(address: String, load: Arc<Load>) {
     }
 }
 
-/// As many servers as `USHER_SIGTERMS` says get SIGTERM while 64 clients send one request after the
+/// As many servers as `USHER_TEST_SIGTERMS` says get SIGTERM while 64 clients send one request after the
 /// other. Returns the requests with and without a response.
 async fn terminate_under_load(delay: &str, servers: usize) -> (usize, usize) {
     let (mut answered, mut lost) = (0, 0);
@@ -189,7 +189,7 @@ async fn terminate_under_load(delay: &str, servers: usize) -> (usize, usize) {
 }
 
 fn servers() -> usize {
-    let servers = std::env::var("USHER_SIGTERMS").ok();
+    let servers = std::env::var("USHER_TEST_SIGTERMS").ok();
     servers
         .and_then(|servers| servers.parse().ok())
         .unwrap_or(2)

@@ -192,7 +192,7 @@ impl Activated {
 /// One process after the other takes over a socket, and clients notice nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passed_socket_is_handed_from_process_to_process_without_a_lost_request() {
-    let handovers = std::env::var("USHER_SIGTERMS").ok();
+    let handovers = std::env::var("USHER_TEST_SIGTERMS").ok();
     let handovers = handovers.and_then(|count| count.parse().ok()).unwrap_or(2);
     let scratch = Scratch::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
