@@ -94,7 +94,8 @@ async fn hoarding_request_is_ended_and_others_are_served() {
             let address = address.clone();
             async move { send_request(&address, target).await.status }
         });
-        while !attack.is_finished() {
+        // More of them would only take the processor from the attack.
+        for _ in 0..50 {
             assert_eq!(
                 send_request(&address, "/ok").await.status,
                 200,
