@@ -164,8 +164,8 @@ async fn load(address: String, load: Arc<Load>) {
     }
 }
 
-/// As many servers as `USHER_TEST_SIGTERMS` says get SIGTERM while 64 clients send one request after the
-/// other. Returns the requests with and without a response.
+/// As many servers as `USHER_TEST_SIGTERMS` says get SIGTERM while 64 clients send one request
+/// after the other. Returns the requests with and without a response.
 async fn terminate_under_load(delay: &str, servers: usize) -> (usize, usize) {
     let (mut answered, mut lost) = (0, 0);
     for server in 0..servers {
