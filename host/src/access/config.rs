@@ -13,8 +13,8 @@ pub struct Config {
     /// again after SIGHUP and when it changes.
     #[arg(long, env = "USHER_TOKENS", value_name = "FILE")]
     pub tokens: Option<PathBuf>,
-    /// A site whose pages may send requests, such as https://app.example.org; may be given more
-    /// than once, or separated by commas.
+    /// A site whose pages may send requests, as its scheme and host; may be given more than once,
+    /// or separated by commas.
     #[arg(
         long = "cors-origin",
         env = "USHER_CORS_ORIGIN",

@@ -4,7 +4,7 @@
 //! `Connection: close`, so that its client opens its next connection elsewhere (RFC 9112, 9.6).
 //! Then the listeners close, and connections that wait for a request are closed. A client may send
 //! one at that very moment, and HTTP/1 has no way to refuse it. So a connection is closed no
-//! earlier than [`GRACE`] after the announcement and after it was opened, and not while a head
+//! earlier than `GRACE` after the announcement and after it was opened, and not while a head
 //! arrives. What remains is a client that sends its first request in that time just when the grace
 //! ends.
 
