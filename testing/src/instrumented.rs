@@ -204,30 +204,31 @@ struct InstrumentedPool {
 }
 
 impl InstrumentedPool {
-    fn begun(
+    /// Begins a transaction by this call of the back end.
+    async fn begin_by(
         &self,
-        number: u64,
-        origin: Origin,
-        inner: Box<dyn BackendTransaction>,
-    ) -> Box<dyn BackendTransaction> {
-        Box::new(InstrumentedTransaction {
-            state: State::Open(inner),
-            origin: Origin {
-                transaction: Some(number),
-                ..origin
-            },
-            instruments: self.instruments.clone(),
-            _held: self.instruments.hold(),
-        })
-    }
-
-    fn next(&self) -> (u64, Origin) {
+        isolation: Isolation,
+        read_only: bool,
+        real: impl Future<Output = Result<Box<dyn BackendTransaction>, Error>>,
+    ) -> Result<Box<dyn BackendTransaction>, Error> {
         let number = self.instruments.0.transactions.fetch_add(1, Relaxed) + 1;
         let origin = Origin {
             transaction: Some(number),
             ..Origin::single()
         };
-        (number, origin)
+        let event = Event::Begin {
+            isolation,
+            read_only,
+        };
+        let begun = self
+            .instruments
+            .run(origin, event, false, real, |_| Outcome::Done);
+        Ok(Box::new(InstrumentedTransaction {
+            state: State::Open(begun.await?),
+            origin,
+            instruments: self.instruments.clone(),
+            _held: self.instruments.hold(),
+        }))
     }
 }
 
@@ -267,16 +268,8 @@ impl BackendPool for InstrumentedPool {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Box<dyn BackendTransaction>, Error> {
-        let (number, origin) = self.next();
-        let event = Event::Begin {
-            isolation,
-            read_only,
-        };
         let real = self.inner.begin(isolation, read_only, budget);
-        let begun = self
-            .instruments
-            .run(origin, event, false, real, |_| Outcome::Done);
-        Ok(self.begun(number, origin, begun.await?))
+        self.begin_by(isolation, read_only, real).await
     }
 
     async fn begin_migration(
@@ -285,16 +278,8 @@ impl BackendPool for InstrumentedPool {
         read_only: bool,
         budget: &Budget,
     ) -> Result<Box<dyn BackendTransaction>, Error> {
-        let (number, origin) = self.next();
-        let event = Event::Begin {
-            isolation,
-            read_only,
-        };
         let real = self.inner.begin_migration(isolation, read_only, budget);
-        let begun = self
-            .instruments
-            .run(origin, event, false, real, |_| Outcome::Done);
-        Ok(self.begun(number, origin, begun.await?))
+        self.begin_by(isolation, read_only, real).await
     }
 
     async fn open(
