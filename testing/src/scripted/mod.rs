@@ -18,7 +18,8 @@
 //! script.on("INSERT INTO users *").drop_connection();
 //!
 //! let app = TestApp::builder().database(script.database()).no_migrate().start().await?;
-//! let created = app.post("/users/").json_text(r#"{"name":"Ann","email":"ann@example.com"}"#).await?;
+//! let ann = r#"{"name":"Ann","email":"ann@example.com"}"#;
+//! let created = app.post("/users/").json_text(ann).await?;
 //! assert_eq!(created.status(), 503);
 //! assert_eq!(script.log().len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
