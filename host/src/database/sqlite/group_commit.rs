@@ -93,9 +93,7 @@ impl GroupThread {
             let lease = match shared.writer_on_thread(&self.runtime) {
                 Ok(lease) => lease,
                 Err(error) => {
-                    let refused = shared.queue.take(usize::MAX).into_iter();
-                    let replies = refused.map(|write| write.reply(Err(error.clone())));
-                    Replied::send_all(replies.collect());
+                    Replied::send_all(shared.queue.refuse(&error));
                     if shared.queue.end_thread() {
                         self.shared = None;
                         return Vec::new();
@@ -135,6 +133,29 @@ impl Lease {
     }
 }
 
+/// Begins a transaction and takes the writes that wait by then. Writes are taken here alone, since
+/// without a transaction each would be committed by its own statement. Returns none if no write
+/// waits, and the results if none can be written.
+fn begin_and_take(
+    queue: &WriteQueue,
+    conn: &Conn,
+    mut commands: Option<&mut GroupCommands<'_>>,
+) -> Result<Vec<QueuedWrite>, Vec<Replied>> {
+    while queue.has_waiting() {
+        let begun = match &mut commands {
+            Some(commands) => commands.begin(conn),
+            None => conn.begin(),
+        };
+        match begun {
+            Ok(()) => return Ok(queue.take(MAX_GROUP_SIZE)),
+            // The writes stay in the queue, where each waits no longer than `--pool-wait`.
+            Err(Failure::Busy) => std::thread::sleep(BUSY_INTERVAL),
+            Err(failure) => return Err(queue.refuse(&failure.outside_transaction(false))),
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// Runs the next group and returns its results.
 fn run_group<'c>(
     queue: &WriteQueue,
@@ -142,25 +163,10 @@ fn run_group<'c>(
     stopper: &Arc<Stopper>,
     commands: &mut Option<GroupCommands<'c>>,
 ) -> Vec<Replied> {
-    while queue.has_waiting() {
-        let begun = match commands {
-            Some(commands) => commands.begin(conn),
-            None => conn.begin(),
-        };
-        match begun {
-            Ok(()) => break,
-            // The writes stay in the queue, where each waits no longer than `--pool-wait`.
-            Err(Failure::Busy) => std::thread::sleep(BUSY_INTERVAL),
-            Err(failure) => {
-                let error = failure.outside_transaction(false);
-                let refused = queue.take(usize::MAX).into_iter();
-                return refused
-                    .map(|write| write.reply(Err(error.clone())))
-                    .collect();
-            }
-        }
-    }
-    let mut group = queue.take(MAX_GROUP_SIZE);
+    let mut group = match begin_and_take(queue, conn, commands.as_mut()) {
+        Ok(group) => group,
+        Err(replies) => return replies,
+    };
     if group.len() <= 1 {
         // Alone, a write needs no savepoint and has its whole time.
         let alone = group.pop();

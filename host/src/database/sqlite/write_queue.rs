@@ -219,6 +219,14 @@ impl WriteQueue {
         group
     }
 
+    /// Refuses all writes that wait.
+    pub(super) fn refuse(&self, error: &Error) -> Vec<Replied> {
+        let refused = self.take(usize::MAX).into_iter();
+        refused
+            .map(|write| write.reply(Err(error.clone())))
+            .collect()
+    }
+
     /// Gives up the writes that wait, which have not begun, and ends the thread.
     pub(super) fn give_up(&self) {
         let mut queue = self.lock();

@@ -303,6 +303,35 @@ async fn queued_write_is_overloaded_after_its_wait_and_never_runs() {
     assert_eq!(count(&served.pool, "t").await, 1);
 }
 
+/// Writes are pushed at each moment of the thread that takes them, also while it finds that all
+/// callers are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_among_abandoned_ones_are_stored_once() {
+    let served = Arc::new(Served::new("CREATE TABLE t (i INTEGER)").await);
+    let insert = grouped("INSERT INTO t VALUES ($1)");
+    let ends = Arc::new(AtomicBool::new(false));
+    let (own, left, is_ended) = (Arc::clone(&served), Arc::clone(&insert), Arc::clone(&ends));
+    let leaving = tokio::spawn(async move {
+        while !is_ended.load(Relaxed) {
+            let mut write = Box::pin(own.write(&left, -1));
+            poll_fn(|context| Poll::Ready(drop(write.as_mut().poll(context)))).await;
+            drop(write);
+            tokio::task::yield_now().await;
+        }
+    });
+    for number in 0..2000 {
+        assert_eq!(served.write(&insert, number).await.unwrap(), 1);
+    }
+    ends.store(true, Relaxed);
+    leaving.await.unwrap();
+    let stored = "SELECT count(*) FROM t WHERE i >= 0";
+    let stored = rows(&served.pool, stored, &[]).await.unwrap().rows;
+    assert_eq!(
+        format!("{stored:?}"),
+        format!("{:?}", [[Value::Integer(2000)]])
+    );
+}
+
 #[tokio::test]
 async fn group_waits_for_the_lock_of_another_process() {
     let served = Served::new("CREATE TABLE t (i INTEGER)").await;
