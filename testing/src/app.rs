@@ -308,6 +308,7 @@ impl Builder {
             limits: config.connections,
             access: AccessControl::default(),
             counters,
+            recorder: None,
         });
         Ok(TestApp {
             client: Client {
