@@ -186,8 +186,8 @@ fn escaped(text: &str) -> (Unit, usize) {
     }
 }
 
-/// A request's target. Numbers and literals of JSON stay, names in the query too, and so do segments
-/// that the component's routes have literally.
+/// A request's target. Numbers and literals of JSON stay, names in the query too, and segments that
+/// the component's routes have literally.
 pub(super) fn target(mask: &mut Mask, target: &str, literals: &[String]) -> String {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
