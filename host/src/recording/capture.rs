@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{Request, Response};
 
 use super::format::Sent;
@@ -45,11 +46,16 @@ impl Capture {
         let scheme = forwarded::scheme(found, request.extensions());
         let target = request.uri().path_and_query();
         let is_too_large = request.body().len() > queue.limit;
+        let mut headers = headers::fields(found, headers::is_recorded);
+        // HTTP/2 has the host in the request's target.
+        if let (None, Some(authority)) = (found.get(HOST), request.uri().authority()) {
+            headers.push((HOST.as_str().to_owned(), authority.as_str().to_owned()));
+        }
         let sent = Sent {
             method: request.method().as_str().to_owned(),
             is_https: matches!(scheme, Scheme::Https),
             target: target.map_or("/", |target| target.as_str()).to_owned(),
-            headers: headers::fields(found, headers::is_recorded),
+            headers,
             body: if is_too_large {
                 Bytes::new()
             } else {
