@@ -31,6 +31,8 @@ pub(super) struct Playback {
 struct Calls {
     /// The recorded calls, until they are returned.
     recorded: Vec<Option<Call>>,
+    /// Where the one is that followed the last that was returned.
+    next: usize,
     /// Whether a statement with another text is taken for the recorded one, because the text is not
     /// masked and what the component makes of masked values is.
     texts_differ: bool,
@@ -84,28 +86,32 @@ impl Playback {
 }
 
 impl Calls {
-    /// Takes the outcome of the recorded call that is most like this one: of those that were not
-    /// taken, the first that is equal, or else the first of the same statement.
+    /// Takes the outcome of the recorded call that is most like this one: the one that follows the
+    /// last, if it is equal, or else the first that is equal, or the first of the same statement.
     fn take(&mut self, transaction: u32, cursor: u32, asked: &Asked) -> Option<Outcome> {
-        let texts_differ = self.texts_differ;
         let of_same = |call: &Call| call.transaction == transaction && call.cursor == cursor;
-        let recorded = &mut self.recorded;
-        let mut find = |fits: &dyn Fn(&Call) -> bool| {
-            let found = recorded
-                .iter_mut()
-                .find(|call| call.as_ref().is_some_and(fits));
-            found.and_then(Option::take)
+        let is_equal =
+            |call: &Call| of_same(call) && likeness(&call.asked, asked) == Likeness::Equal;
+        let is_like = |call: &Call| likeness(&call.asked, asked) >= Likeness::Statement;
+        let is_of_kind = |call: &Call| likeness(&call.asked, asked) == Likeness::Kind;
+        let follows = self.recorded.get(self.next).and_then(Option::as_ref);
+        let at = if follows.is_some_and(is_equal) {
+            Some(self.next)
+        } else {
+            self.find(&is_equal)
+                .or_else(|| self.find(&|call| of_same(call) && is_like(call)))
+                .or_else(|| self.find(&is_like))
+                .or_else(|| self.find(&is_of_kind).filter(|_| self.texts_differ))
         };
-        let call = find(&|call| of_same(call) && likeness(&call.asked, asked) == Likeness::Equal)
-            .or_else(|| {
-                find(&|call| of_same(call) && likeness(&call.asked, asked) >= Likeness::Statement)
-            })
-            .or_else(|| find(&|call| likeness(&call.asked, asked) >= Likeness::Statement))
-            .or_else(|| {
-                let fits = |call: &Call| likeness(&call.asked, asked) == Likeness::Kind;
-                texts_differ.then(|| find(&fits)).flatten()
-            });
+        let at = at?;
+        self.next = at + 1;
+        let call = self.recorded.get_mut(at).and_then(Option::take);
         call.map(|call| call.outcome)
+    }
+
+    fn find(&self, fits: &dyn Fn(&Call) -> bool) -> Option<usize> {
+        let mut calls = self.recorded.iter();
+        calls.position(|call| call.as_ref().is_some_and(fits))
     }
 }
 

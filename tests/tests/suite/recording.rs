@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use usher_tests::http::Request;
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Ended, Running, Usher};
@@ -288,7 +288,7 @@ async fn request_whose_client_leaves_is_marked_as_not_replayable() {
         .args(["--database", "sqlite:users.db"])
         .spawn();
     let address = running.address();
-    for number in 0..200 {
+    for number in 0..80 {
         let user = json!({"name": "x".repeat(100_000), "email": format!("a{number}@example.org")});
         send_request(&address, Request::post("/users/", &user)).await;
     }
@@ -296,7 +296,11 @@ async fn request_whose_client_leaves_is_marked_as_not_replayable() {
     let large = ["--record-max-file", "100MiB"];
     let mut running = recording(&scratch, "sqlite:users.db").args(large).spawn();
     let address = running.address();
-    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    // Little fits between the two, so that the response is not complete when the client leaves.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let server = address.parse().expect("an address");
+    let mut stream = socket.connect(server).await.expect("a connection");
     let head = "GET /users.ndjson HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(head.as_bytes()).await.expect("it is sent");
     stream.read_exact(&mut [0; 100]).await.expect("it begins");
@@ -424,7 +428,13 @@ async fn conformance_is_replayed(kind: Kind) {
         .spawn();
     let address = running.address();
     let names = send_request(&address, Request::get("/")).await.text();
-    for name in names.lines() {
+    let mut cases = 0;
+    // Those that need other limits make the longest results.
+    for name in names
+        .lines()
+        .filter(|name| !name.contains("over_the_limit"))
+    {
+        cases += 1;
         send_request(&address, Request::new("POST", &format!("/{name}"))).await;
     }
     end(running);
@@ -433,7 +443,6 @@ async fn conformance_is_replayed(kind: Kind) {
     let summary = summary(&replayed);
     println!("{kind:?}: {summary}");
     assert_eq!(replayed.code(), Some(0), "{}", printed(&replayed));
-    let cases = names.lines().count();
     let expected = format!("{} replayed, 0 differ, 0 could", cases + 1);
     assert!(summary.starts_with(&expected), "{}", printed(&replayed));
     fresh.end().await;
