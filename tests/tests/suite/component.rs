@@ -140,7 +140,7 @@ fn component(arguments: &[&str]) -> Ended {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
         .args(["component"])
-        .args(arguments)
+        .args(arguments.iter().copied())
         .run()
 }
 

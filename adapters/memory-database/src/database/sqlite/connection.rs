@@ -2,6 +2,7 @@
 //!
 //! A statement that returns an error had no effect.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
@@ -31,6 +32,8 @@ const EXPLAIN: i32 = 1;
 pub(super) struct Connection {
     sqlite: rusqlite::Connection,
     control: Arc<Control>,
+    /// The open transaction may not write.
+    is_read_only: Cell<bool>,
 }
 
 /// How much was changed, and whether a transaction is open.
@@ -89,7 +92,11 @@ impl Connection {
         sqlite.authorizer(Some(move |context: AuthContext<'_>| {
             authorizer.authorize(context)
         }))?;
-        Ok(Self { sqlite, control })
+        Ok(Self {
+            sqlite,
+            control,
+            is_read_only: Cell::new(false),
+        })
     }
 
     /// Runs statements of this component, to which the policy does not apply.
@@ -107,6 +114,7 @@ impl Connection {
 
     /// Begins a transaction. One that may write has the right to it from here on.
     pub(super) fn begin(&self, read_only: bool) -> Result<(), Failure> {
+        self.is_read_only.set(read_only);
         let begin = if read_only {
             "PRAGMA query_only = ON; BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1"
         } else {
@@ -126,8 +134,10 @@ impl Connection {
 
     /// Rolls back an open transaction. Returns whether the connection may be used again.
     pub(super) fn clean(&self) -> bool {
-        let closed = self.sqlite.is_autocommit() || self.control("ROLLBACK").is_ok();
-        closed && self.control("PRAGMA query_only = OFF").is_ok()
+        if !self.sqlite.is_autocommit() && self.control("ROLLBACK").is_err() {
+            return false;
+        }
+        !self.is_read_only.take() || self.control("PRAGMA query_only = OFF").is_ok()
     }
 
     /// Compared with an earlier one, shows whether a statement had an effect.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::rc::Rc;
 
 use super::connection::{Connection, Executed, Output};
 use crate::database::failure;
@@ -9,12 +10,12 @@ use crate::database::types::{Error, Value};
 
 thread_local! {
     /// The connections that nothing uses, in a component's only thread.
-    static IDLE: RefCell<Vec<Connection>> = const { RefCell::new(Vec::new()) };
+    static IDLE: RefCell<Vec<Rc<Connection>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The use of a connection. Dropped, it rolls back what is still open.
 #[derive(Debug)]
-pub(super) struct Lease(Option<Connection>);
+pub(super) struct Lease(Rc<Connection>);
 
 impl Lease {
     /// An idle connection, or a new one.
@@ -23,10 +24,10 @@ impl Lease {
     /// `unavailable` if none can be opened.
     pub(super) fn take() -> Result<Self, Error> {
         if let Some(idle) = IDLE.with_borrow_mut(Vec::pop) {
-            return Ok(Self(Some(idle)));
+            return Ok(Self(idle));
         }
         match Connection::open() {
-            Ok(opened) => Ok(Self(Some(opened))),
+            Ok(opened) => Ok(Self(Rc::new(opened))),
             Err(error) => Err(failure::unavailable(format!(
                 "SQLite opens no connection: {error}"
             ))),
@@ -38,16 +39,14 @@ impl Deref for Lease {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.0.as_ref().expect("it is taken only by `drop`")
+        &self.0
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take()
-            && connection.clean()
-        {
-            IDLE.with_borrow_mut(|idle| idle.push(connection));
+        if self.0.clean() {
+            IDLE.with_borrow_mut(|idle| idle.push(Rc::clone(&self.0)));
         }
     }
 }
