@@ -1,6 +1,8 @@
 //! The component as a file: what it imports, and that every build has the same bytes.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tokio::net::TcpStream;
@@ -41,19 +43,23 @@ fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
     (imports, exports)
 }
 
-/// The server with a component, compiled by the program beside this one.
-fn serving(scratch: &Scratch, component: &[u8]) -> Usher {
-    let file = scratch.path().join("given.wasm");
-    std::fs::write(&file, component).expect("a file");
+/// The program that compiles, in TARGET/PROFILE/examples.
+fn compiler() -> PathBuf {
     // TARGET/PROFILE/deps/suite-…
     let suite = std::env::current_exe().expect("this program has a path");
     let profile = suite.ancestors().nth(2).expect("a folder for each profile");
-    let compiler = profile.join("examples/usher-compiler-under-test");
+    profile.join("examples/usher-compiler-under-test")
+}
+
+/// The server with a component, compiled by that program.
+fn serving(scratch: &Scratch, component: &[u8]) -> Usher {
+    let file = scratch.path().join("given.wasm");
+    std::fs::write(&file, component).expect("a file");
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
         .current_dir(scratch.path())
         .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
         .args(["--component", "given.wasm"])
-        .env("USHER_COMPILER", &compiler.display().to_string())
+        .env("USHER_COMPILER", &compiler().display().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +71,52 @@ async fn component_compiled_by_the_compiler_program_is_served() {
     let response = http::send(stream, &Request::get("/users/"), &address).await;
     let response = response.expect("it is served");
     assert_eq!((response.status, &*response.body), (200, &b"[]"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_is_compiled_once_and_again_when_its_compiled_code_is_not_usable() {
+    let scratch = Scratch::new();
+    let script = scratch.path().join("compiler");
+    let counter = scratch.path().join("compiled");
+    let (program, count) = (compiler(), counter.display());
+    let text = format!(
+        "#!/bin/sh\necho >>'{count}'\nexec '{}'\n",
+        program.display()
+    );
+    std::fs::write(&script, text).expect("a script");
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).expect("its mode");
+    let serve = async |warning: Option<&str>| {
+        let mut running = serving(&scratch, USERS_WASM)
+            .env("USHER_COMPILER", &script.display().to_string())
+            .args(["--compile-cache", "cache"])
+            .spawn();
+        let address = tokio::task::block_in_place(|| {
+            if let Some(warning) = warning {
+                running.line(warning);
+            }
+            running.address()
+        });
+        let stream = TcpStream::connect(&address).await.expect("it listens");
+        let response = http::send(stream, &Request::get("/users/"), &address).await;
+        assert_eq!(response.expect("it is served").status, 200);
+        let compiled = std::fs::read_to_string(&counter).expect("it was compiled");
+        compiled.lines().count()
+    };
+    assert_eq!(serve(None).await, 1);
+    assert_eq!(serve(None).await, 1);
+    let cache = scratch.path().join("cache");
+    let entry = || {
+        let mut entries = cache.read_dir().expect("a directory");
+        let entry = entries.next().expect("an entry").expect("it is readable");
+        entry.path()
+    };
+    // Damaged, as by a disk that was full.
+    std::fs::write(entry(), b"\x7fELF").expect("it is writable");
+    assert_eq!(serve(None).await, 2);
+    assert_eq!(serve(None).await, 2);
+    std::fs::set_permissions(entry(), Permissions::from_mode(0o666)).expect("its mode");
+    assert_eq!(serve(Some("others may write to")).await, 3);
+    assert_eq!(serve(None).await, 3);
 }
 
 #[test]
