@@ -15,6 +15,9 @@ use crate::values;
 /// How the host's text begins when it has no connection, so that nothing was sent.
 const NO_CONNECTION: &str = "failed to get connection";
 
+/// The host's text for a wrong number of parameters, which it does not send.
+const WRONG_COUNT: &str = " parameters but got ";
+
 thread_local! {
     /// The tokens of prepared statements, by their text. The host keeps them for the life of this
     /// instance.
@@ -103,12 +106,17 @@ fn failed(error: QueryError, writes: bool) -> Error {
     let Some((code, message)) = sqlstate(&text) else {
         return if text.starts_with(NO_CONNECTION) {
             failure::unavailable(text)
+        } else if text.contains(WRONG_COUNT) {
+            failure::invalid(text)
         } else {
             lost(text, writes)
         };
     };
     match code {
         "57014" => Error::Timeout,
+        // The host sends a parameter as what it is called, and not as the type that the server
+        // expects.
+        "08P01" | "22021" | "22P03" => failure::invalid(message),
         // The server refused the connection.
         "53300" | "57P03" => failure::unavailable(message),
         "57P01" | "57P02" => lost(message.to_owned(), writes),

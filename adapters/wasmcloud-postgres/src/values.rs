@@ -14,6 +14,11 @@ pub(crate) fn lower(value: Value) -> Result<PgValue, Error> {
         Value::Null => PgValue::Null,
         Value::Boolean(value) => PgValue::Boolean(value),
         Value::Integer(value) => PgValue::Int8(value),
+        Value::Real(value) if value.is_nan() => {
+            return Err(failure::invalid(
+                "wasmcloud:postgres makes an infinity of NaN",
+            ));
+        }
         Value::Real(value) => PgValue::Float8(split(value)),
         Value::Text(text) if text.contains('\0') => {
             return Err(failure::invalid("text cannot hold U+0000"));
@@ -54,7 +59,11 @@ pub(crate) fn lift(value: PgValue) -> Option<Value> {
         PgValue::Varchar((_, bytes)) => Value::Text(String::from_utf8(bytes).ok()?),
         PgValue::Char((_, bytes)) => Value::Text(String::from_utf8(bytes).ok()?),
         PgValue::Bytea(bytes) => Value::Bytes(bytes),
-        PgValue::Numeric(text) | PgValue::Decimal(text) => Value::Decimal(text),
+        // The host passes the bytes of the server's binary format as text.
+        PgValue::Numeric(text) | PgValue::Decimal(text) => {
+            let is_decimal = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+            Value::Decimal(is_decimal.then_some(text)?)
+        }
         PgValue::Json(text) | PgValue::Jsonb(text) => Value::Json(text),
         PgValue::Uuid(text) => Value::Uuid(uuid(&text)?),
         PgValue::Timestamp(stamp) => Value::Timestamp(micros(&stamp)?),
@@ -69,8 +78,8 @@ pub(crate) fn lift(value: PgValue) -> Option<Value> {
     })
 }
 
-/// The mantissa, the exponent to the base 2, and the sign. The exponent of NaN and of the
-/// infinities is one more than that of any number.
+/// The mantissa, the exponent to the base 2, and the sign. The exponent of the infinities is one
+/// more than that of any number.
 fn split(value: f64) -> (u64, i16, i8) {
     let bits = value.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as i16;
@@ -91,7 +100,9 @@ fn split(value: f64) -> (u64, i16, i8) {
 fn join((mantissa, exponent, sign): (u64, i16, i8), bias: i16, fraction: u32) -> f64 {
     let largest = if fraction == 52 { 0x7ff } else { 0xff };
     let size = if exponent.checked_add(bias) != Some(largest) {
-        mantissa as f64 * f64::powi(2.0, exponent.into())
+        // In two steps, because a power below the smallest number would be zero.
+        let half = i32::from(exponent) / 2;
+        mantissa as f64 * f64::powi(2.0, half) * f64::powi(2.0, i32::from(exponent) - half)
     } else if mantissa == 1 << fraction {
         f64::INFINITY
     } else {
