@@ -12,6 +12,7 @@
 //! | `declared_routes` | the routes of a component, read from its binary |
 //! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
+//! | `compose` | one component made of two |
 //! | `info` | a component's imports, exports, routes and statements, for its operator |
 //! | [`migrate`] | calls the component's migrations |
 //! | `admission` | admission control of one core |
@@ -35,6 +36,7 @@ pub mod state;
 mod admission;
 mod compile;
 mod compile_cache;
+pub(crate) mod compose;
 mod declared_routes;
 mod growth;
 pub(crate) mod info;

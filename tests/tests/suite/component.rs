@@ -9,8 +9,10 @@ use tokio::net::TcpStream;
 use usher::sandbox::USERS_WASM;
 use usher_tests::http::{self, Request};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::Usher;
+use usher_tests::process::{Ended, Usher};
 use wasmparser::{Parser, Payload};
+
+use crate::conformance::SUITE;
 
 fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
@@ -175,6 +177,53 @@ fn component_imports_only_database_and_http() {
             "wasi:http/incoming-handler@0.2.12"
         ]
     );
+}
+
+/// A component that stands before a service. It is an adapter for other hosts.
+const MIGRATE_FIRST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/migrate-first.wasm"));
+
+/// `usher component` in a folder that has the files `first.wasm`, an adapter that stands before a
+/// service, and `suite.wasm`, a service that exports nothing but its handler.
+fn component(arguments: &[&str]) -> Ended {
+    let scratch = Scratch::new();
+    for (name, bytes) in [("first.wasm", MIGRATE_FIRST), ("suite.wasm", SUITE)] {
+        std::fs::write(scratch.path().join(name), bytes).expect("a file");
+    }
+    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+        .current_dir(scratch.path())
+        .args(["component"])
+        .args(arguments.iter().copied())
+        .run()
+}
+
+#[test]
+fn component_composed_with_one_before_it_exports_that_ones_handler_alone() {
+    let ended = component(&["--with", "first.wasm", "--output", "-"]);
+    assert_eq!(ended.code(), Some(0), "{:?}", ended.stderr);
+    let (imports, exports) = names(&ended.stdout);
+    assert_eq!(exports, ["wasi:http/incoming-handler@0.2.12"]);
+    let (mut expected, _) = names(USERS_WASM);
+    expected.push("wasi:cli/stderr@0.2.12".to_owned());
+    expected.sort();
+    assert_eq!(imports, expected);
+    let again = component(&["--with", "first.wasm", "--output", "-"]);
+    assert!(again.stdout == ended.stdout, "the bytes differ");
+}
+
+#[test]
+fn component_composed_with_an_unrelated_one_is_an_error_that_names_it() {
+    for (arguments, why) in [
+        (["--with", "suite.wasm"], "neither of the two components"),
+        (["--with", "missing.wasm"], "missing.wasm"),
+        (["--component", "suite.wasm"], "--with"),
+    ] {
+        let arguments = [&arguments[..], &["--output", "-"]].concat();
+        let ended = component(&arguments);
+        assert_eq!(ended.code(), Some(2), "{arguments:?}");
+        let text = ended.stderr.join("\n");
+        assert!(text.contains(why), "{arguments:?}: {text}");
+        assert!(ended.stdout.is_empty(), "{arguments:?}");
+    }
 }
 
 /// Builds the component from these sources. What only runs during the build, such as the generator
