@@ -24,6 +24,7 @@ use super::request_head;
 use super::transport::Transport;
 use crate::access::AccessControl;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
+use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::log::{LINES, LineLimit};
 use crate::telemetry::request::{self, GivenNames, Recorded};
@@ -155,6 +156,8 @@ pub struct Service {
     pub access: AccessControl,
     /// The core's counters.
     pub counters: Arc<Counters>,
+    /// What records requests, if any are recorded.
+    pub recorder: Option<Recorder>,
 }
 
 /// Who sends the requests of a connection.
@@ -348,9 +351,17 @@ impl Service {
         info: &Arc<RequestInfo>,
         began: Instant,
     ) -> Result<Response<Body>, ErrorResponse> {
-        match self.instances.call(request, info, began).await {
-            Ok(response) => Ok(response.map(Body::guest)),
+        let capture = (self.recorder.as_ref()).and_then(|recorder| recorder.capture(request, info));
+        let tape = capture.as_ref().map(|capture| capture.tape());
+        match self.instances.call(request, info, tape, began).await {
+            Ok(response) => {
+                let capture = capture.and_then(|capture| capture.answered(&response));
+                Ok(response.map(|body| Body::guest(body, capture)))
+            }
             Err(error) => {
+                if let Some(mut capture) = capture {
+                    capture.failed(Some(&error));
+                }
                 log_failed(&error, info);
                 self.counters.failed(error.kind());
                 Err(ErrorResponse::Call(error))

@@ -30,6 +30,7 @@
 //! | `command_line` | options, environment, configuration file, and help |
 //! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
+//! | `recording` | recorded requests, and their replay without a database |
 //! | `access` | tokens, their scopes, and the pages of other sites |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
@@ -102,6 +103,7 @@ mod raw_http;
 mod raw_table;
 mod reach;
 mod readiness;
+mod recording;
 mod scripted;
 mod seed;
 mod service;
