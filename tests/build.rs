@@ -41,5 +41,10 @@ fn build() -> Result<(), String> {
         std::fs::copy(&built, &place)
             .map_err(|error| format!("copying {}: {error}", built.display()))?;
     }
-    Ok(())
+    let adapters = tests.join("../adapters");
+    println!("cargo::rerun-if-changed={}", adapters.display());
+    let built = nested::component(&adapters, "migrate-first", "component", &target)?;
+    std::fs::copy(&built, out.join("migrate-first.wasm"))
+        .map(drop)
+        .map_err(|error| format!("copying {}: {error}", built.display()))
 }

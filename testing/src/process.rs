@@ -44,6 +44,7 @@ impl Usher {
         command
             .env("USHER_LOG_FORMAT", "text")
             .env("USHER_DRAIN_DELAY", "0s")
+            .env("USHER_COMPILE_CACHE", "none")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

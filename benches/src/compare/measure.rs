@@ -84,7 +84,7 @@ pub fn run(
     };
     let users = scenario.users(settings.users);
     if let Some(database) = postgres {
-        database.wait_for_disk(scenario != Scenario::PostUnflushed)?;
+        database.wait_for_disk(scenario.waits_for_disk())?;
         database.slow_user(false)?;
         database.fill(users)?;
     }
@@ -140,7 +140,7 @@ pub fn run(
                 files::clear(file)?;
             }
             if let Some(database) = postgres.filter(|_| scenario.writes()) {
-                database.fill(0)?;
+                database.fill(users)?;
             }
             let name = series.contestant.name();
             let measured = match runner {
@@ -268,7 +268,7 @@ fn sample(
     })
 }
 
-/// Loads a server, whose responses must all be 200.
+/// Loads a server, whose responses must all be 200, or 204 for DELETE.
 fn load(
     address: SocketAddr,
     connections: usize,
@@ -281,7 +281,11 @@ fn load(
         until,
         requests,
     })?;
-    match outcome.answers.iter().find(|(status, _)| **status != 200) {
+    match outcome
+        .answers
+        .iter()
+        .find(|(status, _)| !matches!(status, 200 | 204))
+    {
         Some((status, answers)) => Err(format!(
             "{answers} of {} answers had status {status}",
             outcome.requests()

@@ -25,6 +25,15 @@ pub enum Scenario {
     PostUnflushed,
     /// GET of a page of 100 users, PostgreSQL.
     List,
+    /// GET of the list of users with one address, PostgreSQL.
+    ListByEmail,
+    /// PUT, PostgreSQL; a commit does not wait for the disk.
+    Put,
+    /// PATCH of a user whose version is given (`If-Match`), PostgreSQL; a commit does not wait for
+    /// the disk.
+    Patch,
+    /// DELETE, PostgreSQL; a commit does not wait for the disk.
+    Delete,
     /// GET of one user, SQLite file.
     GetFile,
     /// POST, SQLite file; a commit waits for the disk.
@@ -43,6 +52,9 @@ pub const SLOW_USER: u32 = 2_000_000_000;
 /// How long that takes.
 pub const SLOW_SECONDS: f32 = 0.1;
 
+/// How many users one run can delete.
+const MOST_DELETED: u64 = 300_000;
+
 /// How many users a page has.
 const PAGE: u64 = 100;
 
@@ -58,6 +70,10 @@ impl Scenario {
             Self::Post => "POST, PostgreSQL",
             Self::PostUnflushed => "POST, PostgreSQL, not waiting for the disk",
             Self::List => "GET of 100 users, PostgreSQL",
+            Self::ListByEmail => "GET of users by address, PostgreSQL",
+            Self::Put => "PUT, PostgreSQL, not waiting for the disk",
+            Self::Patch => "PATCH with If-Match, PostgreSQL, not waiting for the disk",
+            Self::Delete => "DELETE, PostgreSQL, not waiting for the disk",
             Self::GetFile => "GET, SQLite file",
             Self::PostFile => "POST, SQLite file",
             Self::PostFileAlone => "POST, SQLite file, one client",
@@ -79,18 +95,33 @@ impl Scenario {
         )
     }
 
-    /// Whether users are made, so that each run has to begin with none.
+    /// Whether users are written, so that each run has to begin with those of
+    /// [`users`](Self::users) alone.
     pub fn writes(self) -> bool {
+        self.creates() || matches!(self, Self::Put | Self::Patch | Self::Delete)
+    }
+
+    fn creates(self) -> bool {
         matches!(
             self,
             Self::Post | Self::PostUnflushed | Self::PostFile | Self::PostFileAlone
         )
     }
 
+    /// Whether a commit waits for the disk.
+    pub fn waits_for_disk(self) -> bool {
+        !matches!(
+            self,
+            Self::PostUnflushed | Self::Put | Self::Patch | Self::Delete
+        )
+    }
+
     /// How many users there have to be, where reads of single users go over so many.
     pub fn users(self, users: u64) -> u64 {
         match self {
-            _ if self.writes() || self == Self::Start => 0,
+            _ if self.creates() || self == Self::Start => 0,
+            // None is deleted twice.
+            Self::Delete => users.max(MOST_DELETED),
             // One more, so that a page has a link to the next one.
             Self::List => users.max(PAGE + 1),
             _ => users,
@@ -114,7 +145,15 @@ impl Scenario {
         } else {
             Contestant::Usher
         });
-        if matches!(self, Self::Get | Self::Post | Self::PostUnflushed) {
+        if matches!(
+            self,
+            Self::Get
+                | Self::Post
+                | Self::PostUnflushed
+                | Self::GetFile
+                | Self::PostFile
+                | Self::PostFileAlone
+        ) {
             all.push(Contestant::FastApi);
         }
         if matches!(self, Self::PostFile | Self::PostFileAlone) {
@@ -141,7 +180,10 @@ impl Scenario {
         /// How many different users are read at most.
         const DIFFERENT: u64 = 10_000;
         match self {
-            _ if self.writes() => Requests::new_users(address),
+            _ if self.creates() => Requests::new_users(address),
+            Self::Put => Requests::replace_users(address, users),
+            Self::Patch => Requests::change_users(address, users),
+            Self::Delete => Requests::delete_users(address),
             Self::MixedFile => Self::GetFile
                 .requests(address, users)
                 .with_tenth(Requests::new_users(address)),
@@ -149,7 +191,11 @@ impl Scenario {
             _ => {
                 let step = users.div_ceil(DIFFERENT).max(1);
                 let ids = (1..=users).step_by(usize::try_from(step).unwrap_or(usize::MAX));
-                Requests::get(address, ids.map(|id| format!("/users/{id}")))
+                let path = |id| match self {
+                    Self::ListByEmail => format!("/users/?email=user.{id}%40example.com"),
+                    _ => format!("/users/{id}"),
+                };
+                Requests::get(address, ids.map(path))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The requests of a load.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,6 +26,13 @@ enum Kind {
         template: Arc<[u8]>,
         /// Where the number stands.
         numbers: [usize; 2],
+        next: Arc<AtomicU64>,
+    },
+    /// A request of its own for each number.
+    Numbered {
+        write: fn(&mut Vec<u8>, SocketAddr, u64, u64),
+        address: SocketAddr,
+        users: u64,
         next: Arc<AtomicU64>,
     },
 }
@@ -65,6 +73,55 @@ impl Requests {
             template: template.into_bytes().into(),
             numbers: [name, email],
             next: Arc::new(AtomicU64::new(first)),
+        };
+        kind.into()
+    }
+
+    /// `PUT` of users 1 to `users`, one after the other, again and again.
+    pub fn replace_users(address: SocketAddr, users: u64) -> Self {
+        Self::numbered(address, users, |request, address, users, number| {
+            let id = number % users + 1;
+            let body = format!(r#"{{"name":"Put {number}","email":"user.{id}@example.com"}}"#);
+            write(request, address, format_args!("PUT /users/{id}"), "", &body);
+        })
+    }
+
+    /// `PATCH` of users 1 to `users`, one after the other, again and again, each with the entity
+    /// tag that the user has by then. All have to have their first version before.
+    pub fn change_users(address: SocketAddr, users: u64) -> Self {
+        Self::numbered(address, users, |request, address, users, number| {
+            let (id, version) = (number % users + 1, number / users + 1);
+            let tag = format!("if-match: \"{version}\"\r\n");
+            let body = format!(r#"{{"name":"Patch {number}"}}"#);
+            write(
+                request,
+                address,
+                format_args!("PATCH /users/{id}"),
+                &tag,
+                &body,
+            );
+        })
+    }
+
+    /// `DELETE` of user 1, then 2, and so on.
+    pub fn delete_users(address: SocketAddr) -> Self {
+        Self::numbered(address, u64::MAX, |request, address, _, number| {
+            let id = number + 1;
+            write(request, address, format_args!("DELETE /users/{id}"), "", "");
+        })
+    }
+
+    fn numbered(
+        address: SocketAddr,
+        users: u64,
+        write: fn(&mut Vec<u8>, SocketAddr, u64, u64),
+    ) -> Self {
+        let (users, next) = (users.max(1), Arc::new(AtomicU64::new(0)));
+        let kind = Kind::Numbered {
+            write,
+            address,
+            users,
+            next,
         };
         kind.into()
     }
@@ -119,8 +176,39 @@ impl Requests {
                 }
                 buffer
             }
+            Kind::Numbered {
+                write,
+                address,
+                users,
+                next,
+            } => {
+                buffer.clear();
+                write(buffer, *address, *users, next.fetch_add(1, Relaxed));
+                buffer
+            }
         }
     }
+}
+
+/// Writes a request with this body, which is JSON if it is not empty.
+fn write(
+    request: &mut Vec<u8>,
+    address: SocketAddr,
+    target: fmt::Arguments<'_>,
+    fields: &str,
+    body: &str,
+) {
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "content-type: application/json\r\n"
+    };
+    let length = body.len();
+    let text = format!(
+        "{target} HTTP/1.1\r\nhost: {address}\r\n{fields}{kind}content-length: {length}\r\n\r\n\
+        {body}"
+    );
+    request.extend_from_slice(text.as_bytes());
 }
 
 impl From<Kind> for Requests {
@@ -148,6 +236,20 @@ mod tests {
             let email = body["email"].as_str().expect("an address").to_owned();
             assert!(email.ends_with("@example.com"));
             assert!(seen.insert(email));
+        }
+    }
+
+    #[test]
+    fn changes_of_a_user_expect_the_version_that_the_earlier_ones_left() {
+        let requests = Requests::change_users(([127, 0, 0, 1], 80).into(), 2);
+        let mut buffer = Vec::new();
+        for (sequence, id, version) in [(0, 1, 1), (1, 2, 1), (2, 1, 2), (3, 2, 2)] {
+            let request = requests.nth(sequence, &mut buffer).to_vec();
+            let request = String::from_utf8(request).expect("text");
+            assert!(request.starts_with(&format!("PATCH /users/{id} HTTP/1.1\r\n")));
+            assert!(request.contains(&format!("\r\nif-match: \"{version}\"\r\n")));
+            let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.ends_with(&format!("content-length: {}", body.len())));
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Failure {
     NotFound,
     /// Another user has this address.
     EmailTaken,
+    /// The user has another version than the client expects.
+    Stale,
     /// The body is over the limit.
     BodyTooLarge,
     /// The body did not arrive whole, or is not text.
@@ -77,6 +79,10 @@ impl IntoResponse for Failure {
             Self::EmailTaken => detail(
                 StatusCode::CONFLICT,
                 r#"{"detail":"Email already registered"}"#,
+            ),
+            Self::Stale => detail(
+                StatusCode::PRECONDITION_FAILED,
+                r#"{"detail":"Precondition Failed"}"#,
             ),
             Self::BodyTooLarge => detail(
                 StatusCode::PAYLOAD_TOO_LARGE,

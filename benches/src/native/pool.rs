@@ -6,7 +6,7 @@ use usher_guest::users::sql;
 
 use super::CONNECTIONS;
 use super::failure::Failure;
-use super::request::{NewUser, Page};
+use super::request::{Change, NewUser, Page};
 use super::store::{POSTGRES_SCHEMA, Store, User};
 use crate::Error;
 
@@ -25,6 +25,28 @@ impl Store for Pool {
         let statement = client.prepare_cached(sql::GET).await?;
         let row = client.query_opt(&statement, &[&id]).await?;
         Ok((id, row.ok_or(Failure::NotFound)?).try_into()?)
+    }
+
+    async fn update(&self, id: i64, change: &Change) -> Result<User, Failure> {
+        let client = self.get().await?;
+        let statement = client.prepare_cached(sql::UPDATE).await?;
+        let row = client.query_opt(&statement, &change.params(&id)).await?;
+        match row {
+            Some(row) => Ok(row.try_into()?),
+            None if change.version.is_none() => Err(Failure::NotFound),
+            None => {
+                let statement = client.prepare_cached(sql::VERSION).await?;
+                let current = client.query_opt(&statement, &[&id]).await?;
+                Err(current.map_or(Failure::NotFound, |_| Failure::Stale))
+            }
+        }
+    }
+
+    async fn delete(&self, id: i64) -> Result<(), Failure> {
+        let client = self.get().await?;
+        let statement = client.prepare_cached(sql::DELETE).await?;
+        let deleted = client.query_opt(&statement, &[&id, &None::<i64>]).await?;
+        deleted.map(|_| ()).ok_or(Failure::NotFound)
     }
 
     async fn list(&self, page: &Page) -> Result<Vec<User>, Failure> {

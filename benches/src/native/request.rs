@@ -6,10 +6,12 @@ use std::borrow::Cow;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::Method;
+use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio_postgres::types::ToSql;
 use usher_guest::compat::email::Email;
 use usher_guest::compat::faults::{Fault, Location, Problem};
 use usher_guest::users::Name;
@@ -27,6 +29,63 @@ pub(super) struct NewUser {
     pub(super) email: String,
 }
 
+/// The body of PUT and PATCH, and the version that the user must have.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) name: Option<String>,
+    /// In its normal form.
+    pub(super) email: Option<String>,
+    pub(super) version: Option<i64>,
+}
+
+impl Change {
+    /// The parameters of the statement that changes the user with this id.
+    pub(super) fn params<'a>(&'a self, id: &'a i64) -> [&'a (dyn ToSql + Sync); 4] {
+        [id, &self.name, &self.email, &self.version]
+    }
+}
+
+/// The body of PATCH, in which a field that is missing stays as it is.
+#[derive(Deserialize)]
+struct UsualChange<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    email: Option<Cow<'a, str>>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Change {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let version = match request.headers().get(IF_MATCH) {
+            None => None,
+            Some(tag) => {
+                let tag = tag.to_str().ok().and_then(|tag| tag.strip_prefix('"'));
+                let version = tag.and_then(|tag| tag.strip_suffix('"')?.parse().ok());
+                Some(version.ok_or(Failure::Stale)?)
+            }
+        };
+        if request.method() == Method::PATCH {
+            let (bytes, json) = body(request, state).await?;
+            if json
+                && let Ok(usual) = serde_json::from_slice::<UsualChange<'_>>(&bytes)
+                && let Ok(name) = usual.name.as_deref().map(Name::parse).transpose()
+                && let Ok(email) = usual.email.as_deref().map(Email::parse).transpose()
+            {
+                return Ok(Self {
+                    name: name.map(|name| name.as_str().to_owned()),
+                    email: email.map(|email| email.as_str().to_owned()),
+                    version,
+                });
+            }
+            return NewUser::unusual(&bytes, json).map(|user| user.into_change(version));
+        }
+        let user = NewUser::from_request(request, state).await?;
+        Ok(user.into_change(version))
+    }
+}
+
 #[derive(Deserialize)]
 struct Usual<'a> {
     #[serde(borrow)]
@@ -39,17 +98,7 @@ impl<S: Send + Sync> FromRequest<S> for NewUser {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let content_type = request.headers().get(CONTENT_TYPE);
-        let json = content_type.is_some_and(|value| is_json(value.as_bytes()));
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection {
-                    BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                        Failure::BodyTooLarge
-                    }
-                    _ => Failure::UnreadableBody,
-                })?;
+        let (bytes, json) = body(request, state).await?;
         if json
             && let Ok(usual) = serde_json::from_slice::<Usual<'_>>(&bytes)
             && let Ok(name) = Name::parse(usual.name.as_ref())
@@ -64,7 +113,30 @@ impl<S: Send + Sync> FromRequest<S> for NewUser {
     }
 }
 
+/// The body of a request, and whether it is said to be JSON.
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<(Bytes, bool), Failure> {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let json = content_type.is_some_and(|value| is_json(value.as_bytes()));
+    let bytes = Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                Failure::BodyTooLarge
+            }
+            _ => Failure::UnreadableBody,
+        })?;
+    Ok((bytes, json))
+}
+
 impl NewUser {
+    fn into_change(self, version: Option<i64>) -> Change {
+        Change {
+            name: Some(self.name),
+            email: Some(self.email),
+            version,
+        }
+    }
+
     fn unusual(bytes: &[u8], json: bool) -> Result<Self, Failure> {
         let whole = |problem, input| {
             Failure::Invalid(vec![Fault {

@@ -8,14 +8,20 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 
 use super::failure::Failure;
-use super::request::{NewUser, Page, UserId};
+use super::request::{Change, NewUser, Page, UserId};
 use super::store::{Store, User};
 
 /// The service over a store.
 pub(super) fn router<S: Store>(store: S) -> Router {
     Router::new()
         .route("/users/", post(create::<S>).get(list::<S>))
-        .route("/users/{user_id}", get(one::<S>))
+        .route(
+            "/users/{user_id}",
+            get(one::<S>)
+                .put(update::<S>)
+                .patch(update::<S>)
+                .delete(delete::<S>),
+        )
         .route("/users", any(redirect))
         .route("/users/{user_id}/", any(redirect))
         .fallback(async || Failure::NoRoute)
@@ -47,6 +53,23 @@ async fn one<S: Store>(
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
     Ok(([(ETAG, tag)], Json(user)).into_response())
+}
+
+async fn update<S: Store>(
+    State(store): State<S>,
+    UserId(id): UserId,
+    change: Change,
+) -> Result<Response, Failure> {
+    let id = id.ok_or(Failure::NotFound)?;
+    Ok(found(store.update(id, &change).await?))
+}
+
+async fn delete<S: Store>(
+    State(store): State<S>,
+    UserId(id): UserId,
+) -> Result<StatusCode, Failure> {
+    store.delete(id.ok_or(Failure::NotFound)?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn list<S: Store>(State(store): State<S>, page: Page) -> Result<Response, Failure> {

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Statement};
 use usher_guest::users::sql;
 
 use super::failure::Failure;
-use super::request::{NewUser, Page};
+use super::request::{Change, NewUser, Page};
 use super::store::{POSTGRES_SCHEMA, Store, User};
 use crate::Error;
 
@@ -35,6 +36,9 @@ struct Reader {
 struct Writer {
     client: Client,
     create: Statement,
+    update: Statement,
+    version: Statement,
+    delete: Statement,
     /// How many statements are in flight on it.
     busy: AtomicUsize,
 }
@@ -68,14 +72,26 @@ impl Shared {
         let mut writers = Vec::new();
         for _ in 1..connections.max(2) {
             let client = connect(config).await?;
-            let create = client.prepare(sql::CREATE).await?;
             writers.push(Writer {
+                create: client.prepare(sql::CREATE).await?,
+                update: client.prepare(sql::UPDATE).await?,
+                version: client.prepare(sql::VERSION).await?,
+                delete: client.prepare(sql::DELETE).await?,
                 client,
-                create,
                 busy: AtomicUsize::new(0),
             });
         }
         Ok(Self(Arc::new(Connections { reader, writers })))
+    }
+}
+
+impl Shared {
+    /// The writer with the shortest queue.
+    fn writer(&self) -> Result<&Writer, Failure> {
+        let writers = self.0.writers.iter();
+        writers
+            .min_by_key(|writer| writer.busy.load(Relaxed))
+            .ok_or(Failure::Unavailable)
     }
 }
 
@@ -99,22 +115,35 @@ async fn connect(config: &Config) -> Result<Client, Error> {
 
 impl Store for Shared {
     async fn create(&self, user: &NewUser) -> Result<User, Failure> {
-        // The one with the shortest queue.
-        let writer = self
-            .0
-            .writers
-            .iter()
-            .min_by_key(|writer| writer.busy.load(Relaxed));
-        let Writer {
-            client,
-            create,
-            busy,
-        } = writer.ok_or(Failure::Unavailable)?;
-        let _busy = Busy::begin(busy);
-        Ok(client
-            .query_one(create, &[&user.name, &user.email])
+        let writer = self.writer()?;
+        let _busy = Busy::begin(&writer.busy);
+        Ok(writer
+            .client
+            .query_one(&writer.create, &[&user.name, &user.email])
             .await?
             .try_into()?)
+    }
+
+    async fn update(&self, id: i64, change: &Change) -> Result<User, Failure> {
+        let writer = self.writer()?;
+        let _busy = Busy::begin(&writer.busy);
+        let params = change.params(&id);
+        match writer.client.query_opt(&writer.update, &params).await? {
+            Some(row) => Ok(row.try_into()?),
+            None if change.version.is_none() => Err(Failure::NotFound),
+            None => {
+                let current = writer.client.query_opt(&writer.version, &[&id]).await?;
+                Err(current.map_or(Failure::NotFound, |_| Failure::Stale))
+            }
+        }
+    }
+
+    async fn delete(&self, id: i64) -> Result<(), Failure> {
+        let writer = self.writer()?;
+        let _busy = Busy::begin(&writer.busy);
+        let params: [&(dyn ToSql + Sync); 2] = [&id, &None::<i64>];
+        let deleted = writer.client.query_opt(&writer.delete, &params).await?;
+        deleted.map(|_| ()).ok_or(Failure::NotFound)
     }
 
     async fn get(&self, id: i64) -> Result<User, Failure> {

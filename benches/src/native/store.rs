@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::request::{NewUser, Page};
+use super::request::{Change, NewUser, Page};
 
 /// The table, as Usher creates it on PostgreSQL, if it does not exist.
 pub(crate) const POSTGRES_SCHEMA: &str =
@@ -87,6 +87,20 @@ pub(super) trait Store: Clone + Send + Sync + 'static {
 
     /// Returns one user.
     fn get(&self, id: i64) -> impl Future<Output = Result<User, Failure>> + Send;
+
+    /// Changes a user.
+    fn update(
+        &self,
+        _id: i64,
+        _change: &Change,
+    ) -> impl Future<Output = Result<User, Failure>> + Send {
+        async { Err(Failure::MethodNotAllowed) }
+    }
+
+    /// Deletes a user.
+    fn delete(&self, _id: i64) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Err(Failure::MethodNotAllowed) }
+    }
 
     /// Returns the users of a page and, if there is one, the user after it.
     fn list(&self, page: &Page) -> impl Future<Output = Result<Vec<User>, Failure>> + Send;

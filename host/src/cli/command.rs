@@ -79,6 +79,13 @@ pub(super) enum Command {
         /// The file to write the embedded component to; - for standard output.
         #[arg(short, long, value_name = "FILE", group = "what")]
         output: Option<PathBuf>,
+        /// Compose the written component with this one, which supplies what it imports, or stands
+        /// before it; may be given more than once, from the database outwards.
+        #[arg(long, value_name = "FILE", conflicts_with = "info")]
+        with: Vec<PathBuf>,
+        /// Compose this component instead of the embedded one.
+        #[arg(long, value_name = "FILE", requires = "with")]
+        component: Option<PathBuf>,
         /// List a component's imports, exports and declared statements; by default those of the
         /// embedded component.
         #[arg(long, value_name = "FILE", num_args = 0..=1, group = "what")]

@@ -1,5 +1,6 @@
 //! Runs a command and returns the exit code.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use super::print;
 use crate::access::tokens::{self, Scopes};
 use crate::database::{self, CopyError};
 use crate::recording::replay;
-use crate::sandbox::{Source, USERS_WASM, info, migrate};
+use crate::sandbox::{Source, USERS_WASM, compose, info, migrate};
 use crate::server::{self, Config, ServeError};
 use crate::telemetry::log::{self, LogGuard};
 use crate::telemetry::log_to_stderr;
@@ -69,12 +70,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Restore { file, options }) => restore(&file, &options, &start),
         Some(Command::Replay { files, options }) => replay(&files, &options, &start),
         Some(Command::Config(options)) => config(*options, &start),
-        Some(Command::Component { output, info }) => {
+        Some(Command::Component {
+            output,
+            with,
+            component,
+            info,
+        }) => {
             let _log = log_as_text();
-            match component(
-                output,
-                info.map(|file| file.map_or(Source::Embedded, Source::File)),
-            ) {
+            let written = output.map_or(Ok(()), |output| {
+                write_component(&output, component.as_deref(), &with)
+            });
+            let info = info.map(|file| file.map_or(Source::Embedded, Source::File));
+            match written.and_then(|()| info.map_or(Ok(()), |source| describe(&source))) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => usage(&error),
             }
@@ -150,30 +157,44 @@ fn print(text: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> ExitCode {
     }
 }
 
-fn component(output: Option<PathBuf>, info: Option<Source>) -> Result<(), String> {
-    if let Some(output) = output {
-        if output == Path::new("-") {
-            if std::io::stdout().is_terminal() {
-                return Err(
-                    "the component is binary, and standard output is a terminal: redirect it, or \
-                     name a file"
-                        .to_owned(),
-                );
-            }
-            return write_out(USERS_WASM);
-        }
-        std::fs::write(&output, USERS_WASM).map_err(|error| {
-            format!(
-                "cannot write the component to {}: {error}",
-                output.display()
-            )
-        })?;
+/// Writes the embedded component or the one of a file, composed with others.
+fn write_component(
+    output: &Path,
+    component: Option<&Path>,
+    with: &[PathBuf],
+) -> Result<(), String> {
+    let to_stdout = output == Path::new("-");
+    if to_stdout && std::io::stdout().is_terminal() {
+        return Err(
+            "the component is binary, and standard output is a terminal: redirect it, or name a \
+             file"
+                .to_owned(),
+        );
     }
-    if let Some(source) = info {
-        let text = info::describe(&source).map_err(|error| error.to_string())?;
-        write_out(text.as_bytes())?;
+    let mut bytes = Cow::Borrowed(USERS_WASM);
+    if let Some(file) = component {
+        let read = std::fs::read(file);
+        bytes = read
+            .map_err(|error| format!("cannot read the component {}: {error}", file.display()))?
+            .into();
     }
-    Ok(())
+    for file in with {
+        bytes = compose::compose(&bytes, file)?.into();
+    }
+    if to_stdout {
+        return write_out(&bytes);
+    }
+    std::fs::write(output, &bytes).map_err(|error| {
+        format!(
+            "cannot write the component to {}: {error}",
+            output.display()
+        )
+    })
+}
+
+fn describe(source: &Source) -> Result<(), String> {
+    let text = info::describe(source).map_err(|error| error.to_string())?;
+    write_out(text.as_bytes())
 }
 
 /// Makes a token and prints it.

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::compile_cache::Entry;
+
 /// How long compiling may take. The service's component takes seconds.
 const TIME: Duration = Duration::from_mins(5);
 
@@ -34,8 +36,8 @@ pub enum Compiler {
     /// The compiler in this process.
     #[cfg(feature = "compiler")]
     InProcess,
-    /// This program.
-    Program(PathBuf),
+    /// This program, and the directory where its results are kept.
+    Program(PathBuf, Option<PathBuf>),
 }
 
 impl Default for Compiler {
@@ -44,10 +46,25 @@ impl Default for Compiler {
         #[cfg(feature = "compiler")]
         return Self::InProcess;
         #[cfg(not(feature = "compiler"))]
-        Self::Program(match std::env::current_exe() {
-            Ok(program) => program.with_file_name(PROGRAM),
-            Err(_) => PathBuf::from(PROGRAM),
-        })
+        Self::Program(
+            match std::env::current_exe() {
+                Ok(program) => program.with_file_name(PROGRAM),
+                Err(_) => PathBuf::from(PROGRAM),
+            },
+            None,
+        )
+    }
+}
+
+impl Compiler {
+    /// The same, keeping what it compiles in this directory.
+    #[must_use]
+    pub fn with_cache(self, directory: Option<PathBuf>) -> Self {
+        match self {
+            #[cfg(feature = "compiler")]
+            Self::InProcess => Self::InProcess,
+            Self::Program(program, _) => Self::Program(program, directory),
+        }
     }
 }
 
@@ -134,9 +151,38 @@ pub(crate) fn compile(
     match compiler {
         #[cfg(feature = "compiler")]
         Compiler::InProcess => in_process::compile(engine, bytes),
-        Compiler::Program(program) => {
+        Compiler::Program(program, None) => {
             let code = by_program(program, bytes, TIME)?;
             load(engine, &code).map_err(Failure::Engine)
+        }
+        Compiler::Program(program, Some(cache)) => {
+            let entry = Entry::new(cache, program, &bytes);
+            if let Some(component) = cached(engine, &entry) {
+                return Ok(component);
+            }
+            let code = by_program(program, bytes, TIME)?;
+            let component = load(engine, &code).map_err(Failure::Engine)?;
+            if let Err(error) = entry.write(&code) {
+                tracing::warn!("the compiled component is not kept for the next start: {error}");
+            }
+            Ok(component)
+        }
+    }
+}
+
+/// A component that was compiled before.
+fn cached(engine: &Engine, entry: &Entry) -> Option<Component> {
+    match entry.read(CODE) {
+        Ok(code) => {
+            // The engine refuses what another version left, and the component is compiled again.
+            load(engine, &code?).ok()
+        }
+        Err(error) => {
+            tracing::warn!(
+                "what was compiled before is not trusted (--compile-cache), and the component is \
+                 compiled again: {error}"
+            );
+            None
         }
     }
 }
@@ -148,9 +194,10 @@ pub(crate) fn compile(
 )]
 pub(super) fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler
-    // unchanged. They are either part of this executable's read-only data, written by this crate's
-    // own build script, or come through a pipe from the compiler program, which the operator
-    // installed as they installed this one. No byte of a component gets here uncompiled.
+    // unchanged. They are part of this executable's read-only data, written by this crate's own
+    // build script, or come through a pipe from the compiler program, which the operator installed
+    // as they installed this one, or from a file that this process's user alone can have written,
+    // which `compile_cache` checks. No byte of a component gets here uncompiled.
     unsafe { Component::deserialize(engine, code) }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of the sandbox: which component to run, and its limits.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub struct Config {
         value_name = "FILE"
     )]
     pub compiler: Option<PathBuf>,
+    /// Where compiled components are kept for the next start; none keeps none [default:
+    /// $CACHE_DIRECTORY, or usher in $XDG_CACHE_HOME or ~/.cache].
+    #[arg(long, env = "USHER_COMPILE_CACHE", value_name = "DIR")]
+    pub compile_cache: Option<PathBuf>,
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
     #[arg(
         long,
@@ -111,8 +116,28 @@ pub struct Config {
 impl Config {
     /// What compiles a component that is not the embedded one.
     pub fn compiler(&self) -> Compiler {
-        let program = self.compiler.clone();
-        program.map_or_else(Compiler::default, Compiler::Program)
+        let compiler = match &self.compiler {
+            Some(program) => Compiler::Program(program.clone(), None),
+            None => Compiler::default(),
+        };
+        compiler.with_cache(self.cache_directory())
+    }
+
+    fn cache_directory(&self) -> Option<PathBuf> {
+        if let Some(directory) = &self.compile_cache {
+            return (directory.as_os_str() != "none").then(|| directory.clone());
+        }
+        let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+        if let Some(directory) = std::env::var_os("CACHE_DIRECTORY").and_then(absolute) {
+            // systemd's, which is the service's own.
+            return Some(directory);
+        }
+        let caches = std::env::var_os("XDG_CACHE_HOME").and_then(absolute);
+        let caches = caches.or_else(|| {
+            let home = std::env::var_os("HOME").and_then(absolute)?;
+            Some(home.join(".cache"))
+        });
+        Some(caches?.join("usher"))
     }
 }
 

@@ -7,11 +7,12 @@
 //! |---|---|
 //! | [`bindings`] | the exports of a component, as Rust |
 //! | [`engine`], `processor` | the engine's settings; the limit on processor time |
-//! | [`bounds`], `compile` | bounds on a component, and its compilation |
+//! | [`bounds`], `compile_cache`, `compile` | bounds on a component, and its compilation |
 //! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
 //! | `declared_routes` | the routes of a component, read from its binary |
 //! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
+//! | `compose` | one component made of two |
 //! | `info` | a component's imports, exports, routes and statements, for its operator |
 //! | [`migrate`] | calls the component's migrations |
 //! | `admission` | admission control of one core |
@@ -34,6 +35,8 @@ pub mod state;
 
 mod admission;
 mod compile;
+mod compile_cache;
+pub(crate) mod compose;
 mod declared_routes;
 mod growth;
 pub(crate) mod info;

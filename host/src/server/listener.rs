@@ -19,11 +19,15 @@ use super::worker::{Accepted, Core};
 /// The option that an address to listen on comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
-    pub(super) option: &'static str,
-    pub(super) address: &'a Address,
+    option: &'static str,
+    address: &'a Address,
 }
 
-impl Origin<'_> {
+impl<'a> Origin<'a> {
+    pub(super) fn new(option: &'static str, address: &'a Address) -> Self {
+        Self { option, address }
+    }
+
     fn error(&self, error: io::Error) -> ServeError {
         ServeError::Listen {
             option: self.option,

@@ -37,43 +37,17 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
     let mut bound = Vec::new();
     for address in &config.listen {
-        let origin = Origin {
-            option: "--listen",
-            address,
-        };
-        bound.push(bind(origin, config.listen_mode).await?);
+        bound.push(bind(Origin::new("--listen", address), config.listen_mode).await?);
     }
     let operators = match &config.admin_listen {
         None => None,
-        Some(address) => Some(
-            bind(
-                Origin {
-                    option: "--admin-listen",
-                    address,
-                },
-                config.listen_mode,
-            )
-            .await?,
-        ),
-    };
-
-    let tls = match config.tls.files().map_err(ServeError::Settings)? {
-        None => None,
-        Some(files) => {
-            let tls = Tls::load(&files).map_err(ServeError::Settings)?;
-            let reload = tls.clone().reload(files).map_err(ServeError::System)?;
-            tokio::spawn(reload);
-            Some(tls)
+        Some(address) => {
+            Some(bind(Origin::new("--admin-listen", address), config.listen_mode).await?)
         }
     };
-
-    let access = AccessControl::load(&config.access).map_err(ServeError::Settings)?;
-    let needs_token = access.needs_token();
-    if let Some(file) = access.file() {
-        let reloaded = access.clone();
-        let reload = reload::watch(vec![file], move || reloaded.reload());
-        tokio::spawn(reload.map_err(ServeError::System)?);
-    }
+    let tls = load_tls(config)?;
+    let access = load_access(config)?;
+    let is_open = !access.needs_token() && config.tls.tls_client_ca.is_none();
 
     let start = start(config);
     let (runtime, database) = tokio::select! {
@@ -142,6 +116,41 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     for socket in bound {
         listeners.extend(listen(socket, 4096)?);
     }
+    log_addresses(&listeners, has_documentation, has_tls, is_open);
+    notify::ready();
+    let accepting = Accepting::start(listeners, &workers, max_connections, &clients);
+    let signal = signals.next().await;
+    draining.store(true, Relaxed);
+    announcement.announce();
+    notify::stopping();
+    drain(config, signal, signals, &announcement, accepting, workers).await;
+    Ok(())
+}
+
+/// The certificate and key for TLS, which are loaded again when their files change.
+fn load_tls(config: &Config) -> Result<Option<Tls>, ServeError> {
+    let Some(files) = config.tls.files().map_err(ServeError::Settings)? else {
+        return Ok(None);
+    };
+    let tls = Tls::load(&files).map_err(ServeError::Settings)?;
+    let reload = tls.clone().reload(files).map_err(ServeError::System)?;
+    tokio::spawn(reload);
+    Ok(Some(tls))
+}
+
+/// The rules of access, whose tokens are loaded again when their file changes.
+fn load_access(config: &Config) -> Result<AccessControl, ServeError> {
+    let access = AccessControl::load(&config.access).map_err(ServeError::Settings)?;
+    if let Some(file) = access.file() {
+        let reloaded = access.clone();
+        let reload = reload::watch(vec![file], move || reloaded.reload());
+        tokio::spawn(reload.map_err(ServeError::System)?);
+    }
+    Ok(access)
+}
+
+/// Logs where the server listens, and warns of what it is open to.
+fn log_addresses(listeners: &[Listener], has_documentation: bool, has_tls: bool, is_open: bool) {
     let url = |listener: &Listener| {
         listener.url(if has_tls && listener.is_tcp() {
             "https"
@@ -152,7 +161,6 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     if has_documentation && let Some(listener) = listeners.iter().find(|found| found.is_tcp()) {
         tracing::info!("documentation: {}{DOCUMENTATION}", url(listener));
     }
-    let is_open = !needs_token && config.tls.tls_client_ca.is_none();
     if (is_open || !has_tls)
         && let Some(listener) = listeners.iter().find(|found| found.is_public())
     {
@@ -171,15 +179,21 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         );
     }
     // The last lines of a start: programs wait for one of them.
-    for listener in &listeners {
+    for listener in listeners {
         tracing::info!("listening on {}", url(listener));
     }
-    notify::ready();
-    let accepting = Accepting::start(listeners, &workers, max_connections, &clients);
-    let signal = signals.next().await;
-    draining.store(true, Relaxed);
-    announcement.announce();
-    notify::stopping();
+}
+
+/// Ends all connections: those that clients close within `--drain-delay`, and the others within
+/// `--drain-timeout` of the signal.
+async fn drain(
+    config: &Config,
+    signal: &str,
+    mut signals: Signals,
+    announcement: &Announcement,
+    accepting: Accepting,
+    workers: Vec<Worker>,
+) {
     let delay = config.drain_delay();
     if !delay.is_zero() {
         tracing::info!(
@@ -191,7 +205,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
             () = tokio::time::sleep(delay) => {}
             signal = signals.next() => {
                 tracing::warn!("{signal} again: ending with connections open");
-                return Ok(());
+                return;
             }
         }
     }
@@ -224,7 +238,6 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         }
         signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
     }
-    Ok(())
 }
 
 /// The listeners that accept clients.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders with documents.
-const FOLDERS: [&str; 4] = [".", "docs", "wit", "examples/jco"];
+const FOLDERS: [&str; 5] = [".", "docs", "wit", "adapters", "examples/jco"];
 
 #[test]
 fn document_links_and_paths_exist() {

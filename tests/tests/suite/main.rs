@@ -13,7 +13,7 @@
 //! | `file_crash` | the program is killed under load on an SQLite file |
 //! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
-//! | `raw_http` | HTTP/1.x byte by byte |
+//! | `raw_http`, `raw_table` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
 //! | `listeners` | where the server listens |
 //! | `proxies` | behind a proxy |
@@ -100,6 +100,7 @@ mod preconditions;
 mod proxies;
 mod race;
 mod raw_http;
+mod raw_table;
 mod reach;
 mod readiness;
 mod recording;

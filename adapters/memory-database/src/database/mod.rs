@@ -1,0 +1,24 @@
+//! SQLite in memory. The modules have the names under which the host's files, which are compiled
+//! here too, find them.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `types` | the generated types of `usher:database` |
+//! | `failure` | the constructors of its errors |
+//! | `config` | the limits |
+//! | `statement`, `policy` | which statements may run (the host's) |
+//! | `budget` | the size of a result |
+//! | `sqlite` | connections, and the mapping of values and errors (the host's) |
+
+pub(crate) mod budget;
+pub(crate) mod config;
+pub(crate) mod failure;
+pub(crate) mod policy;
+pub(crate) mod sqlite;
+pub(crate) mod statement;
+
+pub(crate) mod types {
+    pub(crate) use crate::bindings::usher::database::types::{
+        Error, Refusal, RefusalKind, Row, Rows, Value,
+    };
+}
