@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use usher_tests::http::Request;
-use usher_tests::http2;
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Ended, Running, Usher};
 
@@ -457,22 +456,4 @@ async fn conformance_cases_recorded_in_memory_are_replayed_without_a_difference(
 #[tokio::test]
 async fn conformance_cases_recorded_on_postgresql_are_replayed_without_a_difference() {
     conformance_is_replayed(Kind::Postgres).await;
-}
-
-#[tokio::test]
-async fn request_over_http2_is_recorded_with_its_host() {
-    let scratch = Scratch::new();
-    let mut running = recording(&scratch, "memory:").spawn();
-    let address = running.address();
-    let stream = TcpStream::connect(&address).await.expect("a connection");
-    let redirected = http2::send(stream, &Request::get("/users"), "users.test:80").await;
-    let location = redirected.expect("an answer").header("location");
-    assert_eq!(location.as_deref(), Some("http://users.test:80/users/"));
-    end(running);
-    let recorded = only(&scratch);
-    assert_eq!(
-        recorded[1]["request"]["headers"],
-        json!([["host", "users.test:80"]])
-    );
-    assert_eq!(replay(&scratch, &["tape"]).code(), Some(0));
 }
