@@ -16,7 +16,7 @@ pub struct Config {
     #[arg(long, env = "USHER_RECORD", value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// Of how many requests one is recorded; 1 records them all.
-    // At 100 the cost is small beside that of the requests: docs/recording.md has the figures.
+    // A recorded request runs a second time, so at 100 that is a hundredth of the component's work.
     #[arg(
         long,
         env = "USHER_RECORD_ONE_IN",
