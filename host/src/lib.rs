@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`server`] | HTTP over TCP: the process, its cores, and the client connections |
+//! | [`recording`] | records requests with their database calls, and replays them |
 //! | [`access`] | who may send which requests: tokens, and pages of other sites |
 //! | [`sandbox`] | components and their instances: admission, deadlines, limits |
 //! | [`wasi_http`] | `wasi:http`: requests and responses as the guest sees them |
@@ -25,6 +26,7 @@
 pub mod access;
 pub mod cli;
 pub mod database;
+pub mod recording;
 pub mod sandbox;
 pub mod server;
 pub mod telemetry;

@@ -106,6 +106,31 @@ fn post(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| next.next().map(|number| bench.create(number)));
 }
 
+/// What a thousand tests cost that create a user and read it, each with a service of its own.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn a_thousand_services_with_a_create_and_a_get(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new(TestApp::builder());
+    let user = r#"{"name":"Ada","email":"ada@example.org"}"#;
+    let test = async || {
+        let app = TestApp::start("memory:").await.expect("a service");
+        let created = app
+            .post("/users/")
+            .json_text(user)
+            .await
+            .expect("an answer");
+        let read = app.get("/users/1").await.expect("an answer");
+        assert_eq!(
+            (created.status(), read.status()),
+            (StatusCode::OK, StatusCode::OK)
+        );
+    };
+    bencher.bench_local(|| {
+        for _ in 0..1000 {
+            bench.runtime.block_on(test());
+        }
+    });
+}
+
 /// The cost that a request has in addition if it needs a new instance.
 #[divan::bench]
 fn an_instance(bencher: Bencher<'_, '_>) {

@@ -56,7 +56,7 @@ use crate::error::TestError;
 use crate::instrumented::Instruments;
 use crate::janitor::Scratch;
 use crate::loaded::Loaded;
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, Template};
 use crate::request::RequestBuilder;
 use crate::response::{Sent, TestResponse};
 use crate::seed::Seed;
@@ -264,14 +264,14 @@ impl Builder {
         &self,
         loaded: &Loaded,
         server: &'static Postgres,
-    ) -> Result<crate::postgres::Database, TestError> {
+    ) -> Result<Template, TestError> {
         let template = server.database().await;
         let database = self.connect(template.url()).await?;
         let app = self.serve(loaded, database, Owned::Nothing)?;
         app.migrate().await?;
         // Its connections end with it, and a copy waits for them.
         drop(app);
-        Ok(template)
+        Ok(Template::new(template))
     }
 
     fn serve(
@@ -308,6 +308,7 @@ impl Builder {
             limits: config.connections,
             access: AccessControl::default(),
             counters,
+            recorder: None,
         });
         Ok(TestApp {
             client: Client {

@@ -72,3 +72,5 @@ pub use response::TestResponse;
 pub use scripted::Script;
 #[cfg(feature = "app")]
 pub use seed::{Seed, users};
+#[cfg(feature = "app")]
+pub use usher::recording::Recording;

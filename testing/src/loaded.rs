@@ -23,7 +23,7 @@ pub(crate) struct Loaded {
     /// A migrated database in memory.
     pub(crate) memory: OnceCell<Snapshot>,
     /// A migrated database on PostgreSQL, to which nobody is connected.
-    pub(crate) postgres: OnceCell<postgres::Database>,
+    pub(crate) postgres: OnceCell<postgres::Template>,
 }
 
 impl Loaded {

@@ -5,7 +5,7 @@
 //! latter are dropped after use, and those that a killed run left there by the next run.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, Config, NoTls};
@@ -48,8 +48,8 @@ pub struct Postgres {
     /// Holds the run's lock for as long as the process lives.
     _holder: Client,
     next: AtomicU32,
-    /// Stops the server with the process.
-    _cluster: Option<Cluster>,
+    /// The server's own cluster, which ends with the process.
+    cluster: Option<Cluster>,
 }
 
 impl Postgres {
@@ -94,7 +94,7 @@ impl Postgres {
             copies_files,
             _holder: holder,
             next: AtomicU32::new(0),
-            _cluster: cluster,
+            cluster,
         })
     }
 
@@ -107,7 +107,37 @@ impl Postgres {
     }
 
     async fn create(&'static self, template: &str) -> Database {
-        let name = format!("{PREFIX}{}_{}", self.run, self.next.fetch_add(1, Relaxed));
+        let name = self.new_name();
+        let creation = self.creation(&name, template);
+        let created = self.admin.on_its_thread(creation).await;
+        created.unwrap_or_else(|error| {
+            panic!(
+                "cannot create a database on the test server: {}",
+                explain(&error)
+            )
+        });
+        self.made(name)
+    }
+
+    fn new_name(&self) -> String {
+        format!("{PREFIX}{}_{}", self.run, self.next.fetch_add(1, Relaxed))
+    }
+
+    fn made(&'static self, name: String) -> Database {
+        Database {
+            url: self.url.with_database(&name),
+            name,
+            server: self,
+            removed: false,
+        }
+    }
+
+    /// Makes a database of this name; to be run on the thread of the tests' own statements.
+    fn creation(
+        &self,
+        name: &str,
+        template: &str,
+    ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static {
         // Files are copied as they are rather than through the log, which takes a quarter longer
         // for so small a database.
         let strategy = if self.copies_files {
@@ -117,21 +147,85 @@ impl Postgres {
         };
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}{strategy}");
         let admin = self.admin.clone();
-        self.admin
-            .on_its_thread(async move { admin.execute(&create).await })
-            .await
-            .unwrap_or_else(|error| {
-                panic!(
-                    "cannot create a database on the test server: {}",
-                    explain(&error)
-                )
-            });
-        Database {
-            url: self.url.with_database(&name),
-            name,
-            server: self,
-            removed: false,
+        async move { admin.execute(&create).await }
+    }
+}
+
+/// How many copies of a template are made ahead. More would take the server's time from the tests.
+const STOCK: usize = 2;
+
+/// A database that does not change any more, and to which nobody is connected. While tests run,
+/// copies of it are made ahead of their use.
+#[derive(Debug)]
+pub(crate) struct Template {
+    database: Database,
+    stock: Arc<Mutex<Stock>>,
+}
+
+#[derive(Debug, Default)]
+struct Stock {
+    /// The names of copies that nobody has yet.
+    ready: Vec<String>,
+    /// How many are being made.
+    making: usize,
+    /// How many were asked for.
+    asked: usize,
+}
+
+impl Template {
+    pub(crate) fn new(database: Database) -> Self {
+        let stock = Arc::default();
+        Self { database, stock }
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy, made ahead if there is one.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub(crate) async fn copy(&self) -> Database {
+        let server = self.database.server;
+        let (ready, more) = {
+            let mut stock = self.stock();
+            stock.asked += 1;
+            let ready = stock.ready.pop();
+            // A process with one test needs no stock, and on a server of others nothing may stay.
+            let is_useful = stock.asked > 1 && server.cluster.is_some();
+            let there = stock.ready.len() + stock.making;
+            let more = if is_useful {
+                STOCK.saturating_sub(there)
+            } else {
+                0
+            };
+            stock.making += more;
+            (ready, more)
+        };
+        for _ in 0..more {
+            self.make_ahead();
         }
+        match ready {
+            Some(name) => server.made(name),
+            None => self.database.copy().await,
+        }
+    }
+
+    /// Makes one more copy, while the caller goes on.
+    fn make_ahead(&self) {
+        let server = self.database.server;
+        let (name, stock) = (server.new_name(), Arc::clone(&self.stock));
+        let creation = server.creation(&name, &self.database.name);
+        server.admin.runtime.spawn(async move {
+            let made = creation.await;
+            let mut stock = stock.lock().unwrap_or_else(PoisonError::into_inner);
+            stock.making -= 1;
+            // The test that misses it makes one itself, and says then why it cannot.
+            if made.is_ok() {
+                stock.ready.push(name);
+            }
+        });
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Programs {
     pub usher: Option<PathBuf>,
     /// The native server's; the one at its best is beside it.
     pub native: PathBuf,
-    /// A Python that has FastAPI, uvicorn, SQLAlchemy and asyncpg.
+    /// A Python that has FastAPI, uvicorn, SQLAlchemy, asyncpg and aiosqlite.
     pub python: Option<PathBuf>,
     /// Further servers.
     pub others: Vec<Other>,
@@ -79,7 +79,7 @@ const FASTAPI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 
 /// What the FastAPI service imports.
 const FASTAPI_MODULES: &str =
-    "import asyncpg, email_validator, fastapi, greenlet, sqlalchemy, uvicorn, uvloop";
+    "import aiosqlite, asyncpg, email_validator, fastapi, greenlet, sqlalchemy, uvicorn, uvloop";
 
 /// The loop of [`Contestant::Loop`].
 const LOOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/sqlite_loop.py");
@@ -207,10 +207,7 @@ impl Contestant {
                         "--log-level",
                         "warning",
                     ])
-                    .env(
-                        "DATABASE_URL",
-                        database.replacen("postgres://", "postgresql+asyncpg://", 1),
-                    );
+                    .env("DATABASE_URL", sqlalchemy_url(database));
                 (command, Ready::At(address))
             }
             Self::Loop => return Err("it is no server".into()),
@@ -227,6 +224,14 @@ impl Contestant {
             command.env("DATABASE_URL", database);
         }
         Server::start(command, ready).map_err(|error| format!("{}: {error}", self.name()).into())
+    }
+}
+
+/// The URL as SQLAlchemy spells it: with a driver, and for a file with one more slash.
+fn sqlalchemy_url(url: &str) -> String {
+    match url.strip_prefix("sqlite:") {
+        Some(file) => format!("sqlite+aiosqlite:///{file}"),
+        None => url.replacen("postgres://", "postgresql+asyncpg://", 1),
     }
 }
 

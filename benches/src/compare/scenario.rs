@@ -145,7 +145,15 @@ impl Scenario {
         } else {
             Contestant::Usher
         });
-        if matches!(self, Self::Get | Self::Post | Self::PostUnflushed) {
+        if matches!(
+            self,
+            Self::Get
+                | Self::Post
+                | Self::PostUnflushed
+                | Self::GetFile
+                | Self::PostFile
+                | Self::PostFileAlone
+        ) {
             all.push(Contestant::FastApi);
         }
         if matches!(self, Self::PostFile | Self::PostFileAlone) {

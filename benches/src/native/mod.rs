@@ -2,9 +2,9 @@
 //! fast and does the same work: the same routes, validation, prepared statements and responses, and
 //! as many connections.
 //!
-//! It leaves out what is not measured: the documentation pages, PUT, PATCH and DELETE on SQLite, and
-//! conditions other than one entity tag. It passes the recorded cases of the contract for what it
-//! has, except a few odd paths that axum's router parses differently, and two with numbers and
+//! It leaves out what is not measured: the documentation pages, PUT, PATCH and DELETE on SQLite,
+//! and conditions other than one entity tag. It passes the recorded cases of the contract for what
+//! it has, except a few odd paths that axum's router parses differently, and two with numbers and
 //! surrogates that `serde_json` parses differently.
 //!
 //! | module | what it decides |

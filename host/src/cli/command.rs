@@ -62,6 +62,15 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
+    /// Run a component over recordings (--record), without a database, and show what differs. The
+    /// exit code is 1 if anything does.
+    Replay {
+        /// Recordings, or directories of them.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
     /// Print every setting with its value and its origin, the password masked.
     Config(Box<Options>),
     /// Write the embedded component to a file, or describe a component.

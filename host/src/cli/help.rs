@@ -23,7 +23,7 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  a clean end
   1  a failure at run time: the database, a migration, the operating system; for migrate --plan
-     also an obstacle
+     also an obstacle, and for replay a difference
   2  a wrong option, variable, configuration file, component or address
 
 An option goes before its variable, the variable before the configuration file. A variable that is
@@ -35,17 +35,17 @@ pub(super) fn displayed() -> Command {
     Cli::command()
         .mut_args(show)
         .mut_subcommands(|subcommand| {
-            let is_copy = matches!(subcommand.get_name(), "backup" | "restore");
-            let subcommand = subcommand.mut_args(show);
-            if is_copy {
-                // They take a server's configuration, and most of it does not concern them.
-                subcommand.mut_args(|arg| {
-                    let is_other = arg.get_env().is_some() && !of_database(&arg);
-                    arg.hide(is_other)
-                })
-            } else {
-                subcommand
-            }
+            let concerns: fn(&Arg) -> bool = match subcommand.get_name() {
+                "backup" | "restore" => of_database,
+                "replay" => of_component,
+                _ => |_| true,
+            };
+            // They take a server's configuration, and most of it does not concern them.
+            subcommand.mut_args(show).mut_args(|arg| {
+                let is_other = arg.get_env().is_some() && !concerns(&arg);
+                let is_hidden = is_other || arg.is_hide_set();
+                arg.hide(is_hidden)
+            })
         })
         .after_long_help(AFTER_HELP)
         .after_help("-h shows the most common options, --help all of them.")
@@ -56,6 +56,20 @@ fn of_database(arg: &Arg) -> bool {
     matches!(
         arg.get_id().as_str(),
         "url" | "url-file" | "config-file" | "log"
+    )
+}
+
+/// Whether a setting says which component there is, or how a command runs.
+fn of_component(arg: &Arg) -> bool {
+    matches!(
+        arg.get_id().as_str(),
+        "component"
+            | "compiler-program"
+            | "instance_memory"
+            | "cpu_time"
+            | "request_timeout"
+            | "config-file"
+            | "log"
     )
 }
 

@@ -13,6 +13,7 @@ use super::parse::{Stop, parse};
 use super::print;
 use crate::access::tokens::{self, Scopes};
 use crate::database::{self, CopyError};
+use crate::recording::replay;
 use crate::sandbox::{Source, USERS_WASM, compose, info, migrate};
 use crate::server::{self, Config, ServeError};
 use crate::telemetry::log::{self, LogGuard};
@@ -67,6 +68,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             options,
         }) => backup(&file, force, &options, &start),
         Some(Command::Restore { file, options }) => restore(&file, &options, &start),
+        Some(Command::Replay { files, options }) => replay(&files, &options, &start),
         Some(Command::Config(options)) => config(*options, &start),
         Some(Command::Component {
             output,
@@ -255,6 +257,30 @@ fn restore(file: &Path, options: &Options, start: &Start) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => not_copied(&error),
+    }
+}
+
+/// Replays recordings and prints what differs.
+fn replay(files: &[PathBuf], options: &Options, start: &Start) -> ExitCode {
+    let _log = start.log(&options.log);
+    let mut written = Ok(());
+    let mut print = |text: &str| {
+        if written.is_ok() {
+            written = write_out(text.as_bytes());
+        }
+    };
+    let summary = match replay::replay(files, &options.config.sandbox, &mut print) {
+        Ok(summary) => summary,
+        Err(error) => return usage(&error.to_string()),
+    };
+    print(&format!("{summary}\n"));
+    match written {
+        Ok(()) if summary.is_good() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::metrics::{ABANDONED, OUTCOMES, TransactionOutcome, outcome};
 use super::migration::{Migration, Watched};
 use super::pool::PoolInner;
 use super::statement::{Caller, Statement};
+use super::tape::{Asked, Noted, Tape};
 use super::types::{Error, Isolation, Row, Rows, SqlDialect, Value};
 use crate::memory::{self, Charge, OverLimit, RequestMemory};
 use crate::telemetry::RequestInfo;
@@ -39,6 +40,8 @@ pub struct Gate {
     memory: Option<RequestMemory>,
     /// The current request; none for migrations.
     request: Option<Arc<RequestInfo>>,
+    /// What notes the calls of the current request, if it is recorded.
+    tape: Option<Arc<Tape>>,
 }
 
 impl fmt::Debug for Gate {
@@ -60,6 +63,7 @@ impl Gate {
             last_failure: LastFailure::default(),
             memory: None,
             request: None,
+            tape: None,
         }
     }
 
@@ -92,10 +96,24 @@ impl Gate {
         self.migration = Some(migration);
     }
 
-    /// Begins a request, whose calls end at this moment.
-    pub(crate) fn begin_request(&mut self, request: Arc<RequestInfo>, deadline: Instant) {
+    /// Begins a request, whose calls end at this moment, and are noted if there is a tape.
+    pub(crate) fn begin_request(
+        &mut self,
+        request: Arc<RequestInfo>,
+        deadline: Instant,
+        tape: Option<&Arc<Tape>>,
+    ) {
         self.request = Some(request);
         self.deadline = Some(deadline);
+        self.tape = tape.cloned();
+    }
+
+    /// Notes a call, if the current request is recorded.
+    pub(super) fn note(&self, asked: impl FnOnce() -> Asked) -> Noted {
+        match &self.tape {
+            None => Noted::default(),
+            Some(tape) => Noted::on(tape, asked()),
+        }
     }
 
     /// Ends all calls from now on at this moment.
@@ -108,6 +126,7 @@ impl Gate {
     pub fn reset(&mut self) -> bool {
         self.deadline = None;
         self.request = None;
+        self.tape = None;
         self.last_failure.reset();
         if let Some(memory) = &self.memory {
             memory.release_rows();
@@ -314,6 +333,7 @@ impl Gate {
         Ok(Transaction {
             inner: self.last_failure.record(None, begun)?,
             counter: OutcomeCounter::new(&self.pool),
+            number: 0,
             _held: held,
         })
     }
@@ -357,6 +377,7 @@ impl Gate {
         let Transaction {
             inner,
             mut counter,
+            number: _,
             _held,
         } = transaction;
         // If this call is dropped while it waits, the outcome stays unknown.
@@ -378,6 +399,7 @@ impl Gate {
         let Transaction {
             inner,
             mut counter,
+            number: _,
             _held,
         } = transaction;
         counter.outcome = TransactionOutcome::RolledBack;
@@ -402,6 +424,7 @@ impl Gate {
             .await;
         Ok(Cursor {
             inner: self.record(call, opened)?,
+            number: 0,
             _held: held,
         })
     }
@@ -571,6 +594,8 @@ impl Fetched for Box<dyn BackendCursor> {
 pub struct Transaction {
     inner: Box<dyn BackendTransaction>,
     counter: OutcomeCounter,
+    /// Its number on the request's tape.
+    pub(super) number: u32,
     _held: Arc<()>,
 }
 
@@ -601,6 +626,8 @@ impl Drop for OutcomeCounter {
 #[derive(Debug)]
 pub struct Cursor {
     inner: Box<dyn BackendCursor>,
+    /// Its number on the request's tape.
+    pub(super) number: u32,
     _held: Arc<()>,
 }
 

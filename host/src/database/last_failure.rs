@@ -118,7 +118,7 @@ impl fmt::Display for Cause {
 ///
 /// The text after a string is left out, because where a string ends depends on settings of the
 /// database.
-pub(super) fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     let mut shown = String::new();
     let mut before = ' ';
     let mut characters = text.chars().peekable();

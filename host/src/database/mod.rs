@@ -18,6 +18,7 @@
 //! | `postgres` | statements pipelined over shared connections, transactions on dedicated ones |
 //! | `sqlite` | a file or memory: one writer, many readers |
 //! | `declared`, `pool` | checked statements: the declared ones; those cached by a core |
+//! | [`tape`] | what a request asks of its database and gets, for a recording |
 //! | [`gate`] | the checks that every call of a guest passes |
 //! | [`wit`] | the imports of `usher:database` |
 //! | [`open`] | opening a database, and the pool of each core; backup and restore |
@@ -37,6 +38,7 @@ pub(crate) mod migration;
 pub mod open;
 pub mod policy;
 pub mod statement;
+pub mod tape;
 pub mod types;
 pub mod url;
 pub mod wit;
@@ -52,7 +54,7 @@ pub use config::{Config, Statements};
 pub use declared::{CheckedStatements, Unfit};
 pub use error::{CopyError, OpenError, UrlError};
 pub use gate::{Cursor, Gate, Transaction};
-pub(crate) use last_failure::LastFailure;
+pub(crate) use last_failure::{LastFailure, masked};
 pub use metrics::Connections;
 pub use open::{Database, Pool, Restored, backup, restore};
 pub use types::{Error, Isolation, Refusal, RefusalKind, Row, Rows, SqlDialect, Value};

@@ -13,7 +13,7 @@ use super::metrics::{Metrics, Totals};
 use super::migration::Migration;
 use super::pool::PoolInner;
 use super::statement::Caller;
-use super::types::Error;
+use super::types::{Error, SqlDialect};
 use super::url::{Target, Url};
 use super::{postgres, sqlite};
 
@@ -149,6 +149,11 @@ impl Database {
     /// Logs settings that an operator should change although nothing fails.
     pub(crate) fn advise(&self) {
         self.backend.advise();
+    }
+
+    /// The SQL dialect.
+    pub fn dialect(&self) -> SqlDialect {
+        self.backend.policy().dialect
     }
 
     /// The configuration it was opened with.

@@ -1,8 +1,12 @@
 //! The imports of `usher:database`: each call goes to the gate, and nothing is decided here.
+//!
+//! What the guest asks and what it gets is noted here on the request's tape, if it has one: below
+//! the gate, calls that the gate refuses would be missing.
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::gate::{Cursor, Gate, Transaction};
+use super::tape::{Asked, Outcome};
 use super::types::{self, Error, Isolation, Row, Rows, SqlDialect, Value};
 
 #[allow(
@@ -73,11 +77,17 @@ impl database::Host for View<'_> {
     }
 
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Returned<Rows> {
-        Ok(self.gate.query(statement, params).await)
+        let noted = self.gate.note(|| Asked::query(&statement, &params));
+        let result = self.gate.query(statement, params).await;
+        noted.end(|| Outcome::of(&result, |rows| Outcome::Rows(rows.clone())));
+        Ok(result)
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Returned<u64> {
-        Ok(self.gate.execute(statement, params).await)
+        let noted = self.gate.note(|| Asked::execute(&statement, &params));
+        let result = self.gate.execute(statement, params).await;
+        noted.end(|| Outcome::of(&result, |count| Outcome::Affected(*count)));
+        Ok(result)
     }
 }
 
@@ -87,7 +97,16 @@ impl database::HostTransaction for View<'_> {
         isolation: Isolation,
         read_only: bool,
     ) -> Returned<Resource<Transaction>> {
-        Ok(match self.gate.begin(isolation, read_only).await {
+        let mut noted = self.gate.note(|| Asked::Begin {
+            isolation,
+            read_only,
+        });
+        let mut begun = self.gate.begin(isolation, read_only).await;
+        if let Ok(transaction) = &mut begun {
+            transaction.number = noted.begin_transaction();
+        }
+        noted.end(|| Outcome::of(&begun, |_| Outcome::Done));
+        Ok(match begun {
             Ok(transaction) => Ok(self.table.push(transaction)?),
             Err(error) => Err(error),
         })
@@ -100,7 +119,11 @@ impl database::HostTransaction for View<'_> {
         params: Vec<Value>,
     ) -> Returned<Rows> {
         let transaction = self.table.get_mut(&this)?;
-        Ok(self.gate.query_in(transaction, statement, params).await)
+        let noted = self.gate.note(|| Asked::query(&statement, &params));
+        let noted = noted.in_transaction(transaction.number);
+        let result = self.gate.query_in(transaction, statement, params).await;
+        noted.end(|| Outcome::of(&result, |rows| Outcome::Rows(rows.clone())));
+        Ok(result)
     }
 
     async fn execute(
@@ -110,21 +133,35 @@ impl database::HostTransaction for View<'_> {
         params: Vec<Value>,
     ) -> Returned<u64> {
         let transaction = self.table.get_mut(&this)?;
-        Ok(self.gate.execute_in(transaction, statement, params).await)
+        let noted = self.gate.note(|| Asked::execute(&statement, &params));
+        let noted = noted.in_transaction(transaction.number);
+        let result = self.gate.execute_in(transaction, statement, params).await;
+        noted.end(|| Outcome::of(&result, |count| Outcome::Affected(*count)));
+        Ok(result)
     }
 
     async fn commit(&mut self, this: Resource<Transaction>) -> Returned<()> {
         let transaction = self.table.delete(this)?;
-        Ok(self.gate.commit(transaction).await)
+        let noted = self.gate.note(|| Asked::Commit);
+        let noted = noted.in_transaction(transaction.number);
+        let result = self.gate.commit(transaction).await;
+        noted.end(|| Outcome::of(&result, |()| Outcome::Done));
+        Ok(result)
     }
 
     async fn rollback(&mut self, this: Resource<Transaction>) -> Returned<()> {
         let transaction = self.table.delete(this)?;
-        Ok(self.gate.rollback(transaction).await)
+        let noted = self.gate.note(|| Asked::Rollback);
+        let noted = noted.in_transaction(transaction.number);
+        let result = self.gate.rollback(transaction).await;
+        noted.end(|| Outcome::of(&result, |()| Outcome::Done));
+        Ok(result)
     }
 
     async fn drop(&mut self, this: Resource<Transaction>) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
+        let transaction = self.table.delete(this)?;
+        let noted = self.gate.note(|| Asked::Drop);
+        (noted.in_transaction(transaction.number)).end(|| Outcome::Done);
         Ok(())
     }
 }
@@ -133,7 +170,16 @@ impl streaming::Host for View<'_> {}
 
 impl streaming::HostCursor for View<'_> {
     async fn open(&mut self, statement: String, params: Vec<Value>) -> Returned<Resource<Cursor>> {
-        Ok(match self.gate.open(statement, params).await {
+        let mut noted = self.gate.note(|| Asked::open(&statement, &params));
+        let mut opened = self.gate.open(statement, params).await;
+        if let Ok(cursor) = &mut opened {
+            cursor.number = noted.open_cursor();
+        }
+        noted.end(|| match &opened {
+            Ok(cursor) => Outcome::Columns(cursor.columns()),
+            Err(error) => Outcome::Failed(error.clone()),
+        });
+        Ok(match opened {
             Ok(cursor) => Ok(self.table.push(cursor)?),
             Err(error) => Err(error),
         })
@@ -145,7 +191,11 @@ impl streaming::HostCursor for View<'_> {
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Returned<Vec<Row>> {
         let cursor = self.table.get_mut(&this)?;
-        Ok(self.gate.next(cursor, at_most).await)
+        let noted = self.gate.note(|| Asked::Next { at_most });
+        let noted = noted.of_cursor(cursor.number);
+        let rows = self.gate.next(cursor, at_most).await;
+        noted.end(|| Outcome::of(&rows, |rows| Outcome::Batch(rows.clone())));
+        Ok(rows)
     }
 
     async fn drop(&mut self, this: Resource<Cursor>) -> wasmtime::Result<()> {

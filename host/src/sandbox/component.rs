@@ -108,6 +108,32 @@ impl Runtime {
         &self.routes
     }
 
+    /// The SHA-256 of the component.
+    ///
+    /// # Errors
+    /// Why its file cannot be read.
+    pub(crate) fn digest(&self) -> Result<String, String> {
+        let bytes = self.source.bytes();
+        let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", self.source))?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+        Ok(digits.collect())
+    }
+
+    /// An import by which the component gets what no request and no database has: the time, or
+    /// chance.
+    pub(crate) fn undetermined_import(&self) -> Option<String> {
+        let component = self.pre.component();
+        let ty = component.component_type();
+        let mut names = ty.imports(self.pre.engine()).map(|(name, _)| name);
+        let of_host = |name: &&str| {
+            name.starts_with("wasi:random/")
+                || name.starts_with("wasi:clocks/monotonic-clock")
+                || name.starts_with("wasi:clocks/wall-clock")
+        };
+        names.find(of_host).map(str::to_owned)
+    }
+
     /// The database as this component is to have it: see [`Database::serving`].
     ///
     /// # Errors

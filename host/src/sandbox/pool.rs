@@ -25,6 +25,7 @@ use super::error::{CallError, one_line};
 use super::state::{State, StoreLimits};
 use super::{processor, report};
 use crate::database::Pool;
+use crate::database::tape::Tape;
 use crate::memory::{self, HostCharge, HostMemory};
 use crate::telemetry::log::{excerpt, excerpt_debug};
 use crate::telemetry::{Counters, RequestInfo};
@@ -151,7 +152,7 @@ impl Instances {
     }
 
     /// Calls the guest with one request, whose time began then, and returns its response. The guest
-    /// may still be writing the body while it is read.
+    /// may still be writing the body while it is read. A tape notes its calls on the database.
     ///
     /// # Errors
     /// See [`CallError`]. If the guest fails after its response has begun, the body ends with an
@@ -160,6 +161,7 @@ impl Instances {
         self: &Arc<Self>,
         request: &mut Request<Bytes>,
         info: &Arc<RequestInfo>,
+        tape: Option<&Arc<Tape>>,
         began: std::time::Instant,
     ) -> Result<Response<GuestBody>, CallError> {
         let arrival = Instant::from_std(began);
@@ -176,7 +178,7 @@ impl Instances {
         };
         // Boxed, so that the future is in memory that was used a moment ago. With many connections,
         // the memory of a connection's task is out of the processor's cache.
-        match Box::pin(self.call_buffered(request, info, &mut deadline)).await? {
+        match Box::pin(self.call_buffered(request, info, tape, &mut deadline)).await? {
             BufferedOutcome::Returned(response) if response.body().len() > memory::FREE => {
                 self.charge_large(response)
             }
@@ -211,9 +213,10 @@ impl Instances {
         &self,
         request: &mut Request<Bytes>,
         info: &Arc<RequestInfo>,
+        tape: Option<&Arc<Tape>>,
         deadline: &mut Deadline,
     ) -> Result<BufferedOutcome, CallError> {
-        let mut work = pin!(self.try_buffered(request, info, deadline.at()));
+        let mut work = pin!(self.try_buffered(request, info, tape, deadline.at()));
         std::future::poll_fn(|cx| deadline.poll(work.as_mut(), cx)).await?
     }
 
@@ -221,6 +224,7 @@ impl Instances {
         &self,
         request: &mut Request<Bytes>,
         info: &Arc<RequestInfo>,
+        tape: Option<&Arc<Tape>>,
         deadline: Instant,
     ) -> Result<BufferedOutcome, CallError> {
         let mut instance = self.take().await?;
@@ -231,7 +235,7 @@ impl Instances {
             .processor
             .begin(self.limits.config.cpu_time);
         let gate = &mut store.data_mut().gate;
-        gate.begin_request(Arc::clone(info), deadline.into_std());
+        gate.begin_request(Arc::clone(info), deadline.into_std(), tape);
         if let (Some(handler), Some(requested_fields)) =
             (&instance.buffered, self.requested_fields.get())
         {

@@ -1,5 +1,6 @@
 //! Where a component comes from.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,20 @@ impl fmt::Display for Source {
             Self::File(path) => write!(f, "the component {}", path.display()),
             Self::Bytes(bytes) => write!(f, "a component of {} bytes", bytes.len()),
         }
+    }
+}
+
+impl Source {
+    /// The bytes of the component.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub(crate) fn bytes(&self) -> std::io::Result<Cow<'_, [u8]>> {
+        Ok(match self {
+            Self::Embedded => USERS_WASM.into(),
+            Self::File(path) => read(path)?.into(),
+            Self::Bytes(bytes) => (&**bytes).into(),
+        })
     }
 }
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::connection_state::Streamed;
-use crate::sandbox::GuestBody;
+use crate::recording::Capture;
+use crate::sandbox::{CallError, GuestBody};
 use crate::telemetry::request::{Blame, Recorded};
 
 /// The body of a response from the guest or the host. When it is dropped, its request is over.
@@ -22,16 +23,17 @@ pub struct Body {
 
 #[derive(Debug)]
 enum Content {
-    Guest(GuestBody),
+    /// The guest's, and what records it.
+    Guest(GuestBody, Option<Box<Capture>>),
     /// The host's, until it is read.
     Full(Option<Bytes>),
 }
 
 impl Body {
-    /// The body of a guest's response.
-    pub(super) fn guest(body: GuestBody) -> Self {
+    /// The body of a guest's response, and what records it while it is read.
+    pub(super) fn guest(body: GuestBody, capture: Option<Box<Capture>>) -> Self {
         Self {
-            content: Content::Guest(body),
+            content: Content::Guest(body, capture),
             request: None,
             streamed: None,
         }
@@ -48,7 +50,7 @@ impl Body {
 
     /// Whether the guest may still be writing it.
     pub(super) fn is_streaming(&self) -> bool {
-        matches!(self.content, Content::Guest(GuestBody::Streaming { .. }))
+        matches!(self.content, Content::Guest(GuestBody::Streaming { .. }, _))
     }
 
     /// Whether it comes from the host.
@@ -76,9 +78,22 @@ impl Body {
     }
 }
 
+/// Records a part of a body, or its end.
+#[cold]
+fn record(capture: &mut Capture, frame: Option<&Result<Frame<Bytes>, Failed>>) {
+    match frame {
+        Some(Ok(frame)) => capture.read(frame.data_ref().map_or(0, Bytes::len)),
+        Some(Err(error)) => capture.failed(error.downcast_ref::<CallError>()),
+        None => capture.complete(),
+    }
+}
+
+/// Why a body is incomplete.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
 impl Drop for Body {
     fn drop(&mut self) {
-        if let (Content::Guest(GuestBody::Streaming { is_complete, .. }), Some(request)) =
+        if let (Content::Guest(GuestBody::Streaming { is_complete, .. }, _), Some(request)) =
             (&self.content, &self.request)
             && !is_complete
             && !request.is_head()
@@ -90,14 +105,20 @@ impl Drop for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Failed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = match &mut self.content {
-            Content::Guest(body) => std::task::ready!(Pin::new(body).poll_frame(cx)),
+            Content::Guest(body, capture) => {
+                let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+                if let Some(capture) = capture {
+                    record(capture, frame.as_ref());
+                }
+                frame
+            }
             Content::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
         };
         if let (Some(Ok(frame)), Some(request)) = (&frame, &self.request)
@@ -110,14 +131,14 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Guest(body) => body.is_end_stream(),
+            Content::Guest(body, _) => body.is_end_stream(),
             Content::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Guest(body) => body.size_hint(),
+            Content::Guest(body, _) => body.size_hint(),
             Content::Full(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }

@@ -12,7 +12,7 @@ use super::tls;
 use crate::options::{YEAR, defaults, duration, number, show_size};
 use crate::sandbox::{Capacity, pool};
 use crate::telemetry::access_log;
-use crate::{access, database, sandbox};
+use crate::{access, database, recording, sandbox};
 
 /// The settings of a server, from the command line ([`crate::cli`]) or an embedding program.
 #[derive(Args, Clone, Debug)]
@@ -125,6 +125,9 @@ pub struct Config {
     /// The access log.
     #[command(flatten)]
     pub access_log: access_log::Config,
+    /// Recordings of requests.
+    #[command(flatten, next_help_heading = "Recording")]
+    pub recording: recording::Config,
     /// How long to go on after SIGTERM or Ctrl-C while /ready is 503 and responses say Connection:
     /// close [default: 0s on a terminal, otherwise 5s or half of --drain-timeout].
     #[arg(
@@ -251,8 +254,8 @@ impl Config {
 
     /// The capacity that the engine needs.
     pub fn capacity(&self) -> Capacity {
-        // Each core's share is rounded up, and the migrations take one instance more.
-        let instances = self.max_requests().get() + self.workers().get() + 1;
+        // Each core's share is rounded up; the migrations and the recorder take one instance each.
+        let instances = self.max_requests().get() + self.workers().get() + 2;
         Capacity {
             instances: u32::try_from(instances).unwrap_or(u32::MAX),
             memory: self.sandbox.instance_memory,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::database::OpenError;
+use crate::recording::RecordingError;
 use crate::sandbox::LoadError;
 use crate::sandbox::migrate::MigrateError;
 
@@ -25,6 +26,8 @@ pub enum ServeError {
     Load(LoadError),
     /// The database cannot be used.
     Database(OpenError),
+    /// Requests cannot be recorded.
+    Record(RecordingError),
     /// The schema could not be brought up to date.
     Migrate(MigrateError),
     /// The operating system refused a thread, a signal handler or the like.
@@ -35,7 +38,7 @@ impl ServeError {
     /// Whether the configuration is wrong, rather than something unavailable.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Settings(_) | Self::Listen { .. } | Self::Load(_) => true,
+            Self::Settings(_) | Self::Listen { .. } | Self::Load(_) | Self::Record(_) => true,
             Self::Database(error) => !error.is_transient(),
             Self::Migrate(_) | Self::System(_) => false,
         }
@@ -65,6 +68,7 @@ impl fmt::Display for ServeError {
             Self::Load(error) => error.fmt(f),
             Self::Database(error) => error.fmt(f),
             Self::Migrate(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
             Self::System(error) => write!(f, "the operating system refused: {error}"),
         }
     }

@@ -17,7 +17,9 @@ use crate::telemetry::request::Blame;
 /// An error response that does not come from the guest.
 #[derive(Debug)]
 pub(super) enum ErrorResponse {
+    Target,
     Host,
+    TransferCoding,
     /// Also whether the request's body has not been read, as below.
     NotFound(bool),
     Refused(Refusal, bool),
@@ -32,7 +34,9 @@ impl ErrorResponse {
     /// Who is to blame for the error.
     pub(super) fn blame(&self) -> Blame {
         match self {
-            Self::Host
+            Self::Target
+            | Self::Host
+            | Self::TransferCoding
             | Self::NotFound(_)
             | Self::Refused(..)
             | Self::LargeHead
@@ -47,6 +51,10 @@ impl ErrorResponse {
 impl From<ErrorResponse> for Response<Body> {
     fn from(error: ErrorResponse) -> Self {
         let (status, detail, close) = match &error {
+            ErrorResponse::Target => (StatusCode::BAD_REQUEST, MALFORMED, true),
+            ErrorResponse::TransferCoding => {
+                (StatusCode::NOT_IMPLEMENTED, "Unknown transfer coding", true)
+            }
             ErrorResponse::Host => (
                 StatusCode::BAD_REQUEST,
                 "Missing or invalid Host header",
@@ -126,6 +134,9 @@ pub(crate) fn json(status: StatusCode, detail: &str) -> Response<Body> {
     response
 }
 
+/// What is wrong with a request that cannot be parsed.
+const MALFORMED: &str = "Malformed request";
+
 /// The end of a response without a body.
 const END: &[u8] = b"\r\n\r\n";
 
@@ -134,7 +145,7 @@ const MAX_LENGTH: usize = 160;
 
 /// The status of each response of hyper, and the detail of its replacement.
 const HYPER_ERRORS: [(&str, &str); 3] = [
-    ("400 Bad Request", "Malformed request"),
+    ("400 Bad Request", MALFORMED),
     ("414 URI Too Long", "URI Too Long"),
     (
         "431 Request Header Fields Too Large",

@@ -11,7 +11,7 @@
 //! | `clients` | how many connections one client has |
 //! | `notify` | tells the service manager what the server does |
 //! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
-//! | [`service`], `host` | one request; which `Host` is valid |
+//! | [`service`], `request_head`, `host` | one request; which head and which `Host` are valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
 //! | `connection_io`, [`transport`] | connection I/O of HTTP/1, and the sockets below it |
@@ -49,6 +49,7 @@ mod lingering_close;
 mod listener;
 mod notify;
 mod proxy_protocol;
+mod request_head;
 mod shutdown;
 mod start;
 mod stream_body;

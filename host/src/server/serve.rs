@@ -21,6 +21,7 @@ use super::watch::{self, Heartbeat};
 use super::worker::{self, Core, Parts, Worker};
 use super::{admin, descriptors, notify};
 use crate::access::AccessControl;
+use crate::recording::Recorder;
 use crate::reload;
 use crate::telemetry::Counters;
 
@@ -30,6 +31,7 @@ use crate::telemetry::Counters;
 /// See [`ServeError`].
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
     config.check().map_err(ServeError::Settings)?;
+    Recorder::check(&config.recording).map_err(ServeError::Record)?;
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
@@ -57,6 +59,8 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     database.advise();
     let has_documentation = runtime.routes().has_page(DOCUMENTATION);
+    let recorder = Recorder::start(&config.recording, &runtime, &database, &config.sandbox);
+    let recorder = recorder.map_err(ServeError::Record)?;
     let has_tls = tls.is_some();
     let announcement = Announcement::default();
     let parts = Parts {
@@ -67,6 +71,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         tls,
         access,
         access_log: config.access_log.access_log,
+        recorder: recorder.clone(),
         announcement: announcement.clone(),
         drain: config.drain_timeout,
     };
@@ -218,6 +223,9 @@ async fn drain(
             }
         });
         let _ = joined.await;
+        if let Some(recorder) = recorder {
+            let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
+        }
     };
     // A stuck core does not drain.
     let limit = config.drain_timeout.saturating_sub(announcement.age())

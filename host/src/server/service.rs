@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::uri::Authority;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
@@ -20,11 +19,12 @@ use ipnet::IpNet;
 use super::body::Body;
 use super::connection_state::ConnectionState;
 use super::error_body::ErrorResponse;
-use super::host;
 use super::proxy_protocol::Client;
+use super::request_head;
 use super::transport::Transport;
 use crate::access::AccessControl;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
+use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::log::{LINES, LineLimit};
 use crate::telemetry::request::{self, GivenNames, Recorded};
@@ -156,6 +156,8 @@ pub struct Service {
     pub access: AccessControl,
     /// The core's counters.
     pub counters: Arc<Counters>,
+    /// What records requests, if any are recorded.
+    pub recorder: Option<Recorder>,
 }
 
 /// Who sends the requests of a connection.
@@ -288,7 +290,7 @@ impl Service {
         }
         let (method, path) = (request.method(), request.uri().path());
         let recorded = RequestInfo::arrived(&self.counters, method, path, given);
-        if let Err(error) = check_host(&mut request) {
+        if let Err(error) = request_head::check(&mut request, is_unread) {
             return (recorded, Err(error));
         }
         if !is_below {
@@ -349,9 +351,17 @@ impl Service {
         info: &Arc<RequestInfo>,
         began: Instant,
     ) -> Result<Response<Body>, ErrorResponse> {
-        match self.instances.call(request, info, began).await {
-            Ok(response) => Ok(response.map(Body::guest)),
+        let capture = (self.recorder.as_ref()).and_then(|recorder| recorder.capture(request, info));
+        let tape = capture.as_ref().map(|capture| capture.tape());
+        match self.instances.call(request, info, tape, began).await {
+            Ok(response) => {
+                let capture = capture.and_then(|capture| capture.answered(&response));
+                Ok(response.map(|body| Body::guest(body, capture)))
+            }
             Err(error) => {
+                if let Some(mut capture) = capture {
+                    capture.failed(Some(&error));
+                }
                 log_failed(&error, info);
                 self.counters.failed(error.kind());
                 Err(ErrorResponse::Call(error))
@@ -453,38 +463,6 @@ fn record(
     }
     state.response_complete();
     response
-}
-
-/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none, and
-/// so may one of HTTP/2, where a `Host` that differs from `:authority` is malformed (RFC 9113,
-/// 8.3.1).
-fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
-    let authority = request.uri().authority();
-    if authority.is_some_and(|authority| !host::is_valid(authority.as_str().as_bytes())) {
-        return Err(ErrorResponse::Host);
-    }
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host::is_valid(host.as_bytes()) => {
-            let differs =
-                |authority: &Authority| !authority.as_str().eq_ignore_ascii_case(text(host));
-            if request.version() == Version::HTTP_2 && authority.is_some_and(differs) {
-                return Err(ErrorResponse::Host);
-            }
-            Ok(())
-        }
-        (None, None) if request.uri().authority().is_some() => Ok(()),
-        (None, None) if request.version() < Version::HTTP_11 => {
-            let host = HeaderValue::from_static("localhost");
-            request.headers_mut().insert(HOST, host);
-            Ok(())
-        }
-        _ => Err(ErrorResponse::Host),
-    }
-}
-
-fn text(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or_default()
 }
 
 /// Reads a body of at most `limit` bytes.

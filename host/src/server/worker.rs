@@ -18,6 +18,7 @@ use super::transport::Incoming;
 use super::watch::Heartbeat;
 use crate::access::AccessControl;
 use crate::database::{Database, Pool};
+use crate::recording::Recorder;
 use crate::sandbox::Runtime;
 use crate::sandbox::pool::{self, Instances};
 use crate::telemetry::{AccessLog, Counters};
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) tls: Option<Tls>,
     pub(crate) access: AccessControl,
     pub(crate) access_log: AccessLog,
+    pub(crate) recorder: Option<Recorder>,
     /// When connections begin to end.
     pub(crate) announcement: Announcement,
     /// How long they may take from then.
@@ -147,6 +149,7 @@ async fn serve(
         limits: parts.connections,
         access: parts.access,
         counters: Arc::clone(counters),
+        recorder: parts.recorder,
     });
     let drain = Drain::new(parts.announcement.clone());
     let mut connections = JoinSet::new();

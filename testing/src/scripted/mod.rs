@@ -37,6 +37,7 @@
 //! | `fault`, `rule` | why a statement has no result; which statement gets which result |
 //! | [`script`] | the rules of one test, and its log |
 //! | [`when`] | builds a rule |
+//! | `recorded` | a script of a recording |
 //! | `transaction`, `cursor` | what outlives one call |
 //! | `backend` | the traits of a back end |
 
@@ -44,6 +45,7 @@ mod backend;
 mod cursor;
 mod fault;
 pub mod log;
+mod recorded;
 mod rule;
 pub mod script;
 #[cfg(test)]

@@ -80,6 +80,17 @@ impl Sent {
     }
 }
 
+/// Every request of every case, in order.
+pub(crate) fn requests() -> Vec<Request> {
+    let lines = CASES.lines().filter(|line| !line.is_empty());
+    let cases = lines.map(|line| serde_json::from_str::<Case>(line).expect("a recorded case"));
+    let requests = cases.flat_map(|case| {
+        let setup: Vec<_> = case.setup.iter().map(Sent::request).collect();
+        setup.into_iter().chain([case.request.request()])
+    });
+    requests.collect()
+}
+
 fn base64(text: &str) -> Vec<u8> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);

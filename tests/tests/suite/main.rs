@@ -13,7 +13,7 @@
 //! | `file_crash` | the program is killed under load on an SQLite file |
 //! | `cut` | a truncated response differs from a complete one |
 //! | `slow` | clients that read slowly or not at all, over real TCP |
-//! | `raw_http` | HTTP/1.x byte by byte |
+//! | `raw_http`, `raw_table` | HTTP/1.x byte by byte |
 //! | `sockets` | what only real connections show |
 //! | `listeners` | where the server listens |
 //! | `proxies` | behind a proxy |
@@ -30,6 +30,7 @@
 //! | `command_line` | options, environment, configuration file, and help |
 //! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
+//! | `recording` | recorded requests, and their replay without a database |
 //! | `access` | tokens, their scopes, and the pages of other sites |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
@@ -99,8 +100,10 @@ mod preconditions;
 mod proxies;
 mod race;
 mod raw_http;
+mod raw_table;
 mod reach;
 mod readiness;
+mod recording;
 mod scripted;
 mod seed;
 mod service;

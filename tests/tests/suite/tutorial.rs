@@ -1,9 +1,10 @@
 //! The examples of `docs/testing.md`, which has them word for word.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::Request;
-use usher_testing::{TestDatabase, fault_walk, users};
+use usher_testing::{Recording, Script, TestDatabase, fault_walk, users};
 
 use serde_json::json;
 use usher_testing::TestApp;
@@ -40,6 +41,18 @@ async fn deleted_user_is_back_in_a_snapshot() -> Result<(), Box<dyn std::error::
     // The contents of a moment can also be those of another application.
     let other = TestApp::start(&three_users).await?;
     other.get("/users/2").await?.expect_status(200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn address_that_was_taken_in_production_is_a_conflict()
+-> Result<(), Box<dyn std::error::Error>> {
+    let file = Path::new("recordings/taken.jsonl");
+    let script = Script::from_recording(file)?;
+    let app = TestApp::start(&script).await?;
+    let request = Recording::read(file)?.request.request()?;
+    app.execute(request).await?.expect_status(409);
+    script.assert_done();
     Ok(())
 }
 

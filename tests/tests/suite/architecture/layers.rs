@@ -31,6 +31,7 @@ pub(crate) const CRATES: [Layering; 3] = [
             "lib",
             "cli",
             "server",
+            "recording",
             "access",
             "sandbox",
             "wasi_http",

@@ -1,0 +1,73 @@
+//! What is masked of a request and of its database calls.
+//!
+//! Texts, JSON and bytes are masked, because they may identify people. Numbers, booleans, times,
+//! decimals and UUIDs stay, and so do header fields: those that are recorded hold none of a person.
+
+use super::format::Sent;
+use super::mask::Mask;
+use super::text;
+use crate::database::tape::{Asked, Call, Outcome};
+use crate::database::{Error, Row, Value};
+
+/// A request to a component whose routes have these literal segments.
+pub(super) fn request(mask: &mut Mask, sent: &mut Sent, literals: &[String]) {
+    sent.target = text::target(mask, &sent.target, literals);
+    sent.body = text::body(mask, &sent.body).into();
+}
+
+/// A call with its outcome. Its statement stays: the second run replaces it by that which the
+/// component makes of masked values.
+pub(super) fn call(mask: &mut Mask, call: &mut Call) {
+    let statement = match &mut call.asked {
+        Asked::Query(text, params) | Asked::Execute(text, params) | Asked::Open(text, params) => {
+            row(mask, params);
+            text.as_str()
+        }
+        _ => "",
+    };
+    match &mut call.outcome {
+        Outcome::Rows(found) => found.rows.iter_mut().for_each(|found| row(mask, found)),
+        Outcome::Batch(rows) => rows.iter_mut().for_each(|found| row(mask, found)),
+        Outcome::Failed(failed) => error(mask, failed, statement),
+        Outcome::Unfinished | Outcome::Done | Outcome::Affected(_) | Outcome::Columns(_) => {}
+    }
+}
+
+fn row(mask: &mut Mask, row: &mut Row) {
+    for value in row {
+        match value {
+            Value::Text(text) => *text = mask.text(text),
+            Value::Json(json) => *json = text::json(mask, json),
+            Value::Bytes(bytes) => {
+                *bytes = match str::from_utf8(bytes) {
+                    Ok(text) => mask.text(text).into(),
+                    Err(_) => mask.bytes(bytes),
+                }
+            }
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::Real(_)
+            | Value::Uuid(_)
+            | Value::Timestamp(_)
+            | Value::Decimal(_) => {}
+        }
+    }
+}
+
+fn error(mask: &mut Mask, error: &mut Error, statement: &str) {
+    match error {
+        Error::Unavailable(why) | Error::Denied(why) | Error::Invalid(why) => {
+            *why = text::message(mask, why, &[statement]);
+        }
+        Error::Refused(refusal) => {
+            let names = [
+                refusal.constraint.as_deref().unwrap_or_default(),
+                refusal.column.as_deref().unwrap_or_default(),
+                statement,
+            ];
+            refusal.message = text::message(mask, &refusal.message, &names);
+        }
+        Error::Overloaded | Error::Timeout | Error::InDoubt | Error::TooLarge(_) => {}
+    }
+}

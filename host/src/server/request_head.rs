@@ -1,0 +1,83 @@
+//! What must hold of a request's head beyond what hyper checks: its target, its `Host` and how its
+//! body is framed.
+
+use http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{Method, Request, Version};
+
+use super::error_body::ErrorResponse;
+use super::host;
+
+/// Checks a request's head. One of HTTP/1.0 without `Host` gets one.
+///
+/// # Errors
+/// The response to a head that is not valid.
+pub(super) fn check<B>(request: &mut Request<B>, has_body: bool) -> Result<(), ErrorResponse> {
+    if !has_valid_target(request) {
+        return Err(ErrorResponse::Target);
+    }
+    check_host(request)?;
+    if has_body && !is_plain_or_chunked(request.headers()) {
+        return Err(ErrorResponse::TransferCoding);
+    }
+    Ok(())
+}
+
+/// Whether a target is a path, a URL, or `*` of OPTIONS (RFC 9112, 3.2). hyper's parser also takes
+/// `a:80` and `a`, which name an authority and are for CONNECT alone.
+fn has_valid_target<B>(request: &Request<B>) -> bool {
+    match request.uri().path() {
+        "*" | "" => matches!(*request.method(), Method::OPTIONS | Method::CONNECT),
+        path => path.starts_with('/'),
+    }
+}
+
+/// Whether a body is sent as it is or in chunks. hyper accepts any coding below the chunks, as if
+/// the body were not encoded (RFC 9112, 6.1).
+fn is_plain_or_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            let listed = coding.as_bytes().split(|&byte| byte == b',');
+            let mut named = listed
+                .map(<[u8]>::trim_ascii)
+                .filter(|name| !name.is_empty());
+            let is_chunked = |name: &[u8]| name.eq_ignore_ascii_case(b"chunked");
+            named.next().is_some_and(is_chunked) && named.next().is_none()
+        }
+        _ => false,
+    }
+}
+
+/// An HTTP/1.1 request has exactly one `Host` (RFC 9112, 3.2). One of HTTP/1.0 may have none, and
+/// so may one of HTTP/2, where a `Host` that differs from `:authority` is malformed (RFC 9113,
+/// 8.3.1).
+fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
+    let authority = request.uri().authority();
+    if authority.is_some_and(|authority| !host::is_valid(authority.as_str().as_bytes())) {
+        return Err(ErrorResponse::Host);
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host::is_valid(host.as_bytes()) => {
+            let differs =
+                |authority: &Authority| !authority.as_str().eq_ignore_ascii_case(text(host));
+            if request.version() == Version::HTTP_2 && authority.is_some_and(differs) {
+                return Err(ErrorResponse::Host);
+            }
+            Ok(())
+        }
+        (None, None) if request.uri().authority().is_some() => Ok(()),
+        (None, None) if request.version() < Version::HTTP_11 => {
+            let host = HeaderValue::from_static("localhost");
+            request.headers_mut().insert(HOST, host);
+            Ok(())
+        }
+        _ => Err(ErrorResponse::Host),
+    }
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}
