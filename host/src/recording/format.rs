@@ -101,9 +101,10 @@ impl Sent {
             .body(self.body.clone())
             .map_err(|error| format!("the request: {error}"))?;
         for (name, value) in &self.headers {
-            let invalid = |_| format!("the header {name} of the request is invalid");
-            let field = HeaderName::try_from(name.as_str()).map_err(|_| invalid(()))?;
-            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid(()))?;
+            let field = HeaderName::try_from(name.as_str()).ok();
+            let value = HeaderValue::from_bytes(value.as_bytes()).ok();
+            let invalid = || format!("the header {name} of the request is invalid");
+            let (field, value) = field.zip(value).ok_or_else(invalid)?;
             request.headers_mut().append(field, value);
         }
         Ok(request)

@@ -214,7 +214,9 @@ impl Writer {
         let mut calls = noticed.calls;
         if let Some(mask) = &mut self.mask {
             masked::request(mask, &mut sent, &self.literals);
-            calls.iter_mut().for_each(|call| masked::call(mask, call));
+            for call in &mut calls {
+                masked::call(mask, call);
+            }
         }
         let head = Head {
             version: format::VERSION,

@@ -345,7 +345,7 @@ mod tests {
         let asked = "/users/17?limit=10&email=annabel%40example.com";
         let found = target(&mut mask, asked, &literals);
         assert!(found.starts_with("/users/17?limit=10&email="), "{found}");
-        assert!(found.contains("%40") && found.ends_with(".com"), "{found}");
+        assert!(found.contains("%40"), "{found}");
         assert!(
             !found.contains("annabel") && !found.contains("example"),
             "{found}"
