@@ -123,7 +123,13 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     draining.store(true, Relaxed);
     announcement.announce();
     notify::stopping();
-    drain(config, signal, signals, &announcement, accepting, workers).await;
+    let running = Running {
+        announcement,
+        accepting,
+        workers,
+        recorder,
+    };
+    running.drain(config, signal, signals).await;
     Ok(())
 }
 
@@ -184,59 +190,62 @@ fn log_addresses(listeners: &[Listener], has_documentation: bool, has_tls: bool,
     }
 }
 
-/// Ends all connections: those that clients close within `--drain-delay`, and the others within
-/// `--drain-timeout` of the signal.
-async fn drain(
-    config: &Config,
-    signal: &str,
-    mut signals: Signals,
-    announcement: &Announcement,
+/// What ends when the server does.
+struct Running {
+    announcement: Announcement,
     accepting: Accepting,
     workers: Vec<Worker>,
-) {
-    let delay = config.drain_delay();
-    if !delay.is_zero() {
-        tracing::info!(
-            "{signal}: not ready any more, and going on for {} (--drain-delay); a second signal \
+    recorder: Option<Recorder>,
+}
+
+impl Running {
+    /// Ends all connections: those that clients close within `--drain-delay`, and the others within
+    /// `--drain-timeout` of the signal.
+    async fn drain(self, config: &Config, signal: &str, mut signals: Signals) {
+        let delay = config.drain_delay();
+        if !delay.is_zero() {
+            tracing::info!(
+                "{signal}: not ready any more, and going on for {} (--drain-delay); a second signal \
              ends at once",
-            humantime::format_duration(delay)
-        );
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            signal = signals.next() => {
-                tracing::warn!("{signal} again: ending with connections open");
-                return;
-            }
-        }
-    }
-    let open: usize = workers.iter().map(|worker| worker.core.open()).sum();
-    tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
-    let drained = async {
-        // The listeners are closed first, so that new clients are refused.
-        accepting.stop().await;
-        let threads: Vec<_> = workers.into_iter().map(Worker::drain).collect();
-        let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a core's thread has panicked");
+                humantime::format_duration(delay)
+            );
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                signal = signals.next() => {
+                    tracing::warn!("{signal} again: ending with connections open");
+                    return;
                 }
             }
-        });
-        let _ = joined.await;
-        if let Some(recorder) = recorder {
-            let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
         }
-    };
-    // A stuck core does not drain.
-    let limit = config.drain_timeout.saturating_sub(announcement.age())
-        + worker::CLOSE_TIMEOUT
-        + watch::STUCK_AFTER;
-    tokio::select! {
-        () = drained => {}
-        () = tokio::time::sleep(limit) => {
-            tracing::error!("a core has not ended within {limit:?}: ending the process");
+        let open: usize = self.workers.iter().map(|worker| worker.core.open()).sum();
+        tracing::info!("{signal}: draining {open} connections; a second signal ends at once");
+        let drained = async {
+            // The listeners are closed first, so that new clients are refused.
+            self.accepting.stop().await;
+            let threads: Vec<_> = self.workers.into_iter().map(Worker::drain).collect();
+            let joined = tokio::task::spawn_blocking(move || {
+                for thread in threads {
+                    if thread.join().is_err() {
+                        tracing::error!("a core's thread has panicked");
+                    }
+                }
+            });
+            let _ = joined.await;
+            if let Some(recorder) = self.recorder {
+                let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
+            }
+        };
+        // A stuck core does not drain.
+        let limit = config.drain_timeout.saturating_sub(self.announcement.age())
+            + worker::CLOSE_TIMEOUT
+            + watch::STUCK_AFTER;
+        tokio::select! {
+            () = drained => {}
+            () = tokio::time::sleep(limit) => {
+                tracing::error!("a core has not ended within {limit:?}: ending the process");
+            }
+            signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
         }
-        signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
     }
 }
 
