@@ -199,8 +199,8 @@ struct Running {
 }
 
 impl Running {
-    /// Ends all connections: those that clients close within `--drain-delay`, and the others within
-    /// `--drain-timeout` of the signal.
+    /// Ends all connections: those that clients close within `--drain-delay`, and the others
+    /// within `--drain-timeout` of the signal.
     async fn drain(self, config: &Config, signal: &str, mut signals: Signals) {
         let delay = config.drain_delay();
         if !delay.is_zero() {
@@ -244,7 +244,9 @@ impl Running {
             () = tokio::time::sleep(limit) => {
                 tracing::error!("a core has not ended within {limit:?}: ending the process");
             }
-            signal = signals.next() => tracing::warn!("{signal} again: ending with connections open"),
+            signal = signals.next() => {
+                tracing::warn!("{signal} again: ending with connections open");
+            }
         }
     }
 }

@@ -60,7 +60,8 @@ impl Served {
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--component", "sql.wasm", "--no-migrate"])
             .args(["--database", &fresh.url, "--statement-timeout", "2s"])
-            .args(["--drain-timeout", "1s"])
+            // On a machine that is busy with other work, a wait for a connection is no fault.
+            .args(["--drain-timeout", "1s", "--pool-wait", "1m"])
             .spawn();
         let operators = running.operators();
         let clients = running.address();
