@@ -205,8 +205,8 @@ impl Running {
         let delay = config.drain_delay();
         if !delay.is_zero() {
             tracing::info!(
-                "{signal}: not ready any more, and going on for {} (--drain-delay); a second signal \
-             ends at once",
+                "{signal}: not ready any more, and going on for {} (--drain-delay); a second \
+                 signal ends at once",
                 humantime::format_duration(delay)
             );
             tokio::select! {
