@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
+use usher_tests::figures;
 use usher_tests::http::Request;
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Ended, Running, Usher};
@@ -117,7 +118,10 @@ async fn contract_is_replayed(kind: Kind) {
     assert!(files.len() * 10 > sent * 9, "{} of {sent}", files.len());
     let replayed = replay(&scratch, &["tape"]);
     let summary = summary(&replayed);
-    println!("{kind:?}: of {sent} requests {summary}");
+    figures::print(
+        "the recorded contract",
+        &format!("{kind:?}: of {sent} requests {summary}"),
+    );
     let mut numbers = summary.split(|c: char| !c.is_ascii_digit());
     let mut number = || numbers.find_map(|text| text.parse::<usize>().ok());
     let (same, differ, not) = (number(), number(), number());
@@ -441,7 +445,10 @@ async fn conformance_is_replayed(kind: Kind) {
     let arguments = [&["tape"][..], &component].concat();
     let replayed = replay(&scratch, &arguments);
     let summary = summary(&replayed);
-    println!("{kind:?}: {summary}");
+    figures::print(
+        "the recorded conformance suite",
+        &format!("{kind:?}: {summary}"),
+    );
     assert_eq!(replayed.code(), Some(0), "{}", printed(&replayed));
     let expected = format!("{} replayed, 0 differ, 0 could", cases + 1);
     assert!(summary.starts_with(&expected), "{}", printed(&replayed));
