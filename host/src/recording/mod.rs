@@ -11,7 +11,7 @@
 //! | [`config`] | the settings |
 //! | [`error`] | why a recording cannot be read or written |
 //! | `headers` | which header fields are recorded and compared |
-//! | `value`, [`format`] | values as JSON; a recording, and its file |
+//! | `value`, `format` | values as JSON; a recording, and its file |
 //! | `mask`, `text` | masks what identifies people: words; bodies, targets and messages |
 //! | `masked` | what is masked of a request and of its database calls |
 //! | `playback` | a back end that returns what was recorded |
