@@ -157,9 +157,6 @@ pub(crate) fn compile(
         }
         Compiler::Program(program, Some(cache)) => {
             let entry = Entry::new(cache, program, &bytes);
-            if let Some(component) = cached(engine, &entry) {
-                return Ok(component);
-            }
             let code = by_program(program, bytes, TIME)?;
             let component = load(engine, &code).map_err(Failure::Engine)?;
             if let Err(error) = entry.write(&code) {
@@ -170,9 +167,12 @@ pub(crate) fn compile(
     }
 }
 
-/// A component that was compiled before.
-fn cached(engine: &Engine, entry: &Entry) -> Option<Component> {
-    match entry.read(CODE) {
+/// The component if it was compiled before, and so was within bounds.
+pub(super) fn cached(engine: &Engine, compiler: &Compiler, bytes: &[u8]) -> Option<Component> {
+    let Compiler::Program(program, Some(cache)) = compiler else {
+        return None;
+    };
+    match Entry::new(cache, program, bytes).read(CODE) {
         Ok(code) => {
             // The engine refuses what another version left, and the component is compiled again.
             load(engine, &code?).ok()

@@ -220,13 +220,16 @@ fn load(
     Ok((component, manifest, routes))
 }
 
-/// Compiles what came from elsewhere, if it is within bounds.
+/// Compiles what came from elsewhere, if it is within bounds and was not compiled before.
 fn compile_bounded(
     engine: &Engine,
     source: &Source,
     compiler: &Compiler,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
+    if let Some(component) = compile::cached(engine, compiler, bytes) {
+        return Ok(component);
+    }
     let broken = |text: String| LoadError::NotAComponent(source.clone(), text);
     bounds::check(bytes).map_err(|beyond| broken(beyond.to_string()))?;
     match compile::compile(engine, compiler, bytes.to_vec()) {
