@@ -163,7 +163,9 @@ async fn outcome(address: &str, request: &[u8]) -> String {
     let Some(first) = statuses.first() else {
         return if answer.is_empty() { "close" } else { "junk" }.into();
     };
-    let is_next = statuses.len() > 1 && answer.trim_end().ends_with(r#"{"detail":"Not Found"}"#);
+    let last = answer.rfind("HTTP/1.").and_then(|at| answer.get(at..));
+    let is_not_found = last.is_some_and(|last| last.contains(r#"{"detail":"Not Found"}"#));
+    let is_next = statuses.len() > 1 && is_not_found;
     let mut outcome = (*first).to_owned();
     if is_next {
         outcome.push('+');
