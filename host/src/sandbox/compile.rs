@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::bounds::{self, Beyond};
 use super::compile_cache::Entry;
 
 /// How long compiling may take. The service's component takes seconds.
@@ -71,6 +72,8 @@ impl Compiler {
 /// Why there is no component.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// It is not compiled, because it is beyond a bound.
+    Bounds(Beyond),
     /// It does not compile.
     Compiler(String),
     /// It takes too long.
@@ -95,7 +98,7 @@ impl Failure {
     /// Whether the component is at fault, not what compiles it.
     pub(super) fn is_of_the_component(&self) -> bool {
         match self {
-            Self::Compiler(_) | Self::TooLong(_) | Self::Ended(_) => true,
+            Self::Bounds(_) | Self::Compiler(_) | Self::TooLong(_) | Self::Ended(_) => true,
             #[cfg(feature = "compiler")]
             Self::TooMuch(_) | Self::Panicked => true,
             Self::NoProgram(_) | Self::System(_) | Self::Engine(_) => false,
@@ -106,6 +109,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Bounds(beyond) => beyond.fmt(f),
             Self::Compiler(error) => {
                 f.write_str(&crate::telemetry::log::excerpt(format_args!("{error}")))
             }
@@ -139,27 +143,32 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Compiles a component.
+/// Compiles a component, if it is within bounds and was not compiled before.
 ///
 /// # Errors
 /// See [`Failure`].
 pub(crate) fn compile(
     engine: &Engine,
     compiler: &Compiler,
-    bytes: Vec<u8>,
+    bytes: &[u8],
 ) -> Result<Component, Failure> {
+    let entry = if let Compiler::Program(program, Some(cache)) = compiler {
+        Some(Entry::new(cache, program, bytes))
+    } else {
+        None
+    };
+    // What is kept was within bounds when it was compiled.
+    if let Some(component) = entry.as_ref().and_then(|entry| cached(engine, entry)) {
+        return Ok(component);
+    }
+    bounds::check(bytes).map_err(Failure::Bounds)?;
     match compiler {
         #[cfg(feature = "compiler")]
-        Compiler::InProcess => in_process::compile(engine, bytes),
-        Compiler::Program(program, None) => {
-            let code = by_program(program, bytes, TIME)?;
-            load(engine, &code).map_err(Failure::Engine)
-        }
-        Compiler::Program(program, Some(cache)) => {
-            let entry = Entry::new(cache, program, &bytes);
-            let code = by_program(program, bytes, TIME)?;
+        Compiler::InProcess => in_process::compile(engine, bytes.to_vec()),
+        Compiler::Program(program, _) => {
+            let code = by_program(program, bytes.to_vec(), TIME)?;
             let component = load(engine, &code).map_err(Failure::Engine)?;
-            if let Err(error) = entry.write(&code) {
+            if let Some(Err(error)) = entry.map(|entry| entry.write(&code)) {
                 tracing::warn!("the compiled component is not kept for the next start: {error}");
             }
             Ok(component)
@@ -167,16 +176,11 @@ pub(crate) fn compile(
     }
 }
 
-/// The component if it was compiled before, and so was within bounds.
-pub(super) fn cached(engine: &Engine, compiler: &Compiler, bytes: &[u8]) -> Option<Component> {
-    let Compiler::Program(program, Some(cache)) = compiler else {
-        return None;
-    };
-    match Entry::new(cache, program, bytes).read(CODE) {
-        Ok(code) => {
-            // The engine refuses what another version left, and the component is compiled again.
-            load(engine, &code?).ok()
-        }
+/// A component that was compiled before.
+fn cached(engine: &Engine, entry: &Entry) -> Option<Component> {
+    match entry.read(CODE) {
+        // The engine refuses what another version left, and the component is compiled again.
+        Ok(code) => load(engine, &code?).ok(),
         Err(error) => {
             tracing::warn!(
                 "what was compiled before is not trusted (--compile-cache), and the component is \

@@ -11,7 +11,7 @@ use super::compile::Compiler;
 use super::error::LoadError;
 use super::source::{self, Source, USERS_WASM};
 use super::state::{State, StoreLimits};
-use super::{bounds, compile, declared_routes, engine, processor};
+use super::{compile, declared_routes, engine, processor};
 
 use crate::database::manifest::Manifest;
 use crate::database::{self, CheckedStatements, Database, Gate, Statements};
@@ -209,9 +209,9 @@ fn load(
         }
         Source::File(path) => {
             bytes = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            (compile_bounded(engine, source, compiler, &bytes)?, &*bytes)
+            (compile_given(engine, source, compiler, &bytes)?, &*bytes)
         }
-        Source::Bytes(bytes) => (compile_bounded(engine, source, compiler, bytes)?, &**bytes),
+        Source::Bytes(bytes) => (compile_given(engine, source, compiler, bytes)?, &**bytes),
     };
     let manifest = Manifest::read(bytes);
     let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;
@@ -220,23 +220,21 @@ fn load(
     Ok((component, manifest, routes))
 }
 
-/// Compiles what came from elsewhere, if it is within bounds and was not compiled before.
-fn compile_bounded(
+/// Compiles what came from elsewhere.
+fn compile_given(
     engine: &Engine,
     source: &Source,
     compiler: &Compiler,
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
-    if let Some(component) = compile::cached(engine, compiler, bytes) {
-        return Ok(component);
-    }
-    let broken = |text: String| LoadError::NotAComponent(source.clone(), text);
-    bounds::check(bytes).map_err(|beyond| broken(beyond.to_string()))?;
-    match compile::compile(engine, compiler, bytes.to_vec()) {
-        Ok(component) => Ok(component),
-        Err(failure) if failure.is_of_the_component() => Err(broken(failure.to_string())),
-        Err(failure) => Err(LoadError::NoCompiler(source.clone(), failure.to_string())),
-    }
+    compile::compile(engine, compiler, bytes).map_err(|failure| {
+        let text = failure.to_string();
+        if failure.is_of_the_component() {
+            LoadError::NotAComponent(source.clone(), text)
+        } else {
+            LoadError::NoCompiler(source.clone(), text)
+        }
+    })
 }
 
 /// Everything the host supplies: HTTP requests and streams, clocks, random numbers, and the
