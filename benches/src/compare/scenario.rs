@@ -27,6 +27,8 @@ pub enum Scenario {
     List,
     /// GET of the list of users with one address, PostgreSQL.
     ListByEmail,
+    /// GET of all users as NDJSON, of which there are 100,000, PostgreSQL, over four connections.
+    Ndjson,
     /// PUT, PostgreSQL; a commit does not wait for the disk.
     Put,
     /// PATCH of a user whose version is given (`If-Match`), PostgreSQL; a commit does not wait for
@@ -55,6 +57,9 @@ pub const SLOW_SECONDS: f32 = 0.1;
 /// How many users one run can delete.
 const MOST_DELETED: u64 = 300_000;
 
+/// How many users a list as NDJSON has.
+const STREAMED: u64 = 100_000;
+
 /// How many users a page has.
 const PAGE: u64 = 100;
 
@@ -71,6 +76,7 @@ impl Scenario {
             Self::PostUnflushed => "POST, PostgreSQL, not waiting for the disk",
             Self::List => "GET of 100 users, PostgreSQL",
             Self::ListByEmail => "GET of users by address, PostgreSQL",
+            Self::Ndjson => "GET of 100,000 users as NDJSON, PostgreSQL",
             Self::Put => "PUT, PostgreSQL, not waiting for the disk",
             Self::Patch => "PATCH with If-Match, PostgreSQL, not waiting for the disk",
             Self::Delete => "DELETE, PostgreSQL, not waiting for the disk",
@@ -122,6 +128,7 @@ impl Scenario {
             _ if self.creates() || self == Self::Start => 0,
             // None is deleted twice.
             Self::Delete => users.max(MOST_DELETED),
+            Self::Ndjson => STREAMED,
             // One more, so that a page has a link to the next one.
             Self::List => users.max(PAGE + 1),
             _ => users,
@@ -132,6 +139,7 @@ impl Scenario {
     pub fn connections(self, usual: usize) -> usize {
         match self {
             Self::Get64 => 64,
+            Self::Ndjson => 4,
             Self::PostFileAlone => 1,
             _ => usual,
         }
@@ -187,6 +195,7 @@ impl Scenario {
             Self::MixedFile => Self::GetFile
                 .requests(address, users)
                 .with_tenth(Requests::new_users(address)),
+            Self::Ndjson => Requests::get(address, ["/users.ndjson".to_owned()]),
             Self::List | Self::Start => Requests::get(address, [format!("/users/?limit={PAGE}")]),
             _ => {
                 let step = users.div_ceil(DIFFERENT).max(1);

@@ -2,8 +2,8 @@
 //! fast and does the same work: the same routes, validation, prepared statements and responses, and
 //! as many connections.
 //!
-//! It leaves out what is not measured: the documentation pages, PUT, PATCH and DELETE on SQLite,
-//! and conditions other than one entity tag. It passes the recorded cases of the contract for what
+//! It leaves out what is not measured: the documentation pages; PUT, PATCH, DELETE and the list as
+//! NDJSON on SQLite; and conditions other than one entity tag. It passes the recorded cases of the contract for what
 //! it has, except a few odd paths that axum's router parses differently, and two with numbers and
 //! surrogates that `serde_json` parses differently.
 //!
@@ -13,6 +13,7 @@
 //! | `request` | what clients may send |
 //! | `failure` | the answer to whatever goes wrong |
 //! | `store` | what a database has to do |
+//! | `lines` | a list of any length, sent while it is read |
 //! | `pool` | PostgreSQL as such services are written: a pool of 16 |
 //! | `shared` | PostgreSQL at its best: statements pipelined over a few connections per core |
 //! | `sqlite` | what the stores over SQLite share |
@@ -29,6 +30,7 @@ mod file_groups;
 mod file_pool;
 mod hello;
 mod idiomatic;
+mod lines;
 mod memory;
 mod pool;
 mod request;

@@ -6,6 +6,7 @@ use usher_guest::users::sql;
 
 use super::CONNECTIONS;
 use super::failure::Failure;
+use super::lines::{Lines, lines};
 use super::request::{Change, NewUser, Page};
 use super::store::{POSTGRES_SCHEMA, Store, User};
 use crate::Error;
@@ -65,6 +66,13 @@ impl Store for Pool {
             .into_iter()
             .map(User::try_from)
             .collect::<Result<_, _>>()?)
+    }
+
+    async fn all(&self) -> Result<Lines, Failure> {
+        let client = self.get().await?;
+        let statement = client.prepare_cached(sql::LIST).await?;
+        let rows = client.query_raw(&statement, [0, sql::ALL]).await?;
+        Ok(lines(rows, client))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Routes and their responses.
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ETAG, HOST, IF_NONE_MATCH, LINK, LOCATION};
+use axum::http::header::{CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, LINK, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -22,6 +23,7 @@ pub(super) fn router<S: Store>(store: S) -> Router {
                 .patch(update::<S>)
                 .delete(delete::<S>),
         )
+        .route("/users.ndjson", get(all::<S>))
         .route("/users", any(redirect))
         .route("/users/{user_id}/", any(redirect))
         .fallback(async || Failure::NoRoute)
@@ -84,6 +86,11 @@ async fn list<S: Store>(State(store): State<S>, page: Page) -> Result<Response, 
         }
         _ => Json(users).into_response(),
     })
+}
+
+async fn all<S: Store>(State(store): State<S>) -> Result<Response, Failure> {
+    let lines = Body::from_stream(store.all().await?);
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
 fn found(user: User) -> Response {

@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use usher_guest::users::sql;
 
 use super::failure::Failure;
+use super::lines::{Lines, lines};
 use super::request::{Change, NewUser, Page};
 use super::store::{POSTGRES_SCHEMA, Store, User};
 use crate::Error;
@@ -39,6 +40,7 @@ struct Writer {
     update: Statement,
     version: Statement,
     delete: Statement,
+    list: Statement,
     /// How many statements are in flight on it.
     busy: AtomicUsize,
 }
@@ -77,6 +79,7 @@ impl Shared {
                 update: client.prepare(sql::UPDATE).await?,
                 version: client.prepare(sql::VERSION).await?,
                 delete: client.prepare(sql::DELETE).await?,
+                list: client.prepare(sql::LIST).await?,
                 client,
                 busy: AtomicUsize::new(0),
             });
@@ -172,5 +175,12 @@ impl Store for Shared {
             .into_iter()
             .map(User::try_from)
             .collect::<Result<_, _>>()?)
+    }
+
+    async fn all(&self) -> Result<Lines, Failure> {
+        // On a connection that no other read is queued on.
+        let writer = self.writer()?;
+        let rows = writer.client.query_raw(&writer.list, [0, sql::ALL]).await?;
+        Ok(lines(rows, ()))
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::lines::Lines;
 use super::request::{Change, NewUser, Page};
 
 /// The table, as Usher creates it on PostgreSQL, if it does not exist.
@@ -104,4 +105,9 @@ pub(super) trait Store: Clone + Send + Sync + 'static {
 
     /// Returns the users of a page and, if there is one, the user after it.
     fn list(&self, page: &Page) -> impl Future<Output = Result<Vec<User>, Failure>> + Send;
+
+    /// Reads all users.
+    fn all(&self) -> impl Future<Output = Result<Lines, Failure>> + Send {
+        async { Err(Failure::MethodNotAllowed) }
+    }
 }
