@@ -112,3 +112,23 @@ fn an_instance(bencher: Bencher<'_, '_>) {
     let bench = Bench::new(TestApp::builder());
     bencher.bench_local(|| bench.runtime.block_on(bench.app.typed()).is_ok());
 }
+
+/// What a test pays: an application with a database of its own, a create and a get.
+#[divan::bench]
+fn an_application_with_a_create_and_a_get(bencher: Bencher<'_, '_>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let once = async || {
+        let app = TestApp::start("memory:").await.expect("a service");
+        let ann = r#"{"name":"Ann","email":"ann@example.org"}"#;
+        let created = app.post("/users/").json_text(ann).await.expect("an answer");
+        let read = app.get("/users/1").await.expect("an answer");
+        assert_eq!(
+            (created.status(), read.status()),
+            (StatusCode::OK, StatusCode::OK)
+        );
+    };
+    bencher.bench_local(|| runtime.block_on(once()));
+}

@@ -19,6 +19,27 @@ async fn created_user_can_be_read() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+use rstest::{fixture, rstest};
+
+#[fixture]
+async fn app() -> TestApp {
+    TestApp::start("memory:").await.expect("it starts")
+}
+
+#[rstest]
+#[case::with_an_address("ann@example.com", 200)]
+#[case::without_an_address("ann", 422)]
+#[tokio::test]
+async fn address_decides_the_status(
+    #[future(awt)] app: TestApp,
+    #[case] email: &str,
+    #[case] status: u16,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let user = json!({"name": "Ann", "email": email});
+    app.post("/users/").json(&user).await?.expect_status(status);
+    Ok(())
+}
+
 #[tokio::test]
 async fn hundredth_user_of_a_seed_can_be_read() -> Result<(), Box<dyn std::error::Error>> {
     let app = TestApp::builder()
