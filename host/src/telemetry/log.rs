@@ -233,8 +233,12 @@ impl LineLimit {
         }
     }
 
-    /// A line, or `None` if this second's limit is reached.
+    /// A line, or `None` if this second's limit is reached, or where nothing is logged: the recorder
+    /// runs a request a second time in silence, which uses nothing of the limit.
     pub(crate) fn line(&self) -> Option<Line> {
+        if !tracing::enabled!(tracing::Level::ERROR) {
+            return None;
+        }
         self.line_at(Instant::now())
     }
 
@@ -327,6 +331,19 @@ mod tests {
             limit.line_at(now + Duration::from_secs(1)),
             Some(Line { left_out: 0 })
         );
+    }
+
+    #[test]
+    fn line_where_nothing_is_logged_uses_nothing_of_the_limit() {
+        let limit = LineLimit::new(1);
+        let silence = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
+        assert_eq!(limit.line(), None);
+        drop(silence);
+        let logging = tracing_subscriber::fmt()
+            .with_writer(std::io::sink)
+            .finish();
+        let line = tracing::subscriber::with_default(logging, || limit.line());
+        assert_eq!(line, Some(Line { left_out: 0 }));
     }
 
     #[test]

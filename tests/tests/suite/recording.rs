@@ -17,6 +17,8 @@ use crate::contract;
 use crate::databases::Kind;
 use crate::startup::{fails_with, send_request, usher};
 
+const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+
 /// The program, recording every request in the folder `tape`.
 fn recording(scratch: &Scratch, url: &str) -> Usher {
     usher(scratch)
@@ -282,6 +284,85 @@ async fn list_that_is_streamed_is_replayed_with_its_batches() {
     assert_eq!(
         summary(&replayed),
         "61 replayed, 0 differ, 0 could not be replayed"
+    );
+}
+
+/// The program with a component that misbehaves as its requests ask.
+fn hostile(scratch: &Scratch) -> Usher {
+    fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    recording(scratch, "memory:")
+        .args(["--component", "hostile.wasm", "--no-migrate"])
+        // Its paths are not declared, so that they would be masked.
+        .args(["--record-personal-data"])
+        .args(["--compiler", &compiler()])
+}
+
+/// Replays what that component did.
+fn replay_hostile(scratch: &Scratch) -> Ended {
+    let compiler = compiler();
+    let component = ["--component", "hostile.wasm", "--compiler", &compiler];
+    replay(scratch, &[&["tape"][..], &component].concat())
+}
+
+#[tokio::test]
+async fn trap_is_recorded_and_happens_again_in_the_replay() {
+    let scratch = Scratch::new();
+    let mut running = hostile(&scratch).spawn();
+    let address = running.address();
+    for (path, status) in [("/table", 200), ("/trap", 500), ("/no-answer", 500)] {
+        let answer = send_request(&address, Request::get(path)).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    let ended = end(running);
+    // The second run, by the recorder, adds no line.
+    let traps = ended
+        .stderr
+        .iter()
+        .filter(|line| line.contains("unreachable"));
+    assert_eq!(traps.count(), 1, "{:?}", ended.stderr);
+    let (mut failed, files) = (0, files(&scratch));
+    for file in &files {
+        let recorded = lines(file);
+        failed += recorded
+            .iter()
+            .filter(|line| line["failed"].is_string())
+            .count();
+        let last = recorded.last().expect("a line");
+        assert_eq!(last["end"], "replayable", "{last}");
+    }
+    assert_eq!((failed, files.len()), (2, 3));
+    let replayed = replay_hostile(&scratch);
+    assert_eq!(replayed.code(), Some(0), "{}", printed(&replayed));
+    assert_eq!(
+        summary(&replayed),
+        "3 replayed, 0 differ, 0 could not be replayed"
+    );
+}
+
+#[tokio::test]
+async fn request_over_its_deadline_is_marked_as_not_replayable() {
+    let scratch = Scratch::new();
+    let mut running = hostile(&scratch)
+        .args(["--request-timeout", "300ms"])
+        .spawn();
+    let address = running.address();
+    for (path, status) in [("/table", 200), ("/slow-statement", 504), ("/loop", 504)] {
+        let answer = send_request(&address, Request::get(path)).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    end(running);
+    let recorded: Vec<_> = files(&scratch).iter().map(lines).collect();
+    let marked = recorded.iter().filter_map(|lines| {
+        let last = lines.last().expect("a line");
+        (last["end"] == "not replayable").then(|| last["why"].as_str())
+    });
+    let reasons: Vec<_> = marked.collect();
+    assert_eq!(reasons.len(), 2, "{recorded:?}");
+    assert!(reasons.iter().all(Option::is_some), "{recorded:?}");
+    let replayed = replay_hostile(&scratch);
+    assert_eq!(
+        summary(&replayed),
+        "1 replayed, 0 differ, 2 could not be replayed"
     );
 }
 
