@@ -304,7 +304,7 @@ impl Builder {
             Arc::clone(&counters),
         );
         let service = Arc::new(Service {
-            instances,
+            instances: instances.into(),
             limits: config.connections,
             access: AccessControl::default(),
             counters,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::backend::{Activity, Backend, Snapshot};
+use super::backend::{Activity, Backend, BackendPool, Snapshot};
 use super::config::{Config, Statements};
 use super::declared::{CheckedStatements, Declared, Unfit};
 use super::error::{CopyError, OpenError};
@@ -28,11 +28,11 @@ pub struct Database {
     declared: Option<Arc<Declared>>,
 }
 
-/// A pool and its counters.
+/// The connections of a core, and their counters.
 #[derive(Debug)]
 struct Counted {
     metrics: Arc<Metrics>,
-    pool: Weak<PoolInner>,
+    connections: Weak<dyn BackendPool>,
 }
 
 impl Database {
@@ -99,19 +99,33 @@ impl Database {
     /// See [`OpenError`]. It does not connect yet, so an unreachable database is no error here.
     pub fn pool(&self) -> Result<Pool, OpenError> {
         let metrics = Arc::new(Metrics::default());
-        let pool = PoolInner::new(
+        let connections: Arc<dyn BackendPool> = Arc::from(self.backend.pool()?);
+        self.all_metrics().push(Counted {
+            metrics: Arc::clone(&metrics),
+            connections: Arc::downgrade(&connections),
+        });
+        Ok(self.pool_over(connections, metrics))
+    }
+
+    /// The connections of another pool of this database, for a component that takes the place of
+    /// the one it was made for.
+    pub(crate) fn share(&self, pool: &Pool) -> Pool {
+        let PoolInner {
+            connections,
+            metrics,
+            ..
+        } = &*pool.0;
+        self.pool_over(Arc::clone(connections), Arc::clone(metrics))
+    }
+
+    fn pool_over(&self, connections: Arc<dyn BackendPool>, metrics: Arc<Metrics>) -> Pool {
+        Pool(Arc::new(PoolInner::new(
             Arc::clone(&self.config),
             self.backend.policy(),
-            self.backend.pool()?,
-            Arc::clone(&metrics),
-            self.declared.clone(),
-        );
-        let pool = Arc::new(pool);
-        self.all_metrics().push(Counted {
+            connections,
             metrics,
-            pool: Arc::downgrade(&pool),
-        });
-        Ok(Pool(pool))
+            self.declared.clone(),
+        )))
     }
 
     /// The sums over the counters of all pools.
@@ -119,8 +133,8 @@ impl Database {
         let mut totals = Totals::default();
         for counted in &*self.all_metrics() {
             totals.add(&counted.metrics);
-            if let Some(pool) = counted.pool.upgrade() {
-                totals.connections.add(&pool.connections.connections());
+            if let Some(connections) = counted.connections.upgrade() {
+                totals.connections.add(&connections.connections());
             }
         }
         totals

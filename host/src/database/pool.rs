@@ -22,7 +22,7 @@ use super::types::{Error, Isolation, SqlDialect};
 pub(super) struct PoolInner {
     pub(super) config: Arc<Config>,
     policy: &'static Policy,
-    pub(super) connections: Box<dyn BackendPool>,
+    pub(super) connections: Arc<dyn BackendPool>,
     pub(super) metrics: Arc<Metrics>,
     /// The checked statements of requests: a service runs the same few all the time.
     requests: Mutex<Cache>,
@@ -45,7 +45,7 @@ impl PoolInner {
     pub(super) fn new(
         config: Arc<Config>,
         policy: &'static Policy,
-        connections: Box<dyn BackendPool>,
+        connections: Arc<dyn BackendPool>,
         metrics: Arc<Metrics>,
         declared: Option<Arc<Declared>>,
     ) -> Self {

@@ -113,11 +113,7 @@ impl Runtime {
     /// # Errors
     /// Why its file cannot be read.
     pub(crate) fn digest(&self) -> Result<String, String> {
-        let bytes = self.source.bytes();
-        let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", self.source))?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
-        Ok(digits.collect())
+        self.source.digest()
     }
 
     /// An import by which the component gets what no request and no database has: the time, or

@@ -24,6 +24,9 @@ pub struct Config {
         value_parser = file()
     )]
     pub component: Option<Source>,
+    /// Replace the component whenever its file changes. On SIGHUP it is replaced in any case.
+    #[arg(long, env = "USHER_WATCH")]
+    pub watch: bool,
     /// The program that compiles the component [default: usher-compiler beside this program].
     #[arg(
         id = "compiler-program",

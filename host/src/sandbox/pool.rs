@@ -7,6 +7,8 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -24,8 +26,8 @@ use super::config::Config;
 use super::error::{CallError, one_line};
 use super::state::{State, StoreLimits};
 use super::{processor, report};
-use crate::database::Pool;
 use crate::database::tape::Tape;
+use crate::database::{Database, Pool};
 use crate::memory::{self, HostCharge, HostMemory};
 use crate::telemetry::log::{excerpt, excerpt_debug};
 use crate::telemetry::{Counters, RequestInfo};
@@ -87,6 +89,8 @@ pub struct Instances {
     /// The header fields that the component requests with a buffered request.
     requested_fields: OnceLock<buffered::RequestedFields>,
     counters: Arc<Counters>,
+    /// Whether another component has taken the place of this one.
+    is_replaced: AtomicBool,
 }
 
 /// A clean instance between two requests.
@@ -139,16 +143,57 @@ impl Instances {
         limits: Limits,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
+        let admission = Admission::new(limits.in_flight, Arc::clone(&counters));
+        Self::admitting(admission, runtime, pool, limits, counters)
+    }
+
+    fn admitting(
+        admission: Arc<Admission>,
+        runtime: Arc<Runtime>,
+        pool: Pool,
+        limits: Limits,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             runtime,
             pool,
-            admission: Admission::new(limits.in_flight, Arc::clone(&counters)),
             limits,
+            admission,
             idle: Mutex::new(Vec::new()),
             lingering: Mutex::default(),
             requested_fields: OnceLock::new(),
             counters,
+            is_replaced: AtomicBool::new(false),
         })
+    }
+
+    /// A pool for the component that takes the place of this one's, which finishes its requests and
+    /// keeps no instance. Both share the permits, so that together they have no more instances than
+    /// one may have.
+    pub(crate) fn replace(
+        &self,
+        runtime: Arc<Runtime>,
+        database: &Database,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        self.is_replaced.store(true, Relaxed);
+        self.idle().clear();
+        let admission = Arc::clone(&self.admission);
+        let pool = database.share(&self.pool);
+        Self::admitting(admission, runtime, pool, self.limits.clone(), counters)
+    }
+
+    /// Makes an instance and drops it.
+    ///
+    /// # Errors
+    /// If the component cannot be instantiated, or does not say which headers it reads.
+    pub(crate) async fn probe(&self) -> Result<(), CallError> {
+        self.instantiate().await.map(drop)
+    }
+
+    /// The counters of the requests to this component.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Calls the guest with one request, whose time began then, and returns its response. The guest
@@ -437,8 +482,8 @@ impl Instances {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an instance for the next request, unless it has served `instance_reuse` requests or
-    /// still holds resources of this one, which are dropped with it.
+    /// Keeps an instance for the next request, unless it has served `instance_reuse` requests, still
+    /// holds resources of this one, which are dropped with it, or its component is replaced.
     fn recycle(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
         let clean = state.gate.reset() && state.table.is_empty() && !state.growth.is_large();
@@ -450,7 +495,8 @@ impl Instances {
                 .request(self.limits.config.request_memory);
             state.gate.set_memory(state.memory.clone());
         }
-        if clean && instance.served < self.limits.config.instance_reuse.get() {
+        let is_worn = instance.served >= self.limits.config.instance_reuse.get();
+        if clean && !is_worn && !self.is_replaced.load(Relaxed) {
             self.idle().push(instance);
         }
     }

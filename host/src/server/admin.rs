@@ -18,17 +18,17 @@ use super::descriptors::AcceptBackoff;
 use super::error_body::json;
 use super::exposition::exposition;
 use super::listener::Listener;
+use super::replacement::AllCounters;
 use super::watch::Heartbeat;
 use crate::database::{Database, OpenError};
 use crate::memory::HostMemory;
-use crate::telemetry::Counters;
 use crate::telemetry::counters::Counts;
 use crate::telemetry::process::Process;
 
 /// The state that the operators' listener reports.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
-    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(super) counters: AllCounters,
     pub(crate) database: Database,
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) cores: Vec<Heartbeat>,
@@ -100,7 +100,7 @@ async fn respond(request: &Request<Incoming>, view: &View) -> Response<Body> {
         },
         "/metrics" => {
             let text = exposition(
-                &Counts::of(&view.counters),
+                &Counts::of(&view.counters.all()),
                 &view.database.totals(),
                 view.memory.used(),
                 view.clients.refused(),

@@ -10,7 +10,7 @@ use super::address::Address;
 use super::service::Limits;
 use super::tls;
 use crate::options::{YEAR, defaults, duration, number, show_size};
-use crate::sandbox::{Capacity, pool};
+use crate::sandbox::{Capacity, Source, pool};
 use crate::telemetry::access_log;
 use crate::{access, database, recording, sandbox};
 
@@ -206,6 +206,9 @@ impl Config {
             return Err(
                 "--admin-listen has an address of its own, not systemd's sockets".to_owned(),
             );
+        }
+        if self.sandbox.watch && !matches!(self.sandbox.component, Some(Source::File(_))) {
+            return Err("--watch is for a component from a file: name it with --component".into());
         }
         self.tls.files()?;
         if let Some(delay) = self.drain_delay

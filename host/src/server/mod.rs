@@ -11,6 +11,7 @@
 //! | `clients` | how many connections one client has |
 //! | `notify` | tells the service manager what the server does |
 //! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
+//! | [`serving`], `replacement` | the component of new requests, and how another one replaces it |
 //! | [`service`], `request_head`, `host` | one request; which head and which `Host` are valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
@@ -30,6 +31,7 @@ pub mod drain;
 pub mod error;
 pub mod serve;
 pub mod service;
+pub mod serving;
 pub mod tls;
 pub mod transport;
 
@@ -49,6 +51,7 @@ mod lingering_close;
 mod listener;
 mod notify;
 mod proxy_protocol;
+mod replacement;
 mod request_head;
 mod shutdown;
 mod start;

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::drain::Announcement;
 use super::error::ServeError;
 use super::listener::{Listener, Origin, accept, bind, listen};
+use super::replacement::{AllCounters, Replaceable, Replacing};
 use super::shutdown::Signals;
 use super::start::start;
 use super::tls::Tls;
@@ -23,7 +24,6 @@ use super::{admin, descriptors, notify};
 use crate::access::AccessControl;
 use crate::recording::Recorder;
 use crate::reload;
-use crate::telemetry::Counters;
 
 /// Serves until a signal arrives and the connections have been drained.
 ///
@@ -80,6 +80,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         .collect::<io::Result<Vec<_>>>()
         .map_err(ServeError::System)?;
     let memory = parts.instances.host_memory.clone();
+    let counters = replace_on_request(config, &parts, &workers)?;
     drop(parts);
     let cores: Vec<Heartbeat> = workers
         .iter()
@@ -95,10 +96,6 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     if let Some(operators) = operators
         && let Some(listener) = listen(operators, 64)?.pop()
     {
-        let counters: Vec<Arc<Counters>> = workers
-            .iter()
-            .map(|worker| Arc::clone(&worker.counters))
-            .collect();
         tracing::info!("operators: {}/ready", listener.url("http"));
         tokio::spawn(admin::serve(
             listener,
@@ -131,6 +128,29 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     running.drain(config, signal, signals).await;
     Ok(())
+}
+
+/// Replaces the component when that is asked for. Returns the counters of all that are served.
+fn replace_on_request(
+    config: &Config,
+    parts: &Parts,
+    workers: &[Worker],
+) -> Result<AllCounters, ServeError> {
+    let all = AllCounters::default();
+    let mut cores = Vec::new();
+    for worker in workers {
+        all.add(Arc::clone(&worker.counters));
+        cores.push(Replaceable {
+            replacements: worker.core.replacements(),
+            counters: vec![Arc::clone(&worker.counters)],
+        });
+    }
+    let (runtime, database) = (&parts.runtime, &parts.database);
+    let replacing = Replacing::new(config, runtime, database, cores, all.clone());
+    if let Some(replacing) = replacing.map_err(ServeError::Database)? {
+        tokio::spawn(replacing.run().map_err(ServeError::System)?);
+    }
+    Ok(all)
 }
 
 /// The certificate and key for TLS, which are loaded again when their files change.

@@ -21,6 +21,7 @@ use super::connection_state::ConnectionState;
 use super::error_body::ErrorResponse;
 use super::proxy_protocol::Client;
 use super::request_head;
+use super::serving::Serving;
 use super::transport::Transport;
 use crate::access::AccessControl;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
@@ -148,13 +149,13 @@ impl Limits {
 /// What every connection of one core shares.
 #[derive(Debug)]
 pub struct Service {
-    /// The instance pool.
-    pub instances: Arc<Instances>,
+    /// The instance pool of the component that is served.
+    pub instances: Serving,
     /// The limits of client connections.
     pub limits: Limits,
     /// Who may send requests.
     pub access: AccessControl,
-    /// The core's counters.
+    /// The counters of the core's connections.
     pub counters: Arc<Counters>,
     /// What records requests, if any are recorded.
     pub recorder: Option<Recorder>,
@@ -239,7 +240,8 @@ impl Service {
         let version = request.version();
         let cors = self.access.cors(request.method(), request.headers());
         let is_preflight = cors.as_ref().is_some_and(|cors| cors.is_preflight());
-        let (recorded, admitted) = self.admit(request, is_preflight);
+        let instances = self.instances.current();
+        let (recorded, admitted) = self.admit(&instances, request, is_preflight);
         // hyper looks for the end of input before it first polls the future.
         match &admitted {
             Ok(Admitted::Unread(..)) => state.body_follows(),
@@ -249,14 +251,16 @@ impl Service {
             let info = recorded.info();
             let result = match admitted {
                 Ok(Admitted::Buffered(mut request)) => {
-                    service.call(&mut request, info, info.arrival()).await
+                    let began = info.arrival();
+                    service.call(&instances, &mut request, info, began).await
                 }
                 Ok(Admitted::Unread(head, body)) => {
-                    Box::pin(service.read(head, body, info, &state)).await
+                    Box::pin(service.read(&instances, head, body, info, &state)).await
                 }
                 Ok(Admitted::Preflight) => Ok(no_content()),
                 Ok(Admitted::Unwanted(mut request)) => {
-                    let response = service.call(&mut request, info, info.arrival()).await;
+                    let began = info.arrival();
+                    let response = service.call(&instances, &mut request, info, began).await;
                     response.map(|response| without_body(response, &state))
                 }
                 Err(error) => Err(error),
@@ -277,6 +281,7 @@ impl Service {
     /// Checks a request's head.
     fn admit<B: http_body::Body>(
         &self,
+        instances: &Instances,
         mut request: Request<B>,
         is_preflight: bool,
     ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
@@ -289,7 +294,7 @@ impl Service {
             given.add(name, value);
         }
         let (method, path) = (request.method(), request.uri().path());
-        let recorded = RequestInfo::arrived(&self.counters, method, path, given);
+        let recorded = RequestInfo::arrived(instances.counters(), method, path, given);
         if let Err(error) = request_head::check(&mut request, is_unread) {
             return (recorded, Err(error));
         }
@@ -316,7 +321,7 @@ impl Service {
             return (recorded, Ok(Admitted::Buffered(request)));
         }
         if waits_to_send(&request)
-            && (self.counters.routes()).exclude(request.method(), request.uri().path())
+            && (instances.counters().routes()).exclude(request.method(), request.uri().path())
         {
             let request = request.map(|_| Bytes::new());
             return (recorded, Ok(Admitted::Unwanted(request)));
@@ -328,6 +333,7 @@ impl Service {
     /// Reads a request's body and calls the component.
     async fn read<B>(
         &self,
+        instances: &Arc<Instances>,
         head: Parts,
         body: B,
         info: &Arc<RequestInfo>,
@@ -341,19 +347,21 @@ impl Service {
             .map_err(|_| ErrorResponse::SlowBody)??;
         state.request_read(head.version);
         let mut request = Request::from_parts(head, body);
-        self.call(&mut request, info, Instant::now()).await
+        let began = Instant::now();
+        self.call(instances, &mut request, info, began).await
     }
 
     /// Calls the component with a request that is complete since `began`.
     async fn call(
         &self,
+        instances: &Arc<Instances>,
         request: &mut Request<Bytes>,
         info: &Arc<RequestInfo>,
         began: Instant,
     ) -> Result<Response<Body>, ErrorResponse> {
         let capture = (self.recorder.as_ref()).and_then(|recorder| recorder.capture(request, info));
         let tape = capture.as_ref().map(|capture| capture.tape());
-        match self.instances.call(request, info, tape, began).await {
+        match instances.call(request, info, tape, began).await {
             Ok(response) => {
                 let capture = capture.and_then(|capture| capture.answered(&response));
                 Ok(response.map(|body| Body::guest(body, capture)))
@@ -363,7 +371,7 @@ impl Service {
                     capture.failed(Some(&error));
                 }
                 log_failed(&error, info);
-                self.counters.failed(error.kind());
+                instances.counters().failed(error.kind());
                 Err(ErrorResponse::Call(error))
             }
         }

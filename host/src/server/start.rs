@@ -36,7 +36,7 @@ pub async fn migrate(config: &Config) -> Result<(), ServeError> {
 
 /// What the start did to the schema.
 #[derive(Clone, Copy, Debug)]
-enum Schema {
+pub(super) enum Schema {
     /// It was left as it is.
     Left,
     /// The component has no migrations.
@@ -134,14 +134,24 @@ async fn open_and_migrate(
         .await
         .map_err(ServeError::Database)?;
     let database = runtime.database(database).map_err(ServeError::Load)?;
+    let pool = database.pool().map_err(ServeError::Database)?;
+    let schema = bring_up(config, runtime, &pool).await?;
+    Ok((database, schema))
+}
+
+/// Brings the schema to where this component needs it, unless `--no-migrate` leaves it.
+pub(super) async fn bring_up(
+    config: &Config,
+    runtime: &Runtime,
+    pool: &Pool,
+) -> Result<Schema, ServeError> {
     let mut schema = Schema::Left;
     if !config.no_migrate {
-        let pool = database.pool().map_err(ServeError::Database)?;
         let limit = config.migration_timeout;
         let applied = if limit.is_zero() {
-            bring_up_to_date(config, runtime, &pool).await
+            bring_up_to_date(config, runtime, pool).await
         } else {
-            tokio::time::timeout(limit, bring_up_to_date(config, runtime, &pool))
+            tokio::time::timeout(limit, bring_up_to_date(config, runtime, pool))
                 .await
                 .unwrap_or(Err(MigrateError::Late(limit)))
         };
@@ -158,10 +168,10 @@ async fn open_and_migrate(
                 migration.name
             );
         }
-        let checked = migrate::check_statements(runtime, &pool).await;
+        let checked = migrate::check_statements(runtime, pool).await;
         checked.map_err(ServeError::Load)?;
     }
-    Ok((database, schema))
+    Ok(schema)
 }
 
 /// Logs the plan, and applies the migrations if it has no obstacle. Returns whether the plan had

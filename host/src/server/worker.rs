@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::clients::Place;
 use super::connection;
 use super::drain::{Announcement, Drain};
+use super::replacement::Replacement;
 use super::service::{Limits, Service};
 use super::tls::Tls;
 use super::transport::Incoming;
@@ -57,6 +58,7 @@ pub(crate) struct Accepted {
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
     connections: mpsc::UnboundedSender<Accepted>,
+    replacements: mpsc::UnboundedSender<Replacement>,
     open: Arc<AtomicUsize>,
     pub(crate) heartbeat: Heartbeat,
 }
@@ -65,6 +67,11 @@ impl Core {
     /// How many connections the core has at the moment.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Relaxed)
+    }
+
+    /// Where the component of the core is replaced. It does not keep the core from ending.
+    pub(crate) fn replacements(&self) -> mpsc::UnboundedSender<Replacement> {
+        self.replacements.clone()
     }
 
     /// Assigns a connection to the core. Returns the connection if the core has ended.
@@ -92,6 +99,7 @@ impl Worker {
     /// If the operating system refuses a thread.
     pub(crate) fn start(index: usize, parts: Parts) -> std::io::Result<Self> {
         let (connections, accepted) = mpsc::unbounded_channel();
+        let (replacements, replaced) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         let counters = Counters::new(parts.runtime.routes(), parts.access_log);
         let counters = Arc::new(counters);
@@ -107,7 +115,8 @@ impl Worker {
                 let served = runtime.block_on(async {
                     tokio::spawn(core_heartbeat.clone().run());
                     let pool = parts.database.pool().map_err(std::io::Error::other)?;
-                    serve(parts, pool, accepted, &core_open, &core_counters).await;
+                    let work = Work { accepted, replaced };
+                    serve(parts, pool, work, &core_open, &core_counters).await;
                     Ok(())
                 });
                 core_heartbeat.end();
@@ -116,6 +125,7 @@ impl Worker {
         Ok(Self {
             core: Core {
                 connections,
+                replacements,
                 open,
                 heartbeat,
             },
@@ -131,10 +141,16 @@ impl Worker {
     }
 }
 
+/// What arrives at a core.
+struct Work {
+    accepted: mpsc::UnboundedReceiver<Accepted>,
+    replaced: mpsc::UnboundedReceiver<Replacement>,
+}
+
 async fn serve(
     parts: Parts,
     pool: Pool,
-    mut accepted: mpsc::UnboundedReceiver<Accepted>,
+    mut work: Work,
     open: &Arc<AtomicUsize>,
     counters: &Arc<Counters>,
 ) {
@@ -145,7 +161,8 @@ async fn serve(
             pool.clone(),
             parts.instances,
             Arc::clone(counters),
-        ),
+        )
+        .into(),
         limits: parts.connections,
         access: parts.access,
         counters: Arc::clone(counters),
@@ -153,12 +170,22 @@ async fn serve(
     });
     let drain = Drain::new(parts.announcement.clone());
     let mut connections = JoinSet::new();
-    while let Some(accepted) = accepted.recv().await {
-        let Accepted {
+    loop {
+        let accepted = tokio::select! {
+            accepted = work.accepted.recv() => accepted,
+            Some(replacement) = work.replaced.recv() => {
+                replace(&service, replacement);
+                continue;
+            }
+        };
+        let Some(Accepted {
             stream,
             permit,
             place,
-        } = accepted;
+        }) = accepted
+        else {
+            break;
+        };
         let closed = (Open(Arc::clone(open)), permit, place);
         match stream.register() {
             Ok(socket) => {
@@ -178,7 +205,7 @@ async fn serve(
     let drained = async {
         drain.finish().await;
         // A guest may run on after its response.
-        service.instances.wait_until_idle().await;
+        service.instances.current().wait_until_idle().await;
     };
     let limit = parts.drain.saturating_sub(parts.announcement.age());
     if tokio::time::timeout(limit, drained).await.is_err() {
@@ -190,7 +217,7 @@ async fn serve(
         connections.shutdown().await;
     }
     let ended = async {
-        service.instances.end().await;
+        service.instances.current().end().await;
         // A server goes on with an abandoned statement even after this process has ended.
         pool.closed().await;
     };
@@ -199,6 +226,20 @@ async fn serve(
             "statements may run on: the database did not answer within {CLOSE_TIMEOUT:?}"
         );
     }
+}
+
+/// Has new requests go to another component.
+fn replace(service: &Service, replacement: Replacement) {
+    let Replacement {
+        runtime,
+        database,
+        counters,
+        done,
+    } = replacement;
+    service
+        .instances
+        .replace(|current| current.replace(runtime, &database, counters));
+    drop(done);
 }
 
 /// Counts a connection until it is dropped.

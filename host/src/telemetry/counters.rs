@@ -1,5 +1,6 @@
 //! Counters of requests, connections and instances.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -255,7 +256,7 @@ pub(crate) struct Requests {
 }
 
 impl Counts {
-    /// The sums over these cores, which serve the same component.
+    /// The sums over the counters of all cores.
     pub(crate) fn of(cores: &[Arc<Counters>]) -> Self {
         let mut sums = Self::default();
         for core in cores {
@@ -273,35 +274,36 @@ impl Counts {
             sums.connections += connections;
             sums.open_connections += connections.saturating_sub(closed);
         }
-        let Some(first) = cores.first() else {
-            return sums;
-        };
-        for route in first.routes.all() {
-            for method in MethodName::all() {
-                let index = route.index() * METHOD_NAMES + method.index();
-                let series = cores
-                    .iter()
-                    .filter_map(|core| core.requests.get(index)?.get());
-                let mut requests = Requests {
-                    route: first.routes.name(route).to_owned(),
-                    method: method.as_str(),
-                    statuses: [0; STATUS_LABELS],
-                    durations: Durations::default(),
-                };
-                let mut has_any = false;
-                for series in series {
-                    has_any = true;
+        // By name: a component that took the place of another one may have other routes.
+        let mut found: HashMap<(&str, &str), Requests> = HashMap::new();
+        for core in cores {
+            for route in core.routes.all() {
+                for method in MethodName::all() {
+                    let index = route.index() * METHOD_NAMES + method.index();
+                    let Some(series) = core.requests.get(index).and_then(OnceLock::get) else {
+                        continue;
+                    };
+                    let (route, method) = (core.routes.name(route), method.as_str());
+                    let requests = found.entry((route, method)).or_insert_with(|| Requests {
+                        route: route.to_owned(),
+                        method,
+                        statuses: [0; STATUS_LABELS],
+                        durations: Durations::default(),
+                    });
                     for (sum, status) in requests.statuses.iter_mut().zip(&series.statuses) {
                         *sum += status.load(Relaxed);
                     }
                     requests.durations.add(&series.durations);
                 }
-                if has_any {
-                    sums.add_responses(&requests.statuses);
-                    sums.requests.push(requests);
-                }
             }
         }
+        for requests in found.values() {
+            sums.add_responses(&requests.statuses);
+        }
+        sums.requests.extend(found.into_values());
+        sums.requests.sort_unstable_by(|one, other| {
+            (&one.route, one.method).cmp(&(&other.route, other.method))
+        });
         sums
     }
 

@@ -31,6 +31,7 @@
 //! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
 //! | `recording` | recorded requests, and their replay without a database |
+//! | `replacement` | another component in the place of the one that is served |
 //! | `access` | tokens, their scopes, and the pages of other sites |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
@@ -104,6 +105,7 @@ mod raw_table;
 mod reach;
 mod readiness;
 mod recording;
+mod replacement;
 mod scripted;
 mod seed;
 mod service;

@@ -1,0 +1,204 @@
+//! Replaces the component that is served, without a lost request.
+//!
+//! On SIGHUP, and with `--watch` when its file changes, the component is compiled and linked aside,
+//! its migrations are applied, and an instance is made of it. Only then do new requests go to it.
+//! Requests in flight end with the component that they began with. If anything fails, nothing is
+//! replaced, and a component that is older than the schema fails in its migrations.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use wasmtime::Engine;
+
+use super::config::Config;
+use super::start;
+use crate::database::{Database, Pool};
+use crate::reload;
+use crate::sandbox::{Instances, Runtime, Source};
+use crate::telemetry::{AccessLog, Counters};
+
+/// The counters of all cores, those for components that were replaced included. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AllCounters(Arc<Mutex<Vec<Arc<Counters>>>>);
+
+impl AllCounters {
+    pub(super) fn add(&self, counters: Arc<Counters>) {
+        self.lock().push(counters);
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Counters>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Counters>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a core serves from now on.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) database: Database,
+    pub(super) counters: Arc<Counters>,
+    /// Dropped once new requests go to it.
+    pub(super) done: mpsc::Sender<()>,
+}
+
+/// A core whose component can be replaced.
+#[derive(Debug)]
+pub(super) struct Replaceable {
+    pub(super) replacements: mpsc::UnboundedSender<Replacement>,
+    /// The core's counters, one for each different list of routes that it has served.
+    pub(super) counters: Vec<Arc<Counters>>,
+}
+
+/// Replaces the component of a file.
+pub(super) struct Replacing {
+    config: Config,
+    source: Source,
+    engine: Engine,
+    database: Database,
+    /// For what is done aside.
+    pool: Pool,
+    cores: Vec<Replaceable>,
+    all_counters: AllCounters,
+    access_log: AccessLog,
+    /// The SHA-256 of what is served.
+    digest: Option<String>,
+}
+
+impl Replacing {
+    /// `None` if the served component comes from no file.
+    ///
+    /// # Errors
+    /// If the database has no connection to give.
+    pub(super) fn new(
+        config: &Config,
+        runtime: &Runtime,
+        database: &Database,
+        cores: Vec<Replaceable>,
+        all_counters: AllCounters,
+    ) -> Result<Option<Self>, crate::database::OpenError> {
+        let Some(source @ Source::File(_)) = &config.sandbox.component else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            config: config.clone(),
+            source: source.clone(),
+            engine: runtime.instance_pre().engine().clone(),
+            database: database.clone(),
+            pool: database.pool()?,
+            cores,
+            all_counters,
+            access_log: config.access_log.access_log,
+            digest: runtime.digest().ok(),
+        }))
+    }
+
+    /// Replaces the component whenever that is asked for, for as long as it is polled.
+    ///
+    /// # Errors
+    /// If the operating system refuses to register a handler.
+    pub(super) fn run(mut self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let files = match &self.source {
+            Source::File(file) if self.config.sandbox.watch => vec![file.clone()],
+            _ => Vec::new(),
+        };
+        let (ask, mut asked) = mpsc::channel(1);
+        // While one replacement is under way, a second request is enough for all that follow.
+        let watching = reload::watch(files, move || drop(ask.try_send(())))?;
+        Ok(async move {
+            let replacing = async {
+                while asked.recv().await.is_some() {
+                    self.replace().await;
+                }
+            };
+            tokio::join!(watching, replacing);
+        })
+    }
+
+    async fn replace(&mut self) {
+        if self.config.recording.record.is_some() {
+            tracing::error!(
+                "{} was not replaced: a recording is of one component; start again, with the new \
+                 one or without --record",
+                self.source
+            );
+            return;
+        }
+        let began = Instant::now();
+        match self.try_replace().await {
+            Ok(true) => {
+                let (source, took) = (&self.source, began.elapsed());
+                tracing::info!("{source} was replaced, after {took:.1?}");
+            }
+            Ok(false) => tracing::debug!("{} is the one that is served", self.source),
+            Err(why) => tracing::error!(
+                "{} was not replaced, and the one before it is still served: {why}",
+                self.source
+            ),
+        }
+    }
+
+    /// Returns whether there was another component.
+    async fn try_replace(&mut self) -> Result<bool, String> {
+        let (engine, source) = (self.engine.clone(), self.source.clone());
+        let (compiler, known) = (self.config.sandbox.compiler(), self.digest.clone());
+        let load = move || {
+            let digest = source.digest()?;
+            if known.as_ref() == Some(&digest) {
+                return Ok(None);
+            }
+            let runtime = Runtime::on(&engine, &source, &compiler);
+            runtime
+                .map(|runtime| Some((digest, Arc::new(runtime))))
+                .map_err(|error| error.to_string())
+        };
+        let loaded = tokio::task::spawn_blocking(load).await;
+        let Some((digest, runtime)) = loaded.map_err(|panic| panic.to_string())?? else {
+            return Ok(false);
+        };
+        let database = runtime
+            .database(self.database.clone())
+            .map_err(|error| error.to_string())?;
+        let pool = database.share(&self.pool);
+        start::bring_up(&self.config, &runtime, &pool)
+            .await
+            .map_err(|error| error.to_string())?;
+        let counters = Arc::new(Counters::new(runtime.routes(), AccessLog::Off));
+        let limits = self.config.sandbox.limits(1);
+        let aside = Instances::new(Arc::clone(&runtime), pool, limits, counters);
+        aside.probe().await.map_err(|error| error.to_string())?;
+        self.hand_out(&runtime, &database).await;
+        self.digest = Some(digest);
+        Ok(true)
+    }
+
+    /// Has every core serve the component.
+    async fn hand_out(&mut self, runtime: &Arc<Runtime>, database: &Database) {
+        let (done, mut all_done) = mpsc::channel(1);
+        for core in &mut self.cores {
+            let mut known = core.counters.iter();
+            let known = known.find(|counters| counters.routes() == runtime.routes());
+            let counters = known.cloned().unwrap_or_else(|| {
+                let counters = Arc::new(Counters::new(runtime.routes(), self.access_log));
+                core.counters.push(Arc::clone(&counters));
+                self.all_counters.add(Arc::clone(&counters));
+                counters
+            });
+            // A core that has ended serves nothing any more.
+            drop(core.replacements.send(Replacement {
+                runtime: Arc::clone(runtime),
+                database: database.clone(),
+                counters,
+                done: done.clone(),
+            }));
+        }
+        drop(done);
+        // Nothing is sent: this ends when the last sender is dropped.
+        while all_done.recv().await.is_some() {}
+    }
+}
