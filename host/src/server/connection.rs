@@ -98,7 +98,10 @@ pub async fn serve<I: Transport>(io: I, service: Arc<Service>, drain: Watcher) {
 
 async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watcher, peer: Peer) {
     let limits = &service.limits;
-    let state = Arc::new(ConnectionState::new(drain.announcement().clone()));
+    let state = Arc::new(ConnectionState::new(
+        drain.announcement().clone(),
+        limits.max_connection_requests,
+    ));
     let counters = Arc::clone(&service.counters);
     let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
     let (called, watched) = (Arc::clone(&service), Arc::clone(&state));

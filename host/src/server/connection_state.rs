@@ -1,7 +1,8 @@
 //! What the service and the connection I/O tell each other about the current request.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use http::Version;
 
@@ -20,7 +21,10 @@ pub(crate) struct ConnectionState {
     has_unread_request: AtomicBool,
     /// Bytes have arrived since the last request was read.
     has_more: AtomicBool,
-    has_had_request: AtomicBool,
+    /// The requests so far.
+    requests: AtomicU32,
+    /// After so many requests the connection ends.
+    max_requests: Option<NonZeroU32>,
     drain: Announcement,
 }
 
@@ -41,10 +45,11 @@ pub(super) enum Progress {
 }
 
 impl ConnectionState {
-    /// The state of a connection that ends with this drain.
-    pub(super) fn new(drain: Announcement) -> Self {
+    /// The state of a connection that ends with this drain, or after so many requests.
+    pub(super) fn new(drain: Announcement, max_requests: Option<NonZeroU32>) -> Self {
         Self {
             drain,
+            max_requests,
             ..Self::default()
         }
     }
@@ -61,25 +66,25 @@ impl ConnectionState {
 
     /// Whether there has been a request.
     pub(super) fn has_had_request(&self) -> bool {
-        self.has_had_request.load(Relaxed)
+        self.requests.load(Relaxed) > 0
     }
 
     /// Whether the client should send no further request on this connection.
     pub(super) fn is_ending(&self) -> bool {
-        self.drain.is_made()
+        let is_worn = |most: NonZeroU32| self.requests.load(Relaxed) >= most.get();
+        self.drain.is_made() || self.max_requests.is_some_and(is_worn)
     }
 
     /// Records that a request's head has been read, and a body follows.
     pub(super) fn body_follows(&self) {
         self.has_more.store(false, Relaxed);
-        self.has_had_request.store(true, Relaxed);
         self.set(Progress::Reading);
     }
 
     /// Records that a request has been read completely.
     pub(super) fn request_read(&self, version: Version) {
         self.has_more.store(false, Relaxed);
-        self.has_had_request.store(true, Relaxed);
+        self.requests.fetch_add(1, Relaxed);
         self.set(if version < Version::HTTP_11 {
             Progress::WaitingHttp10
         } else {

@@ -55,7 +55,7 @@ pub(super) async fn serve<I: Transport>(
     peer: Peer,
 ) {
     let limits = &service.limits;
-    let head_timeout = limits.head_timeout;
+    let (head_timeout, max_requests) = (limits.head_timeout, limits.max_connection_requests);
     let streams = Arc::new(Streams::new(limits.write_timeout, limits.max_streams));
     let head = u32::try_from(limits.max_head).unwrap_or(u32::MAX);
     let (announcement, called) = (drain.announcement().clone(), Arc::clone(&streams));
@@ -75,7 +75,7 @@ pub(super) async fn serve<I: Transport>(
             TokioIo::new(io),
             service_fn(move |mut request: Request<Incoming>| {
                 let stream = called.begin();
-                let state = Arc::new(ConnectionState::new(announcement.clone()));
+                let state = Arc::new(ConnectionState::new(announcement.clone(), None));
                 join_cookies(request.headers_mut());
                 peer.prepare(&mut request);
                 let is_head = request.method() == http::Method::HEAD;
@@ -106,7 +106,8 @@ pub(super) async fn serve<I: Transport>(
             }
             // Between requests, because some clients drop what is in flight at a GOAWAY.
             let is_idle = streams.idle_since().is_some();
-            let is_told = is_closing || announcement.is_made() && streams.has_begun();
+            let is_worn = max_requests.is_some_and(|most| streams.begun() >= u64::from(most.get()));
+            let is_told = is_closing || is_worn || announcement.is_made() && streams.begun() > 0;
             if !is_ending && is_told && is_idle {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,15 @@ pub struct Limits {
         value_parser = number::<u32>(1, 10_000)
     )]
     pub max_streams: u32,
+    /// Requests on one connection, after which it is closed in good order; no limit if absent.
+    // With HTTP/2, GOAWAY is sent at the first moment without a request: see `http2`.
+    #[arg(
+        long,
+        env = "USHER_MAX_CONNECTION_REQUESTS",
+        value_name = "N",
+        value_parser = number::<NonZeroU32>(1, u32::MAX.into())
+    )]
+    pub max_connection_requests: Option<NonZeroU32>,
     /// Proxies whose X-Forwarded-…, Forwarded, X-Request-Id and traceparent count, by address or
     /// network (10.0.0.0/8) and separated by commas.
     #[arg(

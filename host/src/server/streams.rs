@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 #[derive(Debug)]
 pub(super) struct Streams {
     opened: Instant,
-    has_begun: AtomicBool,
+    begun: AtomicU64,
     active: AtomicUsize,
     /// When the last one ended, in milliseconds since `opened`.
     idle_since: AtomicU64,
@@ -31,7 +31,7 @@ impl Streams {
     pub(super) fn new(write_timeout: Duration, max_streams: u32) -> Self {
         Self {
             opened: Instant::now(),
-            has_begun: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
@@ -44,7 +44,7 @@ impl Streams {
 
     /// A stream that has begun, until the result is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Stream {
-        self.has_begun.store(true, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
         self.active.fetch_add(1, Relaxed);
         let progress = Arc::new(Progress::default());
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,9 +56,9 @@ impl Streams {
         }
     }
 
-    /// Whether there has been a stream.
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.load(Relaxed)
+    /// How many streams there have been.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
     }
 
     /// How many requests the client has cancelled.

@@ -329,6 +329,24 @@ async fn drain_of_http_2_under_load_loses_no_request() {
 }
 
 #[tokio::test]
+async fn connection_of_http_2_ends_in_good_order_after_its_last_request() {
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &["--max-connection-requests", "3"]);
+    let address = running.address();
+    let stream = TcpStream::connect(&address).await.expect("a connection");
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let served = tokio::spawn(connection);
+    for _ in 0..3 {
+        assert_eq!(get(&client, "/users/1").await.status(), 404);
+    }
+    served
+        .await
+        .expect("no panic")
+        .expect("it ends in good order");
+    client.ready().await.expect_err("nothing can be sent");
+}
+
+#[tokio::test]
 async fn idle_connection_of_http_2_is_closed_and_one_with_a_stream_is_not() {
     let scratch = Scratch::new();
     std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");

@@ -52,6 +52,21 @@ fn start(scratch: &Scratch, options: &[&str]) -> Running {
 }
 
 #[tokio::test]
+async fn connection_ends_in_good_order_after_its_last_request() {
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &["--max-connection-requests", "3"]);
+    let address = running.address();
+    for _ in 0..2 {
+        let mut connection = KeptAlive::open(&address).await.expect("a connection");
+        for number in 1..=3 {
+            let response = connection.get().await.expect("a response");
+            assert_eq!((response.status, is_last(&response)), (404, number == 3));
+        }
+        connection.get().await.expect_err("it is closed");
+    }
+}
+
+#[tokio::test]
 async fn drain_delay_serves_on_while_ready_is_503_and_responses_say_close() {
     let scratch = Scratch::new();
     let mut running = start(
