@@ -57,6 +57,9 @@ pub const SLOW_SECONDS: f32 = 0.1;
 /// How many users one run can delete.
 const MOST_DELETED: u64 = 300_000;
 
+/// How many users are changed one after the other, before the first is changed again.
+const MOST_CHANGED: u64 = 50_000;
+
 /// How many users a list as NDJSON has.
 const STREAMED: u64 = 100_000;
 
@@ -126,6 +129,9 @@ impl Scenario {
     pub fn users(self, users: u64) -> u64 {
         match self {
             _ if self.creates() || self == Self::Start => 0,
+            // A connection may be slow: no user is changed again before it has the version that the
+            // next request expects.
+            Self::Patch => users.max(MOST_CHANGED),
             // None is deleted twice.
             Self::Delete => users.max(MOST_DELETED),
             Self::Ndjson => STREAMED,
