@@ -92,6 +92,16 @@ pub(super) enum Command {
         #[expect(clippy::option_option, reason = "absent, without a file, with one")]
         info: Option<Option<PathBuf>>,
     },
+    /// Write the project of a new service, in Rust, to a new directory.
+    New {
+        /// The name of the crate and of the directory.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A checkout of Usher, which has the SDK [default: the one that this program was built
+        /// from].
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
     /// Make a token for --tokens.
     Token {
         #[command(subcommand)]
