@@ -21,11 +21,11 @@ pub enum Found<'t, O, P> {
 /// Finds the route of a request. `matches` returns the parameters in a path that matches a
 /// template.
 #[inline]
-pub fn find<'t, O, P>(
-    routes: &'t [Route<O>],
+pub fn find<O, P>(
+    routes: &[Route<O>],
     method: Method,
     matches: impl Fn(&'static str) -> Option<P>,
-) -> Found<'t, O, P> {
+) -> Found<'_, O, P> {
     let served_as = match method {
         Method::Head => Method::Get,
         method => method,

@@ -50,7 +50,13 @@ impl Scripted {
 
 /// Items of these ids, as the template's statements select them.
 fn items(ids: impl IntoIterator<Item = i64>) -> Result<Table, Error> {
-    let row = |id| vec![Value::Integer(id), Value::Text("tea".into()), Value::Integer(3)];
+    let row = |id| {
+        vec![
+            Value::Integer(id),
+            Value::Text("tea".into()),
+            Value::Integer(3),
+        ]
+    };
     Ok(Table {
         columns: ["id", "name", "quantity"].map(str::to_owned).into(),
         rows: ids.into_iter().map(row).collect(),
@@ -118,7 +124,10 @@ impl Cursor for Opened {
     }
 
     fn next(&mut self, _: u32) -> Result<Rows, Error> {
-        Ok(self.0.pop_front().map_or_else(Rows::new, |table| table.rows))
+        Ok(self
+            .0
+            .pop_front()
+            .map_or_else(Rows::new, |table| table.rows))
     }
 }
 
@@ -128,12 +137,16 @@ fn send(database: &Scripted, method: Method, target: &str, body: &str) -> Respon
         ..BufferedRequest::new(method, target).with("content-type", "application/json")
     };
     let answer = App::handle(&request, &database);
-    answer.into_response(&database).expect("a complete response")
+    answer
+        .into_response(&database)
+        .expect("a complete response")
 }
 
 fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
     let mut headers = response.headers.iter();
-    headers.find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    headers
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| &**value)
 }
 
 fn body(response: &Response) -> serde_json::Value {
@@ -175,7 +188,12 @@ fn head_is_answered_like_get() {
 #[test]
 fn created_item_is_returned_with_its_location() {
     let database = Scripted::new([items([7])]);
-    let response = send(&database, Method::Post, "/items", r#"{"name":"tea","quantity":3}"#);
+    let response = send(
+        &database,
+        Method::Post,
+        "/items",
+        r#"{"name":"tea","quantity":3}"#,
+    );
     assert_eq!(response.status, 201);
     assert_eq!(header(&response, "location"), Some("/items/7"));
     let expected = serde_json::json!({"id": 7, "name": "tea", "quantity": 3});
@@ -204,7 +222,12 @@ fn parameter_that_is_no_number_returns_422_with_its_name() {
 #[test]
 fn violation_with_an_answer_of_its_own_returns_it() {
     let database = Scripted::new([refused(RefusalKind::UniqueViolation)]);
-    let response = send(&database, Method::Post, "/items", r#"{"name":"tea","quantity":3}"#);
+    let response = send(
+        &database,
+        Method::Post,
+        "/items",
+        r#"{"name":"tea","quantity":3}"#,
+    );
     assert_eq!(response.status, 409);
     assert_eq!(body(&response)["detail"], "another item has this name");
 }
@@ -223,7 +246,10 @@ fn column_of_another_type_returns_500_that_names_it() {
     let response = send(&Scripted::new([Ok(table)]), Method::Get, "/items/1", "");
     assert_eq!(response.status, 500);
     let detail = body(&response)["detail"].to_string();
-    assert!(detail.contains("Item.name") && detail.contains("`name`"), "{detail}");
+    assert!(
+        detail.contains("Item.name") && detail.contains("`name`"),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -243,7 +269,10 @@ fn stream_sends_each_row_as_a_line_and_runs_nothing_before() {
 #[test]
 fn transaction_with_conflict_in_its_work_runs_again() {
     let database = Scripted::new([items([1]), refused(RefusalKind::SerializationFailure)]);
-    database.results.borrow_mut().extend([items([1]), items([2])]);
+    database
+        .results
+        .borrow_mut()
+        .extend([items([1]), items([2])]);
     let connection = &database;
     let done = Db::new(&connection).transaction(|tx| {
         tx.execute("ONE", params![])?;

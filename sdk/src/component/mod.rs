@@ -10,18 +10,7 @@
     clippy::pedantic,
     reason = "generated code, which works on raw memory"
 )]
-pub mod bindings {
-    //! The bindings of the world `usher:service/service`.
-
-    wit_bindgen::generate!({
-        path: "../wit",
-        world: "usher:service/service",
-        pub_export_macro: true,
-        export_macro_name: "export_service",
-        default_bindings_module: "usher_sdk::component::bindings",
-        generate_all,
-    });
-}
+pub mod bindings;
 
 mod allocator;
 mod buffered;

@@ -100,9 +100,8 @@ impl<C: Cursor> NdjsonChunks<C> {
                 WriteError::Json(error) => Problem::new(500).detail(error.to_string()),
             })?;
         }
-        if count > 0 {
-            let average = (lines.len() / count).max(1);
-            self.batch = u32::try_from(CHUNK_BYTES / average)
+        if let Some(average) = lines.len().checked_div(count) {
+            self.batch = u32::try_from(CHUNK_BYTES / average.max(1))
                 .unwrap_or(BATCH_LIMIT)
                 .clamp(1, BATCH_LIMIT);
         }

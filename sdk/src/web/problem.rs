@@ -11,7 +11,11 @@ use crate::http::Response;
 
 /// An error response. `?` makes one of each error of the database and of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+/// In a box, since nearly every function returns a result with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
     status: u16,
     type_uri: Option<Cow<'static, str>>,
     detail: Option<Cow<'static, str>>,
@@ -54,16 +58,17 @@ impl Serialize for Fault {
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut problem = serializer.serialize_map(None)?;
-        if let Some(uri) = &self.type_uri {
+        let parts = &self.0;
+        if let Some(uri) = &parts.type_uri {
             problem.serialize_entry("type", uri)?;
         }
-        problem.serialize_entry("title", title(self.status))?;
-        problem.serialize_entry("status", &self.status)?;
-        if let Some(detail) = &self.detail {
+        problem.serialize_entry("title", title(parts.status))?;
+        problem.serialize_entry("status", &parts.status)?;
+        if let Some(detail) = &parts.detail {
             problem.serialize_entry("detail", detail)?;
         }
-        if !self.faults.is_empty() {
-            problem.serialize_entry("errors", &self.faults)?;
+        if !parts.faults.is_empty() {
+            problem.serialize_entry("errors", &parts.faults)?;
         }
         problem.end()
     }
@@ -72,15 +77,15 @@ impl Serialize for Problem {
 impl Problem {
     /// A problem with this status, whose title is the status's own.
     #[must_use]
-    pub const fn new(status: u16) -> Self {
-        Self {
+    pub fn new(status: u16) -> Self {
+        Self(Box::new(Parts {
             status,
             type_uri: None,
             detail: None,
             faults: Vec::new(),
             headers: Vec::new(),
             conflict: None,
-        }
+        }))
     }
 
     /// 404.
@@ -104,14 +109,14 @@ impl Problem {
     /// The same with this explanation for the client.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// The same with the URI of its type. Without one the status says all.
     #[must_use]
     pub fn type_uri(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
-        self.type_uri = Some(uri.into());
+        self.0.type_uri = Some(uri.into());
         self
     }
 
@@ -119,26 +124,26 @@ impl Problem {
     #[must_use]
     pub fn fault(mut self, place: Place, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        self.faults.push(Fault { place, detail });
+        self.0.faults.push(Fault { place, detail });
         self
     }
 
     /// The same with one more header, whose name is in lower case.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
+        self.0.headers.push((name, value.into()));
         self
     }
 
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.status
+        self.0.status
     }
 
     /// The conflict that ended a transaction, which can be run again.
-    pub(super) fn into_conflict(self) -> Result<DatabaseError, Self> {
-        match self.conflict {
+    pub(super) fn into_conflict(mut self) -> Result<DatabaseError, Self> {
+        match self.0.conflict.take() {
             Some(error) => Ok(error),
             None => Err(self),
         }
@@ -155,9 +160,9 @@ impl From<Problem> for Response {
         // Text and numbers alone, so that it cannot fail.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         Self {
-            status: problem.status,
+            status: problem.0.status,
             content_type: Some("application/problem+json"),
-            headers: problem.headers,
+            headers: problem.0.headers,
             body: body.into(),
         }
     }
@@ -194,13 +199,9 @@ impl From<DatabaseError> for Problem {
             }
             DatabaseError::Denied(_) | DatabaseError::TooLarge(_) => Self::new(500),
             DatabaseError::Refused(refusal) => {
-                let problem = of_refusal(refusal);
+                let mut problem = of_refusal(refusal);
                 if refusal.kind == RefusalKind::SerializationFailure {
-                    let conflict = Some(error);
-                    return Self {
-                        conflict,
-                        ..problem
-                    };
+                    problem.0.conflict = Some(error);
                 }
                 problem
             }
@@ -271,7 +272,6 @@ fn title(status: u16) -> &'static str {
         501 => "Not Implemented",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
-        400..500 => "Client Error",
         _ => "Error",
     }
 }
@@ -332,6 +332,7 @@ mod tests {
         ] {
             assert_eq!(problem.status(), status, "{problem:?}");
             let is_retried = problem
+                .0
                 .headers
                 .iter()
                 .any(|(name, _)| *name == "retry-after");

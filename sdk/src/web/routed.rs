@@ -62,8 +62,8 @@ fn respond<R: Routed>(
             }
         }
         Found::OtherMethods => {
-            let matches = |template| path::matches(template, path).is_some();
-            let allow = routing::allowed_methods(R::ROUTES, matches);
+            let has_path = |template| path::matches(template, path).is_some();
+            let allow = routing::allowed_methods(R::ROUTES, has_path);
             Err(Problem::new(405).header("allow", allow))
         }
         Found::Nothing => Err(Problem::not_found("there is no such path")),
