@@ -3,6 +3,7 @@
 #[allow(
     unreachable_pub,
     missing_debug_implementations,
+    clippy::unnecessary_wraps,
     reason = "a crate of its own elsewhere"
 )]
 #[path = "../template/src/lib.rs"]
@@ -49,6 +50,7 @@ impl Scripted {
 }
 
 /// Items of these ids, as the template's statements select them.
+#[expect(clippy::unnecessary_wraps, reason = "a result of a call")]
 fn items(ids: impl IntoIterator<Item = i64>) -> Result<Table, Error> {
     let row = |id| {
         vec![

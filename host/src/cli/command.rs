@@ -54,7 +54,9 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Replace the SQLite file, which nothing may have open, by a backup, and keep it renamed.
+    /// Replace the SQLite file by a backup.
+    ///
+    /// Nothing may have the file open. It is kept under another name.
     Restore {
         /// The backup. It is verified first, and left as it is.
         #[arg(value_name = "FILE")]
