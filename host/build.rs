@@ -1,7 +1,5 @@
 //! Builds the component, compiles it ahead of time, and leaves both where the host embeds them.
 
-#[path = "build/nested.rs"]
-mod nested;
 // The engine's settings decide what compiled code looks like, so the very same ones serve here and
 // at run time.
 #[path = "src/sandbox/engine.rs"]
@@ -42,6 +40,8 @@ fn build() -> Result<(), String> {
         "guest/migrations",
         "guest/assets",
         "guest/Cargo.toml",
+        "sdk/src",
+        "sdk/Cargo.toml",
         "openapi.json",
         "wit",
         "Cargo.toml",
@@ -53,7 +53,6 @@ fn build() -> Result<(), String> {
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=build/nested.rs");
     println!("cargo::rerun-if-changed=src/sandbox/engine.rs");
     println!("cargo::rerun-if-changed=src/database/policy/postgres/engine.rs");
 
@@ -62,11 +61,11 @@ fn build() -> Result<(), String> {
         Some(quick) if quick == "1" => "component-quick",
         _ => "component",
     };
-    let wasm = nested::component(
+    let wasm = usher_build::component(
         workspace,
         "usher-guest",
         profile,
-        &nested::shared_target(&out, "component"),
+        &usher_build::shared_target(&out, "component"),
     )?;
     let component = out.join("users.wasm");
     copy(&wasm, &component)?;

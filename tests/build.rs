@@ -1,8 +1,5 @@
 //! Builds the components that tests use, as the host's build script builds the service.
 
-#[path = "../host/build/nested.rs"]
-mod nested;
-
 use std::path::PathBuf;
 
 fn main() {
@@ -18,16 +15,17 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let guests = tests.join("guests");
     println!("cargo::rerun-if-changed={}", guests.display());
-    // The guest `migrating` uses the service's own code for migrations.
+    // The guest `migrating` has the service's migrations, and is built with the SDK.
     for source in [
         "../wit",
-        "../host/build/nested.rs",
+        "../sdk/src",
+        "../sdk/Cargo.toml",
         "../guest/src",
         "../guest/migrations",
     ] {
         println!("cargo::rerun-if-changed={}", tests.join(source).display());
     }
-    let target = nested::shared_target(&out, "test-components");
+    let target = usher_build::shared_target(&out, "test-components");
     for guest in [
         "conformance",
         "greedy",
@@ -36,14 +34,24 @@ fn build() -> Result<(), String> {
         "migrating",
         "sql",
     ] {
-        let built = nested::component(&guests, guest, "component", &target)?;
+        let built = usher_build::component(&guests, guest, "component", &target)?;
         let place = out.join(format!("{guest}.wasm"));
         std::fs::copy(&built, &place)
             .map_err(|error| format!("copying {}: {error}", built.display()))?;
     }
+    // The example's own tests run in the suite, too, which is built with the host anyway.
+    let notes = tests.join("../examples/notes");
+    for source in ["src", "migrations", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", notes.join(source).display());
+    }
+    let built = usher_build::component(&notes, "notes", "component", &target)?;
+    let place = out.join("notes.wasm");
+    std::fs::copy(&built, &place)
+        .map_err(|error| format!("copying {}: {error}", built.display()))?;
+    println!("cargo::rustc-env=COMPONENT={}", place.display());
     let adapters = tests.join("../adapters");
     println!("cargo::rerun-if-changed={}", adapters.display());
-    let built = nested::component(&adapters, "migrate-first", "component", &target)?;
+    let built = usher_build::component(&adapters, "migrate-first", "component", &target)?;
     std::fs::copy(&built, out.join("migrate-first.wasm"))
         .map(drop)
         .map_err(|error| format!("copying {}: {error}", built.display()))

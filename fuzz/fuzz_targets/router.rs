@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
-use usher_guest::api::http::{JSON, Method, Response};
-use usher_guest::api::{BufferedRequest, ROUTES, handle};
-use usher_guest::database::{
+use usher_guest::api::{ROUTES, handle};
+use usher_guest::users::sql;
+use usher_sdk::database::{
     Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
     Value,
 };
-use usher_guest::users::sql;
+use usher_sdk::http::{BufferedRequest, JSON, Method, Response};
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Asked<'a> {
@@ -104,6 +104,7 @@ impl Statements for Ann {
                         code: "23505".into(),
                         message: "duplicate key".into(),
                         constraint: Some(sql::EMAIL_KEY.into()),
+                        column: None,
                     }));
                 }
                 vec![ann()]

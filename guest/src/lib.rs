@@ -2,12 +2,12 @@
 //! database schema, and can reach nothing but one database.
 //!
 //! It replaces the FastAPI service and stays compatible with it; [`compat`] has what that takes.
+//! What any service needs, and the boundary of the component, is in the crate `usher-sdk`.
 //! Imports run one way, from the bottom of this table to its top. To read the code, start at
 //! [`api::routes`] and follow a request downwards through [`users::operations`] to [`users::sql`].
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`database`] | the database capability as a trait; every statement is a constant |
 //! | [`compat`] | what must behave exactly like Python: JSON, integers, email addresses, faults |
 //! | [`compat::faults`] | one fault of a request, and the body of a 422 |
 //! | `compat::json` | reading and writing JSON as CPython does |
@@ -17,12 +17,10 @@
 //! | [`users`] | the domain, without HTTP |
 //! | [`users::operations`] | create, get, list, replace, change and delete |
 //! | [`users::sql`] | the statements these run |
-//! | [`users::retry`] | running a statement or transaction again after a serialization failure |
 //! | [`users::steps`] | the migrations that are compiled in |
 //! | [`users::adoption`] | adopting a table `users` that another program created |
-//! | [`users::migrations`] | applying the migrations, and planning what that would do |
 //! | [`api`] | HTTP: from a request to its response |
-//! | [`api::http`] | a request and a response as the service sees them |
+//! | [`api::headers`] | the request headers that the service reads |
 //! | [`api::error`] | error responses |
 //! | [`api::body`], [`api::query`] | parsing what a client sends |
 //! | [`api::representation`] | a user as JSON, and its entity tag |
@@ -32,12 +30,9 @@
 //! | [`api::documents`] | the OpenAPI description and the pages that show it |
 //! | [`api::users`] | one handler per operation |
 //! | [`api::routes`] | the route table, dispatch, redirects and 405 |
-//! | [`component`] | the boundary: exports, imports, allocator (WebAssembly only) |
-//! | [`component::statements`] | a list of every statement that the component runs |
-//! | [`component::manifest`] | that list as a custom section, for a host to read |
+//! | [`component`] | what the component declares and exports |
 
 pub mod api;
 pub mod compat;
 pub mod component;
-pub mod database;
 pub mod users;

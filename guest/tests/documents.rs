@@ -5,12 +5,11 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
-use usher_guest::api::http::{Method, Response};
-use usher_guest::api::routes::{Operation, Route};
-use usher_guest::api::{BufferedRequest, ROUTES};
-use usher_guest::database::{
-    Cursor, Database, Dialect, Error, Param, Rows, Statements, Transaction,
-};
+use usher_guest::api::ROUTES;
+use usher_guest::api::routes::Operation;
+use usher_sdk::database::{Cursor, Database, Dialect, Error, Param, Rows, Statements, Transaction};
+use usher_sdk::http::{BufferedRequest, Method, Response};
+use usher_sdk::routing::Route;
 
 /// A database that always fails: a document needs none.
 struct Absent;

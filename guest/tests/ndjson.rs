@@ -1,12 +1,13 @@
 //! Lists as newline-delimited JSON.
 
-use usher_guest::api::http::Method;
 use usher_guest::api::ndjson::{NDJSON, NdjsonList};
-use usher_guest::api::{self, Answer, BufferedRequest};
-use usher_guest::database::{
+use usher_guest::api::{self, Answer};
+use usher_guest::users::{self, sql};
+use usher_sdk::answer::{Chunks as _, Streamed as _};
+use usher_sdk::database::{
     self, Cursor, Database, Dialect, Param, Rows, Statements, Transaction, Value,
 };
-use usher_guest::users::{self, sql};
+use usher_sdk::http::{BufferedRequest, Method};
 
 /// A database with this many users, which then fails if `fails`.
 struct Many {
@@ -97,7 +98,7 @@ fn get(target: &str) -> BufferedRequest {
 
 fn list(target: &str, database: &Many) -> NdjsonList {
     match api::handle(&get(target), database) {
-        Answer::Ndjson(list) => list,
+        Answer::Streamed(list) => list,
         Answer::Buffered(response) => panic!("{target}: {}", response.status),
     }
 }

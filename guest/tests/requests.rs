@@ -3,11 +3,9 @@
 
 use std::cell::Cell;
 
-use usher_guest::api::http::{Method, Request, RequestHeader, Scheme};
-use usher_guest::api::{self, BufferedRequest};
-use usher_guest::database::{
-    Cursor, Database, Dialect, Error, Param, Rows, Statements, Transaction,
-};
+use usher_guest::api::{self, RequestHeader};
+use usher_sdk::database::{Cursor, Database, Dialect, Error, Param, Rows, Statements, Transaction};
+use usher_sdk::http::{BufferedRequest, Method, Request, RequestHeaders, Scheme};
 
 /// A database that counts calls and fails them.
 #[derive(Default)]

@@ -74,3 +74,5 @@ pub use scripted::Script;
 pub use seed::{Seed, users};
 #[cfg(feature = "app")]
 pub use usher::recording::Recording;
+#[cfg(feature = "app")]
+pub use usher::sandbox::Source;

@@ -1,21 +1,28 @@
 //! Conditional requests: `If-Match` and `If-None-Match` (RFC 9110, 13.1).
 
 use super::error::Error;
-use super::http::{Request, RequestHeader};
+use super::headers::RequestHeader;
 use crate::users::{self, Expected, User};
+use usher_sdk::http::Request;
 
 /// Whether the client has this version of a user already, by `If-None-Match`.
 ///
 /// # Errors
 /// If `If-Match` names other versions only; it comes first (RFC 9110, 13.2.2).
-pub(crate) fn is_user_unchanged(request: &impl Request, user: &User) -> Result<bool, Error> {
+pub(crate) fn is_user_unchanged(
+    request: &impl Request<RequestHeader>,
+    user: &User,
+) -> Result<bool, Error> {
     is_unchanged(request, |tags, weakly| {
         Tags::parse(tags).names(user.version, weakly)
     })
 }
 
 /// As [`is_user_unchanged`], for what has this strong entity tag, which has no comma.
-pub(crate) fn is_tag_unchanged(request: &impl Request, etag: &str) -> Result<bool, Error> {
+pub(crate) fn is_tag_unchanged(
+    request: &impl Request<RequestHeader>,
+    etag: &str,
+) -> Result<bool, Error> {
     is_unchanged(request, |tags, weakly| {
         tags.split(|&byte| byte == b',').any(|tag| {
             let tag = tag.trim_ascii();
@@ -30,7 +37,7 @@ pub(crate) fn is_tag_unchanged(request: &impl Request, etag: &str) -> Result<boo
 ///
 /// # Errors
 /// If `If-Match` names a tag.
-pub(crate) fn check_list(request: &impl Request) -> Result<(), Error> {
+pub(crate) fn check_list(request: &impl Request<RequestHeader>) -> Result<(), Error> {
     match request.header(RequestHeader::IfMatch) {
         Some(tags) if !matches!(Tags::parse(&tags), Tags::Any) => Err(users::Error::Stale.into()),
         _ => Ok(()),
@@ -39,7 +46,7 @@ pub(crate) fn check_list(request: &impl Request) -> Result<(), Error> {
 
 /// `names` tells whether a list of tags names what would be sent, by weak comparison or not.
 fn is_unchanged(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     names: impl Fn(&[u8], bool) -> bool,
 ) -> Result<bool, Error> {
     let matches = |header, weakly| request.header(header).map(|tags| names(&tags, weakly));
@@ -51,7 +58,7 @@ fn is_unchanged(
 
 /// The versions for which a write may proceed: those that `If-Match` names (RFC 9110, 13.1.1;
 /// strong comparison), without those that `If-None-Match` names (13.1.2; weak comparison).
-pub(crate) fn expected_versions(request: &impl Request) -> Expected {
+pub(crate) fn expected_versions(request: &impl Request<RequestHeader>) -> Expected {
     let tags = |header| request.header(header).map(|tags| Tags::parse(&tags));
     let excluded = match tags(RequestHeader::IfNoneMatch) {
         None => Vec::new(),

@@ -8,7 +8,8 @@
 use super::accept;
 use super::conditional;
 use super::error::Error;
-use super::http::{Request, RequestHeader, Response};
+use super::headers::RequestHeader;
+use usher_sdk::http::{Request, Response};
 
 /// One of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +170,10 @@ const fn hash(bytes: &[u8]) -> u64 {
 }
 
 /// Returns a document, or 304 if the client has it already.
-pub(crate) fn read(document: Document, request: &impl Request) -> Result<Response, Error> {
+pub(crate) fn read(
+    document: Document,
+    request: &impl Request<RequestHeader>,
+) -> Result<Response, Error> {
     let content = document.content();
     if content.is_gzip
         && !request

@@ -1,9 +1,9 @@
 //! Error responses. The body is always `{"detail": …}`.
 
 use super::body;
-use super::http::{IncompleteBody, Response};
 use crate::compat::faults::{Fault, Location, Problem, faults_to_json};
 use crate::users;
+use usher_sdk::http::{IncompleteBody, Response};
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ const IN_DOUBT: &str = concat!(
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
         use users::Error as Users;
-        let detail = |status, body: &'static str| Self::json(status, body.as_bytes());
+        let detail = |status, body: &'static str| Self::json_text(status, body.as_bytes());
         // The client may retry after this many seconds.
         let busy = |body| detail(503, body).with("retry-after", "1");
         match error {
@@ -72,7 +72,7 @@ impl From<Error> for Response {
             Error::UnreadableBody => {
                 detail(400, r#"{"detail":"There was an error parsing the body"}"#)
             }
-            Error::Invalid(faults) => Self::json(422, faults_to_json(&faults).into_bytes()),
+            Error::Invalid(faults) => Self::json_text(422, faults_to_json(&faults).into_bytes()),
             Error::Failed(error) => match error {
                 Users::NotFound => detail(404, r#"{"detail":"User not found"}"#),
                 Users::EmailTaken => detail(409, r#"{"detail":"Email already registered"}"#),
@@ -80,7 +80,7 @@ impl From<Error> for Response {
                 Users::Conflict => {
                     detail(409, r#"{"detail":"The change conflicts with other data"}"#)
                 }
-                Users::Unacceptable => Self::json(422, unacceptable().into_bytes()),
+                Users::Unacceptable => Self::json_text(422, unacceptable().into_bytes()),
                 Users::Stale => detail(412, r#"{"detail":"Precondition Failed"}"#),
                 Users::Unavailable => busy(r#"{"detail":"Service Unavailable"}"#),
                 Users::Timeout => detail(504, r#"{"detail":"Gateway Timeout"}"#),

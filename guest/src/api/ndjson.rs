@@ -5,11 +5,15 @@
 //! bounded on both sides of the component boundary.
 
 use super::error::Error;
-use super::http::Response;
 use super::query::ListQuery;
 use super::representation::{list_capacity, write_listed_user};
-use crate::database::{Cursor, Database};
 use crate::users::{self, Reader, User};
+use usher_sdk::answer::{self, Chunks, Streamed};
+use usher_sdk::database::{Cursor, Database};
+use usher_sdk::http::Response;
+
+/// The response to a request.
+pub type Answer = answer::Answer<NdjsonList>;
 
 /// The media type.
 pub const NDJSON: &str = "application/x-ndjson";
@@ -29,12 +33,13 @@ impl NdjsonList {
     pub(super) fn new(query: ListQuery, negotiated: bool) -> Self {
         Self { query, negotiated }
     }
+}
 
-    /// Fetches the first batch. Until then a failure still has a status of its own.
-    ///
-    /// # Errors
-    /// The response to send instead.
-    pub fn open<D: Database>(&self, database: &D) -> Result<NdjsonReader<D::Cursor>, Response> {
+impl Streamed for NdjsonList {
+    type Error = users::Error;
+    type Chunks<D: Database> = NdjsonReader<D::Cursor>;
+
+    fn open<D: Database>(&self, database: &D) -> Result<NdjsonReader<D::Cursor>, Response> {
         let failed = |error| Response::from(Error::Failed(error));
         let mut reader = users::read(database, &self.query.selection).map_err(failed)?;
         let fetched = reader.read().map_err(failed)?.into_iter();
@@ -57,10 +62,10 @@ pub struct NdjsonReader<C> {
     negotiated: bool,
 }
 
-impl<C: Cursor> NdjsonReader<C> {
-    /// The response without its body, whose chunks [`read`](Self::read) returns.
-    #[must_use]
-    pub fn head(&self) -> Response {
+impl<C: Cursor> Chunks for NdjsonReader<C> {
+    type Error = users::Error;
+
+    fn head(&self) -> Response {
         let head = Response {
             content_type: Some(NDJSON),
             ..Response::empty(200)
@@ -72,12 +77,8 @@ impl<C: Cursor> NdjsonReader<C> {
         }
     }
 
-    /// Returns the next lines, each with its newline, or `None` at the end of the list.
-    ///
-    /// # Errors
-    /// When the database fails. The status is already sent by then, so that the sender must abort
-    /// the body: no client may take a truncated list for a complete one.
-    pub fn read(&mut self) -> Result<Option<Vec<u8>>, users::Error> {
+    /// Returns the next lines, each with its newline.
+    fn read(&mut self) -> Result<Option<Vec<u8>>, users::Error> {
         if self.fetched.as_slice().is_empty() {
             self.fetched = self.reader.read()?.into_iter();
         }

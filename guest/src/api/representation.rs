@@ -1,8 +1,8 @@
 //! A user as a client sees it: JSON, and an entity tag.
 
-use super::http::Response;
 use crate::compat::json::write_escaped;
 use crate::users::User;
+use usher_sdk::http::Response;
 
 /// Names of at least this many bytes are scanned for escapes to compute the size of their JSON.
 const LONG_NAME: usize = 16 << 10;
@@ -14,7 +14,7 @@ const ETAG_FIELD: usize = 22;
 pub(crate) fn user_response(user: &User) -> Response {
     let mut body = String::with_capacity(json_size(user));
     write_user(user, &mut body);
-    Response::json(200, body.into_bytes()).with("etag", etag(user))
+    Response::json_text(200, body.into_bytes()).with("etag", etag(user))
 }
 
 /// The capacity for the JSON of listed users up to a limit of bytes, or of the first user if it is

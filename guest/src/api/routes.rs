@@ -3,17 +3,19 @@
 use std::borrow::Cow;
 
 use super::accept;
-use super::answer::Answer;
 use super::documents::{self, Document};
 use super::error::Error;
-use super::http::Method::{self, Delete, Get, Head, Patch, Post, Put};
-use super::http::{JSON, Request, RequestHeader, Response};
+use super::headers::RequestHeader;
+use super::ndjson::Answer;
 use super::users;
 use crate::compat::percent;
-use crate::database::Database;
+use usher_sdk::database::Database;
+use usher_sdk::http::Method::{Delete, Get, Head, Patch, Post, Put};
+use usher_sdk::http::{JSON, Request, Response};
+use usher_sdk::routing::{self, Found, Route};
 
 /// All routes. `GET` includes `HEAD`. Of two routes that match a request the first one is taken.
-pub const ROUTES: [Route; 16] = [
+pub const ROUTES: &[Route<Operation>] = &[
     Route(Post, "/users/", Operation::CreateUser),
     Route(Get, "/users/{user_id}", Operation::GetUser),
     Route(Put, "/users/{user_id}", Operation::ReplaceUser),
@@ -56,10 +58,6 @@ pub const ROUTES: [Route; 16] = [
     Route(Get, "/users.ndjson", Operation::StreamUsers),
 ];
 
-/// A route: a method, a path in which `{user_id}` stands for one segment, and an operation.
-#[derive(Clone, Copy, Debug)]
-pub struct Route(pub Method, pub &'static str, pub Operation);
-
 /// The operation of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -82,22 +80,31 @@ pub enum Operation {
 }
 
 /// Answers a request.
-pub fn handle(request: &impl Request, database: &impl Database) -> Answer {
+pub fn handle(request: &impl Request<RequestHeader>, database: &impl Database) -> Answer {
     respond(request, database).unwrap_or_else(|error| Answer::Buffered(error.into()))
 }
 
-fn respond(request: &impl Request, database: &impl Database) -> Result<Answer, Error> {
+fn respond(
+    request: &impl Request<RequestHeader>,
+    database: &impl Database,
+) -> Result<Answer, Error> {
     let (raw_path, query) = match request.target().split_once('?') {
         Some((path, query)) => (path, query),
         None => (request.target(), ""),
     };
     let path = percent::decode(raw_path);
-    match find(request.method(), &path) {
+    match routing::find(ROUTES, request.method(), |template| {
+        match_path(template, &path)
+    }) {
         Found::Route(Operation::Read(Document::SwaggerUi), _) if path.ends_with('\n') => {
             documents::read(Document::FastApiDocs, request).map(Answer::from)
         }
-        Found::Route(operation, user_id) => run(operation, request, database, user_id, query),
-        Found::OtherMethods => Err(Error::MethodNotAllowed(allowed_methods(&path))),
+        Found::Route(&operation, user_id) => run(operation, request, database, user_id, query),
+        Found::OtherMethods => {
+            let matches = |template: &str| match_path(template, &path).is_some();
+            let allow = routing::allowed_methods(ROUTES, matches);
+            Err(Error::MethodNotAllowed(allow))
+        }
         Found::Nothing => redirect(request, raw_path, &path, query)
             .map(Answer::from)
             .ok_or(Error::NoRoute),
@@ -106,7 +113,7 @@ fn respond(request: &impl Request, database: &impl Database) -> Result<Answer, E
 
 fn run(
     operation: Operation,
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     database: &impl Database,
     user_id: &str,
     query: &str,
@@ -124,28 +131,6 @@ fn run(
     response.map(Answer::Buffered)
 }
 
-enum Found<'p> {
-    /// This route, with the text in place of `{user_id}`.
-    Route(Operation, &'p str),
-    /// Routes with this path, but none with this method.
-    OtherMethods,
-    Nothing,
-}
-
-fn find(method: Method, path: &str) -> Found<'_> {
-    let served_as = if method == Head { Get } else { method };
-    let mut found = Found::Nothing;
-    for Route(method, template, operation) in &ROUTES {
-        if let Some(user_id) = match_path(template, path) {
-            if *method == served_as {
-                return Found::Route(*operation, user_id);
-            }
-            found = Found::OtherMethods;
-        }
-    }
-    found
-}
-
 /// Returns the text in place of `{user_id}` if a path matches a template.
 fn match_path<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     match template.strip_suffix("{user_id}") {
@@ -161,25 +146,14 @@ fn match_path<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     }
 }
 
-fn allowed_methods(path: &str) -> String {
-    let mut allow = String::new();
-    for Route(method, template, _) in &ROUTES {
-        if match_path(template, path).is_some() {
-            if !allow.is_empty() {
-                allow.push_str(", ");
-            }
-            allow.push_str(method.name());
-            if *method == Get {
-                allow.push_str(", HEAD");
-            }
-        }
-    }
-    allow
-}
-
 /// Redirects to the path with or without the final slash, if that path has a route. A browser is
 /// redirected from `/` to the documentation.
-fn redirect(request: &impl Request, raw_path: &str, path: &str, query: &str) -> Option<Response> {
+fn redirect(
+    request: &impl Request<RequestHeader>,
+    raw_path: &str,
+    path: &str,
+    query: &str,
+) -> Option<Response> {
     if path == "/" {
         return browser_redirect(request);
     }
@@ -228,7 +202,7 @@ fn redirection(url: &str, query: &str) -> Response {
 }
 
 /// Redirects a browser to the documentation. Others get 404, as from the FastAPI service.
-fn browser_redirect(request: &impl Request) -> Option<Response> {
+fn browser_redirect(request: &impl Request<RequestHeader>) -> Option<Response> {
     let is_read = matches!(request.method(), Get | Head);
     let accepts_html = |header: Cow<'_, [u8]>| accept::prefers(&header, "text/html", JSON);
     let is_browser = is_read
@@ -244,7 +218,7 @@ fn browser_redirect(request: &impl Request) -> Option<Response> {
 
 /// Whether a trusted proxy has forwarded the request. Others' headers of these names are removed by
 /// the host.
-fn is_forwarded(request: &impl Request) -> bool {
+fn is_forwarded(request: &impl Request<RequestHeader>) -> bool {
     [
         RequestHeader::Forwarded,
         RequestHeader::ForwardedHost,

@@ -1,24 +1,24 @@
 //! One handler per operation.
 
-use super::answer::Answer;
 use super::body::{self, Body};
 use super::error::Error;
-use super::http::{JSON, Request, RequestHeader, Response};
-use super::ndjson::{NDJSON, NdjsonList};
+use super::headers::RequestHeader;
+use super::ndjson::{Answer, NDJSON, NdjsonList};
 use super::query::{self, ListQuery};
 use super::representation::{etag, list_capacity, user_response, write_listed_user};
 use super::{accept, conditional};
 use crate::compat::faults::{Fault, Location, Problem};
 use crate::compat::integer::{self, Integer};
 use crate::compat::json::write_string;
-use crate::database::Database;
 use crate::users::{self, Page};
+use usher_sdk::database::Database;
+use usher_sdk::http::{JSON, Request, Response};
 
 /// The number of users on a page, if the query has no `limit`.
 const DEFAULT_LIMIT: u32 = 100;
 
 pub(crate) fn get(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     database: &impl Database,
     user_id: &str,
 ) -> Result<Response, Error> {
@@ -30,14 +30,17 @@ pub(crate) fn get(
     })
 }
 
-pub(crate) fn create(request: &impl Request, database: &impl Database) -> Result<Response, Error> {
+pub(crate) fn create(
+    request: &impl Request<RequestHeader>,
+    database: &impl Database,
+) -> Result<Response, Error> {
     with_body(request, |body| {
         Ok(user_response(&users::create(database, &body.new_user()?)?))
     })
 }
 
 pub(crate) fn replace(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     database: &impl Database,
     user_id: &str,
 ) -> Result<Response, Error> {
@@ -52,7 +55,7 @@ pub(crate) fn replace(
 }
 
 pub(crate) fn change(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     database: &impl Database,
     user_id: &str,
 ) -> Result<Response, Error> {
@@ -66,7 +69,7 @@ pub(crate) fn change(
 }
 
 pub(crate) fn delete(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     database: &impl Database,
     user_id: &str,
 ) -> Result<Response, Error> {
@@ -76,7 +79,7 @@ pub(crate) fn delete(
 }
 
 pub(crate) fn list(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     database: &impl Database,
     query: &str,
 ) -> Result<Answer, Error> {
@@ -86,7 +89,7 @@ pub(crate) fn list(
         .header(RequestHeader::AcceptNdjson)
         .is_some_and(|header| accept::prefers(&header, NDJSON, JSON));
     if prefers_ndjson {
-        return Ok(Answer::Ndjson(NdjsonList::new(query, true)));
+        return Ok(Answer::Streamed(NdjsonList::new(query, true)));
     }
     let ListQuery { selection, etags } = query;
     let page = Page {
@@ -114,7 +117,7 @@ pub(crate) fn list(
         last = Some(user.id);
     }
     body.push(']');
-    let response = Response::json(200, body.into_bytes()).with("vary", "accept");
+    let response = Response::json_text(200, body.into_bytes()).with("vary", "accept");
     Ok(Answer::Buffered(match last {
         // A page filtered by address has no next page, so the link omits the filter. It also omits
         // the path, since a proxy may serve this one under another.
@@ -131,14 +134,14 @@ pub(crate) fn list(
 
 /// All users as NDJSON, whatever `Accept` says: a client generated from the description expects one
 /// form of response from one operation.
-pub(crate) fn stream(request: &impl Request, query: &str) -> Result<Answer, Error> {
+pub(crate) fn stream(request: &impl Request<RequestHeader>, query: &str) -> Result<Answer, Error> {
     let query = query::parse(query).map_err(Error::Invalid)?;
     conditional::check_list(request)?;
-    Ok(Answer::Ndjson(NdjsonList::new(query, false)))
+    Ok(Answer::Streamed(NdjsonList::new(query, false)))
 }
 
 fn with_body(
-    request: &impl Request,
+    request: &impl Request<RequestHeader>,
     respond: impl FnOnce(&Body<'_>) -> Result<Response, Error>,
 ) -> Result<Response, Error> {
     let bytes = request.body()?;

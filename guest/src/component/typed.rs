@@ -1,17 +1,37 @@
-//! The typed exports: `usher:users/users`, `usher:service/migrations` and `migration-plan`.
+//! The typed export, `usher:users/users`.
 
-use super::Component;
-use super::bindings::exports::usher::service::{
-    migration_plan as planning, migrations as migrating,
-};
-use super::bindings::exports::usher::users::users as typed;
-use super::database::Import;
+use super::Users;
 use crate::compat::email::Email;
-use crate::users::adoption::{Finding, FindingKind};
-use crate::users::migrations::{self, Migration};
 use crate::users::{self, Changes, Name, NewUser, PAGE_LIMIT, Page, User};
+use bindings::exports::usher::users::users as typed;
+use usher_sdk::component::Import;
 
-impl typed::Guest for Component {
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code, which works on raw memory"
+)]
+mod bindings {
+    use super::Users;
+
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package usher:typed;
+            world typed {
+                export usher:users/users@0.2.0;
+            }
+        ",
+        world: "usher:typed/typed",
+        generate_all,
+    });
+    export!(Users);
+}
+
+impl typed::Guest for Users {
     fn create(user: typed::NewUser) -> Result<typed::User, typed::Error> {
         let user = parse(&user.name, &user.email)?;
         Ok(users::create(&Import, &user)?.into())
@@ -149,63 +169,6 @@ impl From<users::Error> for typed::Error {
                 "the database accepts no such user".into(),
             )]),
             users::Error::Internal(why) => Self::Internal(why),
-        }
-    }
-}
-
-impl migrating::Guest for Component {
-    fn apply() -> Result<Vec<migrating::Migration>, migrating::Error> {
-        let applied = migrations::apply(&Import)?;
-        Ok(applied
-            .into_iter()
-            .map(migrating::Migration::from)
-            .collect())
-    }
-}
-
-impl planning::Guest for Component {
-    fn plan() -> Result<Vec<planning::Finding>, String> {
-        let findings = migrations::plan(&Import).map_err(|error| error.to_string())?;
-        Ok(findings.into_iter().map(planning::Finding::from).collect())
-    }
-}
-
-impl From<Finding> for planning::Finding {
-    fn from(
-        Finding {
-            kind,
-            subject,
-            message,
-            remedy,
-        }: Finding,
-    ) -> Self {
-        Self {
-            kind: match kind {
-                FindingKind::Migration => planning::FindingKind::Migration,
-                FindingKind::Change => planning::FindingKind::Change,
-                FindingKind::Obstacle => planning::FindingKind::Obstacle,
-                FindingKind::Advice => planning::FindingKind::Advice,
-            },
-            subject,
-            message,
-            remedy,
-        }
-    }
-}
-
-impl From<Migration> for migrating::Migration {
-    fn from(Migration { version, name }: Migration) -> Self {
-        Self { version, name }
-    }
-}
-
-impl From<migrations::Error> for migrating::Error {
-    fn from(error: migrations::Error) -> Self {
-        match error {
-            migrations::Error::Failed(migration, why) => Self::Failed((migration.into(), why)),
-            migrations::Error::Changed(migration) => Self::Changed(migration.into()),
-            migrations::Error::Unknown(migration) => Self::Unknown(migration.into()),
-            migrations::Error::Unavailable(why) => Self::Unavailable(why),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which unique key a write violated, decided by the key's columns and not by its name.
 
 use super::sql;
-use crate::database::{Database, Dialect, Error, Param, RefusalKind, Value};
+use usher_sdk::database::{Database, Dialect, Error, Param, RefusalKind, Value};
 
 /// A unique key of the table `users`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

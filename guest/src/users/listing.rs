@@ -2,9 +2,10 @@
 
 use super::error::Error;
 use super::model::{PAGE_LIMIT, Page, Selection, User, UserPage};
-use super::{retry, row, sql};
+use super::{row, sql};
 use crate::compat::email::Email;
-use crate::database::{self, Cursor, Database, Param, Rows, Value};
+use usher_sdk::database::{self, Cursor, Database, Param, Rows, Value};
+use usher_sdk::retry;
 
 /// The maximum bytes of names and addresses on a page. A single larger user still gets a page.
 ///

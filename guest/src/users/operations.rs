@@ -4,9 +4,10 @@ use super::error::Error;
 use super::key::{self, Key};
 use super::model::{Changes, Expected, NewUser, User};
 use super::name::Name;
-use super::{retry, row, sql};
+use super::{row, sql};
 use crate::compat::email::Email;
-use crate::database::{Database, Param, Value};
+use usher_sdk::database::{Database, Param, Value};
+use usher_sdk::retry;
 
 /// Stores a new user.
 ///

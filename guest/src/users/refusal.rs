@@ -7,7 +7,7 @@
 
 use super::error::Error;
 use super::sql;
-use crate::database::{self, Refusal};
+use usher_sdk::database::{self, Refusal};
 
 impl From<database::Error> for Error {
     fn from(error: database::Error) -> Self {
@@ -86,7 +86,7 @@ fn internal(refusal: &Refusal) -> Error {
 #[cfg(test)]
 mod tests {
     use super::{Error, from_refusal};
-    use crate::database::{Refusal, RefusalKind};
+    use usher_sdk::database::{Refusal, RefusalKind};
 
     fn mapped(code: &str) -> Error {
         from_refusal(&Refusal {
@@ -94,6 +94,7 @@ mod tests {
             code: code.into(),
             message: "no".into(),
             constraint: None,
+            column: None,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::model::User;
-use crate::database::{Rows, Value};
+use usher_sdk::database::{Rows, Value};
 
 /// The user in the first row, if there is one.
 pub(super) fn first(rows: Rows) -> Result<Option<User>, Error> {

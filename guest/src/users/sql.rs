@@ -4,7 +4,7 @@
 //! address is taken, and the `version` comparison whether the caller has seen the row's latest
 //! state. `column = COALESCE($n, column)` is true if the parameter is NULL.
 
-use crate::database::statements;
+use usher_sdk::statements;
 
 /// The unique constraint on the address, by the name that PostgreSQL gives it by default.
 pub const EMAIL_KEY: &str = "users_email_key";
@@ -44,7 +44,7 @@ statements! {
 
 /// Statements for PostgreSQL only.
 pub mod postgres {
-    use crate::database::statements;
+    use usher_sdk::statements;
 
     statements! {
         /// `$1` the name of a violated key. Selects whether it is on the id alone, and whether it
@@ -65,7 +65,7 @@ pub mod postgres {
 
 /// Statements for SQLite only.
 pub mod sqlite {
-    use crate::database::statements;
+    use usher_sdk::statements;
 
     statements! {
         /// `$1` the name of a violated index on an expression. Selects its definition.

@@ -1,85 +1,22 @@
-//! The migrations that are compiled in: a file per step and dialect in `guest/migrations/`.
+//! The migrations of this component: a file per step and dialect in `guest/migrations/`.
 
-use crate::database::Dialect;
+use usher_sdk::database::Dialect;
+use usher_sdk::migrations::{self, Migrations};
 
-/// One step of the schema's history.
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// What it does, from its file's name.
-    pub name: &'static str,
-    /// Its statements, each ending with a semicolon at the end of a line.
-    pub sql: &'static str,
-    /// Checksums of earlier texts with the same effect on a new database.
-    pub earlier: &'static [&'static str],
-}
-
-macro_rules! step {
-    ($dialect:literal, $name:literal, $earlier:expr) => {
-        Step {
-            name: $name,
-            sql: include_str!(concat!("../../migrations/", $dialect, "/", $name, ".sql")),
-            earlier: $earlier,
-        }
-    };
-}
-
-pub(crate) const POSTGRES: &[Step] = &[
-    // The earlier text altered an existing table. Adoption does so now, after inspecting it.
-    step!("postgres", "0001_users", &["2957aa57ca36e788"]),
-    step!("postgres", "0002_versions", &[]),
-];
-pub(crate) const SQLITE: &[Step] = &[
-    step!("sqlite", "0001_users", &["721e23a125a14965"]),
-    step!("sqlite", "0002_versions", &[]),
-];
-
-/// The migrations of this component, in order.
-#[must_use]
-pub fn steps(dialect: Dialect) -> &'static [Step] {
-    match dialect {
-        Dialect::Postgres => POSTGRES,
-        Dialect::Sqlite => SQLITE,
-    }
-}
+/// The migrations, in order. The earlier texts of the first one altered an existing table. Adoption
+/// does so now, after inspecting it.
+pub const MIGRATIONS: Migrations = usher_sdk::migrations!(
+    "../../migrations":
+    "0001_users" (&["2957aa57ca36e788"], &["721e23a125a14965"]),
+    "0002_versions",
+);
 
 /// The statements that create the trigger that increments the version of a user that another
 /// program changes.
 pub(super) fn version_trigger(dialect: Dialect) -> impl Iterator<Item = &'static str> {
-    steps(dialect)
+    MIGRATIONS
+        .steps(dialect)
         .get(1)
         .into_iter()
-        .flat_map(|step| statements(step.sql))
-}
-
-/// Splits a migration's file into its statements, since the database runs one at a time.
-pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    let mut rest = sql;
-    std::iter::from_fn(move || {
-        let end = rest
-            .split_inclusive('\n')
-            .scan(0, |end, line| {
-                *end += line.len();
-                Some((*end, line.trim_end().ends_with(';')))
-            })
-            .find_map(|(end, last)| last.then_some(end))
-            .unwrap_or(rest.len());
-        let (statement, after) = rest.split_at(end);
-        rest = after;
-        let statement = statement.trim();
-        // A comment after the last statement is not a statement.
-        let is_comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with("--");
-        (!statement.lines().all(is_comment)).then(|| statement.trim_end_matches(';'))
-    })
-}
-
-/// Detects whether a file was edited: FNV-1a of its text. Carriage returns are skipped, since
-/// line endings may differ between checkouts.
-pub(super) fn checksum(sql: &str) -> String {
-    let hash = sql
-        .bytes()
-        .filter(|&byte| byte != b'\r')
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    format!("{hash:016x}")
+        .flat_map(|step| migrations::statements(step.sql))
 }

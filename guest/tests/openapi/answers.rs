@@ -5,14 +5,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use usher_guest::api::http::{Method, Response};
-use usher_guest::api::routes::Route;
-use usher_guest::api::{self, BufferedRequest, ROUTES};
-use usher_guest::database::{
+use usher_guest::api::{self, ROUTES};
+use usher_guest::users::sql;
+use usher_sdk::database::{
     Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Transaction,
     Value,
 };
-use usher_guest::users::sql;
+use usher_sdk::http::{BufferedRequest, Method, Response};
+use usher_sdk::routing::Route;
 
 use super::{describe, is_described};
 
@@ -87,6 +87,7 @@ fn databases() -> Vec<Always> {
             code: "23505".into(),
             message: "duplicate key".into(),
             constraint: Some(constraint.into()),
+            column: None,
         })
     };
     let row = |id| {
@@ -117,6 +118,7 @@ fn databases() -> Vec<Always> {
             code: "23503".into(),
             message: "it is still referred to".into(),
             constraint: Some("items_owner_id_fkey".into()),
+            column: None,
         }),
     ];
     databases.extend(errors.into_iter().map(|error| Always(Err(error))));
@@ -170,7 +172,7 @@ fn requests(method: Method, path: &str) -> Vec<BufferedRequest> {
 #[test]
 fn responses_and_description_agree() {
     let description = serde_json::to_value(describe()).expect("a description is JSON");
-    for &Route(method, path, operation) in &ROUTES {
+    for &Route(method, path, operation) in ROUTES {
         if !is_described(operation) {
             continue;
         }

@@ -1,9 +1,9 @@
 //! The failures. Their statuses, headers and bodies are the service's own responses.
 
 use usher_guest::api::error::Error;
-use usher_guest::api::http::Response;
 use usher_guest::compat::faults::{Fault, Location, Problem};
 use usher_guest::users;
+use usher_sdk::http::Response;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -147,7 +147,7 @@ impl Failure {
             Self::Stale => vec![("preconditionFailed", users::Error::Stale.into())],
             // The host limits bodies. `tests/` compares its response with this one.
             Self::BodyTooLarge => {
-                let response = Response::json(413, BODY_TOO_LARGE.as_bytes());
+                let response = Response::json_text(413, BODY_TOO_LARGE.as_bytes());
                 return vec![("bodyTooLarge", response)];
             }
             Self::Invalid(part) => vec![("invalid", Error::Invalid(part.faults()))],

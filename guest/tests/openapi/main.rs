@@ -12,8 +12,9 @@ mod schemas;
 use std::path::Path;
 
 use usher_guest::api::ROUTES;
-use usher_guest::api::http::Method;
-use usher_guest::api::routes::{Operation, Route};
+use usher_guest::api::routes::Operation;
+use usher_sdk::http::Method;
+use usher_sdk::routing::Route;
 use utoipa::openapi::info::{ContactBuilder, InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::{HttpMethod, PathItem, PathsBuilder};
 use utoipa::openapi::server::ServerBuilder;
@@ -118,7 +119,7 @@ fn openapi_file_equals_generated_description() {
 fn every_route_is_described_except_documents() {
     let description = serde_json::to_value(describe()).expect("a description is JSON");
     let mut undescribed = Vec::new();
-    for Route(method, path, _) in &ROUTES {
+    for Route(method, path, _) in ROUTES {
         let method = method.name().to_ascii_lowercase();
         if description["paths"][path][&method].is_null() {
             undescribed.push(*path);

@@ -1,9 +1,9 @@
 //! The operations: parameters, bodies and responses.
 
-use usher_guest::api::http::JSON;
 use usher_guest::api::ndjson::NDJSON;
 use usher_guest::api::routes::Operation;
 use usher_guest::users::PAGE_LIMIT;
+use usher_sdk::http::JSON;
 use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::link::{Link, LinkBuilder};

@@ -54,7 +54,9 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Replace the SQLite file, which nothing may have open, by a backup, and keep it renamed.
+    /// Replace the SQLite file by a backup.
+    ///
+    /// Nothing may have the file open. It is kept under another name.
     Restore {
         /// The backup. It is verified first, and left as it is.
         #[arg(value_name = "FILE")]
@@ -91,6 +93,16 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", num_args = 0..=1, group = "what")]
         #[expect(clippy::option_option, reason = "absent, without a file, with one")]
         info: Option<Option<PathBuf>>,
+    },
+    /// Write the project of a new service, in Rust, to a new directory.
+    New {
+        /// The name of the crate and of the directory.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A checkout of Usher, which has the SDK [default: the one that this program was built
+        /// from].
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
     },
     /// Make a token for --tokens.
     Token {

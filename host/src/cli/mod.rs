@@ -14,12 +14,14 @@
 //! | `secret` | the database's URL, and the file that holds it |
 //! | `parse` | from arguments, environment and file to settings |
 //! | `print` | what `usher config` prints |
+//! | `new` | what `usher new` writes |
 //! | `run` | runs a command and returns the exit code |
 
 mod command;
 mod file;
 mod help;
 mod mistyped;
+mod new;
 mod origin;
 mod parse;
 mod print;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use super::command::{Command, DEFAULT_DATABASE, Options, Token};
 use super::help;
+use super::new;
 use super::origin::Setting;
 use super::parse::{Stop, parse};
 use super::print;
@@ -82,6 +83,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             });
             let info = info.map(|file| file.map_or(Source::Embedded, Source::File));
             match written.and_then(|()| info.map_or(Ok(()), |source| describe(&source))) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => usage(&error),
+            }
+        }
+        Some(Command::New { name, sdk }) => {
+            let _log = log_as_text();
+            let created = new::create(&name, sdk.as_deref());
+            match created.and_then(|next| write_out(next.as_bytes())) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => usage(&error),
             }

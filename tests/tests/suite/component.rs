@@ -246,14 +246,10 @@ fn build(workspace: &Path) -> Vec<u8> {
             .status();
         assert!(copied.expect("cp runs").success());
     }
-    let built =
-        nested::component(workspace, "usher-guest", "component", target.path()).expect("it builds");
+    let built = usher_build::component(workspace, "usher-guest", "component", target.path());
+    let built = built.expect("it builds");
     std::fs::read(built).expect("a file")
 }
-
-#[allow(dead_code, reason = "shared with the build scripts")]
-#[path = "../../../host/build/nested.rs"]
-mod nested;
 
 #[test]
 fn component_built_in_two_places_has_the_same_bytes() {

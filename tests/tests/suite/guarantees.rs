@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The sources that may have tests: of this suite and its guests, of the host, the service and the
-/// test doubles.
+/// The sources that may have tests: of this suite and its guests, of the host, the SDK, the service
+/// and the test doubles.
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
@@ -15,6 +15,7 @@ fn sources() -> Vec<PathBuf> {
         "host/src",
         "testing/src",
         "host/tests",
+        "sdk/src",
         "guest/src",
         "guest/tests",
     ]

@@ -28,6 +28,8 @@
 //! | `attacks` | a hostile component on PostgreSQL changes nothing |
 //! | `beside` | the whole program under load beside a hostile component |
 //! | `command_line` | options, environment, configuration file, and help |
+//! | `new` | `usher new` |
+//! | `notes` | the service in `examples/notes` |
 //! | `backup` | `usher backup` and `usher restore` |
 //! | `options` | limits on the command line, and metrics |
 //! | `recording` | recorded requests, and their replay without a database |
@@ -93,6 +95,9 @@ mod memory;
 mod metrics;
 mod migrations;
 mod ndjson;
+mod new;
+#[path = "../../../examples/notes/tests/notes.rs"]
+mod notes;
 mod options;
 mod outage;
 mod overload;

@@ -1,6 +1,6 @@
 //! Reading rows of the catalogue.
 
-use crate::database::{Error, Rows, Statements, Value};
+use usher_sdk::database::{Error, Rows, Statements, Value};
 
 /// Runs a statement without parameters.
 pub(super) fn query(database: &impl Statements, statement: &str) -> Result<Vec<Row>, Error> {

@@ -1,6 +1,6 @@
 //! Adopting a table `users` that another program created.
 //!
-//! [`inspect`] reads the catalogue and changes nothing. A finding is a change, which is safe and
+//! [`Adoption`] reads the catalogue and changes nothing. A finding is a change, which is safe and
 //! will be made; an obstacle, which only the operator can resolve; or advice. A single obstacle
 //! prevents all changes. A table that already fits has no findings, so that every start inspects
 //! it and detects later alterations.
@@ -12,21 +12,26 @@
 //! that no name is ever put into a text.
 
 mod catalogue;
-mod plan;
 pub mod postgres;
 pub mod sqlite;
+mod state;
 
-use crate::database::{Dialect, Error, Statements};
+use usher_sdk::database::{Dialect, Error, Statements};
+use usher_sdk::migrations::{self, Plan, Progress};
 
-pub use plan::{Finding, FindingKind, Plan, State};
+/// Adopts a table `users`.
+#[derive(Clone, Copy, Debug)]
+pub struct Adoption;
 
-/// Inspects the table `users`, if there is one, and the database around it.
-///
-/// # Errors
-/// When the database fails.
-pub fn inspect(database: &impl Statements, dialect: Dialect, state: State) -> Result<Plan, Error> {
-    match dialect {
-        Dialect::Postgres => postgres::inspect(database, state),
-        Dialect::Sqlite => sqlite::inspect(database, state),
+impl migrations::Adoption for Adoption {
+    fn inspect(
+        database: &impl Statements,
+        dialect: Dialect,
+        progress: Progress,
+    ) -> Result<Plan, Error> {
+        match dialect {
+            Dialect::Postgres => postgres::inspect(database, progress.into()),
+            Dialect::Sqlite => sqlite::inspect(database, progress.into()),
+        }
     }
 }

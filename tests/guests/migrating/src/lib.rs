@@ -1,41 +1,17 @@
 //! The service with one more migration: its own two, and a third one that fails unless there is a
-//! table `permitted`. The service's own code applies them. Every request returns 204.
+//! table `permitted`. Every request returns 204.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../../wit",
-        inline: "
-            package usher:migrating;
-            world migrating {
-                import usher:database/database@0.2.0;
-                import usher:database/streaming@0.2.0;
-                export wasi:http/incoming-handler@0.2.12;
-                export usher:service/migrations@0.2.0;
-                export usher:service/migration-plan@0.2.0;
-            }
-        ",
-        world: "usher:migrating/migrating",
-        generate_all,
-    });
-    use super::Migrating;
-    export!(Migrating);
-}
-
-#[allow(dead_code, reason = "the service uses all of it")]
-#[path = "../../../../guest/src/database.rs"]
-mod database;
-#[path = "../../../../guest/src/component/database.rs"]
-mod import;
 mod users;
 
-use bindings::exports::usher::service::migration_plan as planned;
-use bindings::exports::usher::service::migrations as exported;
-use bindings::exports::wasi::http::incoming_handler;
-use bindings::wasi::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
-use database::Database as _;
-use users::adoption::{Finding, FindingKind};
-use users::migrations;
-use users::steps::{self, Step};
+use users::adoption::{self, Adoption};
+use users::steps::MIGRATIONS;
+use usher_sdk::answer::{Answer, Chunks, Streamed};
+use usher_sdk::database::{Database, Dialect};
+use usher_sdk::declared::Declared;
+use usher_sdk::http::{Header, Request, Response};
+use usher_sdk::migrations::{Migrations, Step};
+use usher_sdk::routing::Route;
+use usher_sdk::service::Service;
 
 struct Migrating;
 
@@ -46,62 +22,49 @@ const THIRD: Step = Step {
     earlier: &[],
 };
 
-fn steps() -> Vec<Step> {
-    let mut steps = steps::steps(import::Import.dialect()).to_vec();
-    steps.push(THIRD);
-    steps
-}
+impl Service for Migrating {
+    type Header = Header;
+    type Operation = ();
+    type Streamed = Nothing;
+    type Adoption = Adoption;
 
-impl exported::Guest for Migrating {
-    fn apply() -> Result<Vec<exported::Migration>, exported::Error> {
-        match migrations::apply_steps(&import::Import, &steps()) {
-            Ok(applied) => Ok(applied.into_iter().map(lower_migration).collect()),
-            Err(migrations::Error::Failed(migration, why)) => {
-                Err(exported::Error::Failed((lower_migration(migration), why)))
-            }
-            Err(migrations::Error::Changed(migration)) => {
-                Err(exported::Error::Changed(lower_migration(migration)))
-            }
-            Err(migrations::Error::Unknown(migration)) => {
-                Err(exported::Error::Unknown(lower_migration(migration)))
-            }
-            Err(migrations::Error::Unavailable(why)) => Err(exported::Error::Unavailable(why)),
-        }
+    const ROUTES: &'static [Route<()>] = &[];
+    const STATEMENTS: &'static [Declared] = &[
+        Declared::migrations(adoption::postgres::sql::STATEMENTS).on(Dialect::Postgres),
+        Declared::migrations(adoption::sqlite::sql::STATEMENTS).on(Dialect::Sqlite),
+    ];
+    const MIGRATIONS: Migrations = Migrations {
+        postgres: &[MIGRATIONS.postgres[0], MIGRATIONS.postgres[1], THIRD],
+        sqlite: &[MIGRATIONS.sqlite[0], MIGRATIONS.sqlite[1], THIRD],
+    };
+
+    fn handle(_: &impl Request<Header>, _: &impl Database) -> Answer<Nothing> {
+        Answer::Buffered(Response::empty(204))
     }
 }
 
-impl planned::Guest for Migrating {
-    fn plan() -> Result<Vec<planned::Finding>, String> {
-        let findings = migrations::plan_steps(&import::Import, &steps());
-        let findings = findings.map_err(|error| error.to_string())?;
-        Ok(findings.into_iter().map(lower_finding).collect())
+usher_sdk::export!(Migrating);
+
+/// It streams nothing.
+enum Nothing {}
+
+impl Streamed for Nothing {
+    type Error = ();
+    type Chunks<D: Database> = Self;
+
+    fn open<D: Database>(&self, _: &D) -> Result<Self, Response> {
+        match *self {}
     }
 }
 
-fn lower_finding(finding: Finding) -> planned::Finding {
-    planned::Finding {
-        kind: match finding.kind {
-            FindingKind::Migration => planned::FindingKind::Migration,
-            FindingKind::Change => planned::FindingKind::Change,
-            FindingKind::Obstacle => planned::FindingKind::Obstacle,
-            FindingKind::Advice => planned::FindingKind::Advice,
-        },
-        subject: finding.subject,
-        message: finding.message,
-        remedy: finding.remedy,
+impl Chunks for Nothing {
+    type Error = ();
+
+    fn head(&self) -> Response {
+        match *self {}
     }
-}
 
-fn lower_migration(
-    migrations::Migration { version, name }: migrations::Migration,
-) -> exported::Migration {
-    exported::Migration { version, name }
-}
-
-impl incoming_handler::Guest for Migrating {
-    fn handle(_: IncomingRequest, out: ResponseOutparam) {
-        let response = OutgoingResponse::new(Fields::new());
-        response.set_status_code(204).expect("a status code");
-        ResponseOutparam::set(out, Ok(response));
+    fn read(&mut self) -> Result<Option<Vec<u8>>, ()> {
+        match *self {}
     }
 }

@@ -4,9 +4,5 @@
 
 #[path = "../../../../guest/src/users/adoption/mod.rs"]
 pub mod adoption;
-#[path = "../../../../guest/src/users/migrations/mod.rs"]
-pub mod migrations;
-#[path = "../../../../guest/src/users/retry.rs"]
-pub mod retry;
 #[path = "../../../../guest/src/users/steps.rs"]
 pub mod steps;

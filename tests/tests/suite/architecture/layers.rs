@@ -15,11 +15,33 @@ pub(crate) struct Layering {
 }
 
 /// The crates that are checked.
-pub(crate) const CRATES: [Layering; 3] = [
+pub(crate) const CRATES: [Layering; 4] = [
+    Layering {
+        folder: "sdk/src",
+        name: "usher_sdk",
+        layers: &[
+            "lib",
+            "prelude",
+            "macros",
+            "web",
+            "component",
+            "service",
+            "manifest",
+            "declared",
+            "migrations",
+            "routing",
+            "answer",
+            "http",
+            "retry",
+            "database",
+        ],
+        table_levels: 1,
+        cycle: &[],
+    },
     Layering {
         folder: "guest/src",
         name: "usher_guest",
-        layers: &["lib", "component", "api", "users", "compat", "database"],
+        layers: &["lib", "component", "api", "users", "compat"],
         table_levels: 2,
         cycle: &[],
     },

@@ -1,10 +1,11 @@
 //! The columns: their types, defaults and NULLs.
 
 use super::super::catalogue::count;
-use super::super::plan::{Plan, State, users};
+use super::super::state::{State, users};
 use super::sql;
 use super::table::{Column, Table};
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 pub(super) fn id_column(table: &Table, id: &Column, plan: &mut Plan) {
     let subject = format!("{}.id", table.name);

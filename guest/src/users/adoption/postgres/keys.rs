@@ -1,10 +1,11 @@
 //! Unique keys, and the sequence that generates ids.
 
 use super::super::catalogue::{count, first, query};
-use super::super::plan::{Plan, State, users};
+use super::super::state::{State, users};
 use super::sql;
 use super::table::{Column, Environment, Table};
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 /// The unique keys on the id and on the address.
 pub(super) fn keys(

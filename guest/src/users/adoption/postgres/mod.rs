@@ -7,8 +7,9 @@ mod relation;
 pub mod sql;
 mod table;
 
-use super::plan::{Plan, State};
-use crate::database::{Error, Statements};
+use super::state::State;
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 use columns::{foreign_column, id_column, require_values, text_column, version_column};
 use table::{Environment, Table};

@@ -1,12 +1,13 @@
 //! Rules, constraints and triggers of the table, and addresses stored by other rules.
 
 use super::super::catalogue::{count, query};
-use super::super::plan::{FindingKind, Plan, State};
+use super::super::state::State;
 use super::relation;
 use super::sql;
 use super::table::{Environment, Table};
-use crate::database::{Dialect, Error, Statements};
 use crate::users::steps;
+use usher_sdk::database::{Dialect, Error, Statements};
+use usher_sdk::migrations::{FindingKind, Plan};
 
 /// Constraints, rules and triggers that another program created.
 pub(super) fn others(

@@ -1,10 +1,11 @@
 //! Checks that `users` is a table that the service can use, and that the search path finds it.
 
 use super::super::catalogue::query;
-use super::super::plan::{Plan, State};
+use super::super::state::State;
 use super::sql;
 use super::table::{Environment, Table};
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 /// Reports other tables of this name, and a table outside the first schema of the search path.
 pub(super) fn check_search_path(

@@ -1,6 +1,6 @@
 //! The statements that inspect and change a table on PostgreSQL.
 
-use crate::database::statements;
+use usher_sdk::statements;
 
 statements! {
     /// The database's encoding, the schema in which tables are created, the role, and whether it

@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{first, query};
 use super::sql;
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
 
 /// The database, and the privileges of the role.
 pub(super) struct Environment {

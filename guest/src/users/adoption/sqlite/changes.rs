@@ -1,10 +1,11 @@
 //! The changes: rebuilding the table, or adding to it.
 
 use super::super::catalogue::{first, query};
-use super::super::plan::{Plan, State, users};
+use super::super::state::{State, users};
 use super::sql;
 use super::table::{Column, Key, Table, names};
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 /// Why the table is not rebuilt: what the rebuild would lose.
 pub(super) fn reasons_to_keep(

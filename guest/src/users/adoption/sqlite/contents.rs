@@ -1,10 +1,11 @@
 //! Whether the columns and the rows can hold what the service stores.
 
 use super::super::catalogue::{count, first};
-use super::super::plan::{Plan, State, users};
+use super::super::state::{State, users};
 use super::sql;
 use super::table::{Column, Table};
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 /// Whether a column that the service sets can hold its values unchanged.
 pub(super) fn own_column(column: &Column, table: &Table, plan: &mut Plan) {

@@ -10,9 +10,10 @@ pub mod sql;
 mod table;
 
 use super::catalogue::{count, query};
-use super::plan::{FindingKind, Plan, State};
-use crate::database::{Dialect, Error, Statements};
+use super::state::State;
 use crate::users::steps;
+use usher_sdk::database::{Dialect, Error, Statements};
+use usher_sdk::migrations::{FindingKind, Plan};
 
 pub(super) fn inspect(database: &impl Statements, state: State) -> Result<Plan, Error> {
     let mut plan = Plan::default();

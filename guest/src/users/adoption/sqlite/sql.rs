@@ -1,6 +1,6 @@
 //! The statements that inspect and change a table on SQLite.
 
-use crate::database::statements;
+use usher_sdk::statements;
 
 statements! {
     /// The relation `users`: its kind, whether it is WITHOUT ROWID, whether it is STRICT, and its

@@ -1,9 +1,10 @@
 //! The table, its columns and its indexes, as the schema describes them.
 
 use super::super::catalogue::{first, query};
-use super::super::plan::{Plan, State};
+use super::super::state::State;
 use super::sql;
-use crate::database::{Error, Statements};
+use usher_sdk::database::{Error, Statements};
+use usher_sdk::migrations::Plan;
 
 /// The table.
 pub(super) struct Table {
