@@ -3,9 +3,9 @@
 //! as many connections.
 //!
 //! It leaves out what is not measured: the documentation pages; PUT, PATCH, DELETE and the list as
-//! NDJSON on SQLite; and conditions other than one entity tag. It passes the recorded cases of the contract for what
-//! it has, except a few odd paths that axum's router parses differently, and two with numbers and
-//! surrogates that `serde_json` parses differently.
+//! NDJSON on SQLite; and conditions other than one entity tag. It passes the recorded cases of the
+//! contract for what it has, except a few odd paths that axum's router parses differently, and two
+//! with numbers and surrogates that `serde_json` parses differently.
 //!
 //! | module | what it decides |
 //! |---|---|

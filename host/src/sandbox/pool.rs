@@ -482,8 +482,8 @@ impl Instances {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an instance for the next request, unless it has served `instance_reuse` requests, still
-    /// holds resources of this one, which are dropped with it, or its component is replaced.
+    /// Keeps an instance for the next request, unless it has served `instance_reuse` requests, its
+    /// component is replaced, or it still holds resources of this one, which are dropped with it.
     fn recycle(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
         let clean = state.gate.reset() && state.table.is_empty() && !state.growth.is_large();

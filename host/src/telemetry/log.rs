@@ -233,8 +233,8 @@ impl LineLimit {
         }
     }
 
-    /// A line, or `None` if this second's limit is reached, or where nothing is logged: the recorder
-    /// runs a request a second time in silence, which uses nothing of the limit.
+    /// A line, or `None` if this second's limit is reached, or where nothing is logged: the
+    /// recorder runs a request a second time in silence, which uses nothing of the limit.
     pub(crate) fn line(&self) -> Option<Line> {
         if !tracing::enabled!(tracing::Level::ERROR) {
             return None;
