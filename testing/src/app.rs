@@ -340,6 +340,7 @@ fn defaults() -> Config {
         config.workers = Some(std::num::NonZeroUsize::MIN);
         // A slow server is no failure when many tests run at once.
         config.database.connect_timeout = Duration::from_mins(1);
+        config.database.pool_wait = Duration::from_mins(1);
         config
     };
     DEFAULTS.get_or_init(read).clone()

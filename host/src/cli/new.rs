@@ -93,7 +93,7 @@ pub(super) fn create(name: &str, sdk: Option<&Path>) -> Result<String, String> {
          \x20   cd {name}\n\
          \x20   cargo build\n\
          \x20   cargo test\n\
-         \x20   usher serve --component target/{name}.wasm\n"
+         \x20   usher serve --component target/{name}.wasm --watch\n"
     ))
 }
 

@@ -48,8 +48,8 @@ impl ConnectionState {
     /// The state of a connection that ends with this drain, or after so many requests.
     pub(super) fn new(drain: Announcement, max_requests: Option<NonZeroU32>) -> Self {
         Self {
-            drain,
             max_requests,
+            drain,
             ..Self::default()
         }
     }

@@ -108,8 +108,9 @@ impl Replacing {
             _ => Vec::new(),
         };
         let (ask, mut asked) = mpsc::channel(1);
-        // While one replacement is under way, a second request is enough for all that follow.
-        let watching = reload::watch(files, move || drop(ask.try_send(())))?;
+        // A full channel means that the file is read once more anyway.
+        let ask = move || ask.try_send(()).unwrap_or_default();
+        let watching = reload::watch(files, ask)?;
         Ok(async move {
             let replacing = async {
                 while asked.recv().await.is_some() {

@@ -28,7 +28,7 @@ fn new_service_names_the_sdk_and_says_what_to_do_next() {
     assert_eq!(ended.code(), Some(0), "{:?}", ended.stderr);
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(
-        said.contains("usher serve --component target/my-shop.wasm"),
+        said.contains("usher serve --component target/my-shop.wasm --watch"),
         "{said}"
     );
     let project = scratch.path().join("my-shop");
