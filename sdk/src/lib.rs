@@ -11,7 +11,7 @@
 //! | [`http`] | a request and a response as a service sees them |
 //! | [`answer`] | a response, complete or streamed |
 //! | [`routing`] | a route table |
-//! | [`migrations`] | the steps of a schema, applying them, planning what that would do |
+//! | [`migrations`](mod@migrations) | the steps of a schema: applying and planning them |
 //! | [`declared`] | a list of every statement that a component runs |
 //! | [`manifest`] | statements and routes as custom sections, for a host to read |
 //! | [`service`] | the trait that a component is made of |

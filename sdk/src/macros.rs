@@ -86,8 +86,8 @@ macro_rules! request_headers {
     };
 }
 
-/// Exports a type that implements [`Service`](service::Service) as a component, and declares its
-/// statements and routes to the host. Once in a crate; natively it does nothing.
+/// Exports a type that implements [`Service`](crate::service::Service) as a component, and declares
+/// its statements and routes to the host. Once in a crate; natively it does nothing.
 #[macro_export]
 macro_rules! export {
     ($service:ident) => {
