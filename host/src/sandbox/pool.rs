@@ -188,7 +188,10 @@ impl Instances {
     /// # Errors
     /// If the component cannot be instantiated, or does not say which headers it reads.
     pub(crate) async fn probe(&self) -> Result<(), CallError> {
-        self.instantiate().await.map(drop)
+        let mut instantiated = pin!(self.instantiate());
+        // Or its time would be counted from whatever ran on this thread before.
+        let done = std::future::poll_fn(|cx| processor::resume(instantiated.as_mut(), cx));
+        done.await.map(drop)
     }
 
     /// The counters of the requests to this component.
