@@ -94,7 +94,7 @@ impl Replacing {
             cores,
             all_counters,
             access_log: config.access_log.access_log,
-            digest: runtime.digest().ok(),
+            digest: None,
         }))
     }
 
@@ -113,6 +113,10 @@ impl Replacing {
         let watching = reload::watch(files, ask)?;
         Ok(async move {
             let replacing = async {
+                let source = self.source.clone();
+                // Aside, because reading and hashing a component would delay the start.
+                let digest = tokio::task::spawn_blocking(move || source.digest()).await;
+                self.digest = digest.ok().and_then(Result::ok);
                 while asked.recv().await.is_some() {
                     self.replace().await;
                 }
