@@ -19,11 +19,13 @@ statements! {
     /// `$1` id. It is not selected: every value of a result costs at the component boundary.
     GET = "SELECT name, email, version FROM users WHERE id = $1";
 
-    /// `$1` the id to continue after, `$2` the limit, or [`ALL`].
-    LIST = "SELECT id, name, email, version FROM users WHERE id > $1 ORDER BY id LIMIT $2";
+    /// `$1` the id to continue after, `$2` the limit, or [`ALL`]. The comment asks the host for all
+    /// rows in one value ([`usher_sdk::packed`]).
+    LIST = "SELECT /* usher:packed */ id, name, email, version FROM users \
+        WHERE id > $1 ORDER BY id LIMIT $2";
 
     /// As [`LIST`]; `$3` email.
-    LIST_BY_EMAIL = "SELECT id, name, email, version FROM users \
+    LIST_BY_EMAIL = "SELECT /* usher:packed */ id, name, email, version FROM users \
         WHERE id > $1 AND email = $3 ORDER BY id LIMIT $2";
 
     /// `$1` id, `$2` name or NULL to keep it, `$3` email or NULL to keep it, `$4` the expected

@@ -425,6 +425,7 @@ impl Gate {
         Ok(Cursor {
             inner: self.record(call, opened)?,
             number: 0,
+            packed: false,
             _held: held,
         })
     }
@@ -628,6 +629,8 @@ pub struct Cursor {
     inner: Box<dyn BackendCursor>,
     /// Its number on the request's tape.
     pub(super) number: u32,
+    /// Whether its statement asks for packed rows.
+    pub(super) packed: bool,
     _held: Arc<()>,
 }
 

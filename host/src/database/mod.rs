@@ -20,6 +20,7 @@
 //! | `declared`, `pool` | checked statements: the declared ones; those cached by a core |
 //! | [`tape`] | what a request asks of its database and gets, for a recording |
 //! | [`gate`] | the checks that every call of a guest passes |
+//! | `packed` | the rows of a statement as one value |
 //! | [`wit`] | the imports of `usher:database` |
 //! | [`open`] | opening a database, and the pool of each core; backup and restore |
 //!
@@ -46,6 +47,7 @@ pub mod wit;
 mod declared;
 mod last_failure;
 mod libpq;
+mod packed;
 mod pool;
 mod postgres;
 mod sqlite;

@@ -6,6 +6,7 @@ use crate::database::{
     Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Table,
     Transaction, Value,
 };
+use crate::packed;
 
 /// The database behind the import.
 #[derive(Clone, Copy, Debug)]
@@ -14,14 +15,14 @@ pub struct Import;
 impl Statements for Import {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
         import::query(statement, &lower(params))
-            .map(|found| rows(found.rows))
             .map_err(Error::from)
+            .and_then(|found| rows(statement, found.rows))
     }
 
     fn query_table(&self, statement: &str, params: &[Param<'_>]) -> Result<Table, Error> {
         import::query(statement, &lower(params))
-            .map(table)
             .map_err(Error::from)
+            .and_then(|found| table(statement, found))
     }
 
     fn execute(&self, statement: &str, params: &[Param<'_>]) -> Result<u64, Error> {
@@ -31,7 +32,7 @@ impl Statements for Import {
 
 impl Database for Import {
     type Transaction = import::Transaction;
-    type Cursor = streaming::Cursor;
+    type Cursor = ImportCursor;
 
     fn dialect(&self) -> Dialect {
         match import::dialect() {
@@ -45,33 +46,46 @@ impl Database for Import {
     }
 
     fn open(&self, statement: &str, params: &[Param<'_>]) -> Result<Self::Cursor, Error> {
-        streaming::Cursor::open(statement, &lower(params)).map_err(Error::from)
+        let inner = streaming::Cursor::open(statement, &lower(params))?;
+        let packed = packed::is_asked(statement);
+        Ok(ImportCursor { inner, packed })
     }
 }
 
-impl Cursor for streaming::Cursor {
+/// A cursor of the import.
+#[derive(Debug)]
+pub struct ImportCursor {
+    inner: streaming::Cursor,
+    /// Whether its statement asks for packed rows.
+    packed: bool,
+}
+
+impl Cursor for ImportCursor {
     fn columns(&self) -> Vec<String> {
-        streaming::Cursor::columns(self)
+        self.inner.columns()
     }
 
     fn next(&mut self, at_most: u32) -> Result<Rows, Error> {
-        streaming::Cursor::next(self, at_most)
-            .map(rows)
-            .map_err(Error::from)
+        let rows = lift(self.inner.next(at_most)?);
+        if self.packed {
+            packed::unpack(rows)
+        } else {
+            Ok(rows)
+        }
     }
 }
 
 impl Statements for import::Transaction {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
         self.query(statement, &lower(params))
-            .map(|found| rows(found.rows))
             .map_err(Error::from)
+            .and_then(|found| rows(statement, found.rows))
     }
 
     fn query_table(&self, statement: &str, params: &[Param<'_>]) -> Result<Table, Error> {
         self.query(statement, &lower(params))
-            .map(table)
             .map_err(Error::from)
+            .and_then(|found| table(statement, found))
     }
 
     fn execute(&self, statement: &str, params: &[Param<'_>]) -> Result<u64, Error> {
@@ -101,14 +115,23 @@ fn lower(params: &[Param<'_>]) -> Vec<types::Value> {
     params.iter().map(lower).collect()
 }
 
-fn table(table: types::Rows) -> Table {
-    Table {
+fn table(statement: &str, table: types::Rows) -> Result<Table, Error> {
+    Ok(Table {
         columns: table.columns,
-        rows: rows(table.rows),
+        rows: rows(statement, table.rows)?,
+    })
+}
+
+fn rows(statement: &str, rows: Vec<types::Row>) -> Result<Rows, Error> {
+    let rows = lift(rows);
+    if packed::is_asked(statement) {
+        packed::unpack(rows)
+    } else {
+        Ok(rows)
     }
 }
 
-fn rows(rows: Vec<types::Row>) -> Rows {
+fn lift(rows: Vec<types::Row>) -> Rows {
     let value = |value| match value {
         types::Value::Null => Value::Null,
         types::Value::Boolean(value) => Value::Boolean(value),

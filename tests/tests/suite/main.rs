@@ -42,6 +42,7 @@
 //! | `documents` | links and paths in the documents exist |
 //! | `words` | no line over 100 columns, no word that the glossary replaces |
 //! | `guarantees` | the tests that `docs/` names exist |
+//! | `packed` | rows that a component asks for in one value |
 //! | `transactions` | abandoned transactions are rolled back |
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
 //! | `component` | the component's imports, exports and reproducible build |
@@ -101,6 +102,7 @@ mod notes;
 mod options;
 mod outage;
 mod overload;
+mod packed;
 mod poolers;
 mod preconditions;
 mod proxies;

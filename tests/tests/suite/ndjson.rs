@@ -246,7 +246,7 @@ async fn failing(users: i64, error: Error) -> TestApp {
         ]
     };
     script
-        .on("SELECT id, name, email, version FROM users *")
+        .on("SELECT * id, name, email, version FROM users *")
         .rows_then(
             ["id", "name", "email", "version"],
             (1..=users).map(row),

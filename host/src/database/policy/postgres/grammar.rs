@@ -19,6 +19,7 @@ use super::engine;
 use super::tree::Tree;
 
 /// The parser, compiled ahead of time for every processor of this architecture.
+#[cfg(feature = "embedded")]
 static PARSER_COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libpg-query.cwasm"));
 
 /// What the compiler of the module has made of the names of its exports. They belong to the file's
@@ -265,6 +266,7 @@ fn exported<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
 }
 
 /// The parser, as compiled at build time.
+#[cfg(feature = "embedded")]
 #[expect(
     unsafe_code,
     reason = "loading machine code is unsafe; see the safety argument inside"
@@ -274,4 +276,12 @@ fn compiled(engine: &Engine) -> wasmtime::Result<Module> {
     // unchanged. These were written by this crate's own build script and are part of this
     // executable's read-only data.
     unsafe { Module::deserialize(engine, PARSER_COMPILED) }
+}
+
+/// There is none in a build that has no compiler for it.
+#[cfg(not(feature = "embedded"))]
+fn compiled(_: &Engine) -> wasmtime::Result<Module> {
+    wasmtime::bail!(
+        "this program was built without it; build it with the feature `embedded`, or use SQLite"
+    )
 }
