@@ -7,7 +7,9 @@
 //! beyond a limit the caller gets an error and the thread runs to its end.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{Read, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -121,8 +123,8 @@ impl fmt::Display for Failure {
             Self::NoProgram(program) => write!(
                 f,
                 "this program has no compiler in it, and {} is not there: build it \
-                 (cargo build --release --package {PROGRAM}) and name it with --compiler, or put \
-                 it beside this program",
+                 (cargo build --release --package {PROGRAM}) and name it with --compiler or \
+                 USHER_COMPILER, or put it beside this program",
                 program.display()
             ),
             Self::Ended(status) => write!(
@@ -178,9 +180,9 @@ pub(crate) fn compile(
 
 /// A component that was compiled before.
 fn cached(engine: &Engine, entry: &Entry) -> Option<Component> {
-    match entry.read(CODE) {
+    match entry.open(CODE) {
         // The engine refuses what another version left, and the component is compiled again.
-        Ok(code) => load(engine, &code?).ok(),
+        Ok(file) => load_file(engine, &file?).ok(),
         Err(error) => {
             tracing::warn!(
                 "what was compiled before is not trusted (--compile-cache), and the component is \
@@ -200,9 +202,22 @@ pub(super) fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> 
     // SAFETY: `deserialize` runs the bytes as machine code, so they must come from the compiler
     // unchanged. They are part of this executable's read-only data, written by this crate's own
     // build script, or come through a pipe from the compiler program, which the operator installed
-    // as they installed this one, or from a file that this process's user alone can have written,
-    // which `compile_cache` checks. No byte of a component gets here uncompiled.
+    // as they installed this one. No byte of a component gets here uncompiled.
     unsafe { Component::deserialize(engine, code) }
+}
+
+/// A component from a file that holds what a compiler made of it. Its pages are mapped, not copied.
+#[expect(
+    unsafe_code,
+    reason = "loading machine code is unsafe; see the safety argument inside"
+)]
+fn load_file(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
+    // The very file that was checked, whatever is at its path by now.
+    let path = format!("/dev/fd/{}", file.as_raw_fd());
+    // SAFETY: as in `load`, and nobody may change the file while it is mapped. `compile_cache`
+    // checks that this process's user alone can write to it, and itself never writes to a file
+    // again that it has given its name.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// Has a program compile.

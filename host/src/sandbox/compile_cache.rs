@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -51,11 +51,11 @@ impl Entry {
         }
     }
 
-    /// The compiled component, if there is one of at most `limit` bytes.
+    /// The file of the compiled component, if there is one of at most `limit` bytes.
     ///
     /// # Errors
     /// Why it cannot be trusted or read.
-    pub(super) fn read(&self, limit: u64) -> Result<Option<Vec<u8>>, String> {
+    pub(super) fn open(&self, limit: u64) -> Result<Option<File>, String> {
         let directory = match self.directory.metadata() {
             Ok(directory) => directory,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -76,12 +76,9 @@ impl Entry {
         if !metadata.is_file() || metadata.len() > limit {
             return Err(format!("{} is no compiled component", path.display()));
         }
-        let mut code = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        let read = (&file).take(limit).read_to_end(&mut code);
-        read.map_err(broken)?;
         // The order in which entries are removed is no reason not to use this one.
         file.set_modified(SystemTime::now()).ok();
-        Ok(Some(code))
+        Ok(Some(file))
     }
 
     /// Keeps a compiled component, and removes what was not used for longest.
@@ -194,6 +191,7 @@ fn processor() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -219,6 +217,16 @@ mod tests {
         }
     }
 
+    /// What an entry holds.
+    fn read(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
+        let file = entry.open(LIMIT)?;
+        Ok(file.map(|mut file| {
+            let mut code = Vec::new();
+            file.read_to_end(&mut code).expect("it can be read");
+            code
+        }))
+    }
+
     impl Drop for Scratch {
         fn drop(&mut self) {
             std::fs::remove_dir_all(&self.0).ok();
@@ -229,17 +237,17 @@ mod tests {
     fn entry_is_read_as_written_by_its_own_component_alone() {
         let scratch = Scratch::new("read");
         let entry = scratch.entry(b"one");
-        assert_eq!(entry.read(LIMIT), Ok(None));
+        assert_eq!(read(&entry), Ok(None));
         entry.write(b"code").expect("it is written");
-        assert_eq!(entry.read(LIMIT), Ok(Some(b"code".to_vec())));
+        assert_eq!(read(&entry), Ok(Some(b"code".to_vec())));
         entry.write(b"other code").expect("it is replaced");
         assert_eq!(
-            scratch.entry(b"one").read(LIMIT),
+            read(&scratch.entry(b"one")),
             Ok(Some(b"other code".to_vec()))
         );
-        assert_eq!(scratch.entry(b"two").read(LIMIT), Ok(None));
+        assert_eq!(read(&scratch.entry(b"two")), Ok(None));
         let by_another = Entry::new(&scratch.0, Path::new("/nonexistent"), b"one");
-        assert_eq!(by_another.read(LIMIT), Ok(None));
+        assert_eq!(read(&by_another), Ok(None));
         let mode = |path: &Path| path.metadata().expect("it is there").mode() & 0o777;
         assert_eq!((mode(&scratch.0), mode(&entry.path())), (0o700, 0o600));
     }
@@ -250,7 +258,7 @@ mod tests {
         let entry = scratch.entry(b"one");
         entry.write(b"code").expect("it is written");
         Scratch::set_mode(&entry.path(), 0o620);
-        let error = entry.read(LIMIT).expect_err("its group may write");
+        let error = entry.open(LIMIT).expect_err("its group may write");
         assert!(error.contains("chmod go-w"), "{error}");
     }
 
@@ -262,7 +270,7 @@ mod tests {
         Scratch::set_mode(&scratch.0, 0o777);
         assert!(
             entry
-                .read(LIMIT)
+                .open(LIMIT)
                 .expect_err("all may write")
                 .contains("chmod go-w")
         );
@@ -280,8 +288,8 @@ mod tests {
         let (entry, other) = (scratch.entry(b"one"), scratch.entry(b"two"));
         other.write(b"code").expect("it is written");
         std::os::unix::fs::symlink(other.path(), entry.path()).expect("a link");
-        entry.read(LIMIT).expect_err("it is a link");
-        other.read(3).expect_err("it is too large");
+        entry.open(LIMIT).expect_err("it is a link");
+        other.open(3).expect_err("it is too large");
     }
 
     #[test]
@@ -296,9 +304,9 @@ mod tests {
             let modified = began + std::time::Duration::from_secs(seconds);
             file.set_modified(modified).expect("its time");
         }
-        assert!(entry(0).read(LIMIT).expect("it is trusted").is_some());
+        assert!(entry(0).open(LIMIT).expect("it is trusted").is_some());
         entry(MAX_ENTRIES).write(b"code").expect("it is written");
-        let has = |number| entry(number).read(LIMIT).expect("it is trusted").is_some();
+        let has = |number| entry(number).open(LIMIT).expect("it is trusted").is_some();
         assert!(has(0) && !has(1) && has(2) && has(MAX_ENTRIES));
     }
 }
