@@ -2,14 +2,14 @@
 
 // The engine's settings decide what compiled code looks like, so the very same ones serve here and
 // at run time.
-#[path = "src/sandbox/engine.rs"]
+#[path = "../src/sandbox/engine.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
     reason = "the build script compiles, it does not run"
 )]
 mod engine;
-#[path = "src/database/policy/postgres/engine.rs"]
+#[path = "../src/database/policy/postgres/engine.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -24,14 +24,11 @@ use std::path::{Path, PathBuf};
 /// bytes are then not those that are served elsewhere.
 const QUICK: &str = "USHER_QUICK_COMPONENT";
 
-fn main() {
-    if let Err(error) = build() {
-        println!("cargo::error={error}");
-        std::process::exit(1);
-    }
-}
-
-fn build() -> Result<(), String> {
+/// Builds and compiles what is embedded.
+///
+/// # Errors
+/// What failed, and what to do about it.
+pub(super) fn build() -> Result<(), String> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let workspace = host.parent().ok_or("the host crate lies in no workspace")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
@@ -53,6 +50,7 @@ fn build() -> Result<(), String> {
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/embedded.rs");
     println!("cargo::rerun-if-changed=src/sandbox/engine.rs");
     println!("cargo::rerun-if-changed=src/database/policy/postgres/engine.rs");
 

@@ -51,7 +51,7 @@ impl Loaded {
             }
             Source::Bytes(bytes) => Arc::clone(bytes),
             Source::File(path) => std::fs::read(path)
-                .map_err(|error| LoadError::Read(path.clone(), error))?
+                .map_err(|error| LoadError::Read(source.clone(), error))?
                 .into(),
         };
         // The lock is held while one test compiles, so that the others wait for its result.
@@ -68,7 +68,7 @@ impl Loaded {
     }
 
     fn load(source: &Source) -> Result<Arc<Self>, LoadError> {
-        Runtime::on(engine()?, source, &Compiler::default()).map(Self::new)
+        Runtime::on(engine()?, source, &compiler()).map(Self::new)
     }
 }
 
@@ -86,4 +86,26 @@ fn engine() -> Result<&'static Engine, LoadError> {
             Ok(ENGINE.get_or_init(|| engine))
         }
     }
+}
+
+/// The compiler in this process.
+#[cfg(feature = "compiler")]
+fn compiler() -> Compiler {
+    Compiler::default()
+}
+
+/// The program that compiles: the one that `USHER_COMPILER` names, or the one that was built in the
+/// checkout of this crate. What it compiles is kept beside the test's program.
+#[cfg(not(feature = "compiler"))]
+fn compiler() -> Compiler {
+    use std::path::PathBuf;
+
+    const BUILT: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/release/usher-compiler"
+    );
+    let program = std::env::var_os("USHER_COMPILER").unwrap_or_else(|| BUILT.into());
+    let cache = std::env::current_exe().ok();
+    let cache = cache.map(|test| test.with_file_name("usher-compiled"));
+    Compiler::Program(PathBuf::from(program), cache)
 }

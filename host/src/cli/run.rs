@@ -1,6 +1,5 @@
 //! Runs a command and returns the exit code.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use super::print;
 use crate::access::tokens::{self, Scopes};
 use crate::database::{self, CopyError};
 use crate::recording::replay;
-use crate::sandbox::{Source, USERS_WASM, compose, info, migrate};
+use crate::sandbox::{Source, compose, info, migrate};
 use crate::server::{self, Config, ServeError};
 use crate::telemetry::log::{self, LogGuard};
 use crate::telemetry::log_to_stderr;
@@ -180,13 +179,9 @@ fn write_component(
                 .to_owned(),
         );
     }
-    let mut bytes = Cow::Borrowed(USERS_WASM);
-    if let Some(file) = component {
-        let read = std::fs::read(file);
-        bytes = read
-            .map_err(|error| format!("cannot read the component {}: {error}", file.display()))?
-            .into();
-    }
+    let source = component.map_or(Source::Embedded, |file| Source::File(file.to_owned()));
+    let bytes = source.bytes();
+    let mut bytes = bytes.map_err(|error| format!("cannot read {source}: {error}"))?;
     for file in with {
         bytes = compose::compose(&bytes, file)?.into();
     }

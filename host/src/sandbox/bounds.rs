@@ -247,7 +247,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::sandbox::source::USERS_WASM;
+    use crate::sandbox::Source;
 
     /// A component that contains another and instantiates it `times` times.
     fn around(inner: &Component, times: u32) -> Component {
@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn embedded_service_is_within_bounds() {
-        assert_eq!(check(USERS_WASM), Ok(()));
+        let bytes = Source::Embedded.bytes().expect("it is embedded");
+        assert_eq!(check(&bytes), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use wasmtime::{Engine, Store};
 use super::bindings::ServingIndices;
 use super::compile::Compiler;
 use super::error::LoadError;
-use super::source::{self, Source, USERS_WASM};
+use super::source::Source;
 use super::state::{State, StoreLimits};
 use super::{compile, declared_routes, engine, processor};
 
@@ -20,6 +20,7 @@ use crate::wasi_http;
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
 /// The embedded component, compiled ahead of time for every processor of this architecture.
+#[cfg(feature = "embedded")]
 static USERS_COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.cwasm"));
 
 /// What an engine may hold at once.
@@ -196,18 +197,13 @@ fn load(
     source: &Source,
     compiler: &Compiler,
 ) -> Result<(Component, Option<Manifest>, Routes), LoadError> {
-    let bytes;
-    let (component, bytes) = match source {
-        Source::Embedded => {
-            let loaded = compile::load(engine, USERS_COMPILED);
-            let loaded = loaded.map_err(|error| LoadError::DoesNotFit(source.clone(), error));
-            (loaded?, USERS_WASM)
-        }
-        Source::File(path) => {
-            bytes = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            (compile_given(engine, source, compiler, &bytes)?, &*bytes)
-        }
-        Source::Bytes(bytes) => (compile_given(engine, source, compiler, bytes)?, &**bytes),
+    let bytes = source.bytes();
+    let bytes = &*bytes.map_err(|error| LoadError::Read(source.clone(), error))?;
+    let component = match source {
+        #[cfg(feature = "embedded")]
+        Source::Embedded => compile::load(engine, USERS_COMPILED)
+            .map_err(|error| LoadError::DoesNotFit(source.clone(), error))?,
+        _ => compile_given(engine, source, compiler, bytes)?,
     };
     let manifest = Manifest::read(bytes);
     let manifest = manifest.map_err(|error| LoadError::Manifest(source.clone(), error))?;

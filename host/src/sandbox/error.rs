@@ -1,7 +1,6 @@
 //! Errors of loading a component, and of calling it.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use super::source::Source;
 use crate::database::Unfit;
@@ -18,8 +17,8 @@ pub enum LoadError {
     Engine(wasmtime::Error),
     /// The engine cannot have the instances that the settings ask for.
     Capacity(wasmtime::Error),
-    /// The file cannot be read.
-    Read(PathBuf, std::io::Error),
+    /// Its bytes cannot be read.
+    Read(Source, std::io::Error),
     /// The bytes are no component, or do not compile. The text says why.
     NotAComponent(Source, String),
     /// There is nothing to compile it with. The text says why, and what to do.
@@ -53,9 +52,7 @@ impl fmt::Display for LoadError {
                  process (ulimit -v)",
                 one_line(error)
             ),
-            Self::Read(path, error) => {
-                write!(f, "cannot read the component {}: {error}", path.display())
-            }
+            Self::Read(source, error) => write!(f, "cannot read {source}: {error}"),
             Self::NotAComponent(source, why) => {
                 let remedy = memory_remedy(why);
                 write!(

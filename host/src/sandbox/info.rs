@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use wasmparser::{Parser, Payload};
 
 use super::error::LoadError;
-use super::source::{self, Source, USERS_WASM};
+use super::source::Source;
 use super::{bounds, declared_routes};
 use crate::database::manifest::{Manifest, Purpose, SECTION};
 use crate::telemetry::routes;
@@ -16,15 +16,8 @@ use crate::telemetry::routes;
 /// # Errors
 /// Where it cannot be read, or is no component.
 pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
-    let read;
-    let bytes = match source {
-        Source::Embedded => USERS_WASM,
-        Source::File(path) => {
-            read = source::read(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            &*read
-        }
-        Source::Bytes(bytes) => &**bytes,
-    };
+    let bytes = source.bytes();
+    let bytes = &*bytes.map_err(|error| LoadError::Read(source.clone(), error))?;
     bounds::check(bytes)
         .map_err(|beyond| LoadError::NotAComponent(source.clone(), beyond.to_string()))?;
     let (imports, exports) =

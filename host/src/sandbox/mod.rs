@@ -49,5 +49,7 @@ pub use component::{Capacity, Runtime, start_engine};
 pub use config::Config;
 pub use error::{CallError, LoadError};
 pub use pool::Instances;
-pub use source::{Source, USERS_WASM};
+pub use source::Source;
+#[cfg(feature = "embedded")]
+pub use source::USERS_WASM;
 pub use state::{State, StoreLimits};

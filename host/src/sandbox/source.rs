@@ -9,11 +9,13 @@ use std::sync::Arc;
 use super::bounds;
 
 /// The component that is built with the host, as WebAssembly.
+#[cfg(feature = "embedded")]
 pub static USERS_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.wasm"));
+
 /// Where the component comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Source {
-    /// The users service, built with the host.
+    /// The users service, built with the host. Only there with the feature `embedded`.
     #[default]
     Embedded,
     /// A file, in binary form.
@@ -36,10 +38,18 @@ impl Source {
     /// The bytes of the component.
     ///
     /// # Errors
-    /// If its file cannot be read.
+    /// If its file cannot be read, or there is no embedded component.
     pub(crate) fn bytes(&self) -> std::io::Result<Cow<'_, [u8]>> {
         Ok(match self {
+            #[cfg(feature = "embedded")]
             Self::Embedded => USERS_WASM.into(),
+            #[cfg(not(feature = "embedded"))]
+            Self::Embedded => {
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::NotFound,
+                    "this program was built without the feature `embedded`: name a component",
+                ));
+            }
             Self::File(path) => read(path)?.into(),
             Self::Bytes(bytes) => (&**bytes).into(),
         })
