@@ -31,7 +31,8 @@ const ABOUT: &str = "Creates, lists, changes and deletes users. No two users hav
     that is requested with `etag=true`. Send it as `If-Match` with a change, and the change is \
     made only if the user has not been changed in the meantime; otherwise the response is 412.\n\n\
     **HEAD.** Each path that has GET also has HEAD, with the same headers and without a body.\n\n\
-    **Authentication.** The service does not authenticate its clients.";
+    **Authentication.** The service itself does not authenticate its clients. Where its host does, \
+    each operation says what it needs.";
 
 fn describe() -> OpenApi {
     let described = ROUTES

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use http::{HeaderValue, Uri};
 
+use super::jwt;
+
 /// The settings of access control.
 #[derive(Args, Clone, Debug)]
 #[group(id = "access-options")]
@@ -13,6 +15,13 @@ pub struct Config {
     /// again after SIGHUP and when it changes.
     #[arg(long, env = "USHER_TOKENS", value_name = "FILE")]
     pub tokens: Option<PathBuf>,
+    /// JSON Web Tokens.
+    #[command(flatten)]
+    pub jwt: jwt::Config,
+    /// Tell the component who sends a request, by its token: in the header fields usher-subject,
+    /// usher-issuer and usher-scopes.
+    #[arg(long, env = "USHER_PASS_SUBJECT")]
+    pub pass_subject: bool,
     /// A site whose pages may send requests, as its scheme and host; may be given more than once,
     /// or separated by commas.
     #[arg(
@@ -23,6 +32,20 @@ pub struct Config {
         value_parser = origin
     )]
     pub cors_origins: Vec<HeaderValue>,
+}
+
+impl Config {
+    /// Checks that the settings do not contradict each other.
+    ///
+    /// # Errors
+    /// One line that names them.
+    pub fn check(&self) -> Result<(), String> {
+        let has_jwt = self.jwt.is_on()?;
+        if self.pass_subject && self.tokens.is_none() && !has_jwt {
+            return Err("--pass-subject needs --tokens or --jwt-keys, which say who it is".into());
+        }
+        Ok(())
+    }
 }
 
 /// An origin as browsers write it: scheme, host, and a port if it is not the scheme's own.

@@ -1,21 +1,38 @@
 //! The decision about one request.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use super::config::Config;
-use super::cors;
-use super::tokens::{Scopes, Tokens};
+use super::error::AccessError;
+use super::jwt::{Refresh, Rejection, Verifier};
+use super::openapi::Tokens as DescribedTokens;
+use super::refusal::Refusal;
+use super::scopes::Scopes;
+use super::tokens::Tokens;
+use super::{cors, identity, openapi};
+use crate::reload;
 
 /// Who may send requests. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct AccessControl {
     /// `None` if requests need no token.
-    tokens: Option<Arc<TokenFile>>,
+    rules: Option<Arc<Rules>>,
     origins: Arc<[HeaderValue]>,
+}
+
+/// The tokens that requests need: one of either kind.
+#[derive(Debug)]
+struct Rules {
+    file: Option<TokenFile>,
+    jwt: Option<Verifier>,
+    /// Whether the component is told who sends a request.
+    pass_subject: bool,
 }
 
 #[derive(Debug)]
@@ -24,116 +41,120 @@ struct TokenFile {
     tokens: RwLock<Arc<Tokens>>,
 }
 
-/// Why a request is refused (RFC 6750, 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It has no token.
-    NoToken,
-    /// Its token is none of the file's.
-    UnknownToken,
-    /// Its token does not permit it.
-    Scope(Scopes),
-}
-
-impl Refusal {
-    /// The value of `WWW-Authenticate`.
-    fn challenge(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::NoToken => "Bearer realm=\"usher\"",
-            Self::UnknownToken => "Bearer realm=\"usher\", error=\"invalid_token\"",
-            Self::Scope(Scopes::READ) => {
-                "Bearer realm=\"usher\", error=\"insufficient_scope\", scope=\"read\""
-            }
-            Self::Scope(_) => {
-                "Bearer realm=\"usher\", error=\"insufficient_scope\", scope=\"write\""
-            }
-        })
-    }
-
-    /// Adds what a client has to do.
-    pub(crate) fn describe(self, headers: &mut HeaderMap) {
-        headers.insert(WWW_AUTHENTICATE, self.challenge());
-    }
+/// What is decided about a request.
+#[derive(Debug)]
+pub(crate) enum Checked {
+    /// It may be sent.
+    Permitted,
+    /// It may not.
+    Refused(Refusal),
+    /// Its token names a key that is unknown, and keys are being fetched. The token is to be
+    /// checked again then.
+    Waits(HeaderValue, Refresh),
 }
 
 impl AccessControl {
-    /// Reads the tokens.
+    /// Reads the tokens and the keys. Those of a URL are fetched.
     ///
     /// # Errors
-    /// One line, if the file cannot be used.
-    pub fn load(config: &Config) -> Result<Self, String> {
-        let tokens = match &config.tokens {
-            None => None,
-            Some(file) => {
-                let tokens = Tokens::read(file)?;
-                if tokens.count() == 0 {
-                    tracing::warn!(
-                        "--tokens {} has no token, so every request is refused: add one by `usher \
-                         token new`",
-                        file.display()
-                    );
-                }
-                Some(Arc::new(TokenFile {
-                    file: file.clone(),
-                    tokens: RwLock::new(Arc::new(tokens)),
-                }))
-            }
-        };
+    /// If one of them cannot be used.
+    pub async fn load(config: &Config) -> Result<Self, AccessError> {
+        config.check().map_err(AccessError::Settings)?;
+        let file = config.tokens.as_ref().map(TokenFile::load);
+        let file = file.transpose().map_err(AccessError::Settings)?;
+        let jwt = Verifier::load(&config.jwt).await?;
+        let needs_token = file.is_some() || jwt.is_some();
+        let rules = needs_token.then(|| {
+            Arc::new(Rules {
+                file,
+                jwt,
+                pass_subject: config.pass_subject,
+            })
+        });
         Ok(Self {
-            tokens,
+            rules,
             origins: config.cors_origins.clone().into(),
         })
     }
 
     /// Whether requests need a token.
     pub(crate) fn needs_token(&self) -> bool {
-        self.tokens.is_some()
+        self.rules.is_some()
     }
 
-    /// The file that is read again when it changes.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
-        self.tokens.as_ref().map(|tokens| tokens.file.clone())
-    }
-
-    /// Reads the file again. If it cannot be used, the tokens of before stay valid.
-    pub(crate) fn reload(&self) {
-        let Some(known) = &self.tokens else {
-            return;
+    /// Starts what keeps tokens and keys up to date, on the runtime of the caller.
+    ///
+    /// # Errors
+    /// If the operating system refuses to register a handler.
+    pub(crate) fn watch(&self) -> io::Result<()> {
+        let Some(rules) = &self.rules else {
+            return Ok(());
         };
-        match Tokens::read(&known.file) {
-            Ok(tokens) => {
-                tracing::info!(
-                    "{} tokens of {} are valid now",
-                    tokens.count(),
-                    known.file.display()
-                );
-                *known.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
-            }
-            Err(error) => tracing::error!("{error}; the tokens of before stay valid"),
+        if let Some(tokens) = &rules.file {
+            let reloaded = Arc::clone(rules);
+            let reload = reload::watch(vec![tokens.file.clone()], move || {
+                if let Some(tokens) = &reloaded.file {
+                    tokens.reload();
+                }
+            });
+            tokio::spawn(reload?);
         }
+        if let Some(jwt) = &rules.jwt {
+            tokio::spawn(jwt.watch()?);
+        }
+        Ok(())
     }
 
     /// Checks the token of a request and removes it, since it is no business of the component's.
-    pub(crate) fn check(&self, method: &Method, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        let Some(known) = &self.tokens else {
-            return Ok(());
+    pub(crate) fn check(&self, method: &Method, headers: &mut HeaderMap) -> Checked {
+        let Some(rules) = &self.rules else {
+            return Checked::Permitted;
         };
-        let presented = headers.remove(AUTHORIZATION);
-        let token = presented
-            .as_ref()
-            .and_then(|presented| bearer(presented.as_bytes()))
-            .ok_or(Refusal::NoToken)?;
-        let tokens = Arc::clone(&known.tokens.read().unwrap_or_else(PoisonError::into_inner));
-        let scopes = tokens.find(token).ok_or(Refusal::UnknownToken)?;
-        let needed = match *method {
-            Method::GET | Method::HEAD | Method::OPTIONS => Scopes::READ,
-            _ => Scopes::WRITE,
+        let Some(presented) = headers.remove(AUTHORIZATION) else {
+            return Checked::Refused(Refusal::NoToken);
         };
-        if scopes.include(needed) {
-            Ok(())
-        } else {
-            Err(Refusal::Scope(needed))
+        match rules.check(&presented, method, headers) {
+            Ok(()) => Checked::Permitted,
+            Err(refusal) => {
+                let is_unknown = refusal == Refusal::Rejected(Rejection::UnknownKey);
+                let jwt = rules.jwt.as_ref().filter(|_| is_unknown);
+                match jwt.and_then(Verifier::refresh) {
+                    Some(refresh) => Checked::Waits(presented, refresh),
+                    None => Checked::Refused(refusal),
+                }
+            }
         }
+    }
+
+    /// Checks the token of a request again, once there may be other keys.
+    ///
+    /// # Errors
+    /// Why the request is refused.
+    pub(crate) fn check_again(
+        &self,
+        presented: &HeaderValue,
+        method: &Method,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        let check = |rules: &Arc<Rules>| rules.check(presented, method, headers);
+        self.rules.as_ref().map_or(Ok(()), check)
+    }
+
+    /// Adds to an OpenAPI description which token each operation needs. `None` if it is none that
+    /// can be read, or nothing is needed.
+    pub(crate) fn describe(&self, description: &[u8]) -> Option<Vec<u8>> {
+        let rules = self.rules.as_ref()?;
+        let scope = |scope| match &rules.jwt {
+            // Both names if there are both kinds.
+            Some(jwt) => jwt.scope(scope).to_owned(),
+            None => scope.to_string(),
+        };
+        let tokens = DescribedTokens {
+            are_jwt: rules.jwt.is_some(),
+            read: scope(Scopes::READ),
+            write: scope(Scopes::WRITE),
+        };
+        openapi::describe(description, &tokens)
     }
 
     /// What the response to this request has to say to a browser; `None` if no site's pages may
@@ -147,6 +168,85 @@ impl AccessControl {
             is_preflight: cors::is_preflight(method, headers),
         }))
     }
+}
+
+impl TokenFile {
+    fn load(file: &PathBuf) -> Result<Self, String> {
+        let tokens = Tokens::read(file)?;
+        if tokens.count() == 0 {
+            tracing::warn!(
+                "--tokens {} has no token, so none of its is valid: add one by `usher token new`",
+                file.display()
+            );
+        }
+        Ok(Self {
+            file: file.clone(),
+            tokens: RwLock::new(Arc::new(tokens)),
+        })
+    }
+
+    /// Reads the file again. If it cannot be used, the tokens of before stay valid.
+    fn reload(&self) {
+        match Tokens::read(&self.file) {
+            Ok(tokens) => {
+                tracing::info!(
+                    "{} tokens of {} are valid now",
+                    tokens.count(),
+                    self.file.display()
+                );
+                *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+            }
+            Err(error) => tracing::error!("{error}; the tokens of before stay valid"),
+        }
+    }
+}
+
+impl Rules {
+    /// Checks what a request has in `Authorization`, and adds who sends it.
+    fn check(
+        &self,
+        presented: &HeaderValue,
+        method: &Method,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        let token = bearer(presented.as_bytes()).ok_or(Refusal::NoToken)?;
+        let needed = Scopes::needed(method);
+        // A token of the file has no dot, and a JSON Web Token always has.
+        match (&self.file, &self.jwt) {
+            (_, Some(jwt)) if self.file.is_none() || token.contains(&b'.') => {
+                let verified = jwt.verify(token, now()).map_err(Refusal::Rejected)?;
+                if !verified.permits.include(needed) {
+                    return Err(Refusal::Scope(jwt.scope(needed).to_owned()));
+                }
+                if self.pass_subject {
+                    let subject = verified.subject.as_deref();
+                    identity::add(headers, Some(jwt.issuer()), subject, &verified.scopes);
+                }
+                Ok(())
+            }
+            (Some(known), _) => {
+                let tokens = known.tokens.read().unwrap_or_else(PoisonError::into_inner);
+                let tokens = Arc::clone(&tokens);
+                let token = tokens.find(token).ok_or(Refusal::UnknownToken)?;
+                if !token.scopes.include(needed) {
+                    return Err(Refusal::Scope(needed.to_string()));
+                }
+                if self.pass_subject {
+                    let scopes = token.scopes.to_string().replace(',', " ");
+                    identity::add(headers, None, Some(&token.name), &scopes);
+                }
+                Ok(())
+            }
+            (None, _) => Err(Refusal::UnknownToken),
+        }
+    }
+}
+
+/// The time since 1970.
+fn now() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 is wrong, and no token is valid then.
+    now.unwrap_or(Duration::MAX)
 }
 
 /// What a response has to say to a browser.
@@ -188,30 +288,31 @@ mod tests {
     use super::super::tokens;
     use super::*;
 
-    #[test]
-    fn token_is_removed_from_the_request() {
+    #[tokio::test]
+    async fn token_is_removed_from_the_request() {
         let folder = std::env::temp_dir().join(format!("usher-access-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("tokens");
         let token = tokens::create("one", Scopes::READ, &file).expect("a token");
         let config = Config {
             tokens: Some(file),
-            cors_origins: Vec::new(),
+            ..crate::options::defaults()
         };
-        let access = AccessControl::load(&config).expect("a file");
+        let access = AccessControl::load(&config).await.expect("a file");
         std::fs::remove_dir_all(&folder).expect("the folder");
         let mut headers = HeaderMap::new();
-        assert_eq!(
-            access.check(&Method::GET, &mut headers),
-            Err(Refusal::NoToken)
-        );
+        let refused = |checked, expected| match checked {
+            Checked::Refused(refusal) => assert_eq!(refusal, expected),
+            other => panic!("{other:?}"),
+        };
+        refused(access.check(&Method::GET, &mut headers), Refusal::NoToken);
         let sent = HeaderValue::try_from(format!("Bearer {token}")).expect("a value");
         headers.insert(AUTHORIZATION, sent.clone());
-        assert_eq!(access.check(&Method::GET, &mut headers), Ok(()));
-        assert!(headers.is_empty());
+        let checked = access.check(&Method::GET, &mut headers);
+        assert!(matches!(checked, Checked::Permitted) && headers.is_empty());
         headers.insert(AUTHORIZATION, sent);
-        let refused = access.check(&Method::DELETE, &mut headers);
-        assert_eq!(refused, Err(Refusal::Scope(Scopes::WRITE)));
+        let checked = access.check(&Method::DELETE, &mut headers);
+        refused(checked, Refusal::Scope("write".into()));
         assert!(headers.is_empty());
     }
 

@@ -1,19 +1,19 @@
 //! Bearer tokens, and the file of their hashes.
 //!
 //! A token is 256 random bits, so a fast hash of it cannot be reversed, and the file is of no use
-//! to whoever reads it. Each line of the file has a name, scopes and the hash; the name is for
-//! people alone.
+//! to whoever reads it. Each line of the file has a name, scopes and the hash.
 
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::str::FromStr;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use subtle::ConstantTimeEq as _;
+
+use super::scopes::Scopes;
 
 /// How each token begins, so that tools find one that was published by mistake.
 const PREFIX: &str = "usher_";
@@ -24,69 +24,15 @@ const MAX_FILE: u64 = 1 << 20;
 /// A hash of a token.
 type Hash = [u8; 32];
 
-/// What a token permits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scopes {
-    read: bool,
-    write: bool,
-}
-
-impl Scopes {
-    /// `GET`, `HEAD` and `OPTIONS`.
-    pub(super) const READ: Self = Self {
-        read: true,
-        write: false,
-    };
-
-    /// All other methods.
-    pub(super) const WRITE: Self = Self {
-        read: false,
-        write: true,
-    };
-
-    /// Whether these permit all that `needed` do.
-    pub(super) fn include(self, needed: Self) -> bool {
-        (self.read || !needed.read) && (self.write || !needed.write)
-    }
-}
-
-impl fmt::Display for Scopes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.read, self.write) {
-            (true, true) => "read,write",
-            (true, false) => "read",
-            (false, true) => "write",
-            (false, false) => "",
-        })
-    }
-}
-
-impl FromStr for Scopes {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut scopes = Self {
-            read: false,
-            write: false,
-        };
-        for scope in text.split(',') {
-            match scope.trim() {
-                "read" => scopes.read = true,
-                "write" => scopes.write = true,
-                _ => return Err("scopes are read, write or read,write"),
-            }
-        }
-        Ok(scopes)
-    }
-}
-
 /// The tokens of a file.
 #[derive(Debug, Default)]
 pub struct Tokens(Vec<Token>);
 
-struct Token {
+pub(super) struct Token {
+    /// Whose it is.
+    pub(super) name: String,
+    pub(super) scopes: Scopes,
     hash: Hash,
-    scopes: Scopes,
 }
 
 impl fmt::Debug for Token {
@@ -131,13 +77,13 @@ impl Tokens {
         self.0.len()
     }
 
-    /// What a token permits. Takes the same time for every token that is presented.
-    pub(super) fn find(&self, token: &[u8]) -> Option<Scopes> {
+    /// The token that is presented. Takes the same time for every one.
+    pub(super) fn find(&self, token: &[u8]) -> Option<&Token> {
         let presented = hash(token);
         let mut found = None;
         for token in &self.0 {
             if bool::from(token.hash.ct_eq(&presented)) {
-                found = Some(token.scopes);
+                found = Some(token);
             }
         }
         found
@@ -146,7 +92,7 @@ impl Tokens {
 
 fn parse(line: &str) -> Option<Token> {
     let mut words = line.split_whitespace();
-    let (_name, scopes, hash) = (words.next()?, words.next()?, words.next()?);
+    let (name, scopes, hash) = (words.next()?, words.next()?, words.next()?);
     if words.next().is_some() || hash.len() != 64 {
         return None;
     }
@@ -156,8 +102,9 @@ fn parse(line: &str) -> Option<Token> {
         *byte = u8::from_str_radix(digits, 16).ok()?;
     }
     Some(Token {
-        hash: bytes,
+        name: name.to_owned(),
         scopes: scopes.parse().ok()?,
+        hash: bytes,
     })
 }
 
@@ -210,18 +157,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_include_what_they_name() {
-        let both: Scopes = "read,write".parse().expect("scopes");
-        assert!(both.include(Scopes::READ) && both.include(Scopes::WRITE));
-        assert!(Scopes::READ.include(Scopes::READ) && !Scopes::READ.include(Scopes::WRITE));
-        assert!(!Scopes::WRITE.include(Scopes::READ));
-        assert_eq!(both.to_string(), "read,write");
-        for text in ["", "admin", "read;write", "read,"] {
-            assert!(text.parse::<Scopes>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn created_token_is_found_by_its_hash_alone() {
         let folder = std::env::temp_dir().join(format!("usher-tokens-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -231,9 +166,13 @@ mod tests {
         let text = std::fs::read_to_string(&file).expect("the file");
         assert!(!text.contains(&first[PREFIX.len()..]) && text.lines().count() == 2);
         let tokens = Tokens::read(&file).expect("two tokens");
-        assert_eq!(tokens.find(first.as_bytes()), Some(Scopes::READ));
-        assert_eq!(tokens.find(second.as_bytes()), Some(Scopes::WRITE));
-        assert_eq!(tokens.find(b"usher_"), None);
+        let find = |token: &[u8]| {
+            let found = tokens.find(token);
+            found.map(|found| (found.name.as_str(), found.scopes))
+        };
+        assert_eq!(find(first.as_bytes()), Some(("first", Scopes::READ)));
+        assert_eq!(find(second.as_bytes()), Some(("second", Scopes::WRITE)));
+        assert_eq!(find(b"usher_"), None);
         assert!(create("two words", Scopes::READ, &file).is_err());
         for line in [
             "name",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::access::tokens::Scopes;
+use crate::access::Scopes;
 use crate::server::Config;
 use crate::telemetry::log;
 
@@ -73,7 +73,7 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Print every setting with its value and its origin, the password masked.
+    /// Print every setting with its value and its origin, passwords masked.
     Config(Box<Options>),
     /// Write the embedded component to a file, or describe a component.
     #[command(group(clap::ArgGroup::new("what").required(true)))]
@@ -122,7 +122,7 @@ pub(super) enum Command {
 pub(super) enum Token {
     /// Make a token, add its hash to a file, and print it. It cannot be printed again.
     New {
-        /// Whose token it is: one word, for people alone.
+        /// Whose token it is: one word, which --pass-subject tells the component.
         #[arg(value_name = "NAME")]
         name: String,
         /// What it permits: read (GET, HEAD, OPTIONS), write (all other methods), or both.

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::origin::{Setting, database_origins};
 use super::secret;
+use crate::access::jwt::shown;
 use crate::database::Url;
 
-/// The settings as a configuration file, with the URL's password masked.
+/// The settings as a configuration file, with passwords in URLs masked.
 pub(super) fn describe(settings: &[Setting], url: &Url) -> String {
     let (text, file) = database_origins(settings);
     let from_file = secret::is_from_file(text, file);
@@ -22,6 +23,13 @@ pub(super) fn describe(settings: &[Setting], url: &Url) -> String {
                 format!("{name} = {}", quoted(&url.to_string())),
                 origin.to_string(),
             ),
+            "jwt_keys" if setting.is_given => {
+                let shown: Vec<_> = setting.values.iter().map(|value| shown(value)).collect();
+                (
+                    format!("{name} = {}", quoted(&shown.join(" "))),
+                    origin.to_string(),
+                )
+            }
             // A file does not name another one.
             "config-file" if setting.is_given => {
                 (format!("# {name} = {}", value(setting)), origin.to_string())

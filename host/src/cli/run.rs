@@ -11,7 +11,7 @@ use super::new;
 use super::origin::Setting;
 use super::parse::{Stop, parse};
 use super::print;
-use crate::access::tokens::{self, Scopes};
+use crate::access::{Scopes, tokens};
 use crate::database::{self, CopyError};
 use crate::recording::replay;
 use crate::sandbox::{Source, compose, info, migrate};

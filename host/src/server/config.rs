@@ -211,6 +211,7 @@ impl Config {
             return Err("--watch is for a component from a file: name it with --component".into());
         }
         self.tls.files()?;
+        self.access.check()?;
         if let Some(delay) = self.drain_delay
             && !delay.is_zero()
             && delay >= self.drain_timeout

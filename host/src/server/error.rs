@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::access::AccessError;
 use crate::database::OpenError;
 use crate::recording::RecordingError;
 use crate::sandbox::LoadError;
@@ -30,6 +31,8 @@ pub enum ServeError {
     Record(RecordingError),
     /// The schema could not be brought up to date.
     Migrate(MigrateError),
+    /// Access cannot be controlled.
+    Access(AccessError),
     /// The operating system refused a thread, a signal handler or the like.
     System(io::Error),
 }
@@ -40,6 +43,7 @@ impl ServeError {
         match self {
             Self::Settings(_) | Self::Listen { .. } | Self::Load(_) | Self::Record(_) => true,
             Self::Database(error) => !error.is_transient(),
+            Self::Access(error) => matches!(error, AccessError::Settings(_)),
             Self::Migrate(_) | Self::System(_) => false,
         }
     }
@@ -69,6 +73,7 @@ impl fmt::Display for ServeError {
             Self::Database(error) => error.fmt(f),
             Self::Migrate(error) => error.fmt(f),
             Self::Record(error) => error.fmt(f),
+            Self::Access(error) => error.fmt(f),
             Self::System(error) => write!(f, "the operating system refused: {error}"),
         }
     }

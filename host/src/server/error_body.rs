@@ -10,7 +10,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_
 use http::{Response, StatusCode};
 
 use super::body::Body;
-use crate::access::control::Refusal;
+use crate::access::Refusal;
 use crate::sandbox::CallError;
 use crate::telemetry::request::Blame;
 
@@ -61,7 +61,7 @@ impl From<ErrorResponse> for Response<Body> {
                 true,
             ),
             ErrorResponse::NotFound(is_unread) => (StatusCode::NOT_FOUND, "Not Found", *is_unread),
-            ErrorResponse::Refused(Refusal::Scope(_), is_unread) => {
+            ErrorResponse::Refused(refusal, is_unread) if refusal.is_forbidden() => {
                 (StatusCode::FORBIDDEN, "Not enough permissions", *is_unread)
             }
             ErrorResponse::Refused(_, is_unread) => {

@@ -15,6 +15,7 @@
 //! | [`service`], `request_head`, `host` | one request; which head and which `Host` are valid |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
+//! | `description` | adds to the OpenAPI description which tokens are needed |
 //! | `connection_io`, [`transport`] | connection I/O of HTTP/1, and the sockets below it |
 //! | `http2`, `streams`, `stream_body`, `http2_io` | a connection of HTTP/2, its streams and I/O |
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
@@ -39,6 +40,7 @@ mod admin;
 mod clients;
 mod connection_io;
 mod connection_state;
+mod description;
 mod descriptors;
 mod error_body;
 mod exposition;

@@ -23,7 +23,6 @@ use super::worker::{self, Core, Parts, Worker};
 use super::{admin, descriptors, notify};
 use crate::access::AccessControl;
 use crate::recording::Recorder;
-use crate::reload;
 
 /// Serves until a signal arrives and the connections have been drained.
 ///
@@ -46,17 +45,21 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         }
     };
     let tls = load_tls(config)?;
-    let access = load_access(config)?;
-    let is_open = !access.needs_token() && config.tls.tls_client_ca.is_none();
-
-    let start = start(config);
-    let (runtime, database) = tokio::select! {
+    let start = async {
+        let access = AccessControl::load(&config.access).await;
+        let access = access.map_err(ServeError::Access)?;
+        access.watch().map_err(ServeError::System)?;
+        let (runtime, database) = start(config).await?;
+        Ok::<_, ServeError>((access, runtime, database))
+    };
+    let (access, runtime, database) = tokio::select! {
         started = start => started?,
         signal = signals.next() => {
             tracing::info!("{signal} before the server was ready; ending");
             return Ok(());
         }
     };
+    let is_open = !access.needs_token() && config.tls.tls_client_ca.is_none();
     database.advise();
     let has_documentation = runtime.routes().has_page(DOCUMENTATION);
     let recorder = Recorder::start(&config.recording, &runtime, &database, &config.sandbox);
@@ -164,17 +167,6 @@ fn load_tls(config: &Config) -> Result<Option<Tls>, ServeError> {
     Ok(Some(tls))
 }
 
-/// The rules of access, whose tokens are loaded again when their file changes.
-fn load_access(config: &Config) -> Result<AccessControl, ServeError> {
-    let access = AccessControl::load(&config.access).map_err(ServeError::Settings)?;
-    if let Some(file) = access.file() {
-        let reloaded = access.clone();
-        let reload = reload::watch(vec![file], move || reloaded.reload());
-        tokio::spawn(reload.map_err(ServeError::System)?);
-    }
-    Ok(access)
-}
-
 /// Logs where the server listens, and warns of what it is open to.
 fn log_addresses(listeners: &[Listener], has_documentation: bool, has_tls: bool, is_open: bool) {
     let url = |listener: &Listener| {
@@ -191,11 +183,14 @@ fn log_addresses(listeners: &[Listener], has_documentation: bool, has_tls: bool,
         && let Some(listener) = listeners.iter().find(|found| found.is_public())
     {
         let (missing, remedy) = match (is_open, has_tls) {
-            (true, true) => ("access control", "set --tokens or --tls-client-ca"),
+            (true, true) => (
+                "access control",
+                "set --tokens, --jwt-keys or --tls-client-ca",
+            ),
             (false, _) => ("TLS", "set --tls-cert and --tls-key"),
             (true, false) => (
                 "access control and TLS",
-                "set --tokens, --tls-cert and --tls-key",
+                "set --tokens or --jwt-keys, --tls-cert and --tls-key",
             ),
         };
         tracing::warn!(

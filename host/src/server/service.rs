@@ -13,18 +13,20 @@ use bytes::Bytes;
 use clap::Args;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
 
 use super::body::Body;
 use super::connection_state::ConnectionState;
+use super::description;
 use super::error_body::ErrorResponse;
 use super::proxy_protocol::Client;
 use super::request_head;
 use super::serving::Serving;
 use super::transport::Transport;
-use crate::access::AccessControl;
+use crate::access::jwt::Refresh;
+use crate::access::{self, AccessControl, Checked, Refusal};
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
@@ -221,8 +223,9 @@ impl Peer {
 }
 
 impl Service {
-    /// Responds to one request that has no connection. `X-Request-Id` and `traceparent` count, so
-    /// those of a client that is not trusted have been removed.
+    /// Responds to one request that has no connection. `X-Request-Id` and `traceparent` count, and
+    /// so do the header fields that say who sends it (`usher-…`): those of a client that is not
+    /// trusted have been removed.
     pub fn respond<B>(
         self: &Arc<Self>,
         request: Request<B>,
@@ -230,18 +233,31 @@ impl Service {
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        self.respond_on(request, Arc::default())
+        self.respond_to(request, Arc::default(), false)
     }
 
     /// Responds to one request of this connection.
-    ///
-    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
-    /// possible: with many connections, a future's memory is out of the processor's cache when it
-    /// is polled again.
     pub(super) fn respond_on<B>(
         self: &Arc<Self>,
         request: Request<B>,
         state: Arc<ConnectionState>,
+    ) -> impl Future<Output = Response<Body>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        self.respond_to(request, state, true)
+    }
+
+    /// Responds to one request, of a client or of this program.
+    ///
+    /// Not an `async fn`, so that the head is checked at once and the future holds as little as
+    /// possible: with many connections, a future's memory is out of the processor's cache when it
+    /// is polled again.
+    fn respond_to<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        state: Arc<ConnectionState>,
+        is_of_client: bool,
     ) -> impl Future<Output = Response<Body>> + use<B>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
@@ -251,28 +267,35 @@ impl Service {
         let cors = self.access.cors(request.method(), request.headers());
         let is_preflight = cors.as_ref().is_some_and(|cors| cors.is_preflight());
         let instances = self.instances.current();
-        let (recorded, admitted) = self.admit(&instances, request, is_preflight);
+        let (recorded, admitted) = self.admit(&instances, request, is_preflight, is_of_client);
         // hyper looks for the end of input before it first polls the future.
         match &admitted {
-            Ok(Admitted::Unread(..)) => state.body_follows(),
+            Ok(Admitted::Permitted(Permitted::Unread(..))) => state.body_follows(),
+            Ok(Admitted::Waiting(waiting)) if waiting.is_unread => state.body_follows(),
             _ => state.request_read(version),
         }
         async move {
             let info = recorded.info();
             let result = match admitted {
-                Ok(Admitted::Buffered(mut request)) => {
+                Ok(Admitted::Permitted(Permitted::Buffered(mut request))) => {
                     let began = info.arrival();
                     service.call(&instances, &mut request, info, began).await
                 }
-                Ok(Admitted::Unread(head, body)) => {
+                Ok(Admitted::Permitted(Permitted::Unread(head, body))) => {
                     Box::pin(service.read(&instances, head, body, info, &state)).await
                 }
-                Ok(Admitted::Preflight) => Ok(no_content()),
-                Ok(Admitted::Unwanted(mut request)) => {
+                Ok(Admitted::Permitted(Permitted::Unwanted(mut request))) => {
                     let began = info.arrival();
                     let response = service.call(&instances, &mut request, info, began).await;
                     response.map(|response| without_body(response, &state))
                 }
+                Ok(Admitted::Permitted(Permitted::Description(request))) => {
+                    Box::pin(service.describe(&instances, request, info)).await
+                }
+                Ok(Admitted::Waiting(waiting)) => {
+                    Box::pin(service.verify_again(&instances, *waiting, info, &state)).await
+                }
+                Ok(Admitted::Preflight) => Ok(no_content()),
                 Err(error) => Err(error),
             };
             let mut response = result.unwrap_or_else(|error| {
@@ -294,17 +317,23 @@ impl Service {
         instances: &Instances,
         mut request: Request<B>,
         is_preflight: bool,
+        is_of_client: bool,
     ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
         let is_unread = !request.body().is_end_stream();
         let base = self.limits.base_path.as_deref();
         let is_below = base.is_none_or(|base| remove_base_path(base, &mut request));
         let (mut size, mut given) = (request_line(&request), GivenNames::default());
+        let mut has_reserved = false;
         for (name, value) in request.headers() {
             size += name.as_str().len() + value.len() + ": \r\n".len();
             given.add(name, value);
+            has_reserved |= access::is_reserved(name.as_str());
         }
         let (method, path) = (request.method(), request.uri().path());
         let recorded = RequestInfo::arrived(instances.counters(), method, path, given);
+        if has_reserved && is_of_client {
+            access::strip(request.headers_mut());
+        }
         if let Err(error) = request_head::check(&mut request, is_unread) {
             return (recorded, Err(error));
         }
@@ -322,22 +351,104 @@ impl Service {
         }
         if self.access.needs_token() {
             let method = request.method().clone();
-            if let Err(refusal) = self.access.check(&method, request.headers_mut()) {
-                return (recorded, Err(ErrorResponse::Refused(refusal, is_unread)));
+            match self.access.check(&method, request.headers_mut()) {
+                Checked::Permitted => {}
+                Checked::Refused(refusal) => {
+                    log_refused(&refusal, recorded.info());
+                    return (recorded, Err(ErrorResponse::Refused(refusal, is_unread)));
+                }
+                Checked::Waits(token, refresh) => {
+                    let waiting = Waiting {
+                        request,
+                        is_unread,
+                        token,
+                        refresh,
+                    };
+                    return (recorded, Ok(Admitted::Waiting(Box::new(waiting))));
+                }
             }
         }
+        let permitted = self.permit(instances, request, is_unread);
+        (recorded, Ok(Admitted::Permitted(permitted)))
+    }
+
+    /// What becomes of a request that its sender may send.
+    fn permit<B>(
+        &self,
+        instances: &Instances,
+        request: Request<B>,
+        is_unread: bool,
+    ) -> Permitted<B> {
         if !is_unread {
             let request = request.map(|_| Bytes::new());
-            return (recorded, Ok(Admitted::Buffered(request)));
+            if self.access.needs_token() && is_description(instances, &request) {
+                return Permitted::Description(request);
+            }
+            return Permitted::Buffered(request);
         }
         if waits_to_send(&request)
             && (instances.counters().routes()).exclude(request.method(), request.uri().path())
         {
-            let request = request.map(|_| Bytes::new());
-            return (recorded, Ok(Admitted::Unwanted(request)));
+            return Permitted::Unwanted(request.map(|_| Bytes::new()));
         }
         let (head, body) = request.into_parts();
-        (recorded, Ok(Admitted::Unread(head, body)))
+        Permitted::Unread(head, body)
+    }
+
+    /// Waits for the keys of a request's token, and responds to the request.
+    async fn verify_again<B>(
+        self: &Arc<Self>,
+        instances: &Arc<Instances>,
+        waiting: Waiting<B>,
+        info: &Arc<RequestInfo>,
+        state: &ConnectionState,
+    ) -> Result<Response<Body>, ErrorResponse>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let Waiting {
+            mut request,
+            is_unread,
+            token,
+            refresh,
+        } = waiting;
+        refresh.ended().await;
+        let (version, method) = (request.version(), request.method().clone());
+        let checked = self
+            .access
+            .check_again(&token, &method, request.headers_mut());
+        if let Err(refusal) = checked {
+            log_refused(&refusal, info);
+            state.request_read(version);
+            return Err(ErrorResponse::Refused(refusal, is_unread));
+        }
+        match self.permit(instances, request, is_unread) {
+            Permitted::Buffered(mut request) => {
+                let began = info.arrival();
+                self.call(instances, &mut request, info, began).await
+            }
+            Permitted::Unread(head, body) => self.read(instances, head, body, info, state).await,
+            Permitted::Unwanted(mut request) => {
+                state.request_read(version);
+                let began = info.arrival();
+                let response = self.call(instances, &mut request, info, began).await;
+                response.map(|response| without_body(response, state))
+            }
+            Permitted::Description(request) => self.describe(instances, request, info).await,
+        }
+    }
+
+    /// Calls the component for its OpenAPI description, and adds which token is needed for what.
+    async fn describe(
+        &self,
+        instances: &Arc<Instances>,
+        mut request: Request<Bytes>,
+        info: &Arc<RequestInfo>,
+    ) -> Result<Response<Body>, ErrorResponse> {
+        let asked = description::ask(&mut request);
+        let began = info.arrival();
+        let response = self.call(instances, &mut request, info, began).await?;
+        description::describe(&self.access, response, asked).await
     }
 
     /// Reads a request's body and calls the component.
@@ -415,13 +526,37 @@ fn remove_base_path<B>(base: &str, request: &mut Request<B>) -> bool {
 
 /// A request whose head is valid.
 enum Admitted<B> {
+    Permitted(Permitted<B>),
+    /// Whether the client may send it is not known yet.
+    Waiting(Box<Waiting<B>>),
+    /// A browser asks what a page may send, which is no business of the component's.
+    Preflight,
+}
+
+/// A request that its sender may send.
+enum Permitted<B> {
     Buffered(Request<Bytes>),
     /// The body has not been read.
     Unread(Parts, B),
     /// No route takes the body, and the client has not sent it.
     Unwanted(Request<Bytes>),
-    /// A browser asks what a page may send, which is no business of the component's.
-    Preflight,
+    /// For the OpenAPI description, where tokens are needed.
+    Description(Request<Bytes>),
+}
+
+/// A request whose token names a key that is being fetched.
+struct Waiting<B> {
+    request: Request<B>,
+    is_unread: bool,
+    token: HeaderValue,
+    refresh: Refresh,
+}
+
+/// Whether a request is for the OpenAPI description that the component declares.
+fn is_description<B>(instances: &Instances, request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && request.uri().path() == description::PATH
+        && instances.counters().routes().has_page(description::PATH)
 }
 
 fn no_content() -> Response<Body> {
@@ -495,6 +630,23 @@ where
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ErrorResponse::LargeBody),
         Err(_) => Err(ErrorResponse::BrokenBody),
+    }
+}
+
+/// Logs why a token is refused, with a limit on lines per second. A request without one is not
+/// logged: it is how clients find out that they need one.
+fn log_refused(refusal: &Refusal, request: &RequestInfo) {
+    static REFUSED: LineLimit = LineLimit::new(LINES);
+    if *refusal != Refusal::NoToken
+        && let Some(line) = REFUSED.line()
+    {
+        tracing::info!(
+            id = %request.id(),
+            trace = request.trace(),
+            method = %request.method(),
+            route = %request.route(),
+            "a request was refused: {refusal}{line}"
+        );
     }
 }
 

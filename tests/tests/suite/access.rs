@@ -10,7 +10,7 @@ use crate::tls::{curl, folder, secure};
 
 /// Makes a token by the program's own command.
 #[track_caller]
-fn make_token(scratch: &Scratch, name: &str, scopes: &str) -> String {
+pub(crate) fn make_token(scratch: &Scratch, name: &str, scopes: &str) -> String {
     let made = usher(scratch)
         .args([
             "token", "new", name, "--scopes", scopes, "--tokens", "tokens",
@@ -21,24 +21,24 @@ fn make_token(scratch: &Scratch, name: &str, scopes: &str) -> String {
     token.trim().to_owned()
 }
 
-fn start(scratch: &Scratch, options: &[&str]) -> Running {
+pub(crate) fn start(scratch: &Scratch, options: &[&str]) -> Running {
     usher(scratch)
         .args(["--database", "memory:", "--workers", "1"])
         .args(options.iter().copied())
         .spawn()
 }
 
-fn with(request: Request, token: &str) -> Request {
+pub(crate) fn with(request: Request, token: &str) -> Request {
     request.header("authorization", &format!("Bearer {token}"))
 }
 
-fn ann() -> Request {
+pub(crate) fn ann() -> Request {
     let ann = serde_json::json!({"name": "Ann", "email": "ann@example.org"});
     Request::post("/users/", &ann)
 }
 
 #[track_caller]
-fn is_refused(response: &Response, status: u16, challenge: &str) {
+pub(crate) fn is_refused(response: &Response, status: u16, challenge: &str) {
     assert_eq!(response.status, status, "{}", response.text());
     let sent = response.header("www-authenticate");
     assert_eq!(sent.as_deref(), Some(challenge));
@@ -241,12 +241,12 @@ fn listener_beyond_this_machine_without_tokens_or_tls_is_warned_of_once() {
         (
             &[],
             "without access control and TLS",
-            "set --tokens, --tls-cert and --tls-key",
+            "set --tokens or --jwt-keys, --tls-cert and --tls-key",
         ),
         (
             &tls,
             "without access control",
-            "set --tokens or --tls-client-ca",
+            "set --tokens, --jwt-keys or --tls-client-ca",
         ),
         (&tokens, "without TLS", "set --tls-cert and --tls-key"),
     ];

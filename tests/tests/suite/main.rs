@@ -35,6 +35,7 @@
 //! | `recording` | recorded requests, and their replay without a database |
 //! | `replacement` | another component in the place of the one that is served |
 //! | `access` | tokens, their scopes, and the pages of other sites |
+//! | `jwt` | JSON Web Tokens: attacks on them, their keys, and what the component is told |
 //! | `access_log` | a line for each request, its id, and no personal data in any line |
 //! | `metrics` | the page of metrics, and how many series clients can make |
 //! | `scripted` | the service over scripted rows, faults and delays |
@@ -87,6 +88,7 @@ mod files;
 mod group_commit;
 mod guarantees;
 mod http2;
+mod jwt;
 mod kit;
 mod lifecycle;
 mod limits;

@@ -1,8 +1,8 @@
 //! A component that misbehaves as its request's path says, with an open transaction in which it has
 //! written.
 //!
-//! Every path except `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a row in a
-//! transaction first.
+//! Every path except `/sender`, `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a
+//! row in a transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -50,6 +50,18 @@ impl Guest for Hostile {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let path = request.path_with_query().unwrap_or_default();
         match path.as_str() {
+            // Who sent the request, as the host says, and what else it was told of that.
+            "/sender" => {
+                let fields = request.headers().entries().into_iter();
+                let about = fields.filter(|(name, _)| {
+                    name.starts_with("usher") || name == "authorization"
+                });
+                let mut lines: Vec<String> = about
+                    .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(&value)))
+                    .collect();
+                lines.sort();
+                return answer(out, 200, &lines.join("\n"));
+            }
             "/table" => {
                 execute("CREATE TABLE notes (body text)", &[]).expect("a table");
                 return answer(out, 200, "");
