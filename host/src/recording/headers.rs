@@ -2,9 +2,12 @@
 
 use http::{HeaderMap, HeaderName};
 
+/// Who sends the request, as the host tells the component: the only one that is masked.
+pub(super) const SUBJECT: &str = "usher-subject";
+
 /// The fields of a request that are recorded. All others are left out, so that no credential can be
 /// in a recording: `Authorization`, cookies, keys of any name.
-const RECORDED: [&str; 13] = [
+const RECORDED: [&str; 16] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -16,6 +19,9 @@ const RECORDED: [&str; 13] = [
     "if-none-match",
     "if-range",
     "if-unmodified-since",
+    "usher-issuer",
+    "usher-scopes",
+    SUBJECT,
     "x-forwarded-host",
     "x-forwarded-prefix",
 ];

@@ -1,9 +1,11 @@
 //! What is masked of a request and of its database calls.
 //!
 //! Texts, JSON and bytes are masked, because they may identify people. Numbers, booleans, times,
-//! decimals and UUIDs stay, and so do header fields: those that are recorded hold none of a person.
+//! decimals and UUIDs stay, and so do header fields but for the subject: the others that are
+//! recorded hold none of a person.
 
 use super::format::Sent;
+use super::headers::SUBJECT;
 use super::mask::Mask;
 use super::text;
 use crate::database::tape::{Asked, Call, Outcome};
@@ -13,6 +15,10 @@ use crate::database::{Error, Row, Value};
 pub(super) fn request(mask: &mut Mask, sent: &mut Sent, literals: &[String]) {
     sent.target = text::target(mask, &sent.target, literals);
     sent.body = text::body(mask, &sent.body).into();
+    let subjects = sent.headers.iter_mut().filter(|(name, _)| name == SUBJECT);
+    for (_, subject) in subjects {
+        *subject = mask.text(subject);
+    }
 }
 
 /// A call with its outcome. Its statement stays: the second run replaces it by that which the
@@ -69,5 +75,36 @@ fn error(mask: &mut Mask, error: &mut Error, statement: &str) {
             refusal.message = text::message(mask, &refusal.message, &names);
         }
         Error::Overloaded | Error::Timeout | Error::InDoubt | Error::TooLarge(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subject_of_a_request_is_masked_and_other_fields_stay() {
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut sent = Sent {
+            method: "GET".to_owned(),
+            is_https: false,
+            target: "/".to_owned(),
+            headers: vec![
+                field("host", "localhost"),
+                field(SUBJECT, "ann@example.org"),
+            ],
+            body: b"{}".to_vec().into(),
+        };
+        request(&mut Mask::default(), &mut sent, &[]);
+        assert_eq!(sent.headers[0], field("host", "localhost"));
+        let (name, subject) = &sent.headers[1];
+        assert_eq!(
+            (name.as_str(), subject.len()),
+            (SUBJECT, "ann@example.org".len())
+        );
+        assert!(
+            !subject.contains("ann") && subject.ends_with(".org"),
+            "{subject}"
+        );
     }
 }
