@@ -161,4 +161,5 @@ async def main(program):
     print("Python's clients are served")
 
 
-asyncio.run(main(sys.argv[1]))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
