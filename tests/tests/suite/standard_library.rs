@@ -95,10 +95,7 @@ async fn component_gets_clocks_and_nothing_of_its_host() {
     for (path, expected) in [
         ("/environment", r#"0 0 """#),
         ("/clocks", "true true 3"),
-        (
-            "/files",
-            "Uncategorized Uncategorized Uncategorized Uncategorized",
-        ),
+        ("/files", "NotFound NotFound NotFound NotFound"),
         (
             "/sockets",
             "PermissionDenied PermissionDenied PermissionDenied PermissionDenied",
@@ -152,7 +149,7 @@ async fn component_that_imports_what_is_denied_is_refused() {
             .run();
         fails_with(
             &ended,
-            1,
+            2,
             &["standard.wasm imports wasi:", "--deny-imports"],
         );
     }
