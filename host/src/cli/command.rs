@@ -64,8 +64,9 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Run a component over recordings (--record), without a database, and show what differs. The
-    /// exit code is 1 if anything does.
+    /// Run a component over recordings (--record), and show what differs.
+    ///
+    /// There is no database behind it. The exit code is 1 if anything differs.
     Replay {
         /// Recordings, or directories of them.
         #[arg(value_name = "FILE", required = true)]

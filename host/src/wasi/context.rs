@@ -7,6 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::cli::WasiCliCtxView;
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
 use super::output::{Name, Outputs};
@@ -47,10 +48,12 @@ impl Context {
     }
 
     /// The request has ended. Returns whether the component kept no resource beyond it, apart from
-    /// its standard streams.
+    /// its standard streams and what it uses to wait for them.
     pub(crate) fn end_request(&self, table: &mut ResourceTable) -> bool {
         self.outputs.end();
-        table.iter_mut().count() == self.outputs.open_streams()
+        // What a pollable waits for is in the table as long as the pollable is.
+        let waited_for = table.iter_mut().filter(|entry| !entry.is::<DynPollable>());
+        waited_for.count() == self.outputs.open_streams()
     }
 
     pub(crate) fn cli<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiCliCtxView<'a> {
