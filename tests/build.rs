@@ -39,6 +39,15 @@ fn build() -> Result<(), String> {
         std::fs::copy(&built, &place)
             .map_err(|error| format!("copying {}: {error}", built.display()))?;
     }
+    let built = usher_build::component_for(
+        usher_build::WASIP2,
+        &guests,
+        "standard",
+        "component",
+        &target,
+    )?;
+    std::fs::copy(&built, out.join("standard.wasm"))
+        .map_err(|error| format!("copying {}: {error}", built.display()))?;
     // The example's own tests run in the suite, too, which is built with the host anyway.
     let notes = tests.join("../examples/notes");
     for source in ["src", "migrations", "Cargo.toml", "Cargo.lock"] {

@@ -59,21 +59,26 @@ pub(super) fn build() -> Result<(), String> {
         Some(quick) if quick == "1" => "component-quick",
         _ => "component",
     };
-    let wasm = usher_build::component(
+    println!("cargo::rerun-if-env-changed={}", usher_build::REVISION);
+    let bytes = usher_build::described_component(
         workspace,
         "usher-guest",
         profile,
         &usher_build::shared_target(&out, "component"),
+        &usher_build::Details {
+            name: "users".into(),
+            description: Some("A user service over HTTP, with one database".into()),
+            ..usher_build::Details::default()
+        },
     )?;
     let component = out.join("users.wasm");
-    copy(&wasm, &component)?;
+    std::fs::write(&component, &bytes)
+        .map_err(|error| format!("{}: {error}", component.display()))?;
 
     // Naming the target makes code for every processor of the architecture, not for this one: the
     // program may run on another machine, and has no compiler in it.
     let target = variable("TARGET")?;
     let engine = engine::compiler(Some(&target)).map_err(|error| format!("{error:#}"))?;
-    let bytes =
-        std::fs::read(&component).map_err(|error| format!("{}: {error}", component.display()))?;
     let compiled = engine
         .precompile_component(&bytes)
         .map_err(|error| format!("the component does not compile: {error:#}"))?;
@@ -109,12 +114,6 @@ fn parser(host: &Path, out: &Path, target: &str) -> Result<(), String> {
     };
     write(&compiled, &code)?;
     write(&stamp, key.as_bytes())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    std::fs::copy(from, to)
-        .map(drop)
-        .map_err(|error| format!("copying {} to {}: {error}", from.display(), to.display()))
 }
 
 fn variable(name: &str) -> Result<String, String> {

@@ -15,6 +15,7 @@
 //! | [`access`] | who may send which requests: tokens, and pages of other sites |
 //! | [`sandbox`] | components and their instances: admission, deadlines, limits |
 //! | [`wasi_http`] | `wasi:http`: requests and responses as the guest sees them |
+//! | `wasi` | the rest of WASI, which reaches nothing, for components that import it |
 //! | [`database`] | the gate before PostgreSQL, SQLite, or an embedder's back end |
 //! | `memory` | limits on what the host holds for requests |
 //! | `reload` | files that are read again when they change |
@@ -35,5 +36,6 @@ pub mod wasi_http;
 mod memory;
 mod options;
 mod reload;
+mod wasi;
 
 pub use server::Config;

@@ -68,7 +68,7 @@ impl Loaded {
     }
 
     fn load(source: &Source) -> Result<Arc<Self>, LoadError> {
-        Runtime::on(engine()?, source, &compiler()).map(Self::new)
+        Runtime::on(engine()?, source, &compiler(), &[]).map(Self::new)
     }
 }
 

@@ -64,8 +64,9 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Run a component over recordings (--record), without a database, and show what differs. The
-    /// exit code is 1 if anything does.
+    /// Run a component over recordings (--record), and show what differs.
+    ///
+    /// There is no database behind it. The exit code is 1 if anything differs.
     Replay {
         /// Recordings, or directories of them.
         #[arg(value_name = "FILE", required = true)]
@@ -88,8 +89,8 @@ pub(super) enum Command {
         /// Compose this component instead of the embedded one.
         #[arg(long, value_name = "FILE", requires = "with")]
         component: Option<PathBuf>,
-        /// List a component's imports, exports and declared statements; by default those of the
-        /// embedded component.
+        /// List what a component says of itself, its imports, exports, declared statements and
+        /// crates; by default those of the embedded component.
         #[arg(long, value_name = "FILE", num_args = 0..=1, group = "what")]
         #[expect(clippy::option_option, reason = "absent, without a file, with one")]
         info: Option<Option<PathBuf>>,
@@ -103,6 +104,12 @@ pub(super) enum Command {
         /// from].
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
+    },
+    /// Write the WIT packages against which a component is built.
+    Wit {
+        /// The directory to write them to, such as wit/deps of another project.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
     },
     /// Make a token for --tokens.
     Token {

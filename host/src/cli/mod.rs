@@ -14,7 +14,7 @@
 //! | `secret` | the database's URL, and the file that holds it |
 //! | `parse` | from arguments, environment and file to settings |
 //! | `print` | what `usher config` prints |
-//! | `new` | what `usher new` writes |
+//! | `new`, `wit` | what `usher new` and `usher wit` write |
 //! | `run` | runs a command and returns the exit code |
 
 mod command;
@@ -30,6 +30,7 @@ mod secret;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod wit;
 
 pub use command::DEFAULT_DATABASE;
 pub use run::run;

@@ -11,6 +11,7 @@ use super::new;
 use super::origin::Setting;
 use super::parse::{Stop, parse};
 use super::print;
+use super::wit;
 use crate::access::{Scopes, tokens};
 use crate::database::{self, CopyError};
 use crate::recording::replay;
@@ -90,6 +91,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _log = log_as_text();
             let created = new::create(&name, sdk.as_deref());
             match created.and_then(|next| write_out(next.as_bytes())) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => usage(&error),
+            }
+        }
+        Some(Command::Wit { output }) => {
+            let _log = log_as_text();
+            match wit::write(&output) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => usage(&error),
             }

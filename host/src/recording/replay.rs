@@ -99,7 +99,8 @@ pub fn replay(
         memory: sandbox.instance_memory,
     };
     let component = sandbox.component.clone().unwrap_or_default();
-    let runtime = Runtime::new(&component, &sandbox.compiler(), capacity);
+    let denied = &sandbox.deny_imports;
+    let runtime = Runtime::new(&component, &sandbox.compiler(), capacity, denied);
     let mut players = Players {
         runtime: Arc::new(runtime.map_err(ReplayError::Load)?),
         sandbox,

@@ -3,20 +3,20 @@
 
 use std::fmt;
 
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store};
 
 use super::bindings::ServingIndices;
 use super::compile::Compiler;
 use super::error::LoadError;
+use super::grants::{self, DeniedImport, Refusal};
 use super::source::Source;
 use super::state::{State, StoreLimits};
 use super::{compile, declared_routes, engine, processor};
 
 use crate::database::manifest::Manifest;
-use crate::database::{self, CheckedStatements, Database, Gate, Statements};
+use crate::database::{CheckedStatements, Database, Gate, Statements};
 use crate::telemetry::Routes;
-use crate::wasi_http;
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
 /// The embedded component, compiled ahead of time for every processor of this architecture.
@@ -35,7 +35,7 @@ pub struct Capacity {
 /// Handles of resources, the guest's own included, that an instance may have at the same time.
 const HANDLES: usize = 10_000;
 
-/// A component, linked with everything the host supplies and ready to instantiate; shared by all
+/// A component, linked with what it imports and ready to instantiate; shared by all
 /// cores.
 pub struct Runtime {
     pub(crate) pre: InstancePre<State>,
@@ -49,6 +49,8 @@ pub struct Runtime {
     checked: CheckedStatements,
     /// The routes that the component declares.
     routes: Routes,
+    /// Whether instances need a context of WASI.
+    needs_context: bool,
 }
 
 impl fmt::Debug for Runtime {
@@ -66,21 +68,29 @@ impl Runtime {
         source: &Source,
         compiler: &Compiler,
         capacity: Capacity,
+        denied: &[DeniedImport],
     ) -> Result<Self, LoadError> {
-        Self::on(&start_engine(capacity)?, source, compiler)
+        Self::on(&start_engine(capacity)?, source, compiler, denied)
     }
 
     /// Loads the component into an engine that [`start_engine`] gave.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn on(engine: &Engine, source: &Source, compiler: &Compiler) -> Result<Self, LoadError> {
+    pub fn on(
+        engine: &Engine,
+        source: &Source,
+        compiler: &Compiler,
+        denied: &[DeniedImport],
+    ) -> Result<Self, LoadError> {
         let (component, manifest, routes) = load(engine, source, compiler)?;
         let fits = |error| LoadError::DoesNotFit(source.clone(), error);
-        let pre = linker(engine)
-            .map_err(LoadError::Engine)?
-            .instantiate_pre(&component)
-            .map_err(fits)?;
+        let granted = grants::link(engine, &component, denied);
+        let granted = granted.map_err(|refusal| match refusal {
+            Refusal::Denied(import) => LoadError::Denied(source.clone(), import),
+            Refusal::Linker(error) => LoadError::Engine(error),
+        })?;
+        let pre = granted.linker.instantiate_pre(&component).map_err(fits)?;
         let exports_buffered = component
             .get_export_index(None, "usher:service/buffered-handler@0.2.0")
             .is_some();
@@ -96,6 +106,7 @@ impl Runtime {
             manifest,
             checked: CheckedStatements::default(),
             routes,
+            needs_context: granted.needs_context,
         })
     }
 
@@ -160,7 +171,7 @@ impl Runtime {
 
     /// A store for one instance within these limits, its database calls going through `gate`.
     pub fn store(&self, gate: Gate, limits: &StoreLimits) -> Store<State> {
-        let state = State::new(gate, limits);
+        let state = State::new(gate, limits, self.needs_context);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.growth);
         // What a guest hands over in one call, and what it hands back: that is copied before
@@ -227,25 +238,4 @@ fn compile_given(
             LoadError::NoCompiler(source.clone(), text)
         }
     })
-}
-
-/// Everything the host supplies: HTTP requests and streams, clocks, random numbers, and the
-/// database. No files, no sockets, no environment, no outgoing requests.
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    use wasmtime_wasi::clocks::WasiClocks;
-    use wasmtime_wasi::p2::bindings::{clocks, io, random};
-    use wasmtime_wasi::random::WasiRandom;
-
-    let mut linker = Linker::new(engine);
-    io::error::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
-    io::poll::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
-    io::streams::add_to_linker::<State, HasSelf<_>>(&mut linker, |state| &mut state.table)?;
-    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(&mut linker, State::clocks)?;
-    clocks::wall_clock::add_to_linker::<State, WasiClocks>(&mut linker, State::clocks)?;
-    random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
-    random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
-    random::insecure_seed::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
-    wasi_http::add_to_linker(&mut linker, State::http)?;
-    database::add_to_linker(&mut linker, State::database)?;
-    Ok(linker)
 }

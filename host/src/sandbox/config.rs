@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 
 use super::compile::Compiler;
+use super::grants::DeniedImport;
 use super::source::Source;
 use crate::options::{GIB, KIB, MILLISECOND, TIB, YEAR, defaults, duration, number, size};
 
@@ -39,6 +40,15 @@ pub struct Config {
     /// $CACHE_DIRECTORY, or usher in $XDG_CACHE_HOME or ~/.cache].
     #[arg(long, env = "USHER_COMPILE_CACHE", value_name = "DIR")]
     pub compile_cache: Option<PathBuf>,
+    /// Refuse a component that imports these packages or interfaces, such as wasi:clocks or
+    /// wasi:cli/stdout; `usher component --info` lists what it gets by each.
+    #[arg(
+        long,
+        env = "USHER_DENY_IMPORTS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub deny_imports: Vec<DeniedImport>,
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
     #[arg(
         long,

@@ -19,8 +19,9 @@ pub(crate) fn compiler(target: Option<&str>) -> Result<Engine> {
 /// It reserves 4 GiB of address space for each instance at start, none of it resident. So a memory
 /// never moves when it grows, and needs no explicit bounds checks.
 pub(crate) fn serving(instances: u32, memory: usize) -> Result<Engine> {
-    // The usual tool chains make three: the program, and two small ones that link the imports.
-    const CORE_MODULES: u32 = 4;
+    // Those of Rust make three, the program and two small ones that link the imports; that of
+    // Python makes fourteen, its libraries among them.
+    const CORE_MODULES: u32 = 24;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)

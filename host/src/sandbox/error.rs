@@ -25,6 +25,8 @@ pub enum LoadError {
     NoCompiler(Source, String),
     /// It needs an import that this host does not provide, or has no HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
+    /// It imports this, which the operator denies.
+    Denied(Source, String),
     /// Its list of statements cannot be read.
     Manifest(Source, ManifestError),
     /// Its list of routes cannot be read.
@@ -69,6 +71,9 @@ impl fmt::Display for LoadError {
                     "{source} does not fit this host: {}{remedy}",
                     excerpt(why)
                 )
+            }
+            Self::Denied(source, import) => {
+                write!(f, "{source} imports {import}, which --deny-imports denies")
             }
             Self::Manifest(source, error) => {
                 write!(

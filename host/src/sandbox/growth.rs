@@ -3,7 +3,8 @@
 
 use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
-/// An instance with more linear memory than this is not reused, since its pages stay resident.
+/// An instance whose linear memory grew by more than this is not reused, since its pages stay
+/// resident. Those that it began with are shared with the others until they are written to.
 const KEPT: usize = 8 << 20;
 
 /// Limits an instance's memory.
@@ -11,6 +12,8 @@ const KEPT: usize = 8 << 20;
 pub(crate) struct Growth {
     limits: StoreLimits,
     memory: usize,
+    /// What it was once the instance was made.
+    initial: usize,
 }
 
 impl Growth {
@@ -24,12 +27,18 @@ impl Growth {
                 .trap_on_grow_failure(true)
                 .build(),
             memory: 0,
+            initial: 0,
         }
+    }
+
+    /// The instance has been made.
+    pub(super) fn begin(&mut self) {
+        self.initial = self.memory;
     }
 
     /// Whether the instance is too large to be reused.
     pub(super) fn is_large(&self) -> bool {
-        self.memory > KEPT
+        self.memory.saturating_sub(self.initial) > KEPT
     }
 }
 

@@ -1,13 +1,14 @@
-//! What a component asks for and offers, for its operator to read before serving it: imports,
-//! exports, routes, statements.
+//! What a component asks for and offers, for its operator to read before serving it: what it says
+//! of itself, imports, exports, routes, statements, crates.
 
 use std::fmt::Write as _;
 
+use wasm_metadata::Metadata;
 use wasmparser::{Parser, Payload};
 
 use super::error::LoadError;
 use super::source::Source;
-use super::{bounds, declared_routes};
+use super::{bounds, declared_routes, grants};
 use crate::database::manifest::{Manifest, Purpose, SECTION};
 use crate::telemetry::routes;
 
@@ -29,11 +30,24 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
         declared_routes::read(bytes).map_err(|error| LoadError::Routes(source.clone(), error))?;
 
     let mut text = format!("{source}: {} bytes\n", bytes.len());
-    for (title, names) in [("imports", imports), ("exports", exports)] {
-        text.push_str(&format!("\n{title}\n"));
-        for name in names {
-            text.push_str(&format!("  {}\n", printable(&name)));
+    let metadata = wasm_metadata::Payload::from_binary(bytes);
+    match &metadata {
+        Ok(payload) => describe_itself(payload.metadata(), &mut text),
+        Err(error) => {
+            let error = printable(&error.to_string());
+            text.push_str(&format!(
+                "  what it says of itself cannot be read: {error}\n"
+            ));
         }
+    }
+    text.push_str("\nimports\n");
+    for name in imports {
+        let what = grants::what(&name).unwrap_or("NOT SERVED: this host does not have it");
+        text.push_str(&format!("  {}: {what}\n", printable(&name)));
+    }
+    text.push_str("\nexports\n");
+    for name in exports {
+        text.push_str(&format!("  {}\n", printable(&name)));
     }
     match declared_routes.declared() {
         Some(declared) => {
@@ -48,12 +62,70 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
             SECTION = routes::SECTION
         )),
     }
+    describe_statements(manifest.as_ref(), &mut text);
+    if let Ok(payload) = &metadata {
+        describe_crates(payload.metadata(), &mut text);
+    }
+    Ok(text)
+}
+
+/// What a component says of itself, which nobody has checked.
+fn describe_itself(metadata: &Metadata, text: &mut String) {
+    for (title, value) in [
+        ("name", metadata.name.clone()),
+        (
+            "version",
+            metadata.version.as_ref().map(ToString::to_string),
+        ),
+        (
+            "description",
+            metadata.description.as_ref().map(ToString::to_string),
+        ),
+        (
+            "licence",
+            metadata.licenses.as_ref().map(ToString::to_string),
+        ),
+        (
+            "authors",
+            metadata.authors.as_ref().map(ToString::to_string),
+        ),
+        ("source", metadata.source.as_ref().map(ToString::to_string)),
+        (
+            "homepage",
+            metadata.homepage.as_ref().map(ToString::to_string),
+        ),
+        (
+            "revision",
+            metadata.revision.as_ref().map(ToString::to_string),
+        ),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!("  {title}: {}\n", printable(&value)));
+        }
+    }
+}
+
+/// The crates in a component, if it has the list of `cargo auditable`.
+fn describe_crates(metadata: &Metadata, text: &mut String) {
+    let Some(dependencies) = &metadata.dependencies else {
+        text.push_str("\ncrates: not declared (there is no section .dep-v0)\n");
+        return;
+    };
+    let crates = &dependencies.version_info().packages;
+    text.push_str(&format!("\ncrates: {}\n", crates.len()));
+    for one in crates {
+        let (name, version) = (printable(&one.name), printable(&one.version.to_string()));
+        text.push_str(&format!("  {name} {version}\n"));
+    }
+}
+
+fn describe_statements(manifest: Option<&Manifest>, text: &mut String) {
     let Some(manifest) = manifest else {
         text.push_str(&format!(
             "\nstatements: not declared (there is no section {SECTION}); served only with \
              --database-statements any\n"
         ));
-        return Ok(text);
+        return;
     };
     for (title, purpose) in [
         ("statements that answer requests", Purpose::Service),
@@ -75,7 +147,6 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
             }
         }
     }
-    Ok(text)
 }
 
 /// The names of what a component imports and exports.

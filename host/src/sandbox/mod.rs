@@ -11,6 +11,7 @@
 //! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
 //! | `declared_routes` | the routes of a component, read from its binary |
 //! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
+//! | [`grants`] | the interfaces that a component can get, and those that are denied |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
 //! | `compose` | one component made of two |
 //! | `info` | a component's imports, exports, routes and statements, for its operator |
@@ -28,6 +29,7 @@ pub mod component;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod grants;
 pub mod migrate;
 pub mod pool;
 pub mod source;
@@ -48,6 +50,7 @@ pub use compile::Compiler;
 pub use component::{Capacity, Runtime, start_engine};
 pub use config::Config;
 pub use error::{CallError, LoadError};
+pub use grants::DeniedImport;
 pub use pool::Instances;
 pub use source::Source;
 #[cfg(feature = "embedded")]

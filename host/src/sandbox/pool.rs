@@ -282,6 +282,7 @@ impl Instances {
             .data_mut()
             .processor
             .begin(self.limits.config.cpu_time);
+        store.data_mut().begin_request(info);
         let gate = &mut store.data_mut().gate;
         gate.begin_request(Arc::clone(info), deadline.into_std(), tape);
         if let (Some(handler), Some(requested_fields)) =
@@ -453,6 +454,7 @@ impl Instances {
             .instantiate_async(&mut store)
             .await
             .map_err(failed)?;
+        store.data_mut().growth.begin();
         let buffered = match &self.runtime.buffered {
             Some(indices) if self.limits.buffered => {
                 Some(indices.load(&mut store, &instance).map_err(failed)?)
@@ -489,7 +491,7 @@ impl Instances {
     /// component is replaced, or it still holds resources of this one, which are dropped with it.
     fn recycle(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
-        let clean = state.gate.reset() && state.table.is_empty() && !state.growth.is_large();
+        let clean = state.gate.reset() && state.end_request() && !state.growth.is_large();
         // Bytes that the client has not read yet stay charged to the old request.
         if state.memory.used() > 0 {
             state.memory = self

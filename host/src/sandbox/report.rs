@@ -6,6 +6,7 @@
 use std::fmt;
 
 use http::StatusCode;
+use wasmtime_wasi::I32Exit;
 
 use super::error::CallError;
 use super::error::one_line;
@@ -89,6 +90,10 @@ pub(super) fn failure(error: wasmtime::Error, failed: &LastFailure) -> CallError
             Ended::OutOfTime(_) => CallError::Processor(ended.to_string()),
             Ended::Evicted(_) => CallError::Evicted(ended.to_string()),
         };
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+        let text = format!("it exited with status {status} (wasi:cli/exit) before it returned");
+        return CallError::Guest(text);
     }
     if let Some(over @ OverLimit::Host(_)) = error.downcast_ref::<OverLimit>() {
         return CallError::Memory(over.to_string());

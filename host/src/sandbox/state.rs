@@ -1,15 +1,21 @@
 //! The state that the host keeps for one instance, in its store.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::cli::WasiCliCtxView;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::random::WasiRandomCtx;
+use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
 use super::growth::Growth;
 use super::processor::Processor;
 use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
+use crate::telemetry::RequestInfo;
+use crate::wasi::Context;
 use crate::wasi_http;
 
 /// The limits of one instance.
@@ -36,6 +42,8 @@ pub struct State {
     clocks: WasiClocksCtx,
     /// Seeded on first use; most components never use it.
     random: Option<WasiRandomCtx>,
+    /// Only of components that import what needs it.
+    wasi: Option<Box<Context>>,
     pub(super) gate: Gate,
 }
 
@@ -46,7 +54,7 @@ impl fmt::Debug for State {
 }
 
 impl State {
-    pub(crate) fn new(mut gate: Gate, limits: &StoreLimits) -> Self {
+    pub(crate) fn new(mut gate: Gate, limits: &StoreLimits, needs_context: bool) -> Self {
         let memory = limits.host_memory.request(limits.request_memory);
         gate.set_memory(memory.clone());
         let mut table = ResourceTable::new();
@@ -58,6 +66,7 @@ impl State {
             processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
             random: None,
+            wasi: needs_context.then(|| Box::new(Context::new())),
             gate,
         }
     }
@@ -73,6 +82,36 @@ impl State {
         WasiClocksCtxView {
             ctx: &mut self.clocks,
             table: &mut self.table,
+        }
+    }
+
+    pub(crate) fn cli(&mut self) -> WasiCliCtxView<'_> {
+        let context = self.wasi.get_or_insert_with(|| Box::new(Context::new()));
+        context.cli(&mut self.table)
+    }
+
+    pub(crate) fn filesystem(&mut self) -> WasiFilesystemCtxView<'_> {
+        let context = self.wasi.get_or_insert_with(|| Box::new(Context::new()));
+        context.filesystem(&mut self.table)
+    }
+
+    pub(crate) fn sockets(&mut self) -> WasiSocketsCtxView<'_> {
+        let context = self.wasi.get_or_insert_with(|| Box::new(Context::new()));
+        context.sockets(&mut self.table)
+    }
+
+    /// What the component prints from now on is of this request.
+    pub(super) fn begin_request(&mut self, request: &Arc<RequestInfo>) {
+        if let Some(context) = &self.wasi {
+            context.begin_request(request);
+        }
+    }
+
+    /// The request has ended. Returns whether the component kept none of its resources.
+    pub(super) fn end_request(&mut self) -> bool {
+        match &self.wasi {
+            Some(context) => context.end_request(&mut self.table),
+            None => self.table.is_empty(),
         }
     }
 

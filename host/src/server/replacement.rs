@@ -152,12 +152,13 @@ impl Replacing {
     async fn try_replace(&mut self) -> Result<bool, String> {
         let (engine, source) = (self.engine.clone(), self.source.clone());
         let (compiler, known) = (self.config.sandbox.compiler(), self.digest.clone());
+        let denied = self.config.sandbox.deny_imports.clone();
         let load = move || {
             let digest = source.digest()?;
             if known.as_ref() == Some(&digest) {
                 return Ok(None);
             }
-            let runtime = Runtime::on(&engine, &source, &compiler);
+            let runtime = Runtime::on(&engine, &source, &compiler, &denied);
             runtime
                 .map(|runtime| Some((digest, Arc::new(runtime))))
                 .map_err(|error| error.to_string())

@@ -75,7 +75,8 @@ async fn start_and_report(config: &Config) -> Result<(Arc<Runtime>, Database, Sc
     let (sandbox, capacity) = (config.sandbox.clone(), config.capacity());
     let load = move || {
         let component = sandbox.component.clone().unwrap_or_default();
-        Runtime::new(&component, &sandbox.compiler(), capacity)
+        let denied = &sandbox.deny_imports;
+        Runtime::new(&component, &sandbox.compiler(), capacity, denied)
     };
     let loaded = tokio::task::spawn_blocking(load).await;
     let loaded = loaded.map_err(|panic| ServeError::System(io::Error::other(panic)))?;

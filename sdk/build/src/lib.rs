@@ -1,14 +1,22 @@
 //! Builds a package as a WebAssembly component, from within a build script.
 //!
 //! The target is `wasm32-unknown-unknown`, linked by the toolchain's own `wasm-component-ld`:
-//! unlike `wasm32-wasip2` it drags in no `wasi:cli`, so that the component imports what its world
-//! names and nothing else.
+//! unlike [`WASIP2`] it drags in no `wasi:cli`, so that the component imports what its world names
+//! and nothing else.
+
+mod package;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+pub use package::{Details, REVISION};
+
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The usual target of components, for which all of Rust's standard library works and asks its
+/// host.
+pub const WASIP2: &str = "wasm32-wasip2";
 
 /// The checkout of the SDK.
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -37,6 +45,7 @@ pub fn service() -> ExitCode {
             for input in inputs {
                 println!("cargo::rerun-if-changed={}", input.display());
             }
+            println!("cargo::rerun-if-env-changed={REVISION}");
             println!("cargo::rustc-env=COMPONENT={}", built.display());
             ExitCode::SUCCESS
         }
@@ -53,12 +62,18 @@ fn build_service() -> Result<(PathBuf, Vec<PathBuf>), String> {
     let package = variable("CARGO_PKG_NAME")?;
     let folder = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let target = shared_target(Path::new(&variable("OUT_DIR")?), "");
-    let built = component(&folder, &package, "component", &target.join("component"))?;
+    let optional = |name: &str| variable(name).ok().filter(|text| !text.is_empty());
+    let details = Details {
+        name: package.clone(),
+        description: optional("CARGO_PKG_DESCRIPTION"),
+        homepage: optional("CARGO_PKG_HOMEPAGE"),
+        authors: optional("CARGO_PKG_AUTHORS").map(|authors| authors.replace(':', ", ")),
+        ..Details::default()
+    };
+    let component_target = target.join("component");
+    let built = described_component(&folder, &package, "component", &component_target, &details)?;
     let place = target.join(&package).with_extension("wasm");
-    std::fs::copy(&built, &place).map_err(|error| {
-        let (from, to) = (built.display(), place.display());
-        format!("copying {from} to {to}: {error}")
-    })?;
+    std::fs::write(&place, built).map_err(|error| format!("{}: {error}", place.display()))?;
     let own = ["src", "migrations", "build.rs", "Cargo.toml", "Cargo.lock"];
     let mut inputs: Vec<PathBuf> = own.iter().map(|input| folder.join(input)).collect();
     inputs.extend(["sdk", "wit"].map(|input| Path::new(CHECKOUT).join(input)));
@@ -79,6 +94,62 @@ pub fn component(
     profile: &str,
     target_dir: &Path,
 ) -> Result<PathBuf, String> {
+    component_for(TARGET, workspace, package, profile, target_dir)
+}
+
+/// Builds as [`component`] does, and returns the component with sections that say what it is and
+/// which crates are in it.
+///
+/// Version, licence and repository are those of the package, and the revision is that of
+/// [`REVISION`]; the rest of `details` is taken as it is.
+///
+/// # Errors
+/// What failed, and what to do about it.
+pub fn described_component(
+    workspace: &Path,
+    package: &str,
+    profile: &str,
+    target_dir: &Path,
+    details: &Details,
+) -> Result<Vec<u8>, String> {
+    let built = component(workspace, package, profile, target_dir)?;
+    let bytes = std::fs::read(&built).map_err(|error| format!("{}: {error}", built.display()))?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    clean_environment(&mut command);
+    command
+        .args(["tree", "--quiet", "--package", package, "--target", TARGET])
+        .args([
+            "--locked",
+            "--edges",
+            "normal,no-proc-macro",
+            "--charset",
+            "ascii",
+        ])
+        .args(["--prefix", "depth", "--format", package::TREE_FORMAT])
+        .current_dir(workspace);
+    let (of_package, crates) = package::read(&output(&mut command)?)?;
+    let details = Details {
+        version: of_package.version,
+        licenses: of_package.licenses,
+        source: of_package.source,
+        revision: std::env::var(REVISION).ok().filter(|text| !text.is_empty()),
+        ..details.clone()
+    };
+    Ok(package::describe(bytes, &details, &crates))
+}
+
+/// As [`component`], for another target.
+///
+/// # Errors
+/// What failed, and what to do about it.
+pub fn component_for(
+    target: &str,
+    workspace: &Path,
+    package: &str,
+    profile: &str,
+    target_dir: &Path,
+) -> Result<PathBuf, String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = PathBuf::from(output(Command::new(&rustc).args(["--print", "sysroot"]))?.trim());
     let host = output(Command::new(&rustc).arg("-vV"))?
@@ -86,8 +157,8 @@ pub fn component(
         .find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
         .ok_or("`rustc -vV` names no host")?;
     let rustlib = sysroot.join("lib/rustlib");
-    if !rustlib.join(TARGET).is_dir() {
-        add_target()?;
+    if !rustlib.join(target).is_dir() {
+        add_target(target)?;
     }
     let linker = rustlib.join(&host).join("bin/wasm-component-ld");
 
@@ -97,21 +168,21 @@ pub fn component(
     let status = command
         .arg("build")
         .args(["--package", package, "--lib", "--profile", profile])
-        .args(["--target", TARGET, "--locked"])
+        .args(["--target", target, "--locked"])
         .arg("--target-dir")
         .arg(target_dir)
         .current_dir(workspace)
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+        .env(linker_variable(target), linker)
         .env("CARGO_ENCODED_RUSTFLAGS", remapped(workspace, &sysroot))
         .status()
         .map_err(|error| format!("cannot start cargo for {package}: {error}"))?;
     if !status.success() {
         return Err(format!(
-            "building {package} for {TARGET} failed ({status}); see above"
+            "building {package} for {target} failed ({status}); see above"
         ));
     }
     Ok(target_dir
-        .join(TARGET)
+        .join(target)
         .join(profile)
         .join(package.replace('-', "_"))
         .with_extension("wasm"))
@@ -176,15 +247,21 @@ fn remapped(workspace: &Path, sysroot: &Path) -> OsString {
     flags
 }
 
-fn add_target() -> Result<(), String> {
+/// The variable that tells cargo the linker of a target.
+fn linker_variable(target: &str) -> String {
+    let target = target.to_uppercase().replace('-', "_");
+    format!("CARGO_TARGET_{target}_LINKER")
+}
+
+fn add_target(target: &str) -> Result<(), String> {
     let added = Command::new("rustup")
-        .args(["target", "add", TARGET])
+        .args(["target", "add", target])
         .status();
     match added {
         Ok(status) if status.success() => Ok(()),
         _ => Err(format!(
-            "the Rust target {TARGET} is missing and could not be added; run: \
-             rustup target add {TARGET}"
+            "the Rust target {target} is missing and could not be added; run: \
+             rustup target add {target}"
         )),
     }
 }

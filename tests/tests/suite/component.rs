@@ -246,9 +246,20 @@ fn build(workspace: &Path) -> Vec<u8> {
             .status();
         assert!(copied.expect("cp runs").success());
     }
-    let built = usher_build::component(workspace, "usher-guest", "component", target.path());
-    let built = built.expect("it builds");
-    std::fs::read(built).expect("a file")
+    // As in the build script of the host.
+    let details = usher_build::Details {
+        name: "users".into(),
+        description: Some("A user service over HTTP, with one database".into()),
+        ..usher_build::Details::default()
+    };
+    usher_build::described_component(
+        workspace,
+        "usher-guest",
+        "component",
+        target.path(),
+        &details,
+    )
+    .expect("it builds")
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn component_info_lists_imports_exports_and_statements() {
     assert_eq!(output.0, Some(0));
     for part in [
         "imports\n",
-        "  usher:database/database@0.2.0\n",
+        "  usher:database/database@0.2.0: the database\n",
         "exports\n  wasi:http/incoming-handler@0.2.12\n",
         "statements that answer requests: 2\n",
         "  GET\n    SELECT name\n    FROM users WHERE id = $1\n",

@@ -4,7 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders with documents.
-const FOLDERS: [&str; 5] = [".", "docs", "wit", "adapters", "examples/jco"];
+const FOLDERS: [&str; 8] = [
+    ".",
+    "docs",
+    "docs/wit",
+    "wit",
+    "adapters",
+    "examples/jco",
+    "examples/js-service",
+    "examples/python-service",
+];
 
 #[test]
 fn document_links_and_paths_exist() {

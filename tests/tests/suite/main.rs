@@ -41,12 +41,15 @@
 //! | `scripted` | the service over scripted rows, faults and delays |
 //! | `architecture` | imports between source files, and the tables of modules |
 //! | `documents` | links and paths in the documents exist |
+//! | `package` | what a component says of itself, and `usher wit` |
+//! | `wit` | the WIT packages: versions, compatibility with what was released, documents |
 //! | `words` | no line over 100 columns, no word that the glossary replaces |
 //! | `guarantees` | the tests that `docs/` names exist |
 //! | `packed` | rows that a component asks for in one value |
 //! | `transactions` | abandoned transactions are rolled back |
 //! | `abandoned` | thousands of abandoned transactions at once, under load |
 //! | `component` | the component's imports, exports and reproducible build |
+//! | `standard_library` | a component that uses Rust's whole standard library |
 //! | `startup` | how the program starts, fails to start, and ends |
 //! | `lifecycle` | how the program drains: no request is lost |
 //! | `outage` | the database is late, lost, refuses, and returns |
@@ -104,6 +107,7 @@ mod notes;
 mod options;
 mod outage;
 mod overload;
+mod package;
 mod packed;
 mod poolers;
 mod preconditions;
@@ -123,10 +127,12 @@ mod sessions;
 mod sizes;
 mod slow;
 mod sockets;
+mod standard_library;
 mod startup;
 mod tls;
 mod transactions;
 mod tutorial;
 mod typed;
 mod volume;
+mod wit;
 mod words;

@@ -57,6 +57,7 @@ pub(crate) const CRATES: [Layering; 4] = [
             "access",
             "sandbox",
             "wasi_http",
+            "wasi",
             "database/mod",
             "database/wit",
             "database/open",
