@@ -32,9 +32,9 @@ impl DateTime {
             - 719_468;
         let minutes = i64::from(self.hour) * 60 + i64::from(self.minute);
         let seconds = days * SECONDS_PER_DAY + minutes * 60 + i64::from(self.second);
-        seconds
-            .checked_mul(MICROS_PER_SECOND)?
-            .checked_add(self.micro.into())
+        // Whole seconds of the least number are beyond it.
+        let micros = i128::from(seconds) * i128::from(MICROS_PER_SECOND) + i128::from(self.micro);
+        i64::try_from(micros).ok()
     }
 
     /// The inverse of `micros`. Every number has a date.

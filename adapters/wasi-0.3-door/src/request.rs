@@ -25,12 +25,14 @@ pub(crate) async fn receive(request: WasiRequest) -> Result<Request, ErrorCode> 
         Some(WasiScheme::Https) => Scheme::Https,
         _ => Scheme::Http,
     };
-    let authority = request.get_authority();
+    let lines = request.get_headers().copy_all();
+    // A host may pass it as the field (RFC 9112, 3.2). wasmtime 49 passes neither.
+    let authority = request.get_authority().or_else(|| host(&lines));
     // A target without a path means the root (RFC 9110, 4.2.3), as in `OPTIONS *`.
     let target = request
         .get_path_with_query()
         .unwrap_or_else(|| "/".to_owned());
-    let fields = read_fields(request.get_headers().copy_all());
+    let fields = read_fields(lines);
     let body = body(request).await?;
     Ok(Request {
         method,
@@ -55,6 +57,13 @@ fn method(method: &WasiMethod) -> Method {
         WasiMethod::Patch => Method::Patch,
         WasiMethod::Other(_) => Method::Other,
     }
+}
+
+fn host(lines: &[(String, Vec<u8>)]) -> Option<String> {
+    let (_, value) = lines
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("host"))?;
+    String::from_utf8(value.clone()).ok()
 }
 
 /// The field lines that the service reads, with names in lower case.
