@@ -1,9 +1,12 @@
 """Replays the recorded cases of the HTTP contract, each on an empty database, and the conformance
 suite of usher:database, against components under `wasmtime serve`.
 
-usage: check.py WASMTIME WHOLE CONFORMANCE
+usage: check.py [--resolve] WASMTIME WHOLE [CONFORMANCE]
 
-`run` beside it builds them first, and calls it. The exit code is 0 if everything passes.
+--resolve   resolve a relative `Location` as clients do (RFC 9110, 10.2.2), for a component that is
+            not told the server's name, and say how many there were
+
+The scripts `run` build them first, and call it. The exit code is 0 if everything passes.
 """
 
 from __future__ import annotations
@@ -58,6 +61,10 @@ class Server:
         # Otherwise it would wait once the pipe is full.
         Thread(target=self.process.stderr.read, daemon=True).start()
 
+    relative = 0
+    """Locations that were resolved, in all servers."""
+    resolves = False
+
     def __enter__(self) -> Server:
         return self
 
@@ -66,7 +73,11 @@ class Server:
         self.process.wait()
 
     def send(self, request: dict[str, Any]) -> replay.Response:
-        return replay.send(request, self.address)
+        status, headers, body = replay.send(request, self.address)
+        if self.resolves and headers.get("location", "").startswith("/"):
+            Server.relative += 1
+            headers["location"] = f"http://{self.address}{headers['location']}"
+        return status, headers, body
 
 
 def lines(users: int, server: Server) -> str | None:
@@ -114,10 +125,14 @@ def count(title: str, checks: list[tuple[str, Any]]) -> bool:
 
 
 def main() -> int:
-    if len(sys.argv) != 4:
-        print("usage: check.py WASMTIME WHOLE CONFORMANCE", file=sys.stderr)
+    arguments = sys.argv[1:]
+    Server.resolves = arguments[:1] == ["--resolve"]
+    if Server.resolves:
+        arguments.pop(0)
+    if len(arguments) not in (2, 3):
+        print("usage: check.py [--resolve] WASMTIME WHOLE [CONFORMANCE]", file=sys.stderr)
         return 2
-    wasmtime, whole, suite = sys.argv[1:]
+    wasmtime, whole, *suites = arguments
     version = subprocess.run([wasmtime, "--version"], capture_output=True, text=True, check=True)
     print(f"under {version.stdout.strip()} serve:")
 
@@ -134,13 +149,16 @@ def main() -> int:
     cases = replay.cases()
     named = [(f"{case['group']}/{case['name']}", alone(recorded, case)) for case in cases]
     passed = count("recorded cases pass", named)
+    if Server.resolves:
+        print(f"in {Server.relative} of them the location was relative")
     passed &= count("lists as lines", [(str(n), alone(lines, n)) for n in (0, 300)])
 
     # By default an instance serves one request, so that each case has a database of its own.
-    with Server(wasmtime, suite, []) as server:
-        names = server.send({"method": "GET", "path": "/"})[2].decode().split()
-        named = [(name, lambda name=name: conformance(name, server)) for name in names]
-        passed &= count("conformance cases pass", named)
+    for suite in suites:
+        with Server(wasmtime, suite, []) as server:
+            names = server.send({"method": "GET", "path": "/"})[2].decode().split()
+            named = [(name, lambda name=name: conformance(name, server)) for name in names]
+            passed &= count("conformance cases pass", named)
     return 0 if passed else 1
 
 

@@ -27,6 +27,7 @@ mod bindings {
             }
         ",
         world: "usher:adapters/memory-database",
+        with: { "usher:database/types@0.2.0": adapter_common::database::types },
         generate_all,
     });
     use crate::exports::Memory;

@@ -3,6 +3,10 @@
 //! It imports the service and exports the same handler. While the migrations cannot be applied,
 //! requests are answered with 503, the reason is written to standard error, and the next request
 //! tries again.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `schema` | the migrations, once in an instance |
 
 mod bindings {
     wit_bindgen::generate!({
@@ -23,10 +27,9 @@ mod bindings {
     export!(MigrateFirst);
 }
 
-use std::cell::Cell;
+mod schema;
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
-use bindings::usher::service::migrations::{self, Error, Migration};
 use bindings::wasi::cli::stderr;
 use bindings::wasi::http::incoming_handler;
 use bindings::wasi::http::types::{
@@ -35,37 +38,13 @@ use bindings::wasi::http::types::{
 
 struct MigrateFirst;
 
-thread_local! {
-    static IS_MIGRATED: Cell<bool> = const { Cell::new(false) };
-}
-
 impl Guest for MigrateFirst {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        if !IS_MIGRATED.get() {
-            if let Err(error) = migrations::apply() {
-                log(&reason(error));
-                return unavailable(out);
-            }
-            IS_MIGRATED.set(true);
+        if let Err(why) = schema::migrate_once() {
+            log(&why);
+            return unavailable(out);
         }
         incoming_handler::handle(request, out);
-    }
-}
-
-fn reason(error: Error) -> String {
-    let named =
-        |migration: Migration| format!("migration {} {}", migration.version, migration.name);
-    match error {
-        Error::Failed((migration, why)) => format!("{} failed: {why}", named(migration)),
-        Error::Changed(migration) => format!(
-            "{} was applied with another text than this component has",
-            named(migration)
-        ),
-        Error::Unknown(migration) => format!(
-            "the database has {}, which this component does not know: use a newer component",
-            named(migration)
-        ),
-        Error::Unavailable(why) => format!("the schema cannot be migrated: {why}"),
     }
 }
 

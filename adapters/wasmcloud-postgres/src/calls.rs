@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::bindings::usher::database::types::{Error, Rows, Value};
+use adapter_common::database::types::{Error, Rows, Value};
+use adapter_common::database::{failure, policy};
+use adapter_common::sqlstate;
+
 use crate::bindings::wasmcloud::postgres::prepared;
 use crate::bindings::wasmcloud::postgres::query;
 use crate::bindings::wasmcloud::postgres::types::{
     PgValue, PreparedStatementExecError, QueryError, StatementPrepareError,
 };
-use crate::database::{failure, policy};
 use crate::values;
 
 /// How the host's text begins when it has no connection, so that nothing was sent.
@@ -103,48 +105,24 @@ fn failed(error: QueryError, writes: bool) -> Error {
         QueryError::InvalidParams(text) => return failure::invalid(text),
         QueryError::InvalidQuery(text) | QueryError::Unexpected(text) => text,
     };
-    let Some((code, message)) = sqlstate(&text) else {
+    let Some((code, message)) = coded(&text) else {
         return if text.starts_with(NO_CONNECTION) {
             failure::unavailable(text)
         } else if text.contains(WRONG_COUNT) {
             failure::invalid(text)
         } else {
-            lost(text, writes)
+            sqlstate::lost(text, writes)
         };
     };
-    match code {
-        "57014" => Error::Timeout,
-        // The host sends a parameter as what it is called, and not as the type that the server
-        // expects.
-        "08P01" | "22021" | "22P03" => failure::invalid(message),
-        // The server refused the connection.
-        "53300" | "57P03" => failure::unavailable(message),
-        "57P01" | "57P02" => lost(message.to_owned(), writes),
-        code if code.starts_with("08") => lost(message.to_owned(), writes),
-        code => {
-            let (constraint, column) = (named(message, "constraint"), named(message, "column"));
-            failure::refused(code, message, constraint, column)
-        }
-    }
-}
-
-fn lost(text: String, writes: bool) -> Error {
-    if writes {
-        Error::InDoubt
-    } else {
-        failure::unavailable(text)
-    }
+    let (constraint, column) = (named(message, "constraint"), named(message, "column"));
+    sqlstate::error(code, message, constraint, column, writes)
 }
 
 /// The SQLSTATE and the message of a text such as `query failed: 23505: duplicate key value …`.
-fn sqlstate(text: &str) -> Option<(&str, &str)> {
+fn coded(text: &str) -> Option<(&str, &str)> {
     let (_, rest) = text.split_once(": ")?;
     let (code, message) = rest.split_once(": ")?;
-    let is_code = code.len() == 5
-        && code
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    is_code.then_some((code, message))
+    sqlstate::is_code(code).then_some((code, message))
 }
 
 /// The name after a word in an English message: `… violates unique constraint "users_email_key"`.

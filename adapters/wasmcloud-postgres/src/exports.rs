@@ -1,7 +1,8 @@
 //! The functions of `usher:database`.
 
-use std::cell::RefCell;
-use std::vec::IntoIter;
+use adapter_common::database::failure;
+use adapter_common::database::types::{Error, Row, Rows, Value};
+use adapter_common::whole_result::WholeResult;
 
 use crate::bindings::exports::usher::database::database::{
     Guest, GuestTransaction, Isolation, SqlDialect, Transaction,
@@ -9,9 +10,7 @@ use crate::bindings::exports::usher::database::database::{
 use crate::bindings::exports::usher::database::streaming::{
     Cursor as CursorResource, Guest as Streaming, GuestCursor,
 };
-use crate::bindings::usher::database::types::{Error, Row, Rows, Value};
 use crate::calls;
-use crate::database::failure;
 
 /// The exports.
 pub(crate) struct Adapter;
@@ -62,30 +61,19 @@ impl GuestTransaction for NoTransaction {
 }
 
 impl Streaming for Adapter {
-    type Cursor = Cursor;
+    type Cursor = WholeResult;
 }
 
-/// A result that the host returned as a whole.
-pub(crate) struct Cursor {
-    columns: Vec<String>,
-    rows: RefCell<IntoIter<Row>>,
-}
-
-impl GuestCursor for Cursor {
+impl GuestCursor for WholeResult {
     fn open(statement: String, params: Vec<Value>) -> Result<CursorResource, Error> {
-        let Rows { columns, rows } = calls::rows(&statement, params)?;
-        Ok(CursorResource::new(Self {
-            columns,
-            rows: RefCell::new(rows.into_iter()),
-        }))
+        calls::rows(&statement, params).map(|rows| CursorResource::new(Self::new(rows)))
     }
 
     fn columns(&self) -> Vec<String> {
-        self.columns.clone()
+        self.columns()
     }
 
     fn next(&self, at_most: u32) -> Result<Vec<Row>, Error> {
-        let at_most = usize::try_from(at_most).unwrap_or(usize::MAX);
-        Ok(self.rows.borrow_mut().by_ref().take(at_most).collect())
+        Ok(self.take(at_most))
     }
 }

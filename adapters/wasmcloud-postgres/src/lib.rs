@@ -10,7 +10,6 @@
 //! | `exports` | the functions of `usher:database` |
 //! | `values` | values, to and from wasmCloud's |
 //! | `calls` | one statement, and what its failure means |
-//! | `database` | the host's check of a statement's beginning |
 
 mod bindings {
     wit_bindgen::generate!({
@@ -25,6 +24,7 @@ mod bindings {
             }
         ",
         world: "usher:adapters/wasmcloud-postgres",
+        with: { "usher:database/types@0.2.0": adapter_common::database::types },
         generate_all,
     });
     use crate::exports::Adapter;
@@ -32,6 +32,5 @@ mod bindings {
 }
 
 mod calls;
-mod database;
 mod exports;
 mod values;

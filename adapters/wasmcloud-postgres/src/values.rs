@@ -1,8 +1,10 @@
 //! Values, to and from wasmCloud's.
 
-use crate::bindings::usher::database::types::{Error, Value};
+use adapter_common::database::failure;
+use adapter_common::database::types::{Error, Value};
+use adapter_common::values::{DateTime, uuid, uuid_text};
+
 use crate::bindings::wasmcloud::postgres::types::{Date, Offset, PgValue, Timestamp};
-use crate::database::failure;
 
 /// A parameter as the host takes it. It cannot know the column's type.
 ///
@@ -111,38 +113,20 @@ fn join((mantissa, exponent, sign): (u64, i16, i8), bias: i16, fraction: u32) ->
     if sign < 0 { -size } else { size }
 }
 
-fn uuid_text((high, low): (u64, u64)) -> String {
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
-}
-
-fn uuid(text: &str) -> Option<(u64, u64)> {
-    let digits: String = text.chars().filter(|c| *c != '-').collect();
-    let number = u128::from_str_radix(&digits, 16).ok()?;
-    (digits.len() == 32).then_some(((number >> 64) as u64, number as u64))
-}
-
 /// Microseconds since 1970-01-01T00:00:00.
 fn micros(stamp: &Timestamp) -> Option<i64> {
     let Date::Ymd((year, month, day)) = stamp.date else {
         return None;
     };
-    let (month, day) = (i64::from(month), i64::from(day));
-    // Days since 1970-01-01 in the proleptic Gregorian calendar, with years that begin in March.
-    let year = i64::from(year) - i64::from(month <= 2);
-    let in_era = year.rem_euclid(400);
-    let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year.div_euclid(400) * 146_097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year
-        - 719_468;
     let time = &stamp.time;
-    let seconds = (i64::from(time.hour) * 60 + i64::from(time.min)) * 60 + i64::from(time.sec);
-    (days * 86_400 + seconds)
-        .checked_mul(1_000_000)?
-        .checked_add(time.micro.into())
+    let date = DateTime {
+        year,
+        month: u8::try_from(month).ok()?,
+        day: u8::try_from(day).ok()?,
+        hour: u8::try_from(time.hour).ok()?,
+        minute: u8::try_from(time.min).ok()?,
+        second: u8::try_from(time.sec).ok()?,
+        micro: time.micro,
+    };
+    date.micros()
 }

@@ -1,12 +1,40 @@
-//! The component that runs in production, with a database in memory.
+//! The component that runs in production, with a database in memory and on PostgreSQL.
 
 use serde_json::{Value, json};
-use usher_testing::{Source, TestApp, TestError};
+use usher_testing::{Source, TestApp, TestDatabase, TestError};
+
+/// Runs each test in a module for each database.
+macro_rules! on_each_database {
+    ($($test:ident,)+) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() -> Result<(), super::TestError> {
+                super::$test(super::app(super::TestDatabase::Memory).await?).await
+            })+
+        }
+
+        mod postgresql {
+            $(#[tokio::test]
+            async fn $test() -> Result<(), super::TestError> {
+                super::$test(super::app(super::TestDatabase::Postgres).await?).await
+            })+
+        }
+    };
+}
+
+on_each_database! {
+    folder_counts_its_notes_in_the_same_transaction,
+    refused_transaction_changes_neither_table,
+    folder_with_notes_is_not_deleted,
+    folder_with_a_taken_name_is_refused,
+    search_finds_words_in_title_and_body,
+}
 
 /// The service with the folders 1 and 2.
-async fn app() -> Result<TestApp, TestError> {
+async fn app(database: TestDatabase) -> Result<TestApp, TestError> {
     let component = Source::File(env!("COMPONENT").into());
-    let app = TestApp::builder().component(component).start().await?;
+    let builder = TestApp::builder().component(component).database(database);
+    let app = builder.start().await?;
     for name in ["home", "work"] {
         let folder = json!({"name": name});
         app.post("/folders").json(&folder).await?.expect_status(201);
@@ -37,9 +65,7 @@ async fn counts(app: &TestApp) -> Result<[[usize; 2]; 2], TestError> {
     Ok(counts)
 }
 
-#[tokio::test]
-async fn folder_counts_its_notes_in_the_same_transaction() -> Result<(), TestError> {
-    let app = app().await?;
+async fn folder_counts_its_notes_in_the_same_transaction(app: TestApp) -> Result<(), TestError> {
     add(&app, 1, "tea", "").await?;
     add(&app, 1, "milk", "").await?;
     assert_eq!(counts(&app).await?, [[2, 2], [0, 0]]);
@@ -51,9 +77,7 @@ async fn folder_counts_its_notes_in_the_same_transaction() -> Result<(), TestErr
     Ok(())
 }
 
-#[tokio::test]
-async fn refused_transaction_changes_neither_table() -> Result<(), TestError> {
-    let app = app().await?;
+async fn refused_transaction_changes_neither_table(app: TestApp) -> Result<(), TestError> {
     add(&app, 1, "tea", "").await?;
     let missing = json!({"title": "tea"});
     app.post("/folders/3/notes")
@@ -67,9 +91,7 @@ async fn refused_transaction_changes_neither_table() -> Result<(), TestError> {
     Ok(())
 }
 
-#[tokio::test]
-async fn folder_with_notes_is_not_deleted() -> Result<(), TestError> {
-    let app = app().await?;
+async fn folder_with_notes_is_not_deleted(app: TestApp) -> Result<(), TestError> {
     add(&app, 1, "tea", "").await?;
     app.delete("/folders/1").await?.expect_status(409);
     app.delete("/folders/2").await?.expect_status(204);
@@ -77,9 +99,15 @@ async fn folder_with_notes_is_not_deleted() -> Result<(), TestError> {
     Ok(())
 }
 
-#[tokio::test]
-async fn search_finds_words_in_title_and_body() -> Result<(), TestError> {
-    let app = app().await?;
+async fn folder_with_a_taken_name_is_refused(app: TestApp) -> Result<(), TestError> {
+    let taken = json!({"name": "home"});
+    app.post("/folders").json(&taken).await?.expect_status(409);
+    let folders: Value = app.get("/folders").await?.expect_status(200).json();
+    assert_eq!(folders.as_array().map(Vec::len), Some(2));
+    Ok(())
+}
+
+async fn search_finds_words_in_title_and_body(app: TestApp) -> Result<(), TestError> {
     add(&app, 1, "Tea", "green").await?;
     add(&app, 2, "Shopping", "tea, 100%").await?;
     for (query, found) in [("tea", 2), ("GREEN", 1), ("%25", 1), ("_", 0), ("", 2)] {

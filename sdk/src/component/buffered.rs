@@ -6,7 +6,7 @@ use super::bindings::exports::usher::service::buffered_handler as wit;
 use super::database::Import;
 use super::exported::Component;
 use crate::answer::Answer;
-use crate::http::{BufferedRequest, JSON, Method, RequestHeaders, Scheme};
+use crate::http::{BufferedRequest, JSON, Method, RequestHeaders, Response, Scheme};
 use crate::service::Service;
 
 /// A larger document is streamed rather than copied. In bytes.
@@ -33,29 +33,34 @@ impl<S: Service> wit::Guest for Component<S> {
         if matches!(response.body, Cow::Borrowed(bytes) if bytes.len() > COPY_LIMIT) {
             return None;
         }
-        let (mut etag, mut fields) = (None, Vec::new());
-        // Hosts see from the body of any other response how long it is.
-        if is_head && response.body.is_empty() && response.has_length() {
-            fields.push(("content-length".to_owned(), "0".to_owned()));
+        Some(complete(response, is_head))
+    }
+}
+
+/// A response as it is passed.
+pub(super) fn complete(response: Response, is_head: bool) -> wit::Response {
+    let (mut etag, mut fields) = (None, Vec::new());
+    // Hosts see from the body of any other response how long it is.
+    if is_head && response.body.is_empty() && response.has_length() {
+        fields.push(("content-length".to_owned(), "0".to_owned()));
+    }
+    for (name, value) in response.headers {
+        if name == "etag" {
+            etag = Some(value.into_owned());
+        } else {
+            fields.push((name.to_owned(), value.into_owned()));
         }
-        for (name, value) in response.headers {
-            if name == "etag" {
-                etag = Some(value.into_owned());
-            } else {
-                fields.push((name.to_owned(), value.into_owned()));
-            }
-        }
-        let content = |content_type| match content_type {
-            JSON => wit::Content::Json,
-            other => wit::Content::Other(str::to_owned(other)),
-        };
-        Some(wit::Response {
-            status: response.status,
-            content_type: response.content_type.map(content),
-            etag,
-            fields,
-            body: response.body.into_owned(),
-        })
+    }
+    let content = |content_type| match content_type {
+        JSON => wit::Content::Json,
+        other => wit::Content::Other(str::to_owned(other)),
+    };
+    wit::Response {
+        status: response.status,
+        content_type: response.content_type.map(content),
+        etag,
+        fields,
+        body: response.body.into_owned(),
     }
 }
 

@@ -18,6 +18,7 @@ mod database;
 mod exported;
 mod incoming;
 mod migrations;
+mod streamed;
 
 pub use database::Import;
 pub use exported::Component;

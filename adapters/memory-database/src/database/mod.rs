@@ -12,13 +12,8 @@
 
 pub(crate) mod budget;
 pub(crate) mod config;
-pub(crate) mod failure;
 pub(crate) mod policy;
 pub(crate) mod sqlite;
 pub(crate) mod statement;
 
-pub(crate) mod types {
-    pub(crate) use crate::bindings::usher::database::types::{
-        Error, Refusal, RefusalKind, Row, Rows, Value,
-    };
-}
+pub(crate) use adapter_common::database::{failure, types};

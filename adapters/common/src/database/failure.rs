@@ -3,27 +3,27 @@
 use super::types::{Error, Refusal, RefusalKind};
 
 /// The database cannot be reached, and the statement had no effect.
-pub(crate) fn unavailable(why: impl Into<String>) -> Error {
+pub fn unavailable(why: impl Into<String>) -> Error {
     Error::Unavailable(why.into())
 }
 
 /// Policy denies the statement.
-pub(crate) fn denied(why: impl Into<String>) -> Error {
+pub fn denied(why: impl Into<String>) -> Error {
     Error::Denied(why.into())
 }
 
 /// The statement or its parameters are wrong.
-pub(crate) fn invalid(why: impl Into<String>) -> Error {
+pub fn invalid(why: impl Into<String>) -> Error {
     Error::Invalid(why.into())
 }
 
 /// The result is larger than `limit` bytes.
-pub(crate) fn too_large(limit: u64) -> Error {
+pub fn too_large(limit: u64) -> Error {
     Error::TooLarge(limit)
 }
 
 /// The database refused, with this SQLSTATE (PostgreSQL, Appendix A).
-pub(crate) fn refused(
+pub fn refused(
     code: impl Into<String>,
     message: impl Into<String>,
     constraint: Option<String>,
@@ -51,7 +51,7 @@ pub(crate) fn refused(
 ///
 /// # Errors
 /// `invalid` if it is wrong.
-pub(crate) fn parameter_count(given: usize, expected: usize) -> Result<(), Error> {
+pub fn parameter_count(given: usize, expected: usize) -> Result<(), Error> {
     if given == expected {
         return Ok(());
     }

@@ -32,7 +32,7 @@ static RULES: Rules = Rules {
 ///
 /// # Errors
 /// `denied` with the rule, or `invalid` if it is not one statement.
-pub(crate) fn check(text: &str) -> Result<bool, Error> {
+pub fn check(text: &str) -> Result<bool, Error> {
     let statement = beginning::check(text, &RULES)?;
     Ok(!matches!(
         statement.verb.as_str(),

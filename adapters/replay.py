@@ -1,8 +1,8 @@
 """Replays the recorded cases of the HTTP contract against a server.
 
-usage: check.py ADDRESS COMMAND...
+usage: replay.py ADDRESS COMMAND...
 
-COMMAND empties the table and restarts its ids; it runs before each case. `run` beside it starts
+COMMAND empties the table and restarts its ids; it runs before each case. The scripts `run` start
 the server first. The exit code is 0 if all cases pass.
 """
 
@@ -13,10 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "contract"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "contract"))
 import replay  # noqa: E402
 
-START_LIMIT = 300  # Seconds, for the first response: wash compiles the component.
+START_LIMIT = 300  # Seconds, for the first response: a host compiles the component.
 
 
 def wait(address: str) -> None:
@@ -36,7 +36,7 @@ def wait(address: str) -> None:
 
 def main() -> int:
     if len(sys.argv) < 3:
-        print("usage: check.py ADDRESS COMMAND...", file=sys.stderr)
+        print("usage: replay.py ADDRESS COMMAND...", file=sys.stderr)
         return 2
     address, reset = sys.argv[1], sys.argv[2:]
     wait(address)
