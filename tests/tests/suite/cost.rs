@@ -167,8 +167,8 @@ async fn unread_responses_are_bounded_over_all_requests() {
         .expect("there is room again");
 }
 
-/// Sends all of a body of a MiB but its last byte, and that one once `is_ending`. Returns the status
-/// of the response, whenever it comes.
+/// Sends all of a body of a MiB but its last byte, and that one once `is_ending`. Returns the
+/// status of the response, whenever it comes.
 async fn unfinished(address: String, mut is_ending: watch::Receiver<bool>) -> u16 {
     let stream = TcpStream::connect(&address).await.expect("a connection");
     let (read, mut write) = stream.into_split();
