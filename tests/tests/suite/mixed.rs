@@ -256,17 +256,16 @@ async fn misbehaves(address: &str, number: usize) -> usize {
         ("/stack", 500),
         ("/fault", 500),
         ("/status/500", 500),
-        ("/fields/900/120000", 500),
+        ("/buffered/header/50000000", 500),
         ("/buffered/head/200/5/00", 500),
         ("/spin-for/5", 200),
         ("/fields/300/6000", 200),
         ("/buffered/body/100000", 200),
     ][number % 10];
-    assert_eq!(
-        status(address, &Request::get(path)).await,
-        expected,
-        "{path}"
-    );
+    let answered = status(address, &Request::get(path)).await;
+    // A guest that is busy for long beside others may come to its deadline first.
+    let is_late = expected == 500 && answered == 504;
+    assert!(answered == expected || is_late, "{answered} for {path}");
     if number % 10 == 9 {
         // A response that does not end, and a client that leaves it.
         let mut stream = connect(address).await;
