@@ -2,7 +2,7 @@
 //! code.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -236,17 +236,33 @@ impl Running {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[track_caller]
+    pub fn descriptors(&self) -> usize {
+        self.open_files().count()
+    }
+
     /// How many sockets it has open.
     ///
     /// # Panics
     /// If it has ended.
     #[track_caller]
     pub fn sockets(&self) -> usize {
+        let sockets = self
+            .open_files()
+            .filter(|target| target.to_string_lossy().starts_with("socket:"));
+        sockets.count()
+    }
+
+    /// What its descriptors refer to.
+    #[track_caller]
+    fn open_files(&self) -> impl Iterator<Item = PathBuf> + use<> {
         let path = format!("/proc/{}/fd", self.child.id());
         let open = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let targets = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
-        let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:"));
-        sockets.count()
+        open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
     }
 
     /// Its process id.

@@ -194,6 +194,11 @@ impl Instances {
         done.await.map(drop)
     }
 
+    /// The memory that the host may hold for all requests.
+    pub(crate) fn host_memory(&self) -> &HostMemory {
+        &self.limits.host_memory
+    }
+
     /// The counters of the requests to this component.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters

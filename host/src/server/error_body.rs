@@ -27,6 +27,8 @@ pub(super) enum ErrorResponse {
     LargeBody,
     SlowBody,
     BrokenBody,
+    /// As `Call`, before the request's body has been read.
+    Unread(CallError),
     Call(CallError),
 }
 
@@ -43,7 +45,7 @@ impl ErrorResponse {
             | Self::LargeBody
             | Self::SlowBody
             | Self::BrokenBody => Blame::Client,
-            Self::Call(error) => error.blame(),
+            Self::Unread(error) | Self::Call(error) => error.blame(),
         }
     }
 }
@@ -87,6 +89,9 @@ impl From<ErrorResponse> for Response<Body> {
                 "There was an error parsing the body",
                 true,
             ),
+            ErrorResponse::Unread(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", true)
+            }
             ErrorResponse::Call(CallError::Busy | CallError::Memory(_) | CallError::Evicted(_)) => {
                 (
                     StatusCode::SERVICE_UNAVAILABLE,

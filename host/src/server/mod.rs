@@ -13,6 +13,7 @@
 //! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
 //! | [`serving`], `replacement` | the component of new requests, and how another one replaces it |
 //! | [`service`], `request_head`, `host` | one request; which head and which `Host` are valid |
+//! | `request_body` | reads the body of a request |
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
 //! | `description` | adds to the OpenAPI description which tokens are needed |
@@ -54,6 +55,7 @@ mod listener;
 mod notify;
 mod proxy_protocol;
 mod replacement;
+mod request_body;
 mod request_head;
 mod shutdown;
 mod start;

@@ -1,7 +1,7 @@
 //! What must hold of a request's head beyond what hyper checks: its target, its `Host` and how its
 //! body is framed.
 
-use http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Method, Request, Version};
 
@@ -16,6 +16,9 @@ pub(super) fn check<B>(request: &mut Request<B>, has_body: bool) -> Result<(), E
     if !has_valid_target(request) {
         return Err(ErrorResponse::Target);
     }
+    if request.version() == Version::HTTP_2 && !has_valid_fields(request.headers()) {
+        return Err(ErrorResponse::Target);
+    }
     check_host(request)?;
     if has_body && !is_plain_or_chunked(request.headers()) {
         return Err(ErrorResponse::TransferCoding);
@@ -24,12 +27,27 @@ pub(super) fn check<B>(request: &mut Request<B>, has_body: bool) -> Result<(), E
 }
 
 /// Whether a target is a path, a URL, or `*` of OPTIONS (RFC 9112, 3.2). hyper's parser also takes
-/// `a:80` and `a`, which name an authority and are for CONNECT alone.
+/// `a:80` and `a`, which name an authority and are for CONNECT alone. HTTP/2's takes any scheme.
 fn has_valid_target<B>(request: &Request<B>) -> bool {
+    let uri = request.uri();
+    if request.version() == Version::HTTP_2
+        && *request.method() != Method::CONNECT
+        && uri.authority().is_some()
+        && !matches!(uri.scheme_str(), Some("http" | "https"))
+    {
+        return false;
+    }
     match request.uri().path() {
         "*" | "" => matches!(*request.method(), Method::OPTIONS | Method::CONNECT),
         path => path.starts_with('/'),
     }
+}
+
+/// Whether fields are valid in HTTP/2 beyond what its library checks: it allows a second length,
+/// and whitespace around a value, which in HTTP/1 is no part of it (RFC 9113, 8.1.1 and 8.2.1).
+fn has_valid_fields(headers: &HeaderMap) -> bool {
+    let is_trimmed = |value: &HeaderValue| value.as_bytes().trim_ascii().len() == value.len();
+    headers.get_all(CONTENT_LENGTH).iter().count() < 2 && headers.values().all(is_trimmed)
 }
 
 /// Whether a body is sent as it is or in chunks. hyper accepts any coding below the chunks, as if

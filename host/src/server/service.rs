@@ -14,7 +14,6 @@ use clap::Args;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
 
 use super::body::Body;
@@ -22,11 +21,13 @@ use super::connection_state::ConnectionState;
 use super::description;
 use super::error_body::ErrorResponse;
 use super::proxy_protocol::Client;
+use super::request_body::{self, RequestBody};
 use super::request_head;
 use super::serving::Serving;
 use super::transport::Transport;
 use crate::access::jwt::Refresh;
 use crate::access::{self, AccessControl, Checked, Refusal};
+use crate::memory::Charge;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
@@ -282,7 +283,15 @@ impl Service {
                     service.call(&instances, &mut request, info, began).await
                 }
                 Ok(Admitted::Permitted(Permitted::Unread(head, body))) => {
-                    Box::pin(service.read(&instances, head, body, info, &state)).await
+                    // Freed before the call, so that a slow body holds no memory for one.
+                    let reading = Box::pin(service.read(&instances, head, body, info, &state));
+                    match reading.await {
+                        Ok((mut request, _charge)) => {
+                            let began = Instant::now();
+                            service.call(&instances, &mut request, info, began).await
+                        }
+                        Err(error) => Err(error),
+                    }
                 }
                 Ok(Admitted::Permitted(Permitted::Unwanted(mut request))) => {
                     let began = info.arrival();
@@ -427,7 +436,12 @@ impl Service {
                 let began = info.arrival();
                 self.call(instances, &mut request, info, began).await
             }
-            Permitted::Unread(head, body) => self.read(instances, head, body, info, state).await,
+            Permitted::Unread(head, body) => {
+                let reading = self.read(instances, head, body, info, state);
+                let (mut request, _charge) = reading.await?;
+                let began = Instant::now();
+                self.call(instances, &mut request, info, began).await
+            }
             Permitted::Unwanted(mut request) => {
                 state.request_read(version);
                 let began = info.arrival();
@@ -451,7 +465,7 @@ impl Service {
         description::describe(&self.access, response, asked).await
     }
 
-    /// Reads a request's body and calls the component.
+    /// Reads a request's body, for which there may be a charge.
     async fn read<B>(
         &self,
         instances: &Arc<Instances>,
@@ -459,17 +473,22 @@ impl Service {
         body: B,
         info: &Arc<RequestInfo>,
         state: &ConnectionState,
-    ) -> Result<Response<Body>, ErrorResponse>
+    ) -> Result<(Request<Bytes>, Option<Charge>), ErrorResponse>
     where
-        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+        B: http_body::Body<Data = Bytes>,
     {
-        let body = tokio::time::timeout(self.limits.body_timeout, read(body, self.limits.max_body))
+        let reading = request_body::read(body, self.limits.max_body, instances.host_memory());
+        let body = tokio::time::timeout(self.limits.body_timeout, reading)
             .await
-            .map_err(|_| ErrorResponse::SlowBody)??;
+            .map_err(|_| ErrorResponse::SlowBody)?;
+        let RequestBody { bytes, charge } = body.inspect_err(|error| {
+            if let ErrorResponse::Unread(error) = error {
+                log_failed(error, info);
+                instances.counters().failed(error.kind());
+            }
+        })?;
         state.request_read(head.version);
-        let mut request = Request::from_parts(head, body);
-        let began = Instant::now();
-        self.call(instances, &mut request, info, began).await
+        Ok((Request::from_parts(head, bytes), charge))
     }
 
     /// Calls the component with a request that is complete since `began`.
@@ -616,21 +635,6 @@ fn record(
     }
     state.response_complete();
     response
-}
-
-/// Reads a body of at most `limit` bytes.
-async fn read<B>(body: B, limit: usize) -> Result<Bytes, ErrorResponse>
-where
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-{
-    if body.size_hint().lower() > limit as u64 {
-        return Err(ErrorResponse::LargeBody);
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ErrorResponse::LargeBody),
-        Err(_) => Err(ErrorResponse::BrokenBody),
-    }
 }
 
 /// Logs why a token is refused, with a limit on lines per second. A request without one is not

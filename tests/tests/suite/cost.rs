@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
@@ -164,6 +165,57 @@ async fn unread_responses_are_bounded_over_all_requests() {
     tokio::time::timeout(WAIT_LIMIT, answered)
         .await
         .expect("there is room again");
+}
+
+/// Sends all of a body of a MiB but its last byte, and that one once `is_ending`. Returns the
+/// status of the response, whenever it comes.
+async fn unfinished(address: String, mut is_ending: watch::Receiver<bool>) -> u16 {
+    let stream = TcpStream::connect(&address).await.expect("a connection");
+    let (read, mut write) = stream.into_split();
+    let request = Request::new("POST", "/ok").body(vec![b'b'; 1 << 20]);
+    let bytes = request.encode(&address);
+    let (last, bytes) = bytes.split_last().expect("a body");
+    let mut reader = http::Reader::new(read);
+    let write = async {
+        // The server may refuse the request before all of it is sent.
+        write.write_all(bytes).await.ok();
+        is_ending.wait_for(|is_ending| *is_ending).await.ok();
+        write.write_all(&[*last]).await.ok();
+        std::future::pending().await
+    };
+    let answer = tokio::select! {
+        answer = reader.response("POST") => answer.expect("an answer"),
+        never = write => never,
+    };
+    assert_eq!(answer.status == 503, answer.header("retry-after").is_some());
+    answer.status
+}
+
+#[tokio::test]
+async fn unfinished_bodies_are_bounded_over_all_requests() {
+    const CLIENTS: usize = 20;
+    // One unit of each body is free.
+    const HELD: usize = 8;
+    let scratch = Scratch::new();
+    let mut running = greedy(&scratch).args(["--host-memory", "8MiB"]).spawn();
+    let address = running.address();
+    let (end, is_ending) = watch::channel(false);
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(unfinished(address.clone(), is_ending.clone()));
+    }
+    for _ in HELD..CLIENTS {
+        let refused = tokio::time::timeout(WAIT_LIMIT, clients.join_next()).await;
+        let refused = refused.expect("an answer in time").expect("a client");
+        assert_eq!(refused.expect("no panic"), 503);
+        // Small requests are served whatever others hold.
+        assert_eq!(send_request(&address, "/ok").await.status, 200);
+    }
+    end.send(true).expect("clients that wait");
+    for status in clients.join_all().await {
+        assert!(matches!(status, 200 | 503), "{status}");
+    }
+    running.line("--host-memory");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@
 //! | `listeners` | where the server listens |
 //! | `proxies` | behind a proxy |
 //! | `tls`, `http2` | TLS and HTTP/2, by clients that others wrote |
+//! | `http2_table` | HTTP/2 frame by frame |
 //! | `sizes` | lists with users of any size |
 //! | `volume` | the memory that long lists take |
 //! | `typed` | the same users by typed calls, without HTTP |
@@ -27,6 +28,7 @@
 //! | `declared` | a component runs only the statements that it declares |
 //! | `attacks` | a hostile component on PostgreSQL changes nothing |
 //! | `beside` | the whole program under load beside a hostile component |
+//! | `isolation` | one request that misbehaves, in each way, beside ordinary load |
 //! | `command_line` | options, environment, configuration file, and help |
 //! | `new` | `usher new` |
 //! | `notes` | the service in `examples/notes` |
@@ -61,9 +63,11 @@
 //! | `migrations` | migrations and their errors |
 //! | `adoption` | adoption of a table of users that another program created |
 //! | `limits` | limits on requests |
+//! | `connection_memory` | the memory of idle and slow connections |
 //! | `cost` | memory and processor time of one request, and response heads |
 //! | `faults` | log lines of responses 500 |
 //! | `overload` | more requests than permits, and slow clients |
+//! | `mixed` | good and bad requests at once, for long |
 //! | `memory` | the cost of a memory database per test |
 
 mod abandoned;
@@ -77,6 +81,7 @@ mod beside;
 mod command_line;
 mod component;
 mod conformance;
+mod connection_memory;
 mod contract;
 mod cost;
 mod crud;
@@ -91,6 +96,8 @@ mod files;
 mod group_commit;
 mod guarantees;
 mod http2;
+mod http2_table;
+mod isolation;
 mod jwt;
 mod kit;
 mod lifecycle;
@@ -100,6 +107,7 @@ mod listing;
 mod memory;
 mod metrics;
 mod migrations;
+mod mixed;
 mod ndjson;
 mod new;
 #[path = "../../../examples/notes/tests/notes.rs"]

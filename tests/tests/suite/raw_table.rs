@@ -3,6 +3,7 @@
 //! `USHER_TEST_RAW_ADDRESS=HOST:PORT` sends them to another server, to compare with it.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -66,8 +67,18 @@ async fn raw_request_of_the_table_has_an_allowed_outcome() {
     figures::print("raw requests", &format!("{sent} with an allowed outcome"));
 }
 
+/// A line of the table by its number, from the first one again after the last: the allowed
+/// outcomes, and the text of the request.
+pub(crate) fn line(number: usize) -> (&'static str, &'static str) {
+    static LINES: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+        let lines = REQUESTS.lines();
+        lines.filter_map(|line| line.split_once('\t')).collect()
+    });
+    LINES[number % LINES.len()]
+}
+
 /// The bytes that a line of the table stands for. `{BODY}` is the length of what follows the head.
-fn bytes(text: &str) -> Vec<u8> {
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let mut bytes = unescape(text.as_bytes());
     let length = b"{BODY}";
     if let Some(at) = bytes.windows(length.len()).position(|here| here == length) {
@@ -79,7 +90,7 @@ fn bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn unescape(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let [first, after @ ..] = rest {
@@ -136,7 +147,7 @@ fn repetition(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 /// The first status, and whether the request that follows is answered.
-async fn outcome(address: &str, request: &[u8]) -> String {
+pub(crate) async fn outcome(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let (mut reader, mut writer) = stream.split();
     let mut answer = Vec::new();

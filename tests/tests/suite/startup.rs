@@ -7,6 +7,14 @@ use usher_tests::http::{self, Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Ended, Usher};
 
+/// The program that the tests of long loads start: that of this build, or `USHER_TEST_PROGRAM`.
+pub(crate) fn program() -> Usher {
+    match std::env::var_os("USHER_TEST_PROGRAM") {
+        Some(file) => Usher::new(std::path::absolute(file).expect("a path")),
+        None => Usher::new(env!("CARGO_BIN_EXE_usher-under-test")),
+    }
+}
+
 /// The program, on a port of its own, in an empty directory.
 pub(crate) fn usher(scratch: &Scratch) -> Usher {
     Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))

@@ -108,7 +108,7 @@ pub(crate) fn port(running: &mut Running) -> String {
     port.trim().to_owned()
 }
 
-fn trusting(file: &Path) -> Arc<ClientConfig> {
+pub(crate) fn trusting(file: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(file).expect("a certificate");
     roots.add(certificate).expect("it is one of an authority");

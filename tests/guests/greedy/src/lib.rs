@@ -240,7 +240,40 @@ impl Guest for Greedy {
                     },
                 );
             }
+            // A short read, as an ordinary request makes.
+            "select" => {
+                let rows = query("SELECT 1", &[]).expect("a row").rows;
+                answer(out, 200, &rows.len().to_string());
+            }
+            // Ends neither by itself nor by an error.
+            "calls" => {
+                while query("SELECT 1", &[]).is_ok() {}
+                answer(out, 500, "a call failed");
+            }
             "status" => answer(out, u16::try_from(first).unwrap_or_default(), ""),
+            "panic" => panic!("as asked"),
+            "trap" => core::arch::wasm32::unreachable(),
+            "memory" => {
+                let mut held = Vec::new();
+                loop {
+                    held.push(vec![1_u8; 1 << 20]);
+                }
+            }
+            "stack" => {
+                fn deeper(depth: u64) -> u64 {
+                    std::hint::black_box(deeper(depth + 1) + depth)
+                }
+                deeper(0);
+            }
+            // A response that begins and does not end, while its guest waits.
+            "unfinished" => {
+                let response = OutgoingResponse::new(Fields::new());
+                let body = response.body().expect("the first body");
+                ResponseOutparam::set(out, Ok(response));
+                let stream = body.write().expect("the first stream");
+                stream.blocking_write_and_flush(b"begun").ok();
+                monotonic_clock::subscribe_duration(1 << 50).block();
+            }
             "spin" => spin(),
             // Runs for this many milliseconds of the clock.
             "spin-for" => {
