@@ -1,7 +1,7 @@
 //! The decision about one request.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -60,7 +60,7 @@ impl AccessControl {
     /// If one of them cannot be used.
     pub async fn load(config: &Config) -> Result<Self, AccessError> {
         config.check().map_err(AccessError::Settings)?;
-        let file = config.tokens.as_ref().map(TokenFile::load);
+        let file = config.tokens.as_deref().map(TokenFile::load);
         let file = file.transpose().map_err(AccessError::Settings)?;
         let jwt = Verifier::load(&config.jwt).await?;
         let needs_token = file.is_some() || jwt.is_some();
@@ -171,7 +171,7 @@ impl AccessControl {
 }
 
 impl TokenFile {
-    fn load(file: &PathBuf) -> Result<Self, String> {
+    fn load(file: &Path) -> Result<Self, String> {
         let tokens = Tokens::read(file)?;
         if tokens.count() == 0 {
             tracing::warn!(
@@ -180,7 +180,7 @@ impl TokenFile {
             );
         }
         Ok(Self {
-            file: file.clone(),
+            file: file.to_owned(),
             tokens: RwLock::new(Arc::new(tokens)),
         })
     }

@@ -278,7 +278,7 @@ async fn attack_with_a_token_is_refused_with_its_reason_and_the_log_has_no_part_
         // The wrong signature.
         (
             "truncated signature",
-            valid[..valid.len() - 4].to_owned(),
+            valid[..valid.len() - 2].to_owned(),
             SIGNATURE,
         ),
         ("no signature", unsigned(named.clone(), b""), SIGNATURE),
