@@ -1,4 +1,4 @@
-//! Loads an HTTP/1.1 server and prints its throughput and latency: see [`usher_benches::load`].
+//! Loads an HTTP server and prints its throughput and latency: see [`usher_benches::load`].
 //!
 //! ```text
 //! cargo run --profile bench-native -p usher-benches --bin load -- \
@@ -8,14 +8,15 @@
 //! ```
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use usher_benches::Error;
-use usher_benches::load::{self, Load, Requests, Until};
+use usher_benches::load::{self, Load, Requests, Transport, Until};
 
-/// Loads an HTTP/1.1 server in a closed loop and prints its throughput and latency.
+/// Loads an HTTP server in a closed loop and prints its throughput and latency.
 #[derive(Debug, Parser)]
 struct Options {
     /// What to GET, as http://HOST:PORT/PATH.
@@ -40,6 +41,13 @@ struct Options {
     /// How many requests to send, instead of a time.
     #[arg(long, value_name = "N")]
     requests: Option<u64>,
+    /// Speak HTTP/2.
+    #[arg(long)]
+    http2: bool,
+    /// Connect over TLS to a server with this certificate, for its IP address; the URL still begins
+    /// with http://.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     /// The expected status of responses.
     #[arg(long, value_name = "STATUS", default_value = "200")]
     expect: u16,
@@ -75,8 +83,16 @@ fn run(options: &Options) -> Result<bool, Error> {
         None => Until::Elapsed(Duration::try_from_secs_f64(options.seconds)?),
     };
     let connections = options.connections;
+    let mut transport = Transport::default();
+    if options.http2 {
+        transport = transport.http2();
+    }
+    if let Some(file) = &options.tls_ca {
+        transport = transport.tls(file)?;
+    }
     let outcome = load::run(&Load {
         address,
+        transport,
         connections,
         until,
         requests,

@@ -1,11 +1,14 @@
 //! The servers that are compared: Usher, the native ones, and others.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::certificate::Certificate;
+use super::scenario::Scenario;
 use super::server::{Ready, Server, free_address};
 use crate::Error;
 
@@ -162,6 +165,38 @@ impl Contestant {
     /// # Errors
     /// If it cannot be started.
     pub fn start(&self, programs: &Programs, database: &str) -> Result<Server, Error> {
+        self.start_with(&[], programs, database)
+    }
+
+    /// The same for clients who connect as those of a scenario.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_for(
+        &self,
+        scenario: Scenario,
+        certificate: Option<&Certificate>,
+        programs: &Programs,
+        database: &str,
+    ) -> Result<Server, Error> {
+        let mut options = Vec::new();
+        if let Some(certificate) = certificate {
+            options.extend([OsStr::new("--tls-cert"), certificate.file.as_os_str()]);
+            options.extend([OsStr::new("--tls-key"), certificate.key.as_os_str()]);
+        }
+        let is_native = matches!(self, Self::Idiomatic | Self::Best);
+        if is_native && scenario.is_by_http2() {
+            options.push(OsStr::new("--http2"));
+        }
+        self.start_with(&options, programs, database)
+    }
+
+    fn start_with(
+        &self,
+        options: &[&OsStr],
+        programs: &Programs,
+        database: &str,
+    ) -> Result<Server, Error> {
         let listen = ["--listen", "127.0.0.1:0"];
         let (mut command, ready) = match self {
             Self::Idiomatic | Self::Best => {
@@ -216,6 +251,7 @@ impl Contestant {
                 (other.command(address, database)?, Ready::At(address))
             }
         };
+        command.args(options);
         if let Some(cores) = &programs.cores {
             command = on(cores, &command);
         }

@@ -1,4 +1,4 @@
-//! The SQLite files of the servers: each has its own.
+//! The files of the servers, such as an SQLite file for each.
 
 use std::path::{Path, PathBuf};
 
@@ -16,15 +16,21 @@ impl Directory {
     ///
     /// # Errors
     /// If the operating system refuses.
-    pub fn make() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("usher-bench-{}", std::process::id()));
+    pub fn make(name: &str) -> std::io::Result<Self> {
+        let name = format!("usher-bench-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path)?;
         Ok(Self(path))
     }
 
-    /// The path of a file, by its number.
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The path of an SQLite file, by its number.
     pub fn file(&self, number: usize) -> PathBuf {
-        self.0.join(format!("users-{number}.db"))
+        self.path(&format!("users-{number}.db"))
     }
 }
 

@@ -20,7 +20,7 @@ use super::report::median;
 use super::scenario::Scenario;
 use super::server::Server;
 use crate::Error;
-use crate::load::{self, Load, Until};
+use crate::load::{self, Load, Transport, Until};
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,6 +300,7 @@ fn load(
             .map(|server| {
                 let load = Load {
                     address: server.address,
+                    transport: Transport::default(),
                     connections: each,
                     until: Until::Elapsed(time),
                     requests: Scenario::Get.requests(server.address, users),

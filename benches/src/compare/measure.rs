@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
+use super::certificate::Certificate;
 use super::check;
 use super::contestant::{Contestant, Programs};
 use super::database::Database;
@@ -13,7 +14,7 @@ use super::files::{self, Directory};
 use super::scenario::Scenario;
 use super::server::Server;
 use crate::Error;
-use crate::load::{self, Load, Outcome, Requests, Until};
+use crate::load::{self, Load, Outcome, Requests, Transport, Until};
 
 /// The interval at which a loaded server's memory is read.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(20);
@@ -76,7 +77,12 @@ pub fn run(
     settings: &Settings,
 ) -> Result<Vec<Series>, Error> {
     let postgres = postgres.filter(|_| scenario.on_postgres());
-    let directory = scenario.on_file().then(Directory::make).transpose()?;
+    let directory = scenario
+        .on_file()
+        .then(|| Directory::make("users"))
+        .transpose()?;
+    let certificate = scenario.is_over_tls().then(Certificate::make).transpose()?;
+    let transport = scenario.transport(certificate.as_ref())?;
     let url = match (postgres, &directory) {
         (Some(database), _) => database.url.as_str(),
         (None, Some(_)) => "sqlite:",
@@ -107,12 +113,13 @@ pub fn run(
             Some(file) => format!("sqlite:{}", file.display()),
             None => url.to_owned(),
         };
-        let server = contestant.start(programs, &url)?;
+        let server = contestant.start_for(scenario, certificate.as_ref(), programs, &url)?;
         let idle = server.resident()?;
         if postgres.is_none() && users > 0 {
             let requests = Requests::new_users(server.address);
             load(
                 server.address,
+                &transport,
                 settings.connections,
                 Until::Sent(users),
                 requests,
@@ -144,7 +151,9 @@ pub fn run(
             }
             let name = series.contestant.name();
             let measured = match runner {
-                Runner::Server(server, _) => sample(scenario, server, postgres, settings, users),
+                Runner::Server(server, _) => {
+                    sample(scenario, server, &transport, postgres, settings, users)
+                }
                 Runner::Loop(file) => sample_loop(programs, file, settings),
             };
             let measured =
@@ -201,6 +210,7 @@ fn sample_loop(programs: &Programs, file: &Path, settings: &Settings) -> Result<
 fn sample(
     scenario: Scenario,
     server: &Server,
+    transport: &Transport,
     postgres: Option<&Database>,
     settings: &Settings,
     users: u64,
@@ -209,6 +219,7 @@ fn sample(
     let connections = scenario.connections(settings.connections);
     load(
         server.address,
+        transport,
         connections,
         Until::Elapsed(settings.warm_up),
         requests.clone(),
@@ -230,11 +241,13 @@ fn sample(
         let beside = scenario.beside(server.address).map(|requests| {
             let until = Until::Elapsed(settings.time);
             scope.spawn(move || {
-                load(server.address, 1, until, requests).map_err(|error| error.to_string())
+                load(server.address, transport, 1, until, requests)
+                    .map_err(|error| error.to_string())
             })
         });
         let outcome = load(
             server.address,
+            transport,
             connections,
             Until::Elapsed(settings.time),
             requests,
@@ -271,12 +284,14 @@ fn sample(
 /// Loads a server, whose responses must all be 200, or 204 for DELETE.
 fn load(
     address: SocketAddr,
+    transport: &Transport,
     connections: usize,
     until: Until,
     requests: Requests,
 ) -> Result<Outcome, Error> {
     let outcome = load::run(&Load {
         address,
+        transport: transport.clone(),
         connections,
         until,
         requests,

@@ -16,9 +16,10 @@
 //! | [`report`], [`plot`] | the tables and the picture |
 //! | [`server`], [`process`] | a started server, and what the kernel knows of it |
 //! | [`database`] | PostgreSQL, given or started for the occasion |
-//! | [`files`] | the SQLite files of the servers |
+//! | [`files`], [`certificate`] | the files of the servers, and their certificate |
 //! | [`machine`] | what all this ran on |
 
+pub mod certificate;
 pub mod contestant;
 pub mod database;
 pub mod files;

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use super::certificate::Certificate;
 use super::contestant::{Contestant, Programs};
-use crate::load::Requests;
+use crate::Error;
+use crate::load::{Requests, Transport};
 
 /// One thing to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,6 +19,14 @@ pub enum Scenario {
     /// GET of one user, PostgreSQL, while one more client sends a request that takes PostgreSQL a
     /// tenth of a second.
     GetBesideSlow,
+    /// GET of one user, PostgreSQL, over TLS.
+    GetTls,
+    /// GET of one user, PostgreSQL, by HTTP/2 without TLS.
+    GetHttp2,
+    /// GET of one user, PostgreSQL, by HTTP/2 over TLS.
+    GetTlsHttp2,
+    /// GET of one user, PostgreSQL, over TLS, with a new connection and a full handshake for each.
+    Handshake,
     /// GET of one user, in memory.
     GetMemory,
     /// POST, PostgreSQL; a commit waits for the disk.
@@ -74,6 +84,10 @@ impl Scenario {
             Self::GetFresh => "GET, PostgreSQL, fresh instances",
             Self::Get64 => "GET, PostgreSQL, 64 connections",
             Self::GetBesideSlow => "GET, PostgreSQL, beside a slow query",
+            Self::GetTls => "GET, PostgreSQL, TLS",
+            Self::GetHttp2 => "GET, PostgreSQL, HTTP/2",
+            Self::GetTlsHttp2 => "GET, PostgreSQL, TLS and HTTP/2",
+            Self::Handshake => "GET, PostgreSQL, a TLS handshake for each",
             Self::GetMemory => "GET, in memory",
             Self::Post => "POST, PostgreSQL",
             Self::PostUnflushed => "POST, PostgreSQL, not waiting for the disk",
@@ -94,6 +108,34 @@ impl Scenario {
     /// Whether users are in PostgreSQL.
     pub fn on_postgres(self) -> bool {
         !self.on_file() && !matches!(self, Self::GetMemory | Self::Start)
+    }
+
+    /// Whether clients connect over TLS.
+    pub fn is_over_tls(self) -> bool {
+        matches!(self, Self::GetTls | Self::GetTlsHttp2 | Self::Handshake)
+    }
+
+    /// Whether clients speak HTTP/2.
+    pub fn is_by_http2(self) -> bool {
+        matches!(self, Self::GetHttp2 | Self::GetTlsHttp2)
+    }
+
+    /// How clients connect to servers with this certificate.
+    ///
+    /// # Errors
+    /// If the certificate cannot be used.
+    pub fn transport(self, certificate: Option<&Certificate>) -> Result<Transport, Error> {
+        let mut transport = Transport::default();
+        if self.is_by_http2() {
+            transport = transport.http2();
+        }
+        if self == Self::Handshake {
+            transport = transport.closing();
+        }
+        match certificate {
+            Some(certificate) => transport.tls(&certificate.file),
+            None => Ok(transport),
+        }
     }
 
     /// Whether each server keeps users in an SQLite file.
@@ -173,7 +215,8 @@ impl Scenario {
         if matches!(self, Self::PostFile | Self::PostFileAlone) {
             all.push(Contestant::Loop);
         }
-        if !matches!(self, Self::Start | Self::GetFresh) {
+        let is_plain = !self.is_over_tls() && !self.is_by_http2();
+        if is_plain && !matches!(self, Self::Start | Self::GetFresh) {
             all.extend(programs.others.iter().cloned().map(Contestant::Other));
         }
         all.retain(|contestant| contestant.takes_part(programs, database));

@@ -11,7 +11,7 @@ use super::process;
 use crate::Error;
 
 /// How the line begins that servers of this repository print when they accept connections.
-const READY: &str = "listening on http://";
+const READY: [&str; 2] = ["listening on http://", "listening on https://"];
 
 /// How long a server may take to start.
 const START_LIMIT: Duration = Duration::from_mins(1);
@@ -61,7 +61,8 @@ impl Server {
         if let Ready::Announced = ready {
             for line in lines.by_ref() {
                 let line = line?;
-                announced = line.split_once(READY).and_then(|(_, address)| {
+                let address = READY.iter().find_map(|ready| line.split_once(ready));
+                announced = address.and_then(|(_, address)| {
                     address
                         .split_whitespace()
                         .next()?

@@ -46,7 +46,7 @@ pub struct Starts {
 /// # Errors
 /// If one does not start, or answers something else than 200.
 pub fn run(programs: &Programs, rounds: usize) -> Result<Vec<Starts>, Error> {
-    let directory = Directory::make()?;
+    let directory = Directory::make("start")?;
     let mut all = Vec::new();
     for contestant in Scenario::Start.contestants(programs, "memory:") {
         let files = matches!(contestant, Contestant::Usher);

@@ -8,7 +8,7 @@ use super::check;
 use super::database::Database;
 use super::server::{Ready, Server};
 use crate::Error;
-use crate::load::{self, Load, Requests, Until};
+use crate::load::{self, Load, Requests, Transport, Until};
 
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ fn once(
     let before = server.cpu()?;
     let outcome = load::run(&Load {
         address: server.address,
+        transport: Transport::default(),
         connections: settings.connections,
         until,
         requests,

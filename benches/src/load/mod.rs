@@ -1,4 +1,4 @@
-//! Loads an HTTP/1.1 server in a closed loop: each connection sends a request, waits for the whole
+//! Loads an HTTP server in a closed loop: each connection sends a request, waits for the whole
 //! response, and sends the next. It uses one thread and two system calls per request, to leave the
 //! machine to the server.
 //!
@@ -7,6 +7,7 @@
 
 mod requests;
 mod response;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 pub use requests::Requests;
 use response::Head;
+pub use transport::Transport;
+use transport::{Http2, Stream};
 
 use crate::Error;
 
@@ -27,6 +29,8 @@ use crate::Error;
 pub struct Load {
     /// Where the server is.
     pub address: SocketAddr,
+    /// How to connect to it.
+    pub transport: Transport,
     /// How many connections, each with one request in flight.
     pub connections: usize,
     /// When to stop.
@@ -107,7 +111,7 @@ async fn run_all(load: &Load) -> Result<Outcome, Error> {
     }));
     let mut streams = Vec::new();
     for _ in 0..load.connections {
-        streams.push(connect(load.address).await?);
+        streams.push(Connection::open(load).await?);
     }
     let begin = Instant::now();
     let (deadline, most) = match load.until {
@@ -137,7 +141,7 @@ async fn run_all(load: &Load) -> Result<Outcome, Error> {
 }
 
 async fn connection(
-    mut stream: TcpStream,
+    mut stream: Connection,
     load: Load,
     deadline: Option<Instant>,
     most: u64,
@@ -155,11 +159,8 @@ async fn connection(
             tally.sent += 1;
             tally.sent - 1
         };
-        stream
-            .write_all(load.requests.nth(sequence, &mut request))
-            .await?;
-        answer.clear();
-        let head = read(&mut stream, &mut answer).await?;
+        let sent = load.requests.nth(sequence, &mut request);
+        let (status, close) = stream.exchange(&load, sent, &mut answer).await?;
         let then = now;
         now = Instant::now();
         {
@@ -168,25 +169,57 @@ async fn connection(
             if load.requests.is_recorded(sequence) {
                 tally.latency.saturating_record(nanoseconds);
             }
-            *tally.answers.entry(head.status).or_default() += 1;
+            *tally.answers.entry(status).or_default() += 1;
         }
-        if head.close {
-            stream = connect(load.address).await?;
+        if close || load.transport.closes {
+            stream = Connection::open(&load).await?;
         }
     }
     Ok(())
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| format!("cannot connect to {address}: {error}"))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// A connection that has one request in flight.
+enum Connection {
+    Http1(Box<dyn Stream>),
+    Http2(Http2),
+}
+
+impl Connection {
+    async fn open(load: &Load) -> Result<Self, Error> {
+        let (transport, address) = (&load.transport, load.address);
+        Ok(if transport.is_http2 {
+            Self::Http2(transport.connect_http2(address).await?)
+        } else {
+            Self::Http1(transport.connect(address).await?)
+        })
+    }
+
+    /// Sends a request and reads its response. Returns the status, and whether the server closes.
+    async fn exchange(
+        &mut self,
+        load: &Load,
+        request: &[u8],
+        answer: &mut Vec<u8>,
+    ) -> Result<(u16, bool), Error> {
+        match self {
+            Self::Http1(stream) => {
+                stream.write_all(request).await?;
+                stream.flush().await?;
+                answer.clear();
+                let head = read(stream, answer).await?;
+                Ok((head.status, head.close))
+            }
+            Self::Http2(stream) => {
+                let is_tls = load.transport.is_tls();
+                let status = stream.get(request, load.address, is_tls).await?;
+                Ok((status, false))
+            }
+        }
+    }
 }
 
 /// Reads one whole response.
-async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<Head, Error> {
+async fn read(stream: &mut Box<dyn Stream>, answer: &mut Vec<u8>) -> Result<Head, Error> {
     let mut head = None;
     loop {
         if stream.read_buf(answer).await? == 0 {

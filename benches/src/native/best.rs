@@ -5,23 +5,31 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsAcceptor;
 
 use super::file_groups::FileGroups;
 use super::memory::Memory;
 use super::shared::{Shared, make_table};
-use super::{CONNECTIONS, Database, announce, routes};
+use super::{CONNECTIONS, Database, Transport, announce, routes, tls};
 use crate::Error;
 
 /// How many connections may wait to be accepted, as in the standard library.
 const BACKLOG: u32 = 1024;
 
 /// Serves until the process is ended.
-pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Error> {
+pub(super) fn serve(
+    mut listen: SocketAddr,
+    transport: &Transport,
+    database: Database,
+) -> Result<(), Error> {
+    let tls = tls::acceptor(transport)?;
+    let is_http2 = transport.http2;
     let runtime = new_runtime()?;
     let place = match database {
         Database::Postgres(config) => {
@@ -51,7 +59,8 @@ pub(super) fn serve(mut listen: SocketAddr, database: Database) -> Result<(), Er
     let cores: Vec<JoinHandle<()>> = cores
         .into_iter()
         .map(|(runtime, listener, app)| {
-            std::thread::spawn(move || runtime.block_on(accept(listener, app)))
+            let tls = tls.clone();
+            std::thread::spawn(move || runtime.block_on(accept(listener, tls, is_http2, app)))
         })
         .collect();
     for core in cores {
@@ -83,11 +92,15 @@ pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: TcpListener, app: Router) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, is_http2: bool, app: Router) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection(stream, app.clone()));
+                let app = app.clone();
+                match &tls {
+                    Some(tls) => drop(tokio::spawn(handshake(stream, tls.clone(), app))),
+                    None => drop(tokio::spawn(connection(stream, is_http2, app))),
+                }
             }
             Err(error) => {
                 eprintln!("cannot accept: {error}");
@@ -97,13 +110,38 @@ async fn accept(listener: TcpListener, app: Router) {
     }
 }
 
-async fn connection(stream: TcpStream, app: Router) {
+async fn handshake(stream: TcpStream, tls: TlsAcceptor, app: Router) {
+    send_at_once(&stream);
+    // A client that disconnects is not worth a log line.
+    if let Ok(stream) = tls.accept(stream).await {
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        serve_http(stream, is_http2, app).await;
+    }
+}
+
+async fn connection(stream: TcpStream, is_http2: bool, app: Router) {
+    send_at_once(&stream);
+    serve_http(stream, is_http2, app).await;
+}
+
+fn send_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         eprintln!("a connection sends with delay: {error}");
     }
-    let served = http1::Builder::new()
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    // A client that disconnects is not worth a log line.
-    drop(served.await);
+}
+
+async fn serve_http<S>(stream: S, is_http2: bool, app: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, app) = (TokioIo::new(stream), TowerToHyperService::new(app));
+    if is_http2 {
+        let served = http2::Builder::new(TokioExecutor::new()).serve_connection(stream, app);
+        drop(served.await);
+    } else {
+        let served = http1::Builder::new()
+            .pipeline_flush(true)
+            .serve_connection(stream, app);
+        drop(served.await);
+    }
 }

@@ -22,6 +22,7 @@
 //! | `file_groups` | an SQLite file at its best: one thread writes, in groups |
 //! | `idiomatic` | one runtime with a thread per core, `axum::serve` |
 //! | `best` | its own allocator; a runtime, a listener and database connections per core |
+//! | `tls` | the certificate of servers over TLS |
 //! | `hello` | no service at all: what HTTP alone costs |
 
 mod best;
@@ -38,6 +39,7 @@ mod routes;
 mod shared;
 mod sqlite;
 mod store;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -99,14 +101,35 @@ struct Options {
     /// Where to serve; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
+    #[command(flatten)]
+    transport: Transport,
+}
+
+/// What is below HTTP, and which version of it is spoken.
+#[derive(Clone, Debug, clap::Args)]
+struct Transport {
+    /// The certificate of a server over TLS, which then speaks HTTP/1.1 and HTTP/2.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Whether the server at its best speaks HTTP/2 without TLS, and nothing else. The idiomatic
+    /// one always speaks both.
+    #[arg(long)]
+    http2: bool,
 }
 
 /// A native server's whole program: serves until the process is ended, or prints why it cannot.
 pub fn run(style: Style) -> ExitCode {
-    let Options { database, listen } = Options::parse();
+    let Options {
+        database,
+        listen,
+        transport,
+    } = Options::parse();
     let served = match style {
-        Style::Idiomatic => idiomatic::serve(listen, database),
-        Style::Best => best::serve(listen, database),
+        Style::Idiomatic => idiomatic::serve(listen, &transport, database),
+        Style::Best => best::serve(listen, &transport, database),
         Style::Hello => hello::serve(listen),
     };
     match served {

@@ -190,10 +190,11 @@ async fn serve(
         match stream.register() {
             Ok(socket) => {
                 let connected = counters.connected();
-                let served =
-                    connection::accept(socket, tls.clone(), Arc::clone(&service), drain.watcher());
+                let (tls, service) = (tls.clone(), Arc::clone(&service));
+                let watcher = drain.watcher();
                 connections.spawn(async move {
-                    served.await;
+                    // Called here, because a future that is moved into the task is in it twice.
+                    connection::accept(socket, tls, service, watcher).await;
                     drop((connected, closed));
                 });
                 // Removes the tasks that have ended.
