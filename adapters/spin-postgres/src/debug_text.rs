@@ -66,7 +66,14 @@ mod tests {
     use super::{DatabaseError, database_error, result_limit};
 
     /// As the stand-in returns it for a duplicate whose name holds the text of a field.
-    const DUPLICATE: &str = r#"Error::QueryFailed(QueryError::DbError(DbError { as-text: "Error { kind: Db, cause: Some(DbError { severity: \"ERROR\", code: SqlState(E23505), message: \"duplicate key\" }) }", severity: "ERROR", code: "23505", message: "duplicate key value violates unique constraint \"users_email_key\"", detail: Some("Key (email)=(\", code: \"00000\", message: \") already exists."), extras: [("constraint", "users_email_key"), ("table", "users")] }))"#;
+    const DUPLICATE: &str = concat!(
+        r#"Error::QueryFailed(QueryError::DbError(DbError { "#,
+        r#"as-text: "Error { kind: Db, cause: Some(DbError { severity: \"ERROR\""#,
+        r#", code: SqlState(E23505), message: \"duplicate key\" }) }""#,
+        r#", severity: "ERROR", code: "23505", message: "duplicate key value violates unique constraint \"users_email_key\"""#,
+        r#", detail: Some("Key (email)=(\", code: \"00000\", message: \") already exists.")"#,
+        r#", extras: [("constraint", "users_email_key"), ("table", "users")] }))"#,
+    );
 
     #[test]
     fn database_error_in_debugging_output_is_found() {

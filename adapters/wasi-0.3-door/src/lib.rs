@@ -2,8 +2,8 @@
 //!
 //! It applies the service's migrations before the first request, as `migrate-first` does for WASI
 //! 0.2. It receives a request as a whole, passes it to the service's `streamed-handler`, and sends
-//! the response while the service reads it. The service and its database stay as they are, with plain
-//! functions: while one of them runs, so does nothing else of the instance.
+//! the response while the service reads it. The service and its database stay as they are, with
+//! plain functions: while one of them runs, so does nothing else of the instance.
 //!
 //! | module | contents |
 //! |---|---|
