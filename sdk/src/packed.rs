@@ -1,8 +1,8 @@
 //! Rows that a host passes as one value, for a statement that asks for it.
 //!
 //! Each value of a row costs at the component boundary, and each text an allocation. A statement
-//! whose first word is followed by `/* usher:packed */` asks for its rows as one value of bytes. A host
-//! that does not know the comment passes rows as ever, so both are read here. The layout is in
+//! whose first word is followed by `/* usher:packed */` asks for its rows as one value of bytes. A
+//! host that does not know the comment passes rows as ever, so both are read here. The layout is in
 //! `docs/database.md`.
 
 use crate::database::{Error, Rows, Value};

@@ -31,7 +31,8 @@ where
         .uri(uri);
     for (name, value) in &request.headers {
         if !OF_THE_CONNECTION.contains(&name.to_ascii_lowercase().as_str()) {
-            head = head.header(name, value);
+            // HTTP/1 ignores whitespace around a value, HTTP/2 forbids it (RFC 9113, 8.2.1).
+            head = head.header(name, value.trim_matches([' ', '\t']));
         }
     }
     let head = head.body(()).map_err(invalid)?;

@@ -103,7 +103,7 @@ mod tests {
             (SUBJECT, "ann@example.org".len())
         );
         assert!(
-            !subject.contains("ann") && subject.ends_with(".org"),
+            !subject.contains("ann") && subject.contains(".org"),
             "{subject}"
         );
     }

@@ -69,9 +69,8 @@ pub(super) async fn describe(
     if is_readable && let Some(described) = access.describe(&body) {
         body = described.into();
         let hash = digest(&SHA256, &body);
-        let hash = hash.as_ref().iter().take(8);
-        let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
-        let tag = format!("\"{hash}\"");
+        let (start, _) = hash.as_ref().split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let tag = format!("\"{:016x}\"", u64::from_be_bytes(*start));
         let is_known = asked.known.is_some_and(|known| includes(&known, &tag));
         head.headers.remove(LAST_MODIFIED);
         if let Ok(tag) = HeaderValue::try_from(tag) {

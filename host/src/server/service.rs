@@ -544,6 +544,10 @@ fn remove_base_path<B>(base: &str, request: &mut Request<B>) -> bool {
 }
 
 /// A request whose head is valid.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every request is of the large variant, and a box would cost an allocation"
+)]
 enum Admitted<B> {
     Permitted(Permitted<B>),
     /// Whether the client may send it is not known yet.

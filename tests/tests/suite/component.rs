@@ -173,6 +173,7 @@ fn component_imports_only_database_and_http() {
             "usher:service/buffered-handler@0.2.0",
             "usher:service/migration-plan@0.2.0",
             "usher:service/migrations@0.2.0",
+            "usher:service/streamed-handler@0.2.0",
             "usher:users/users@0.2.0",
             "wasi:http/incoming-handler@0.2.12"
         ]

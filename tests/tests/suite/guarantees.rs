@@ -79,20 +79,20 @@ fn names_tests(document: &str, at_least: usize) {
     let mut tests = 0;
     let mut wrong = Vec::new();
     let mut in_tests = false;
-    for row in rows(&text) {
+    let is_rule = |row: &Vec<&str>| {
+        row.iter()
+            .all(|cell| cell.trim_matches(['-', ':', '|']).is_empty())
+    };
+    let mut rows = rows(&text).into_iter().peekable();
+    while let Some(row) = rows.next() {
         let last = row.last().copied().unwrap_or_default();
         // A table lists tests if the head of its last column says so.
-        if last == "shown by" {
-            in_tests = true;
+        if rows.peek().is_some_and(is_rule) {
+            in_tests = last == "shown by";
             continue;
         }
-        if last.chars().all(|c| matches!(c, '-' | '|')) {
+        if !in_tests || is_rule(&row) {
             continue;
-        }
-        if !in_tests {
-            wrong.push(format!(
-                "a table whose last column is not `shown by`: {row:?}"
-            ));
         }
         let named: Vec<_> = last.split('`').skip(1).step_by(2).collect();
         if named.is_empty() {

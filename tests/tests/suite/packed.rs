@@ -1,5 +1,6 @@
 //! Rows that a component asks for in one value.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -24,8 +25,11 @@ fn packed() -> String {
         &[2, 2, 0, 0, 0, 0, 0, 0, 0, 0],
         &[3, 0, 0, 0, 0, 0, 0, 0xf0, 0xbf],
     ];
-    let bytes = bytes.concat();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::new();
+    for byte in bytes.concat() {
+        write!(hex, "{byte:02x}").expect("it is text");
+    }
+    hex
 }
 
 async fn results(app: &TestApp, steps: Value) -> Vec<Value> {
@@ -49,13 +53,14 @@ async fn packed_rows_are_limited_and_recorded_as_rows() {
         let one = json!({"columns": ["a", "b", "c"], "rows": [[{"bytes": packed()}]]});
         let plain = json!([[1, "é", {"real": "0.5"}], [2, null, {"real": "-1.0"}]]);
 
+        let one_column = "SELECT /* usher:packed */ 1 AS a UNION ALL SELECT 2 ORDER BY 1";
         let steps = json!([
             {"do": "query", "sql": asked},
             {"do": "cursor", "sql": asked},
             {"do": "query", "sql": format!("SELECT {ROWS}")},
             {"do": "begin"},
             {"do": "query", "sql": asked},
-            {"do": "query", "sql": "SELECT /* usher:packed */ 1 AS a UNION ALL SELECT 2 ORDER BY 1"},
+            {"do": "query", "sql": one_column},
             {"do": "query", "sql": "SELECT /* usher:packed */ 1 AS a, 2 AS b WHERE 1 = 0"},
         ]);
         let results = results(&app, steps).await;

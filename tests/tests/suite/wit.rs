@@ -80,7 +80,7 @@ fn items(wit: &str) -> Vec<Item> {
         } else if !line.is_empty() {
             let mut item = std::mem::take(&mut next);
             if let Some((text, inside)) = line.split_once(" {") {
-                item.text = text.to_owned();
+                text.clone_into(&mut item.text);
                 match inside.strip_suffix(" }") {
                     None => {
                         assert!(inside.is_empty(), "{line}");
@@ -97,7 +97,7 @@ fn items(wit: &str) -> Vec<Item> {
                     }
                 }
             } else {
-                item.text = line.trim_end_matches([';', ',']).to_owned();
+                line.trim_end_matches([';', ',']).clone_into(&mut item.text);
             }
             open.last_mut().expect("the file").items.push(item);
         }
@@ -131,12 +131,12 @@ fn breaking_changes(released: &[Item], current: &[Item]) -> Vec<String> {
                 let contract = item.contract();
                 !old_items.iter().any(|known| known.contract() == contract)
             };
-            let changed: Vec<_> = new_items
+            let others: Vec<_> = new_items
                 .iter()
                 .filter(differs)
                 .map(|it| &*it.text)
                 .collect();
-            changes.push(format!("{} differs: {}", old.text, changed.join(", ")));
+            changes.push(format!("{} differs: {}", old.text, others.join(", ")));
         }
     }
     changes

@@ -11,6 +11,7 @@ const FOREIGN: [&str; 11] = [
     "docs/performance-table.md",
     "guest/assets",
     "host/assets",
+    "adapters/wasi-0.3-door/wit/http.wit",
     "wit/deps/cli.wit",
     "wit/deps/clocks.wit",
     "wit/deps/filesystem.wit",

@@ -33,6 +33,7 @@ pub(crate) const CRATES: [Layering; 4] = [
             "answer",
             "http",
             "retry",
+            "packed",
             "database",
         ],
         table_levels: 1,

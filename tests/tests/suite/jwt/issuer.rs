@@ -106,8 +106,11 @@ impl Pair {
                 json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key())})
             }
         };
-        for (name, value) in members.as_object().expect("an object") {
-            jwk[name] = value.clone();
+        let Value::Object(members) = members else {
+            panic!("members are an object, not {members}");
+        };
+        for (name, value) in members {
+            jwk[name] = value;
         }
         jwk
     }
@@ -175,9 +178,9 @@ impl KeyServer {
                 };
             }
         });
-        let server = Self { shared, port };
-        server.set(keys);
-        server
+        let issuer = Self { shared, port };
+        issuer.set(keys);
+        issuer
     }
 
     pub(super) fn set(&self, keys: &Value) {
