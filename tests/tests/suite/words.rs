@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const MAX_COLUMNS: usize = 100;
 
 /// Files and folders that others wrote, or that a command generates.
-const FOREIGN: [&str; 11] = [
+const FOREIGN: [&str; 12] = [
     "docs/options.md",
     "docs/performance-table.md",
     "guest/assets",
