@@ -53,9 +53,8 @@ impl Guest for Hostile {
             // Who sent the request, as the host says, and what else it was told of that.
             "/sender" => {
                 let fields = request.headers().entries().into_iter();
-                let about = fields.filter(|(name, _)| {
-                    name.starts_with("usher") || name == "authorization"
-                });
+                let about =
+                    fields.filter(|(name, _)| name.starts_with("usher") || name == "authorization");
                 let mut lines: Vec<String> = about
                     .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(&value)))
                     .collect();
