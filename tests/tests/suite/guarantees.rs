@@ -91,7 +91,8 @@ fn names_tests(document: &str, at_least: usize) {
             in_tests = last == "shown by";
             continue;
         }
-        if !in_tests || is_rule(&row) {
+        // An empty cell says that no test shows it.
+        if !in_tests || last.is_empty() || is_rule(&row) {
             continue;
         }
         let named: Vec<_> = last.split('`').skip(1).step_by(2).collect();
