@@ -9,7 +9,7 @@
 use super::types::{Row, Rows, Value};
 
 /// What follows the first word of a statement whose rows are packed.
-pub(super) const HINT: &str = "/* usher:packed */";
+const HINT: &str = "/* usher:packed */";
 
 /// Whether a statement asks for packed rows.
 pub(super) fn is_asked(statement: &str) -> bool {
@@ -18,12 +18,12 @@ pub(super) fn is_asked(statement: &str) -> bool {
         .is_some_and(|(_, rest)| rest.starts_with(HINT))
 }
 
-/// A result as a component gets it that asks for packed rows.
-pub(super) fn in_one_value(result: Rows) -> Rows {
-    Rows {
-        columns: result.columns,
-        rows: pack(result.rows),
+/// A result as the component gets it that may have asked for packed rows.
+pub(super) fn result(mut result: Rows, is_asked: bool) -> Rows {
+    if is_asked {
+        result.rows = pack(result.rows);
     }
+    result
 }
 
 /// The rows as the component gets them. Rows of one value stay as they are, because packed rows are

@@ -82,13 +82,7 @@ impl database::Host for View<'_> {
         let packed = packed::is_asked(&statement);
         let result = self.gate.query(statement, params).await;
         noted.end(|| Outcome::of(&result, |rows| Outcome::Rows(rows.clone())));
-        Ok(result.map(|rows| {
-            if packed {
-                packed::in_one_value(rows)
-            } else {
-                rows
-            }
-        }))
+        Ok(result.map(|rows| packed::result(rows, packed)))
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Returned<u64> {
@@ -132,13 +126,7 @@ impl database::HostTransaction for View<'_> {
         let packed = packed::is_asked(&statement);
         let result = self.gate.query_in(transaction, statement, params).await;
         noted.end(|| Outcome::of(&result, |rows| Outcome::Rows(rows.clone())));
-        Ok(result.map(|rows| {
-            if packed {
-                packed::in_one_value(rows)
-            } else {
-                rows
-            }
-        }))
+        Ok(result.map(|rows| packed::result(rows, packed)))
     }
 
     async fn execute(
