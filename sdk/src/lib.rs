@@ -7,7 +7,6 @@
 //! | module | contents |
 //! |---|---|
 //! | [`database`] | the database capability as a trait; every statement is a constant |
-//! | [`packed`] | the rows of a statement as one value |
 //! | [`retry`] | running a statement or transaction again after a serialization failure |
 //! | [`http`] | a request and a response as a service sees them |
 //! | [`answer`] | a response, complete or streamed |
@@ -35,7 +34,6 @@ pub mod declared;
 pub mod http;
 pub mod manifest;
 pub mod migrations;
-pub mod packed;
 #[cfg(feature = "web")]
 pub mod prelude;
 pub mod retry;

@@ -9,7 +9,9 @@
 //! No other error is retried: after [`Error::InDoubt`] the write may have taken effect, and an
 //! overloaded database does not need more load.
 
-use crate::database::{Database, Error, Param, RefusalKind, Rows, Statements, Transaction as _};
+use crate::database::{
+    Database, Error, Param, Records, RefusalKind, Rows, Statements, Transaction as _,
+};
 
 /// The maximum number of attempts. Of this many concurrent writers of one row even the last one
 /// succeeds. The request's deadline may end the attempts sooner.
@@ -41,6 +43,21 @@ pub fn query(
 ) -> Result<Rows, Error> {
     retry(
         || database.query(statement, params),
+        is_serialization_failure,
+    )
+}
+
+/// As [`query`], for a result of many rows, whose texts are not copied.
+///
+/// # Errors
+/// As [`query`].
+pub fn query_records(
+    database: &impl Statements,
+    statement: &str,
+    params: &[Param<'_>],
+) -> Result<Records, Error> {
+    retry(
+        || database.query_records(statement, params),
         is_serialization_failure,
     )
 }

@@ -6,8 +6,8 @@
 
 use super::error::Error;
 use super::query::ListQuery;
-use super::representation::{list_capacity, write_listed_user};
-use crate::users::{self, Reader, User};
+use super::representation::{ListFormat, list_capacity};
+use crate::users::{self, Batch, Reader};
 use usher_sdk::answer::{self, Chunks, Streamed};
 use usher_sdk::database::{Cursor, Database};
 use usher_sdk::http::Response;
@@ -42,10 +42,11 @@ impl Streamed for NdjsonList {
     fn open<D: Database>(&self, database: &D) -> Result<NdjsonReader<D::Cursor>, Response> {
         let failed = |error| Response::from(Error::Failed(error));
         let mut reader = users::read(database, &self.query.selection).map_err(failed)?;
-        let fetched = reader.read().map_err(failed)?.into_iter();
+        let fetched = reader.read().map_err(failed)?;
         Ok(NdjsonReader {
             reader,
             fetched,
+            written: 0,
             etags: self.query.etags,
             negotiated: self.negotiated,
         })
@@ -56,8 +57,10 @@ impl Streamed for NdjsonList {
 #[derive(Debug)]
 pub struct NdjsonReader<C> {
     reader: Reader<C>,
-    /// Fetched users that are not written yet.
-    fetched: std::vec::IntoIter<User>,
+    /// The batch that was fetched last.
+    fetched: Batch,
+    /// How many of its users are written.
+    written: usize,
     etags: bool,
     negotiated: bool,
 }
@@ -79,17 +82,21 @@ impl<C: Cursor> Chunks for NdjsonReader<C> {
 
     /// Returns the next lines, each with its newline.
     fn read(&mut self) -> Result<Option<Vec<u8>>, users::Error> {
-        if self.fetched.as_slice().is_empty() {
-            self.fetched = self.reader.read()?.into_iter();
+        let mut users = self.fetched.users(self.written)?;
+        if users.is_empty() {
+            self.fetched = self.reader.read()?;
+            self.written = 0;
+            users = self.fetched.users(0)?;
         }
-        let fetched = self.fetched.as_slice();
-        if fetched.is_empty() {
+        if users.is_empty() {
             return Ok(None);
         }
-        let mut lines = String::with_capacity(list_capacity(fetched, CHUNK_BYTES, self.etags));
-        for user in self.fetched.by_ref() {
-            write_listed_user(&user, self.etags, &mut lines);
+        let mut lines = String::with_capacity(list_capacity(&users, CHUNK_BYTES, self.etags));
+        let format = ListFormat::new(self.etags, self.fetched.texts());
+        for user in users {
+            format.write(user, &mut lines);
             lines.push('\n');
+            self.written += 1;
             if lines.len() >= CHUNK_BYTES {
                 break;
             }

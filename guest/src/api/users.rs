@@ -5,7 +5,7 @@ use super::error::Error;
 use super::headers::RequestHeader;
 use super::ndjson::{Answer, NDJSON, NdjsonList};
 use super::query::{self, ListQuery};
-use super::representation::{etag, list_capacity, user_response, write_listed_user};
+use super::representation::{ListFormat, etag, list_capacity, user_response};
 use super::{accept, conditional};
 use crate::compat::faults::{Fault, Location, Problem};
 use crate::compat::integer::{self, Integer};
@@ -97,17 +97,19 @@ pub(crate) fn list(
         after: selection.after,
         email: selection.email,
     };
-    let found = users::list(database, &page)?;
+    let listed = users::list(database, &page)?;
+    let found = listed.page()?;
     let mut body = String::with_capacity(list_capacity(&found.users, users::PAGE_BYTES, etags) + 2);
     body.push('[');
+    let format = ListFormat::new(etags, found.texts);
     let mut last = None;
     let mut more = found.more;
-    for user in &found.users {
+    for &user in &found.users {
         let end = body.len();
         if last.is_some() {
             body.push(',');
         }
-        write_listed_user(user, etags, &mut body);
+        format.write(user, &mut body);
         // Escapes can make a text six times as long as it is stored.
         if body.len() > users::PAGE_BYTES && last.is_some() {
             body.truncate(end);

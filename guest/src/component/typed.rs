@@ -2,7 +2,7 @@
 
 use super::Users;
 use crate::compat::email::Email;
-use crate::users::{self, Changes, Name, NewUser, PAGE_LIMIT, Page, User};
+use crate::users::{self, Changes, Name, NewUser, PAGE_LIMIT, Page, User, UserRef};
 use bindings::exports::usher::users::users as typed;
 use usher_sdk::component::Import;
 
@@ -56,7 +56,7 @@ impl typed::Guest for Users {
         if !faults.is_empty() {
             return Err(typed::Error::Invalid(faults));
         }
-        let found = users::list(
+        let listed = users::list(
             &Import,
             &Page {
                 limit: page.limit,
@@ -64,8 +64,10 @@ impl typed::Guest for Users {
                 email,
             },
         )?;
+        let found = listed.page()?;
+        let users = found.users.into_iter().map(typed::User::from);
         Ok(typed::UserPage {
-            users: found.users.into_iter().map(typed::User::from).collect(),
+            users: users.collect(),
             more: found.more,
         })
     }
@@ -144,6 +146,17 @@ impl From<User> for typed::User {
             name,
             email,
             version,
+        }
+    }
+}
+
+impl From<UserRef<'_>> for typed::User {
+    fn from(user: UserRef<'_>) -> Self {
+        Self {
+            id: user.id,
+            name: user.name.to_owned(),
+            email: user.email.to_owned(),
+            version: user.version,
         }
     }
 }

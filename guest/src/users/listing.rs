@@ -1,10 +1,10 @@
 //! Listing users: a page at a time, or all of them in batches.
 
 use super::error::Error;
-use super::model::{PAGE_LIMIT, Page, Selection, User, UserPage};
+use super::model::{PAGE_LIMIT, Page, Selection, UserPage, UserRef};
 use super::{row, sql};
 use crate::compat::email::Email;
-use usher_sdk::database::{self, Cursor, Database, Param, Rows, Value};
+use usher_sdk::database::{self, Cursor, Database, Param, Records};
 use usher_sdk::retry;
 
 /// The maximum bytes of names and addresses on a page. A single larger user still gets a page.
@@ -22,74 +22,99 @@ const BATCH_BYTES: usize = 64 << 10;
 /// The size of a reader's first batch, before anything is known of the users' sizes.
 const FIRST_BATCH: u32 = 16;
 
-/// Returns a page of at most `page.limit` users and at most [`PAGE_BYTES`], but at least one
-/// user if there is any.
+/// The rows of a page: at least those of its users, and at most [`PAGE_BYTES`] and one batch more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    batches: Vec<Records>,
+    /// The maximum number of users on the page.
+    limit: usize,
+    /// Whether a user follows who is not in the batches.
+    cut: bool,
+}
+
+/// Reads a page of users, which [`Listed::page`] returns.
 ///
 /// # Errors
 /// When the database fails.
-pub fn list(database: &impl Database, page: &Page<'_>) -> Result<UserPage, Error> {
+pub fn list(database: &impl Database, page: &Page<'_>) -> Result<Listed, Error> {
     let limit = page.limit.min(PAGE_LIMIT);
     // One row beyond the limit tells whether there are more.
     let (statement, params) = statement(page.after, i64::from(limit) + 1, page.email.as_ref());
-    let rows = match retry::query(database, statement, &params) {
-        Ok(rows) => rows,
-        Err(database::Error::TooLarge(_)) => return list_in_batches(database, page, limit),
-        Err(error) => return Err(error.into()),
-    };
-    let found = rows.len();
-    let mut users = Vec::with_capacity(found.min(limit as usize));
-    let mut bytes = 0;
-    for row in rows.into_iter().take(limit as usize) {
-        let user = row::user(row)?;
-        bytes += size(&user);
-        if bytes > PAGE_BYTES && !users.is_empty() {
-            break;
-        }
-        users.push(user);
+    match retry::query_records(database, statement, &params) {
+        Ok(records) => Ok(Listed {
+            batches: vec![records],
+            limit: limit as usize,
+            cut: false,
+        }),
+        Err(database::Error::TooLarge(_)) => list_in_batches(database, page, limit),
+        Err(error) => Err(error.into()),
     }
-    let more = found > users.len();
-    Ok(UserPage { users, more })
 }
 
 /// As [`list`], for users that together are larger than the host's limit for one result.
-fn list_in_batches(
-    database: &impl Database,
-    page: &Page<'_>,
-    limit: u32,
-) -> Result<UserPage, Error> {
+fn list_in_batches(database: &impl Database, page: &Page<'_>, limit: u32) -> Result<Listed, Error> {
     let selection = Selection {
         limit: Some(limit + 1),
         after: page.after,
         email: page.email.clone(),
     };
     let mut reader = read(database, &selection)?;
-    let mut users = Vec::new();
-    let mut bytes = 0;
-    loop {
+    let mut listed = Listed {
+        batches: Vec::new(),
+        limit: limit as usize,
+        cut: false,
+    };
+    let (mut users, mut bytes) = (0, 0);
+    // Two users that are too large together end the page before the second one.
+    while users <= listed.limit && (bytes <= PAGE_BYTES || users < 2) {
         let batch = match reader.fetch() {
             Ok(batch) => batch,
             // A user larger than a result ends this page, and fails only the page it begins.
-            Err(database::Error::TooLarge(_)) if !users.is_empty() => {
-                return Ok(UserPage { users, more: true });
+            Err(database::Error::TooLarge(_)) if users > 0 => {
+                listed.cut = true;
+                break;
             }
             Err(error) => return Err(error.into()),
         };
         if batch.is_empty() {
-            return Ok(UserPage { users, more: false });
+            break;
         }
-        for row in batch {
-            let user = row::user(row)?;
-            bytes += size(&user);
-            if users.len() >= limit as usize || (bytes > PAGE_BYTES && !users.is_empty()) {
-                return Ok(UserPage { users, more: true });
+        users += batch.len();
+        bytes += batch.text_bytes();
+        listed.batches.push(batch);
+    }
+    Ok(listed)
+}
+
+impl Listed {
+    /// The page: at most its limit of users and at most [`PAGE_BYTES`], but at least one user if
+    /// there is any.
+    ///
+    /// # Errors
+    /// If a row is no user.
+    pub fn page(&self) -> Result<UserPage<'_>, Error> {
+        let found: usize = self.batches.iter().map(Records::len).sum();
+        let mut users = Vec::with_capacity(found.min(self.limit));
+        let mut bytes = 0;
+        for record in self.batches.iter().flat_map(Records::iter).take(self.limit) {
+            let user = row::listed(record)?;
+            bytes += size(user);
+            if bytes > PAGE_BYTES && !users.is_empty() {
+                break;
             }
             users.push(user);
         }
+        let more = self.cut || found > users.len();
+        let texts = match &self.batches[..] {
+            [all] => all.texts(),
+            _ => None,
+        };
+        Ok(UserPage { users, texts, more })
     }
 }
 
 /// The bytes of a user that count against [`PAGE_BYTES`].
-fn size(user: &User) -> usize {
+fn size(user: UserRef<'_>) -> usize {
     user.name.len() + user.email.len()
 }
 
@@ -134,28 +159,43 @@ pub fn read<D: Database>(
 }
 
 impl<C: Cursor> Reader<C> {
-    /// Returns the next batch of users, which is empty at the end.
+    /// Returns the next batch, which is empty at the end.
     ///
     /// # Errors
     /// When the database fails. No users follow after an error.
-    pub fn read(&mut self) -> Result<Vec<User>, Error> {
-        self.fetch()?.into_iter().map(row::user).collect()
+    pub fn read(&mut self) -> Result<Batch, Error> {
+        Ok(Batch(self.fetch()?))
     }
 
     /// Fetches rows, and sizes the next batch by their average length.
-    fn fetch(&mut self) -> Result<Rows, database::Error> {
-        let rows = self.cursor.next(self.batch)?;
-        if !rows.is_empty() {
-            let text = |value: &Value| match value {
-                Value::Text(text) => text.len(),
-                _ => 0,
-            };
-            let bytes: usize = rows.iter().flatten().map(text).sum();
-            let average = (bytes / rows.len()).max(1);
+    fn fetch(&mut self) -> Result<Records, database::Error> {
+        let records = self.cursor.next_records(self.batch)?;
+        if !records.is_empty() {
+            let average = (records.text_bytes() / records.len()).max(1);
             self.batch = u32::try_from(BATCH_BYTES / average)
                 .unwrap_or(BATCH_LIMIT)
                 .clamp(1, BATCH_LIMIT);
         }
-        Ok(rows)
+        Ok(records)
+    }
+}
+
+/// The rows of some users.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch(Records);
+
+impl Batch {
+    /// The users from this position on, by ascending id.
+    ///
+    /// # Errors
+    /// If a row is no user.
+    pub fn users(&self, from: usize) -> Result<Vec<UserRef<'_>>, Error> {
+        self.0.iter().skip(from).map(row::listed).collect()
+    }
+
+    /// As [`UserPage::texts`].
+    #[must_use]
+    pub fn texts(&self) -> Option<&str> {
+        self.0.texts()
     }
 }

@@ -17,7 +17,7 @@ pub mod sql;
 pub mod steps;
 
 pub use error::Error;
-pub use listing::{BATCH_LIMIT, PAGE_BYTES, Reader, list, read};
-pub use model::{Changes, Expected, NewUser, PAGE_LIMIT, Page, Selection, User, UserPage};
+pub use listing::{BATCH_LIMIT, Batch, Listed, PAGE_BYTES, Reader, list, read};
+pub use model::{Changes, Expected, NewUser, PAGE_LIMIT, Page, Selection, User, UserPage, UserRef};
 pub use name::{Name, NulInName};
 pub use operations::{change, create, delete, get, replace};

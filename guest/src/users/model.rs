@@ -19,6 +19,32 @@ pub struct User {
     pub version: i64,
 }
 
+impl User {
+    /// The same user, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> UserRef<'_> {
+        UserRef {
+            id: self.id,
+            name: &self.name,
+            email: &self.email,
+            version: self.version,
+        }
+    }
+}
+
+/// A stored user, whose texts are those of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserRef<'a> {
+    /// As [`User::id`].
+    pub id: i64,
+    /// As [`User::name`].
+    pub name: &'a str,
+    /// As [`User::email`].
+    pub email: &'a str,
+    /// As [`User::version`].
+    pub version: i64,
+}
+
 /// The fields of a user that a client sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewUser<'a> {
@@ -61,9 +87,11 @@ pub struct Selection<'a> {
 
 /// A page of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserPage {
+pub struct UserPage<'a> {
     /// The users, by ascending id.
-    pub users: Vec<User>,
+    pub users: Vec<UserRef<'a>>,
+    /// All their names and addresses in one piece, if the host passed them so.
+    pub texts: Option<&'a str>,
     /// Whether another user follows the last one of this page.
     pub more: bool,
 }

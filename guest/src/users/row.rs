@@ -1,8 +1,8 @@
 //! From a row of a result to a user.
 
 use super::error::Error;
-use super::model::User;
-use usher_sdk::database::{Rows, Value};
+use super::model::{User, UserRef};
+use usher_sdk::database::{Record, Rows, Value};
 
 /// The user in the first row, if there is one.
 pub(super) fn first(rows: Rows) -> Result<Option<User>, Error> {
@@ -30,6 +30,27 @@ pub(super) fn with_id(id: i64, mut rest: impl Iterator<Item = Value>) -> Result<
             id,
             name: text(name),
             email: text(email),
+            version,
+        }),
+        _ => Err(unexpected_columns()),
+    }
+}
+
+/// A listed user, from the columns id, name, email and version.
+pub(super) fn listed(mut values: Record<'_>) -> Result<UserRef<'_>, Error> {
+    let user = (
+        values.integer(),
+        values.nullable_text(),
+        values.nullable_text(),
+        values.integer(),
+        values.next(),
+    );
+    match user {
+        // As `text` has it, NULL is the empty text.
+        (Some(id), Some(name), Some(email), Some(version), None) => Ok(UserRef {
+            id,
+            name: name.unwrap_or_default(),
+            email: email.unwrap_or_default(),
             version,
         }),
         _ => Err(unexpected_columns()),

@@ -20,7 +20,7 @@ statements! {
     GET = "SELECT name, email, version FROM users WHERE id = $1";
 
     /// `$1` the id to continue after, `$2` the limit, or [`ALL`]. The comment asks the host for all
-    /// rows in one value ([`usher_sdk::packed`]).
+    /// rows in one value ([`usher_sdk::database::Records`]).
     LIST = "SELECT /* usher:packed */ id, name, email, version FROM users \
         WHERE id > $1 ORDER BY id LIMIT $2";
 

@@ -33,46 +33,88 @@ pub(super) fn pack(rows: Vec<Row>) -> Vec<Row> {
     let Some(header) = u32::try_from(columns).ok().filter(|columns| *columns > 1) else {
         return rows;
     };
-    // A guess that is right for short texts.
-    let mut packed = Vec::with_capacity(4 + rows.len() * columns * 16);
-    packed.extend(header.to_le_bytes());
-    for row in rows {
-        for value in row {
-            put(&mut packed, &value);
-        }
+    let mut packed = Packed::with_capacity(rows.len() * columns);
+    let count = rows.len();
+    for value in rows.into_iter().flatten() {
+        packed.put(&value);
     }
-    vec![vec![Value::Bytes(packed)]]
+    vec![vec![Value::Bytes(packed.finish(header, count))]]
 }
 
-fn put(packed: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Null => packed.push(0),
-        Value::Boolean(value) => packed.extend([1, u8::from(*value)]),
-        Value::Integer(value) => put_fixed(packed, 2, value.to_le_bytes()),
-        Value::Real(value) => put_fixed(packed, 3, value.to_le_bytes()),
-        Value::Text(value) => put_sized(packed, 4, value.as_bytes()),
-        Value::Bytes(value) => put_sized(packed, 5, value),
-        Value::Uuid((high, low)) => {
-            put_fixed(packed, 6, high.to_le_bytes());
-            packed.extend(low.to_le_bytes());
+/// The parts of packed rows.
+struct Packed {
+    cells: Vec<u8>,
+    bytes: Vec<u8>,
+    texts: Vec<u8>,
+}
+
+/// The size of the numbers before the cells.
+const HEADER: usize = 12;
+
+/// The size of a cell.
+const CELL: usize = 9;
+
+impl Packed {
+    fn with_capacity(cells: usize) -> Self {
+        let mut packed = Self {
+            cells: Vec::with_capacity(HEADER + cells * CELL),
+            bytes: Vec::new(),
+            texts: Vec::new(),
+        };
+        packed.cells.extend([0; HEADER]);
+        packed
+    }
+
+    fn put(&mut self, value: &Value) {
+        let (kind, content) = match value {
+            Value::Null => (0, 0),
+            Value::Boolean(value) => (1, u64::from(*value)),
+            Value::Integer(value) => (2, value.cast_unsigned()),
+            Value::Real(value) => (3, value.to_bits()),
+            Value::Text(value) => (4, append(&mut self.texts, value.as_bytes())),
+            Value::Bytes(value) => (5, append(&mut self.bytes, value)),
+            Value::Uuid((high, low)) => {
+                let start = append(&mut self.bytes, &high.to_le_bytes());
+                append(&mut self.bytes, &low.to_le_bytes());
+                // Its length is that of both halves.
+                (6, start + (8 << 32))
+            }
+            Value::Timestamp(value) => (7, value.cast_unsigned()),
+            Value::Decimal(value) => (8, append(&mut self.texts, value.as_bytes())),
+            Value::Json(value) => (9, append(&mut self.texts, value.as_bytes())),
+        };
+        let mut cell = [kind; CELL];
+        cell[1..].copy_from_slice(&content.to_le_bytes());
+        self.cells.extend(cell);
+    }
+
+    fn finish(mut self, columns: u32, rows: usize) -> Vec<u8> {
+        let numbers = [columns, size(rows), size(self.texts.len())];
+        let header = self.cells.first_chunk_mut::<HEADER>();
+        if let Some(header) = header {
+            for (place, number) in header.as_chunks_mut().0.iter_mut().zip(numbers) {
+                *place = number.to_le_bytes();
+            }
         }
-        Value::Timestamp(value) => put_fixed(packed, 7, value.to_le_bytes()),
-        Value::Decimal(value) => put_sized(packed, 8, value.as_bytes()),
-        Value::Json(value) => put_sized(packed, 9, value.as_bytes()),
+        self.cells
+            .reserve_exact(self.bytes.len() + self.texts.len());
+        self.cells.extend(self.bytes);
+        self.cells.extend(self.texts);
+        self.cells
     }
 }
 
-fn put_fixed<const N: usize>(packed: &mut Vec<u8>, tag: u8, bytes: [u8; N]) {
-    packed.push(tag);
-    packed.extend(bytes);
+/// Adds a value to the others of its kind. Returns where it is: the start in the lower half, the
+/// length in the upper one.
+fn append(values: &mut Vec<u8>, value: &[u8]) -> u64 {
+    let start = u64::from(size(values.len()));
+    values.extend_from_slice(value);
+    start | u64::from(size(value.len())) << 32
 }
 
-fn put_sized(packed: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    packed.push(tag);
-    // Results are limited to far less than 4 GiB: the memory of a component is.
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    packed.extend(length.to_le_bytes());
-    packed.extend_from_slice(bytes);
+/// A size in 32 bits. Results are limited to far less than 4 GiB: the memory of a component is.
+fn size(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -97,14 +139,17 @@ mod tests {
     fn rows_of_several_values_are_one_value() {
         let rows = vec![
             vec![Value::Integer(-2), Value::Text("é".into())],
-            vec![Value::Null, Value::Boolean(true)],
+            vec![Value::Null, Value::Uuid((1 << 56, 2))],
         ];
         let packed = pack(rows);
         let expected = [
-            &[2, 0, 0, 0][..],
+            &[2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0][..],
             &[2, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
-            &[4, 2, 0, 0, 0, 0xc3, 0xa9],
-            &[0, 1, 1],
+            &[4, 0, 0, 0, 0, 2, 0, 0, 0],
+            &[0; 9],
+            &[6, 0, 0, 0, 0, 16, 0, 0, 0],
+            &[0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0],
+            "é".as_bytes(),
         ]
         .concat();
         match &packed[..] {

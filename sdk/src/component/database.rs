@@ -3,10 +3,9 @@
 use super::bindings::usher::database::types::{self, Isolation, SqlDialect};
 use super::bindings::usher::database::{database as import, streaming};
 use crate::database::{
-    Cursor, Database, Dialect, Error, Param, Refusal, RefusalKind, Rows, Statements, Table,
-    Transaction, Value,
+    Cursor, Database, Dialect, Error, Param, Records, Refusal, RefusalKind, Rows, Statements,
+    Table, Transaction, Value, is_asked,
 };
-use crate::packed;
 
 /// The database behind the import.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +15,13 @@ impl Statements for Import {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
         import::query(statement, &lower(params))
             .map_err(Error::from)
-            .and_then(|found| rows(statement, found.rows))
+            .and_then(|found| records(statement, found.rows)?.into_rows())
+    }
+
+    fn query_records(&self, statement: &str, params: &[Param<'_>]) -> Result<Records, Error> {
+        import::query(statement, &lower(params))
+            .map_err(Error::from)
+            .and_then(|found| records(statement, found.rows))
     }
 
     fn query_table(&self, statement: &str, params: &[Param<'_>]) -> Result<Table, Error> {
@@ -47,7 +52,7 @@ impl Database for Import {
 
     fn open(&self, statement: &str, params: &[Param<'_>]) -> Result<Self::Cursor, Error> {
         let inner = streaming::Cursor::open(statement, &lower(params))?;
-        let packed = packed::is_asked(statement);
+        let packed = is_asked(statement);
         Ok(ImportCursor { inner, packed })
     }
 }
@@ -66,11 +71,15 @@ impl Cursor for ImportCursor {
     }
 
     fn next(&mut self, at_most: u32) -> Result<Rows, Error> {
+        self.next_records(at_most)?.into_rows()
+    }
+
+    fn next_records(&mut self, at_most: u32) -> Result<Records, Error> {
         let rows = lift(self.inner.next(at_most)?);
         if self.packed {
-            packed::unpack(rows)
+            Records::unpack(rows)
         } else {
-            Ok(rows)
+            Ok(rows.into())
         }
     }
 }
@@ -79,7 +88,13 @@ impl Statements for import::Transaction {
     fn query(&self, statement: &str, params: &[Param<'_>]) -> Result<Rows, Error> {
         self.query(statement, &lower(params))
             .map_err(Error::from)
-            .and_then(|found| rows(statement, found.rows))
+            .and_then(|found| records(statement, found.rows)?.into_rows())
+    }
+
+    fn query_records(&self, statement: &str, params: &[Param<'_>]) -> Result<Records, Error> {
+        self.query(statement, &lower(params))
+            .map_err(Error::from)
+            .and_then(|found| records(statement, found.rows))
     }
 
     fn query_table(&self, statement: &str, params: &[Param<'_>]) -> Result<Table, Error> {
@@ -118,16 +133,16 @@ fn lower(params: &[Param<'_>]) -> Vec<types::Value> {
 fn table(statement: &str, table: types::Rows) -> Result<Table, Error> {
     Ok(Table {
         columns: table.columns,
-        rows: rows(statement, table.rows)?,
+        rows: records(statement, table.rows)?.into_rows()?,
     })
 }
 
-fn rows(statement: &str, rows: Vec<types::Row>) -> Result<Rows, Error> {
+fn records(statement: &str, rows: Vec<types::Row>) -> Result<Records, Error> {
     let rows = lift(rows);
-    if packed::is_asked(statement) {
-        packed::unpack(rows)
+    if is_asked(statement) {
+        Records::unpack(rows)
     } else {
-        Ok(rows)
+        Ok(rows.into())
     }
 }
 

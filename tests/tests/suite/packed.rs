@@ -19,11 +19,14 @@ const ROWS: &str = "CAST(1 AS bigint) AS a, 'é' AS b, CAST(0.5 AS double precis
 /// The same rows in the layout that docs/database.md describes.
 fn packed() -> String {
     let bytes = [
-        &[3, 0, 0, 0][..],
-        &[2, 1, 0, 0, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0xc3, 0xa9],
+        &[3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0][..],
+        &[2, 1, 0, 0, 0, 0, 0, 0, 0],
+        &[4, 0, 0, 0, 0, 2, 0, 0, 0],
         &[3, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f],
-        &[2, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[2, 2, 0, 0, 0, 0, 0, 0, 0],
+        &[0; 9],
         &[3, 0, 0, 0, 0, 0, 0, 0xf0, 0xbf],
+        &[0xc3, 0xa9],
     ];
     let mut hex = String::new();
     for byte in bytes.concat() {

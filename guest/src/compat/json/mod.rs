@@ -16,4 +16,4 @@ mod write;
 pub(crate) use decode::decode;
 pub(crate) use parse::{Keep, read};
 pub(crate) use value::{Error, Text, Value};
-pub(crate) use write::{write, write_escaped, write_string};
+pub(crate) use write::{is_plain, write, write_escaped, write_string};
