@@ -113,7 +113,11 @@ fn page_is_the_same_whether_its_rows_are_packed() {
     for (id, name) in [(2, "a \"b\""), (3, "\\"), (4, "Zoë\u{1}"), (5, "")] {
         others.push(user(id, Some(name), "x@example.org"));
     }
-    others.push(user(6, None, "a-long-address-without-anything-to-escape@example.org"));
+    others.push(user(
+        6,
+        None,
+        "a-long-address-without-anything-to-escape@example.org",
+    ));
     for rows in [Rows::new(), plain, others] {
         for target in ["/users/", "/users/?etag=true", "/users/?limit=1"] {
             let packed = list(target, rows.clone(), true);

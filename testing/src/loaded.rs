@@ -102,7 +102,7 @@ fn compiler() -> Compiler {
 
     const BUILT: &str = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../target/release/usher-compiler"
+        "/../target/compiler/usher-compiler"
     );
     let program = std::env::var_os("USHER_COMPILER").unwrap_or_else(|| BUILT.into());
     let cache = std::env::current_exe().ok();

@@ -44,18 +44,30 @@ pub enum Compiler {
 }
 
 impl Default for Compiler {
-    /// The one in this process if there is one, or else the program beside this one.
+    /// The one in this process if there is one, or else the program near this one.
     fn default() -> Self {
         #[cfg(feature = "compiler")]
         return Self::InProcess;
         #[cfg(not(feature = "compiler"))]
         Self::Program(
             match std::env::current_exe() {
-                Ok(program) => program.with_file_name(PROGRAM),
+                Ok(server) => near(&server),
                 Err(_) => PathBuf::from(PROGRAM),
             },
             None,
         )
+    }
+}
+
+/// The program beside the server's, or else where Cargo puts it in a checkout: in the folder of the
+/// profile `compiler`, beside that of the server's profile.
+#[cfg(not(feature = "compiler"))]
+fn near(server: &Path) -> PathBuf {
+    let beside = server.with_file_name(PROGRAM);
+    let profiles = server.parent().and_then(Path::parent);
+    match profiles.map(|profiles| profiles.join("compiler").join(PROGRAM)) {
+        Some(built) if !beside.exists() && built.exists() => built,
+        _ => beside,
     }
 }
 
@@ -123,7 +135,7 @@ impl fmt::Display for Failure {
             Self::NoProgram(program) => write!(
                 f,
                 "this program has no compiler in it, and {} is not there: build it \
-                 (cargo build --release --package {PROGRAM}) and name it with --compiler or \
+                 (cargo build --profile compiler --package {PROGRAM}) and name it with --compiler or \
                  USHER_COMPILER, or put it beside this program",
                 program.display()
             ),
@@ -222,7 +234,9 @@ fn load_file(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
 
 /// Has a program compile.
 fn by_program(program: &Path, bytes: Vec<u8>, time: Duration) -> Result<Vec<u8>, Failure> {
-    let mut child = Command::new(program)
+    // It does not run in this directory.
+    let program = std::path::absolute(program).map_err(Failure::System)?;
+    let mut child = Command::new(&program)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -230,7 +244,7 @@ fn by_program(program: &Path, bytes: Vec<u8>, time: Duration) -> Result<Vec<u8>,
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::NoProgram(program.to_owned()),
+            std::io::ErrorKind::NotFound => Failure::NoProgram(program.clone()),
             _ => Failure::System(error),
         })?;
     let result = converse(&mut child, bytes, time);
@@ -364,6 +378,24 @@ mod tests {
         let outcome = by_program(&file, vec![7; 1 << 20], time);
         std::fs::remove_file(&file).expect("the file is there");
         outcome
+    }
+
+    #[cfg(not(feature = "compiler"))]
+    #[test]
+    fn compiler_program_is_beside_the_server_or_in_the_folder_of_its_profile() {
+        let folder = std::env::temp_dir().join(format!("usher-near-{}", std::process::id()));
+        for profile in ["release", "compiler"] {
+            std::fs::create_dir_all(folder.join(profile)).expect("a folder");
+        }
+        let server = folder.join("release/usher");
+        let beside = folder.join("release").join(PROGRAM);
+        let built = folder.join("compiler").join(PROGRAM);
+        assert_eq!(near(&server), beside);
+        std::fs::write(&built, "").expect("a file");
+        assert_eq!(near(&server), built);
+        std::fs::write(&beside, "").expect("a file");
+        assert_eq!(near(&server), beside);
+        std::fs::remove_dir_all(&folder).expect("the folder is there");
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub struct Config {
     /// Replace the component whenever its file changes. On SIGHUP it is replaced in any case.
     #[arg(long, env = "USHER_WATCH")]
     pub watch: bool,
-    /// The program that compiles the component [default: usher-compiler beside this program].
+    /// The program that compiles the component [default: usher-compiler beside this program, or in
+    /// the folder `compiler` beside this program's folder].
     #[arg(
         id = "compiler-program",
         long = "compiler",

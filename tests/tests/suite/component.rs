@@ -74,6 +74,20 @@ async fn component_compiled_by_the_compiler_program_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn compiler_program_named_by_a_relative_path_is_found() {
+    let scratch = Scratch::new();
+    let link = scratch.path().join("compiler");
+    std::os::unix::fs::symlink(compiler(), link).expect("a link");
+    let mut running = serving(&scratch, USERS_WASM)
+        .env("USHER_COMPILER", "./compiler")
+        .spawn();
+    let address = tokio::task::block_in_place(|| running.address());
+    let stream = TcpStream::connect(&address).await.expect("it listens");
+    let response = http::send(stream, &Request::get("/users/"), &address).await;
+    assert_eq!(response.expect("it is served").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn component_is_compiled_once_and_again_when_its_compiled_code_is_not_usable() {
     let scratch = Scratch::new();
     let script = scratch.path().join("compiler");
@@ -148,7 +162,7 @@ fn missing_compiler_is_an_error_that_says_what_to_build() {
         "{line}"
     );
     assert!(
-        line.contains("cargo build --release --package usher-compiler"),
+        line.contains("cargo build --profile compiler --package usher-compiler"),
         "{line}"
     );
 }
