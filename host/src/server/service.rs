@@ -21,13 +21,13 @@ use super::connection_state::ConnectionState;
 use super::description;
 use super::error_body::ErrorResponse;
 use super::proxy_protocol::Client;
-use super::request_body::{self, RequestBody};
+use super::request_body::{self, BodyLimits, RequestBody};
 use super::request_head;
 use super::serving::Serving;
 use super::transport::Transport;
 use crate::access::jwt::Refresh;
 use crate::access::{self, AccessControl, Checked, Refusal};
-use crate::memory::Charge;
+use crate::memory::BodyMemory;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
@@ -286,7 +286,7 @@ impl Service {
                     // Freed before the call, so that a slow body holds no memory for one.
                     let reading = Box::pin(service.read(&instances, head, body, info, &state));
                     match reading.await {
-                        Ok((mut request, _charge)) => {
+                        Ok((mut request, _memory)) => {
                             let began = Instant::now();
                             service.call(&instances, &mut request, info, began).await
                         }
@@ -438,7 +438,7 @@ impl Service {
             }
             Permitted::Unread(head, body) => {
                 let reading = self.read(instances, head, body, info, state);
-                let (mut request, _charge) = reading.await?;
+                let (mut request, _memory) = reading.await?;
                 let began = Instant::now();
                 self.call(instances, &mut request, info, began).await
             }
@@ -473,15 +473,18 @@ impl Service {
         body: B,
         info: &Arc<RequestInfo>,
         state: &ConnectionState,
-    ) -> Result<(Request<Bytes>, Option<Charge>), ErrorResponse>
+    ) -> Result<(Request<Bytes>, Option<Box<BodyMemory>>), ErrorResponse>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let reading = request_body::read(body, self.limits.max_body, instances.host_memory());
-        let body = tokio::time::timeout(self.limits.body_timeout, reading)
-            .await
-            .map_err(|_| ErrorResponse::SlowBody)?;
-        let RequestBody { bytes, charge } = body.inspect_err(|error| {
+        let limits = BodyLimits {
+            length: self.limits.max_body,
+            time: self.limits.body_timeout,
+            memory: instances.host_memory(),
+            may_wait: head.version < Version::HTTP_2,
+        };
+        let body = request_body::read(body, limits).await;
+        let RequestBody { bytes, memory } = body.inspect_err(|error| {
             if let ErrorResponse::Unread(error) = error {
                 log_failed(error, info);
                 instances.counters().failed(error.kind());

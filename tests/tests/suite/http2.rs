@@ -238,6 +238,31 @@ async fn limits_and_errors_of_http_1_hold_on_streams() {
     running.line("status=304");
 }
 
+/// Other streams of the connection would wait with it.
+#[tokio::test]
+async fn stream_whose_body_finds_no_memory_is_503_at_once() {
+    let scratch = Scratch::new();
+    let options = ["--host-memory", "64KiB", "--body-timeout", "10m"];
+    let mut running = start(&scratch, &options);
+    let client = connect(&running.address()).await;
+    let post = || {
+        let post = request("POST", "/users/").header("content-type", "application/json");
+        post.body(()).expect("a request")
+    };
+    let large = Some(Bytes::from(vec![b'b'; 256 << 10]));
+    let refused = send(&client, post(), large).await.expect("a response");
+    assert_eq!(
+        (
+            refused.status().as_u16(),
+            refused.headers()["retry-after"].as_bytes()
+        ),
+        (503, &b"1"[..])
+    );
+    let created = send(&client, post(), Some(Bytes::from_static(ANN.as_bytes()))).await;
+    assert_eq!(created.expect("a response").status(), 200);
+    running.line("--host-memory");
+}
+
 #[tokio::test]
 async fn streams_of_one_connection_are_served_at_once_and_large_responses_are_complete() {
     let scratch = Scratch::new();
