@@ -502,7 +502,8 @@ impl Service {
         info: &Arc<RequestInfo>,
         began: Instant,
     ) -> Result<Response<Body>, ErrorResponse> {
-        let capture = (self.recorder.as_ref()).and_then(|recorder| recorder.capture(request, info));
+        let capture = (self.recorder.as_ref())
+            .and_then(|recorder| recorder.capture(instances.runtime(), request, info));
         let tape = capture.as_ref().map(|capture| capture.tape());
         match instances.call(request, info, tape, began).await {
             Ok(response) => {
