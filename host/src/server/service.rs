@@ -462,7 +462,12 @@ impl Service {
         let asked = description::ask(&mut request);
         let began = info.arrival();
         let response = self.call(instances, &mut request, info, began).await?;
-        description::describe(&self.access, response, asked).await
+        let described = description::describe(&self.access, response, asked).await;
+        described.map_err(|error| {
+            log_failed(&error, info);
+            instances.counters().failed(error.kind());
+            ErrorResponse::Call(error)
+        })
     }
 
     /// Reads a request's body, for which there may be a charge.

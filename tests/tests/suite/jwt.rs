@@ -866,3 +866,30 @@ async fn openapi_description_says_which_token_each_operation_needs() {
     let delete = &described["paths"]["/users/{user_id}"]["delete"];
     assert_eq!(delete["security"], json!([{"bearer": ["w"]}]));
 }
+
+#[tokio::test]
+async fn streamed_openapi_description_says_which_token_is_needed_and_a_cut_one_is_500() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    let options = ["--component", "hostile.wasm", "--tokens", "tokens"];
+    let token = make_token(&scratch, "reader", "read");
+    let mut running = start(&scratch, &options);
+    let address = running.address();
+    let get = |path: &str| send_request(&address, with(Request::get(path), &token));
+    let described = get("/openapi.json").await;
+    assert_eq!(described.status, 200, "{}", described.text());
+    let length = described.body.len().to_string();
+    assert_eq!(described.header("content-length"), Some(length));
+    assert!(described.header("etag").is_some());
+    let described = described.json();
+    let security = &described["paths"]["/items/{id}"]["get"]["security"];
+    assert_eq!(security, &json!([{"bearer": ["read"]}]));
+    assert_eq!(
+        described["components"]["securitySchemes"]["bearer"]["type"],
+        "http"
+    );
+    let cut = get("/openapi.json?cut").await;
+    assert_eq!(cut.status, 500, "{}", cut.text());
+    let line = running.line("its OpenAPI description was not complete");
+    assert!(line.contains("/openapi.json"), "{line}");
+}
