@@ -26,7 +26,7 @@ use super::request_head;
 use super::serving::Serving;
 use super::transport::Transport;
 use crate::access::jwt::Refresh;
-use crate::access::{self, AccessControl, Checked, Refusal};
+use crate::access::{self, AccessControl, Checked, Refusal, Scopes};
 use crate::memory::BodyMemory;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::recording::Recorder;
@@ -359,8 +359,8 @@ impl Service {
             return (recorded, Ok(Admitted::Preflight));
         }
         if self.access.needs_token() {
-            let method = request.method().clone();
-            match self.access.check(&method, request.headers_mut()) {
+            let needed = Scopes::needed(request.method());
+            match self.access.check(needed, request.headers_mut()) {
                 Checked::Permitted => {}
                 Checked::Refused(refusal) => {
                     log_refused(&refusal, recorded.info());
@@ -422,10 +422,10 @@ impl Service {
             refresh,
         } = waiting;
         refresh.ended().await;
-        let (version, method) = (request.version(), request.method().clone());
+        let (version, needed) = (request.version(), Scopes::needed(request.method()));
         let checked = self
             .access
-            .check_again(&token, &method, request.headers_mut());
+            .check_again(&token, needed, request.headers_mut());
         if let Err(refusal) = checked {
             log_refused(&refusal, info);
             state.request_read(version);
@@ -470,7 +470,7 @@ impl Service {
         })
     }
 
-    /// Reads a request's body, for which there may be a charge.
+    /// Reads a request's body, which may take memory until it is dropped.
     async fn read<B>(
         &self,
         instances: &Arc<Instances>,
@@ -496,7 +496,7 @@ impl Service {
             }
         })?;
         state.request_read(head.version);
-        Ok((Request::from_parts(head, bytes), charge))
+        Ok((Request::from_parts(head, bytes), memory))
     }
 
     /// Calls the component with a request that is complete since `began`.
