@@ -311,3 +311,22 @@ async fn closed_terminal_drains_the_server_and_nohup_keeps_it() {
     kill(server, Signal::TERM);
     running.wait();
 }
+
+#[test]
+fn crash_of_the_server_writes_no_core_dump() {
+    let scratch = Scratch::new();
+    let program = env!("CARGO_BIN_EXE_usher-under-test");
+    let command = format!("ulimit -S -c $(ulimit -H -c); exec '{program}' \"$@\"");
+    let mut running = Usher::new("sh")
+        .current_dir(scratch.path())
+        .args(["-c", &command, "sh", "--database", "memory:"])
+        .args(["--listen", "127.0.0.1:0"])
+        .spawn();
+    running.address();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id()));
+    let limits = limits.expect("it runs");
+    let mut lines = limits.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Max core file size"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    assert_eq!(soft, Some("0"), "{limits}");
+}
