@@ -105,15 +105,16 @@ impl AccessControl {
         Ok(())
     }
 
-    /// Checks the token of a request and removes it, since it is no business of the component's.
-    pub(crate) fn check(&self, method: &Method, headers: &mut HeaderMap) -> Checked {
+    /// Checks that the token of a request has the scope that is needed, and removes it, since it is
+    /// no business of the component's.
+    pub(crate) fn check(&self, needed: Scopes, headers: &mut HeaderMap) -> Checked {
         let Some(rules) = &self.rules else {
             return Checked::Permitted;
         };
         let Some(presented) = headers.remove(AUTHORIZATION) else {
             return Checked::Refused(Refusal::NoToken);
         };
-        match rules.check(&presented, method, headers) {
+        match rules.check(&presented, needed, headers) {
             Ok(()) => Checked::Permitted,
             Err(refusal) => {
                 let is_unknown = refusal == Refusal::Rejected(Rejection::UnknownKey);
@@ -133,10 +134,10 @@ impl AccessControl {
     pub(crate) fn check_again(
         &self,
         presented: &HeaderValue,
-        method: &Method,
+        needed: Scopes,
         headers: &mut HeaderMap,
     ) -> Result<(), Refusal> {
-        let check = |rules: &Arc<Rules>| rules.check(presented, method, headers);
+        let check = |rules: &Arc<Rules>| rules.check(presented, needed, headers);
         self.rules.as_ref().map_or(Ok(()), check)
     }
 
@@ -206,11 +207,10 @@ impl Rules {
     fn check(
         &self,
         presented: &HeaderValue,
-        method: &Method,
+        needed: Scopes,
         headers: &mut HeaderMap,
     ) -> Result<(), Refusal> {
         let token = bearer(presented.as_bytes()).ok_or(Refusal::NoToken)?;
-        let needed = Scopes::needed(method);
         // A token of the file has no dot, and a JSON Web Token always has.
         match (&self.file, &self.jwt) {
             (_, Some(jwt)) if self.file.is_none() || token.contains(&b'.') => {
@@ -305,13 +305,13 @@ mod tests {
             Checked::Refused(refusal) => assert_eq!(refusal, expected),
             other => panic!("{other:?}"),
         };
-        refused(access.check(&Method::GET, &mut headers), Refusal::NoToken);
+        refused(access.check(Scopes::READ, &mut headers), Refusal::NoToken);
         let sent = HeaderValue::try_from(format!("Bearer {token}")).expect("a value");
         headers.insert(AUTHORIZATION, sent.clone());
-        let checked = access.check(&Method::GET, &mut headers);
+        let checked = access.check(Scopes::READ, &mut headers);
         assert!(matches!(checked, Checked::Permitted) && headers.is_empty());
         headers.insert(AUTHORIZATION, sent);
-        let checked = access.check(&Method::DELETE, &mut headers);
+        let checked = access.check(Scopes::WRITE, &mut headers);
         refused(checked, Refusal::Scope("write".into()));
         assert!(headers.is_empty());
     }

@@ -31,7 +31,7 @@ impl Scopes {
     };
 
     /// What a request with this method needs. The host knows no routes that mean more.
-    pub(super) fn needed(method: &Method) -> Self {
+    pub(crate) fn needed(method: &Method) -> Self {
         match *method {
             Method::GET | Method::HEAD | Method::OPTIONS => Self::READ,
             _ => Self::WRITE,

@@ -187,7 +187,9 @@ impl Gate {
         params: &[Value],
     ) -> Result<Admitted<'_>, Error> {
         let deadline = self.budget(Instant::now()).deadline;
-        let statement = self.pool.check(statement, self.caller, deadline).await?;
+        let request = self.request.as_deref();
+        let checked = self.pool.check(statement, self.caller, deadline, request);
+        let statement = checked.await?;
         self.start(statement, params)
     }
 

@@ -16,6 +16,7 @@ use super::metrics::Metrics;
 use super::policy::Policy;
 use super::statement::{Caller, Effect, Statement};
 use super::types::{Error, Isolation, SqlDialect};
+use crate::telemetry::RequestInfo;
 
 /// What the gates of one core share.
 #[derive(Debug)]
@@ -129,12 +130,14 @@ impl PoolInner {
 
     /// Checks a text that is not cached, and caches the statement.
     ///
-    /// A long text is checked on a separate thread, within the call's deadline.
+    /// A long text is checked on a separate thread, within the call's deadline. The request is the
+    /// one that the statement is for, if it is for one.
     pub(super) async fn check(
         &self,
         text: String,
         caller: Caller,
         deadline: Instant,
+        request: Option<&RequestInfo>,
     ) -> Result<Arc<Statement>, Error> {
         if let Some(declared) = &self.declared {
             return Err(declared.rejection(&text, caller));
@@ -166,7 +169,13 @@ impl PoolInner {
                 Ok(Ok(checked)) => checked?,
                 // The check panicked, a fault of the host. Only the log has the details.
                 Ok(Err(error)) => {
-                    tracing::error!("checking a statement failed: {error}");
+                    tracing::error!(
+                        id = request.map(RequestInfo::id),
+                        trace = request.and_then(RequestInfo::trace),
+                        method = request.map(RequestInfo::method),
+                        route = request.map(RequestInfo::route),
+                        "checking a statement failed: {error}"
+                    );
                     return Err(failure::denied("the host cannot check this statement"));
                 }
                 Err(_) => return Err(Error::Timeout),

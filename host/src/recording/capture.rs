@@ -11,7 +11,7 @@ use super::format::Sent;
 use super::headers;
 use super::queue::{Answered, Ended, Job, Queue, too_large};
 use crate::database::tape::Tape;
-use crate::sandbox::{CallError, GuestBody};
+use crate::sandbox::{CallError, GuestBody, Runtime};
 use crate::telemetry::RequestInfo;
 use crate::wasi_http::bindings::wasi::http::types::Scheme;
 use crate::wasi_http::forwarded;
@@ -20,6 +20,7 @@ use crate::wasi_http::forwarded;
 #[derive(Debug)]
 pub(crate) struct Capture {
     queue: Arc<Queue>,
+    runtime: Arc<Runtime>,
     tape: Arc<Tape>,
     info: Arc<RequestInfo>,
     began: Instant,
@@ -39,6 +40,7 @@ struct Kept {
 impl Capture {
     pub(super) fn of(
         queue: Arc<Queue>,
+        runtime: Arc<Runtime>,
         request: &Request<Bytes>,
         info: &Arc<RequestInfo>,
     ) -> Box<Self> {
@@ -65,6 +67,7 @@ impl Capture {
         Box::new(Self {
             tape: Tape::new(queue.limit.saturating_sub(sent.body.len())),
             queue,
+            runtime,
             info: Arc::clone(info),
             began: Instant::now(),
             kept: Some(Kept {
@@ -146,6 +149,7 @@ impl Capture {
             ended
         };
         self.queue.push(Job {
+            runtime: Arc::clone(&self.runtime),
             id: self.info.id().to_owned(),
             time: kept.time,
             sent: kept.sent,

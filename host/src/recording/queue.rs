@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -11,11 +11,14 @@ use bytes::Bytes;
 use super::format::Sent;
 use crate::database::tape::Noticed;
 use crate::options::show_size;
+use crate::sandbox::Runtime;
 use crate::telemetry::log::{LINES, LineLimit};
 
 /// A request and what became of it.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The component that was called.
+    pub(super) runtime: Arc<Runtime>,
     pub(super) id: String,
     pub(super) time: SystemTime,
     pub(super) sent: Sent,

@@ -19,7 +19,7 @@ use super::player::Player;
 use super::queue::{Ended, Job, Queue, too_large};
 use super::verify::{self, First};
 use crate::database::tape::{Asked, Call};
-use crate::database::{self, Database, Statements};
+use crate::database::{self, Database, SqlDialect, Statements};
 use crate::options::show_size;
 use crate::sandbox::{self, Runtime};
 use crate::telemetry::RequestInfo;
@@ -70,30 +70,24 @@ impl Recorder {
             return Ok(None);
         };
         let limit = config.record_max_file;
-        let dialect = database.dialect();
-        let component = runtime.digest().map_err(RecordingError::Start)?;
-        let undetermined = runtime.undetermined_import().map(|name| {
-            format!("the component imports {name}, and what it gets from it is not recorded")
-        });
-        if let Some(why) = &undetermined {
-            tracing::warn!("no recording can be replayed: {why}");
-        }
         if config.record_personal_data {
             tracing::warn!(
                 "recordings hold values as they are, those that identify people included \
                  (--record-personal-data)"
             );
         }
+        let players = Players {
+            dialect: database.dialect(),
+            sandbox: sandbox.clone(),
+            limit,
+        };
         let writer = Writer {
             directory: Directory::open(path, config.record_max_total)?,
-            player: Player::new(Arc::clone(runtime), dialect, sandbox, limit)?,
+            served: players.served(Arc::clone(runtime))?,
+            players,
             mask: (!config.record_personal_data).then(Mask::default),
-            literals: literals(runtime),
             texts_differ: database.config().statements == Statements::Any,
-            undetermined,
             limit,
-            component,
-            dialect: format::name_of(dialect),
         };
         let queue = Arc::new(Queue::new(config.record_one_in, limit));
         let of_thread = Arc::clone(&queue);
@@ -116,13 +110,17 @@ impl Recorder {
     /// Keeps a request, if it is one to be recorded.
     pub(crate) fn capture(
         &self,
+        runtime: &Arc<Runtime>,
         request: &Request<Bytes>,
         info: &Arc<RequestInfo>,
     ) -> Option<Box<Capture>> {
         let number = self.requests.fetch_add(1, Relaxed);
         let is_one = number.is_multiple_of(self.queue.one_in.get());
         let is_recorded = is_one && !self.queue.has_stopped();
-        is_recorded.then(|| Capture::of(Arc::clone(&self.queue), request, info))
+        is_recorded.then(|| {
+            let (queue, runtime) = (Arc::clone(&self.queue), Arc::clone(runtime));
+            Capture::of(queue, runtime, request, info)
+        })
     }
 
     /// Waits until what was recorded is written.
@@ -149,34 +147,76 @@ fn literals(runtime: &Runtime) -> Vec<String> {
     literals
 }
 
+/// What the thread needs to know of a component.
+struct Served {
+    runtime: Arc<Runtime>,
+    player: Player,
+    /// The segments that its routes have literally.
+    literals: Vec<String>,
+    /// Why no recording of it can be replayed, if none can.
+    undetermined: Option<String>,
+    /// Its SHA-256.
+    digest: String,
+}
+
+/// What all players have in common.
+struct Players {
+    dialect: SqlDialect,
+    sandbox: sandbox::Config,
+    limit: usize,
+}
+
+impl Players {
+    fn served(&self, runtime: Arc<Runtime>) -> Result<Served, RecordingError> {
+        let digest = runtime.digest().map_err(RecordingError::Start)?;
+        let undetermined = runtime.undetermined_import().map(|name| {
+            format!("the component imports {name}, and what it gets from it is not recorded")
+        });
+        if let Some(why) = &undetermined {
+            tracing::warn!("no recording can be replayed: {why}");
+        }
+        let player = Player::new(
+            Arc::clone(&runtime),
+            self.dialect,
+            &self.sandbox,
+            self.limit,
+        )?;
+        Ok(Served {
+            player,
+            literals: literals(&runtime),
+            undetermined,
+            digest,
+            runtime,
+        })
+    }
+}
+
 /// What the thread has.
 struct Writer {
     directory: Directory,
-    player: Player,
+    /// The component of the request before.
+    served: Served,
+    players: Players,
     /// None if values are recorded as they are.
     mask: Option<Mask>,
-    /// The segments that the component's routes have literally.
-    literals: Vec<String>,
     /// Whether the component may make the texts of its statements from values.
     texts_differ: bool,
-    /// Why no recording can be replayed, if none can.
-    undetermined: Option<String>,
     limit: usize,
-    component: String,
-    dialect: &'static str,
 }
 
 impl Writer {
     fn run(mut self, queue: &Queue) {
         while let Some(job) = queue.next() {
-            let stopped = match self.write(job) {
-                Ok(()) => continue,
-                Err(NotWritten::Full(limit)) => format!(
+            let written = self.serve(&job.runtime).map(|()| self.write(job));
+            let stopped = match written {
+                Ok(Ok(())) => continue,
+                Err(error) => error.to_string(),
+                Ok(Err(NotWritten::Full(limit))) => format!(
                     "the recordings have reached {} (--record-max-total): remove some and start \
                      again",
                     show_size(limit)
                 ),
-                Err(NotWritten::Failed(path, error)) => {
+                Ok(Err(NotWritten::Failed(path, error))) => {
                     format!("{} cannot be written: {error}", path.display())
                 }
             };
@@ -184,6 +224,15 @@ impl Writer {
             tracing::warn!("recording has stopped, and requests go on: {stopped}");
             return;
         }
+    }
+
+    /// Goes on with this component, if another one was called before. Two of them answer at once
+    /// only while one replaces the other.
+    fn serve(&mut self, runtime: &Arc<Runtime>) -> Result<(), RecordingError> {
+        if !Arc::ptr_eq(&self.served.runtime, runtime) {
+            self.served = self.players.served(Arc::clone(runtime))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, job: Job) -> Result<(), NotWritten> {
@@ -204,6 +253,7 @@ impl Writer {
 
     fn recording(&mut self, job: Job) -> Recording {
         let Job {
+            runtime: _,
             id,
             time,
             mut sent,
@@ -213,7 +263,7 @@ impl Writer {
         } = job;
         let mut calls = noticed.calls;
         if let Some(mask) = &mut self.mask {
-            masked::request(mask, &mut sent, &self.literals);
+            masked::request(mask, &mut sent, &self.served.literals);
             for call in &mut calls {
                 masked::call(mask, call);
             }
@@ -223,8 +273,8 @@ impl Writer {
             id,
             time: humantime::format_rfc3339_millis(time).to_string(),
             usher: env!("CARGO_PKG_VERSION").to_owned(),
-            component: self.component.clone(),
-            dialect: self.dialect.to_owned(),
+            component: self.served.digest.clone(),
+            dialect: format::name_of(self.players.dialect).to_owned(),
             masked: self.mask.is_some(),
         };
         let mut recording = Recording {
@@ -238,7 +288,7 @@ impl Writer {
         let spoiled = match &ended {
             Ended::Spoiled(why) => Some(why.clone()),
             _ if noticed.is_full => Some(too_large(self.limit)),
-            _ => verify::unfinished(&recording.calls).or_else(|| self.undetermined.clone()),
+            _ => verify::unfinished(&recording.calls).or_else(|| self.served.undetermined.clone()),
         };
         let ran = match spoiled {
             Some(why) => Err(why),
@@ -271,7 +321,10 @@ impl Writer {
     ) -> Result<(Vec<Call>, Answer), String> {
         let texts_differ = self.texts_differ && self.mask.is_some();
         let calls = recording.calls.clone();
-        let mut second = self.player.run(&recording.request, calls, texts_differ)?;
+        let mut second = self
+            .served
+            .player
+            .run(&recording.request, calls, texts_differ)?;
         let first = First {
             calls: &recording.calls,
             ended,

@@ -10,7 +10,7 @@ use super::bindings::ServingIndices;
 use super::compile::Compiler;
 use super::error::LoadError;
 use super::grants::{self, DeniedImport, Refusal};
-use super::source::Source;
+use super::source::{self, Source};
 use super::state::{State, StoreLimits};
 use super::{compile, declared_routes, engine, processor};
 
@@ -43,6 +43,8 @@ pub struct Runtime {
     /// Where the component offers HTTP in one call.
     pub(crate) buffered: Option<BufferedIndices>,
     pub(super) source: Source,
+    /// The SHA-256 of the component, if it comes from a file, which may be another one by now.
+    digest: Option<String>,
     /// The statements that the component declares.
     manifest: Option<Manifest>,
     /// Those that were checked.
@@ -83,7 +85,23 @@ impl Runtime {
         compiler: &Compiler,
         denied: &[DeniedImport],
     ) -> Result<Self, LoadError> {
-        let (component, manifest, routes) = load(engine, source, compiler)?;
+        let bytes = source.bytes();
+        let bytes = bytes.map_err(|error| LoadError::Read(source.clone(), error))?;
+        Self::of_bytes(engine, source, &bytes, compiler, denied)
+    }
+
+    /// As [`Runtime::on`], with the bytes that were read from there.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub(crate) fn of_bytes(
+        engine: &Engine,
+        source: &Source,
+        bytes: &[u8],
+        compiler: &Compiler,
+        denied: &[DeniedImport],
+    ) -> Result<Self, LoadError> {
+        let (component, manifest, routes) = load(engine, source, bytes, compiler)?;
         let fits = |error| LoadError::DoesNotFit(source.clone(), error);
         let granted = grants::link(engine, &component, denied);
         let granted = granted.map_err(|refusal| match refusal {
@@ -103,6 +121,7 @@ impl Runtime {
             serving,
             buffered,
             source: source.clone(),
+            digest: matches!(source, Source::File(_)).then(|| source::digest(bytes)),
             manifest,
             checked: CheckedStatements::default(),
             routes,
@@ -125,7 +144,13 @@ impl Runtime {
     /// # Errors
     /// Why its file cannot be read.
     pub(crate) fn digest(&self) -> Result<String, String> {
-        self.source.digest()
+        if let Some(digest) = &self.digest {
+            return Ok(digest.clone());
+        }
+        // Made now, so that a start does not wait for it. These bytes never change.
+        let bytes = self.source.bytes();
+        let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", self.source))?;
+        Ok(source::digest(&bytes))
     }
 
     /// An import by which the component gets what no request and no database has: the time, or
@@ -206,10 +231,9 @@ pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
 fn load(
     engine: &Engine,
     source: &Source,
+    bytes: &[u8],
     compiler: &Compiler,
 ) -> Result<(Component, Option<Manifest>, Routes), LoadError> {
-    let bytes = source.bytes();
-    let bytes = &*bytes.map_err(|error| LoadError::Read(source.clone(), error))?;
     let component = match source {
         #[cfg(feature = "embedded")]
         Source::Embedded => compile::load(engine, USERS_COMPILED)

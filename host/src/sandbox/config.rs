@@ -78,7 +78,8 @@ pub struct Config {
         value_parser = size::<usize>(64 * KIB, 4 * GIB)
     )]
     pub request_memory: usize,
-    /// The same for all requests together; one that needs more is 503.
+    /// The same for all requests together: a body waits for it, any other request that needs more
+    /// is 503.
     #[arg(
         long,
         env = "USHER_HOST_MEMORY",

@@ -55,4 +55,5 @@ pub use pool::Instances;
 pub use source::Source;
 #[cfg(feature = "embedded")]
 pub use source::USERS_WASM;
+pub(crate) use source::digest;
 pub use state::{State, StoreLimits};

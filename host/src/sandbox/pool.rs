@@ -199,6 +199,11 @@ impl Instances {
         &self.limits.host_memory
     }
 
+    /// The component.
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
     /// The counters of the requests to this component.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters

@@ -54,18 +54,13 @@ impl Source {
             Self::Bytes(bytes) => (&**bytes).into(),
         })
     }
+}
 
-    /// The SHA-256 of the component.
-    ///
-    /// # Errors
-    /// Why its file cannot be read.
-    pub(crate) fn digest(&self) -> Result<String, String> {
-        let bytes = self.bytes();
-        let bytes = bytes.map_err(|error| format!("cannot read {self}: {error}"))?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
-        Ok(digits.collect())
-    }
+/// The SHA-256 of a component.
+pub(crate) fn digest(component: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, component);
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 /// A file, as far as a component may be long, and one byte more by which it is seen that it is

@@ -14,7 +14,6 @@ use http_body_util::{BodyExt as _, Limited};
 use ring::digest::{SHA256, digest};
 
 use super::body::Body;
-use super::error_body::ErrorResponse;
 use crate::access::AccessControl;
 use crate::sandbox::CallError;
 
@@ -57,12 +56,11 @@ pub(super) async fn describe(
     access: &AccessControl,
     response: Response<Body>,
     asked: Asked,
-) -> Result<Response<Body>, ErrorResponse> {
+) -> Result<Response<Body>, CallError> {
     let (mut head, body) = response.into_parts();
     let body = Limited::new(body, MAX_LENGTH).collect().await;
     let body = body.map_err(|error| {
-        let text = format!("its OpenAPI description was not complete: {error}");
-        ErrorResponse::Call(CallError::Guest(text))
+        CallError::Guest(format!("its OpenAPI description was not complete: {error}"))
     })?;
     let mut body = body.to_bytes();
     let is_readable = head.status == StatusCode::OK && is_plain_json(&head.headers);

@@ -22,7 +22,8 @@
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
 //! | `lingering_close` | how a connection is closed after an early response |
 //! | `half_close` | a client that has closed its sending side |
-//! | `descriptors`, `watch` | the limit on open files, and the heartbeat of each core |
+//! | `descriptors`, `core_dump` | the limits on open files and on core dumps |
+//! | `watch` | the heartbeat of each core |
 //! | `admin`, `exposition` | the operators' listener: readiness and metrics |
 
 pub mod address;
@@ -41,6 +42,7 @@ mod admin;
 mod clients;
 mod connection_io;
 mod connection_state;
+mod core_dump;
 mod description;
 mod descriptors;
 mod error_body;

@@ -16,7 +16,7 @@ use super::config::Config;
 use super::start;
 use crate::database::{Database, Pool};
 use crate::reload;
-use crate::sandbox::{Instances, Runtime, Source};
+use crate::sandbox::{self, Instances, Runtime, Source};
 use crate::telemetry::{AccessLog, Counters};
 
 /// The counters of all cores, those for components that were replaced included. Clones share them.
@@ -94,7 +94,7 @@ impl Replacing {
             cores,
             all_counters,
             access_log: config.access_log.access_log,
-            digest: None,
+            digest: runtime.digest().ok(),
         }))
     }
 
@@ -113,10 +113,6 @@ impl Replacing {
         let watching = reload::watch(files, ask)?;
         Ok(async move {
             let replacing = async {
-                let source = self.source.clone();
-                // Aside, because reading and hashing a component would delay the start.
-                let digest = tokio::task::spawn_blocking(move || source.digest()).await;
-                self.digest = digest.ok().and_then(Result::ok);
                 while asked.recv().await.is_some() {
                     self.replace().await;
                 }
@@ -126,14 +122,6 @@ impl Replacing {
     }
 
     async fn replace(&mut self) {
-        if self.config.recording.record.is_some() {
-            tracing::error!(
-                "{} was not replaced: a recording is of one component; start again, with the new \
-                 one or without --record",
-                self.source
-            );
-            return;
-        }
         let began = Instant::now();
         match self.try_replace().await {
             Ok(true) => {
@@ -154,11 +142,14 @@ impl Replacing {
         let (compiler, known) = (self.config.sandbox.compiler(), self.digest.clone());
         let denied = self.config.sandbox.deny_imports.clone();
         let load = move || {
-            let digest = source.digest()?;
+            // Read once, so that what is compared is what is compiled.
+            let bytes = source.bytes();
+            let bytes = bytes.map_err(|error| format!("cannot read {source}: {error}"))?;
+            let digest = sandbox::digest(&bytes);
             if known.as_ref() == Some(&digest) {
                 return Ok(None);
             }
-            let runtime = Runtime::on(&engine, &source, &compiler, &denied);
+            let runtime = Runtime::of_bytes(&engine, &source, &bytes, &compiler, &denied);
             runtime
                 .map(|runtime| Some((digest, Arc::new(runtime))))
                 .map_err(|error| error.to_string())

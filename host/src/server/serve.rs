@@ -20,7 +20,7 @@ use super::start::start;
 use super::tls::Tls;
 use super::watch::{self, Heartbeat};
 use super::worker::{self, Core, Parts, Worker};
-use super::{admin, descriptors, notify};
+use super::{admin, core_dump, descriptors, notify};
 use crate::access::AccessControl;
 use crate::recording::Recorder;
 
@@ -31,6 +31,7 @@ use crate::recording::Recorder;
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
     config.check().map_err(ServeError::Settings)?;
     Recorder::check(&config.recording).map_err(ServeError::Record)?;
+    core_dump::prevent();
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.

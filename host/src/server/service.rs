@@ -21,13 +21,13 @@ use super::connection_state::ConnectionState;
 use super::description;
 use super::error_body::ErrorResponse;
 use super::proxy_protocol::Client;
-use super::request_body::{self, RequestBody};
+use super::request_body::{self, BodyLimits, RequestBody};
 use super::request_head;
 use super::serving::Serving;
 use super::transport::Transport;
 use crate::access::jwt::Refresh;
-use crate::access::{self, AccessControl, Checked, Refusal};
-use crate::memory::Charge;
+use crate::access::{self, AccessControl, Checked, Refusal, Scopes};
+use crate::memory::BodyMemory;
 use crate::options::{GIB, KIB, MIB, MILLISECOND, YEAR, duration, number, size};
 use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
@@ -286,7 +286,7 @@ impl Service {
                     // Freed before the call, so that a slow body holds no memory for one.
                     let reading = Box::pin(service.read(&instances, head, body, info, &state));
                     match reading.await {
-                        Ok((mut request, _charge)) => {
+                        Ok((mut request, _memory)) => {
                             let began = Instant::now();
                             service.call(&instances, &mut request, info, began).await
                         }
@@ -359,8 +359,8 @@ impl Service {
             return (recorded, Ok(Admitted::Preflight));
         }
         if self.access.needs_token() {
-            let method = request.method().clone();
-            match self.access.check(&method, request.headers_mut()) {
+            let needed = Scopes::needed(request.method());
+            match self.access.check(needed, request.headers_mut()) {
                 Checked::Permitted => {}
                 Checked::Refused(refusal) => {
                     log_refused(&refusal, recorded.info());
@@ -422,10 +422,10 @@ impl Service {
             refresh,
         } = waiting;
         refresh.ended().await;
-        let (version, method) = (request.version(), request.method().clone());
+        let (version, needed) = (request.version(), Scopes::needed(request.method()));
         let checked = self
             .access
-            .check_again(&token, &method, request.headers_mut());
+            .check_again(&token, needed, request.headers_mut());
         if let Err(refusal) = checked {
             log_refused(&refusal, info);
             state.request_read(version);
@@ -438,7 +438,7 @@ impl Service {
             }
             Permitted::Unread(head, body) => {
                 let reading = self.read(instances, head, body, info, state);
-                let (mut request, _charge) = reading.await?;
+                let (mut request, _memory) = reading.await?;
                 let began = Instant::now();
                 self.call(instances, &mut request, info, began).await
             }
@@ -462,10 +462,15 @@ impl Service {
         let asked = description::ask(&mut request);
         let began = info.arrival();
         let response = self.call(instances, &mut request, info, began).await?;
-        description::describe(&self.access, response, asked).await
+        let described = description::describe(&self.access, response, asked).await;
+        described.map_err(|error| {
+            log_failed(&error, info);
+            instances.counters().failed(error.kind());
+            ErrorResponse::Call(error)
+        })
     }
 
-    /// Reads a request's body, for which there may be a charge.
+    /// Reads a request's body, which may take memory until it is dropped.
     async fn read<B>(
         &self,
         instances: &Arc<Instances>,
@@ -473,22 +478,25 @@ impl Service {
         body: B,
         info: &Arc<RequestInfo>,
         state: &ConnectionState,
-    ) -> Result<(Request<Bytes>, Option<Charge>), ErrorResponse>
+    ) -> Result<(Request<Bytes>, Option<Box<BodyMemory>>), ErrorResponse>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let reading = request_body::read(body, self.limits.max_body, instances.host_memory());
-        let body = tokio::time::timeout(self.limits.body_timeout, reading)
-            .await
-            .map_err(|_| ErrorResponse::SlowBody)?;
-        let RequestBody { bytes, charge } = body.inspect_err(|error| {
+        let limits = BodyLimits {
+            length: self.limits.max_body,
+            time: self.limits.body_timeout,
+            memory: instances.host_memory(),
+            may_wait: head.version < Version::HTTP_2,
+        };
+        let body = request_body::read(body, limits).await;
+        let RequestBody { bytes, memory } = body.inspect_err(|error| {
             if let ErrorResponse::Unread(error) = error {
                 log_failed(error, info);
                 instances.counters().failed(error.kind());
             }
         })?;
         state.request_read(head.version);
-        Ok((Request::from_parts(head, bytes), charge))
+        Ok((Request::from_parts(head, bytes), memory))
     }
 
     /// Calls the component with a request that is complete since `began`.
@@ -499,7 +507,8 @@ impl Service {
         info: &Arc<RequestInfo>,
         began: Instant,
     ) -> Result<Response<Body>, ErrorResponse> {
-        let capture = (self.recorder.as_ref()).and_then(|recorder| recorder.capture(request, info));
+        let capture = (self.recorder.as_ref())
+            .and_then(|recorder| recorder.capture(instances.runtime(), request, info));
         let tape = capture.as_ref().map(|capture| capture.tape());
         match instances.call(request, info, tape, began).await {
             Ok(response) => {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use usher_tests::figures;
 use usher_tests::http;
 use usher_tests::janitor::Scratch;
-use usher_tests::process::Running;
+use usher_tests::process::{Running, WAIT_LIMIT};
 
 use crate::startup::{send_request, usher};
 use crate::tls::{curl, folder, port, secure};
@@ -238,6 +238,31 @@ async fn limits_and_errors_of_http_1_hold_on_streams() {
     running.line("status=304");
 }
 
+/// Other streams of the connection would wait with it.
+#[tokio::test]
+async fn stream_whose_body_finds_no_memory_is_503_at_once() {
+    let scratch = Scratch::new();
+    let options = ["--host-memory", "64KiB", "--body-timeout", "10m"];
+    let mut running = start(&scratch, &options);
+    let client = connect(&running.address()).await;
+    let post = || {
+        let post = request("POST", "/users/").header("content-type", "application/json");
+        post.body(()).expect("a request")
+    };
+    let large = Some(Bytes::from(vec![b'b'; 256 << 10]));
+    let refused = send(&client, post(), large).await.expect("a response");
+    assert_eq!(
+        (
+            refused.status().as_u16(),
+            refused.headers()["retry-after"].as_bytes()
+        ),
+        (503, &b"1"[..])
+    );
+    let created = send(&client, post(), Some(Bytes::from_static(ANN.as_bytes()))).await;
+    assert_eq!(created.expect("a response").status(), 200);
+    running.line("--host-memory");
+}
+
 #[tokio::test]
 async fn streams_of_one_connection_are_served_at_once_and_large_responses_are_complete() {
     let scratch = Scratch::new();
@@ -441,9 +466,93 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
 pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+
+/// A connection that has sent its preface, frame by frame.
+async fn connect_by_frames(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let first = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    stream.write_all(&first).await.expect("a preface");
+    stream
+}
+
+/// The next frame: kind, flags, stream and payload.
+async fn read_frame(stream: &mut TcpStream) -> io::Result<(u8, u8, u32, Vec<u8>)> {
+    let head = stream.read_u32().await?;
+    let (length, kind) = (head >> 8, head.to_be_bytes()[3]);
+    let (flags, number) = (stream.read_u8().await?, stream.read_u32().await?);
+    let mut payload = vec![0; length as usize];
+    stream.read_exact(&mut payload).await?;
+    Ok((kind, flags, number, payload))
+}
+
+#[tokio::test]
+async fn client_is_told_how_much_of_bodies_it_may_send_ahead() {
+    const STREAM: u32 = 256 << 10;
+    const CONNECTION: u32 = 1 << 20;
+    /// RFC 9113, 6.9.2.
+    const INITIAL: u32 = 65_535;
+    const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &[]);
+    let mut stream = connect_by_frames(&running.address()).await;
+    let (mut of_stream, mut of_connection) = (INITIAL, INITIAL);
+    while (of_stream, of_connection) != (STREAM, CONNECTION) {
+        let (kind, _, number, payload) = read_frame(&mut stream).await.expect("a frame");
+        match kind {
+            SETTINGS => {
+                let mut settings = payload.chunks_exact(6);
+                if let Some(setting) = settings.find(|s| s[..2] == INITIAL_WINDOW_SIZE) {
+                    of_stream = u32::from_be_bytes(setting[2..].try_into().expect("four bytes"));
+                }
+            }
+            WINDOW_UPDATE if number == 0 => {
+                let more: [u8; 4] = payload.try_into().expect("four bytes");
+                of_connection += u32::from_be_bytes(more);
+            }
+            other => panic!("a frame of type {other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn client_that_does_not_reply_to_ping_is_disconnected_and_one_that_does_is_not() {
+    // It takes 40 s.
+    if std::env::var_os("USHER_TEST_PING").is_none() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &["--body-timeout", "10m"]);
+    let address = running.address();
+    let mut client = connect(&address).await.ready().await.expect("a connection");
+    let post = request("POST", "/users/").header("content-type", "application/json");
+    let post = post.body(()).expect("a request");
+    let (response, mut body) = client.send_request(post, false).expect("a stream");
+    let mut silent = connect_by_frames(&address).await;
+    let unfinished = frame(HEADERS, END_HEADERS, 1, GET);
+    silent.write_all(&unfinished).await.expect("a request");
+    let (began, mut pings) = (Instant::now(), 0);
+    let closed = async {
+        while let Ok((kind, flags, ..)) = read_frame(&mut silent).await {
+            pings += u32::from(kind == PING && flags & ACK == 0);
+        }
+    };
+    let closed = tokio::time::timeout(3 * WAIT_LIMIT, closed).await;
+    closed.expect("it is disconnected");
+    let took = began.elapsed();
+    figures::print("no reply to PING", &format!("disconnected after {took:?}"));
+    assert!(
+        pings >= 1 && took >= Duration::from_secs(30),
+        "{pings}, {took:?}"
+    );
+    let sent = body.send_data(Bytes::from_static(ANN.as_bytes()), true);
+    sent.expect("a connection");
+    assert_eq!(response.await.expect("a response").status(), 200);
+}
 
 /// `GET /users/1` of `http://localhost`, by the static table of HPACK and literals.
 const GET: &[u8] = b"\x82\x86\x41\x09localhost\x04\x08/users/1";

@@ -17,7 +17,7 @@ use usher::sandbox::Source;
 use usher_testing::TestApp;
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
-use usher_tests::process::Running;
+use usher_tests::process::{Running, WAIT_LIMIT};
 
 use crate::access::{ann, is_refused, make_token, start, with};
 use crate::startup::{fails_with, send_request, usher};
@@ -493,6 +493,99 @@ async fn keys_of_a_url_are_fetched_in_time() {
 }
 
 #[tokio::test]
+async fn keys_of_a_server_that_is_not_there_at_start_are_waited_for() {
+    let scratch = Scratch::new();
+    let pair = Pair::p256();
+    let keys = json!([pair.jwk(json!({}))]);
+    let server = KeyServer::start(&keys, None);
+    server.answer("503 Busy", "");
+    let url = server.url("http");
+    let mut running = usher(&scratch)
+        .args(["--database", "memory:", "--jwt-wait", "10m"])
+        .args(options(&url))
+        .spawn();
+    let line = running.line("(--jwt-wait)");
+    assert!(line.contains("503") && line.contains("10m"), "{line}");
+    server.set(&keys);
+    let address = running.address();
+    let token = pair.sign(&json!({"alg": "ES256"}), &claims("read"));
+    assert_eq!(get(&address, &token).await.status, 404);
+    drop(running);
+
+    // Nobody listens there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = closed.local_addr().expect("an address");
+    drop(closed);
+    let url = format!("http://{address}/keys");
+    let start = usher(&scratch).args(["--database", "memory:", "--jwt-wait", "0s"]);
+    let ended = start.args(options(&url)).run();
+    let parts = ["cannot fetch --jwt-keys http://127.0.0.1", "refused"];
+    fails_with(&ended, 1, &parts);
+    // What is no answer of a server of keys will be none in a moment either.
+    server.answer("200 OK", "<html>");
+    let url = server.url("http");
+    let start = usher(&scratch).args(["--database", "memory:", "--jwt-wait", "10m"]);
+    let ended = start.args(options(&url)).run();
+    fails_with(
+        &ended,
+        2,
+        &["cannot use --jwt-keys http://localhost", "JSON"],
+    );
+}
+
+#[tokio::test]
+async fn keys_of_a_server_that_was_away_are_fetched_once_it_is_back() {
+    let scratch = Scratch::new();
+    let (old, new) = (Pair::p256(), Pair::p256());
+    let server = KeyServer::start(&json!([old.jwk(json!({}))]), None);
+    let url = server.url("http");
+    let refresh = ["--jwt-refresh", "1s"];
+    let mut running = start(&scratch, &[&options(&url)[..], &refresh].concat());
+    let address = running.address();
+    server.answer("503 Busy", "");
+    running.line("the keys of before stay valid");
+    let token = |pair: &Pair| pair.sign(&json!({"alg": "ES256"}), &claims("read"));
+    assert_eq!(get(&address, &token(&old)).await.status, 404);
+    server.set(&json!([new.jwk(json!({}))]));
+    running.line("1 keys of http://localhost");
+    assert_eq!(get(&address, &token(&new)).await.status, 404);
+}
+
+#[tokio::test]
+async fn slow_server_of_keys_holds_up_only_the_requests_whose_key_is_unknown() {
+    let scratch = Scratch::new();
+    let (old, new) = (Pair::p256(), Pair::p256());
+    let (old_key, new_key) = (
+        old.jwk(json!({"kid": "old"})),
+        new.jwk(json!({"kid": "new"})),
+    );
+    let server = KeyServer::start(&json!([old_key]), None);
+    let url = server.url("http");
+    let mut running = start(&scratch, &options(&url));
+    let address = running.address();
+    server.hold();
+    let token =
+        |pair: &Pair, key: &str| pair.sign(&json!({"alg": "ES256", "kid": key}), &claims("read"));
+    let (old_token, new_token) = (token(&old, "old"), token(&new, "new"));
+    let waits = tokio::spawn({
+        let (address, token) = (address.clone(), new_token.clone());
+        async move { get(&address, &token).await.status }
+    });
+    let asked = async {
+        while server.requests() < 2 {
+            // Others are served meanwhile.
+            assert_eq!(get(&address, &old_token).await.status, 404);
+        }
+    };
+    let asked = tokio::time::timeout(WAIT_LIMIT, asked).await;
+    asked.expect("the server is asked");
+    assert_eq!(get(&address, &old_token).await.status, 404);
+    assert!(!waits.is_finished());
+    server.set(&json!([old_key, new_key]));
+    assert_eq!(waits.await.expect("no panic"), 404);
+}
+
+#[tokio::test]
 async fn keys_of_a_file_are_read_again_and_a_broken_file_changes_nothing() {
     let scratch = Scratch::new();
     let (old, new) = (Pair::ed25519(), Pair::p256());
@@ -772,4 +865,31 @@ async fn openapi_description_says_which_token_each_operation_needs() {
     );
     let delete = &described["paths"]["/users/{user_id}"]["delete"];
     assert_eq!(delete["security"], json!([{"bearer": ["w"]}]));
+}
+
+#[tokio::test]
+async fn streamed_openapi_description_says_which_token_is_needed_and_a_cut_one_is_500() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("hostile.wasm"), HOSTILE).expect("a file");
+    let options = ["--component", "hostile.wasm", "--tokens", "tokens"];
+    let token = make_token(&scratch, "reader", "read");
+    let mut running = start(&scratch, &options);
+    let address = running.address();
+    let get = |path: &str| send_request(&address, with(Request::get(path), &token));
+    let described = get("/openapi.json").await;
+    assert_eq!(described.status, 200, "{}", described.text());
+    let length = described.body.len().to_string();
+    assert_eq!(described.header("content-length"), Some(length));
+    assert!(described.header("etag").is_some());
+    let described = described.json();
+    let security = &described["paths"]["/items/{id}"]["get"]["security"];
+    assert_eq!(security, &json!([{"bearer": ["read"]}]));
+    assert_eq!(
+        described["components"]["securitySchemes"]["bearer"]["type"],
+        "http"
+    );
+    let cut = get("/openapi.json?cut").await;
+    assert_eq!(cut.status, 500, "{}", cut.text());
+    let line = running.line("its OpenAPI description was not complete");
+    assert!(line.contains("/openapi.json"), "{line}");
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use usher::sandbox::USERS_WASM;
 use usher_tests::figures;
 use usher_tests::http::{Reader, Request, Response};
-use usher_tests::janitor::Scratch;
-use usher_tests::process::Running;
+use usher_tests::janitor::{KillGuard, Scratch};
+use usher_tests::process::{Running, Usher};
 
 use crate::startup::{fails_with, send_request, usher};
 
@@ -258,4 +260,73 @@ async fn connection_opened_before_the_listener_closes_is_answered() {
     }
     assert!(opened > 0);
     assert_eq!(running.wait().code(), Some(0));
+}
+
+/// The program on a terminal of its own, which util-linux's `script` has: its process id.
+fn on_a_terminal(scratch: &Scratch, before: &str) -> (Running, String, u32) {
+    std::fs::write(scratch.path().join("served.wasm"), USERS_WASM).expect("a file");
+    let program = env!("CARGO_BIN_EXE_usher-under-test");
+    // Its standard error stays that of this test.
+    let command = format!(
+        "echo $$ >pid; exec {before} '{program}' serve --component served.wasm \
+         --database-statements declared --database memory: --listen 127.0.0.1:0 --log debug \
+         2>/proc/$PPID/fd/2"
+    );
+    let script = Usher::new("script").current_dir(scratch.path());
+    let script = script.env("SHELL", "/bin/sh");
+    let mut running = script
+        .args(["-q", "-e", "-c", &command, "/dev/null"])
+        .spawn();
+    let address = running.address();
+    let pid = std::fs::read_to_string(scratch.path().join("pid")).expect("a file");
+    let pid = pid.trim().parse().expect("a process id");
+    (running, address, pid)
+}
+
+fn kill(process: u32, signal: Signal) {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    kill_process(process.expect("a process id"), signal).expect("it runs");
+}
+
+#[tokio::test]
+async fn closed_terminal_drains_the_server_and_nohup_keeps_it() {
+    let scratch = Scratch::new();
+    let (mut running, address, server) = on_a_terminal(&scratch, "");
+    // While the terminal is there, the signal only has files read again.
+    kill(server, Signal::HUP);
+    running.line("is the one that is served");
+    let get = || Request::get("/users/1");
+    assert_eq!(send_request(&address, get()).await.status, 404);
+    kill(running.id(), Signal::KILL);
+    let line = running.line("draining");
+    assert!(line.contains("SIGHUP of a terminal"), "{line}");
+    // Its end closes the standard error that the test reads.
+    running.wait();
+
+    let (mut running, address, server) = on_a_terminal(&scratch, "nohup");
+    let _guard = KillGuard::process(server);
+    kill(running.id(), Signal::KILL);
+    running.line("is the one that is served");
+    assert_eq!(send_request(&address, get()).await.status, 404);
+    kill(server, Signal::TERM);
+    running.wait();
+}
+
+#[test]
+fn crash_of_the_server_writes_no_core_dump() {
+    let scratch = Scratch::new();
+    let program = env!("CARGO_BIN_EXE_usher-under-test");
+    let command = format!("ulimit -S -c $(ulimit -H -c); exec '{program}' \"$@\"");
+    let mut running = Usher::new("sh")
+        .current_dir(scratch.path())
+        .args(["-c", &command, "sh", "--database", "memory:"])
+        .args(["--listen", "127.0.0.1:0"])
+        .spawn();
+    running.address();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id()));
+    let limits = limits.expect("it runs");
+    let mut lines = limits.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Max core file size"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    assert_eq!(soft, Some("0"), "{limits}");
 }

@@ -14,9 +14,12 @@ use ring::digest::{SHA256, digest};
 use super::key::KeySet;
 use crate::access::scopes::Scopes;
 
-/// The most tokens that are kept, and the longest, in bytes: 4 MiB in all.
-const MAX_TOKENS: usize = 1024;
+/// What is kept of all tokens, and the longest token, in bytes.
+const MAX_SIZE: usize = 4 << 20;
 const MAX_LENGTH: usize = 4 << 10;
+
+/// What a token takes beside its texts: its hash, and its share of allocations and of the table.
+const ENTRY: usize = 256;
 
 /// A token that counts.
 #[derive(Debug)]
@@ -30,6 +33,13 @@ pub(crate) struct Verified {
     pub(super) until: f64,
 }
 
+impl Verified {
+    /// What is kept of it, in bytes.
+    fn size(&self) -> usize {
+        ENTRY + self.scopes.len() + self.subject.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Tokens that were verified before.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<Known>);
@@ -39,6 +49,15 @@ struct Known {
     /// By which the tokens were verified.
     keys: Arc<KeySet>,
     tokens: HashMap<Hash, Arc<Verified>>,
+    /// What is kept of all of them, in bytes.
+    size: usize,
+}
+
+impl Known {
+    fn clear(&mut self) {
+        self.tokens.clear();
+        self.size = 0;
+    }
 }
 
 /// The hash of a token.
@@ -83,18 +102,22 @@ impl Cache {
     ) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&known.keys, keys) {
-            known.tokens.clear();
+            known.clear();
             known.keys = Arc::clone(keys);
         }
-        if known.tokens.len() >= MAX_TOKENS {
-            known
-                .tokens
-                .retain(|_, token| token.until > now.as_secs_f64());
+        let size = verified.size();
+        if known.size + size > MAX_SIZE {
+            let Known { tokens, size, .. } = &mut *known;
+            tokens.retain(|_, token| token.until > now.as_secs_f64());
+            *size = tokens.values().map(|token| token.size()).sum();
+            // Looking for room again with every token would take longer than verifying it.
+            if *size > MAX_SIZE / 2 {
+                known.clear();
+            }
         }
-        if known.tokens.len() >= MAX_TOKENS {
-            known.tokens.clear();
-        }
-        known.tokens.insert(hash, Arc::clone(verified));
+        let before = known.tokens.insert(hash, Arc::clone(verified));
+        known.size += size;
+        known.size -= before.map_or(0, |before| before.size());
     }
 }
 
@@ -129,25 +152,33 @@ mod tests {
     }
 
     #[test]
-    fn number_and_length_of_known_tokens_are_bounded() {
+    fn size_and_length_of_known_tokens_are_bounded() {
         let (cache, keys) = (Cache::default(), Arc::default());
         let now = Duration::from_secs(1000);
         let add = |number: usize, until: f64| {
             let hash = Hash::of(&number.to_le_bytes()).expect("a short token");
             cache.add(hash, &keys, &verified(until), now);
-            cache.0.lock().expect("nobody panics").tokens.len()
+            let known = cache.0.lock().expect("nobody panics");
+            let sizes = known.tokens.values().map(|token| token.size());
+            assert_eq!(known.size, sizes.sum::<usize>());
+            assert!(known.size <= MAX_SIZE);
+            known.tokens.len()
         };
-        for number in 0..MAX_TOKENS {
-            assert_eq!(
-                add(number, if number == 0 { 1001.0 } else { 1000.0 }),
-                number + 1
-            );
+        let most = MAX_SIZE / ENTRY;
+        for number in 0..most {
+            let until = if number == 0 { 1001.0 } else { 1000.0 };
+            let hash = Hash::of(&number.to_le_bytes()).expect("a short token");
+            cache.add(hash, &keys, &verified(until), now);
         }
-        // Those that have expired go first.
-        assert_eq!(add(MAX_TOKENS, 1001.0), 2);
-        for number in MAX_TOKENS + 1..3 * MAX_TOKENS {
-            assert!(add(number, 1001.0) <= MAX_TOKENS);
+        // Those that have expired go first, and the same token again is one token.
+        assert_eq!(add(0, 1001.0), 1);
+        assert_eq!(add(most, 1001.0), 2);
+        for number in most + 1..2 * most - 2 {
+            let hash = Hash::of(&number.to_le_bytes()).expect("a short token");
+            cache.add(hash, &keys, &verified(1001.0), now);
         }
+        assert_eq!(add(2 * most - 2, 1001.0), most);
+        assert_eq!(add(2 * most - 1, 1001.0), 1);
         assert!(Hash::of(&[0; MAX_LENGTH]).is_some() && Hash::of(&[0; MAX_LENGTH + 1]).is_none());
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::claims::is_scope;
 use super::source::Location;
-use crate::options::duration;
+use crate::options::{YEAR, duration};
 
 /// The settings of JSON Web Tokens.
 #[derive(Args, Clone, Debug)]
@@ -70,6 +70,15 @@ pub struct Config {
         value_parser = duration(MIN_REFRESH, MAX_REFRESH)
     )]
     pub jwt_refresh: Duration,
+    /// How long to wait at start for a server of the keys that does not answer.
+    #[arg(
+        long,
+        env = "USHER_JWT_WAIT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration(Duration::ZERO, YEAR)
+    )]
+    pub jwt_wait: Duration,
     /// Certificates of authorities, as PEM, that the server of the keys may have one of, in
     /// addition to the public ones.
     #[arg(long, env = "USHER_JWT_KEYS_CA", value_name = "FILE")]

@@ -26,8 +26,7 @@ const ASK_INTERVAL: Duration = Duration::from_secs(5);
 /// Between a request that failed and the next one, unless `--jwt-refresh` is shorter.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long the server waits at start for keys, and how often it tries.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the server tries at start to fetch the keys.
 const START_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The keys of the moment.
@@ -61,14 +60,18 @@ impl Refresh {
 }
 
 impl Keys {
-    /// Reads or fetches the keys.
+    /// Reads or fetches the keys. A server that does not answer is asked again for so long.
     ///
     /// # Errors
     /// One line, if there are none.
-    pub(super) async fn load(source: Source, refresh: Duration) -> Result<Arc<Self>, AccessError> {
+    pub(super) async fn load(
+        source: Source,
+        wait: Duration,
+        refresh: Duration,
+    ) -> Result<Arc<Self>, AccessError> {
         let set = match &source {
             Source::File(_) => read(&source).map_err(AccessError::Settings)?,
-            Source::Url(endpoint) => first(endpoint).await?,
+            Source::Url(endpoint) => first(endpoint, wait).await?,
         };
         tracing::debug!("{} keys of {source} are valid", set.count());
         Ok(Arc::new(Self {
@@ -188,8 +191,8 @@ fn read(source: &Source) -> Result<KeySet, String> {
 }
 
 /// Fetches the keys at start, and tries again while their server is not available.
-async fn first(endpoint: &Endpoint) -> Result<KeySet, AccessError> {
-    let deadline = Instant::now() + START_TIMEOUT;
+async fn first(endpoint: &Endpoint, wait: Duration) -> Result<KeySet, AccessError> {
+    let (deadline, mut is_told) = (Instant::now() + wait, false);
     loop {
         let error = match endpoint.fetch().await {
             Ok(json) => return parse(endpoint, &json).map_err(AccessError::Settings),
@@ -200,6 +203,11 @@ async fn first(endpoint: &Endpoint) -> Result<KeySet, AccessError> {
         }
         if Instant::now() + START_INTERVAL >= deadline {
             return Err(AccessError::Unavailable(unfetched(endpoint, &error)));
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            let wait = humantime::format_duration(wait);
+            let error = unfetched(endpoint, &error);
+            tracing::warn!("{error}; trying again for {wait} (--jwt-wait)");
         }
         tokio::time::sleep(START_INTERVAL).await;
     }

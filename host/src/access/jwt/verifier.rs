@@ -38,7 +38,7 @@ impl Verifier {
         let ca = config.jwt_keys_ca.as_deref();
         let source = Source::new(&accepted.keys, ca).map_err(AccessError::Settings)?;
         Ok(Some(Self {
-            keys: Keys::load(source, config.jwt_refresh).await?,
+            keys: Keys::load(source, config.jwt_wait, config.jwt_refresh).await?,
             accepted,
             leeway: config.jwt_leeway,
             read: config.jwt_read_scope.clone(),

@@ -1,8 +1,8 @@
 //! A component that misbehaves as its request's path says, with an open transaction in which it has
 //! written.
 //!
-//! Every path except `/sender`, `/table`, `/count`, `/spin`, `/slow-alone` and the giants inserts a
-//! row in a transaction first.
+//! Every path except `/sender`, `/table`, `/count`, `/spin`, `/slow-alone`, `/openapi.json` and the
+//! giants inserts a row in a transaction first.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -39,7 +39,7 @@ struct Hostile;
 /// The routes that the component declares; it has others.
 #[used]
 #[unsafe(link_section = "usher:routes")]
-static ROUTES: [u8; 29] = *b"GET /items/{id}\nPOST /commit\n";
+static ROUTES: [u8; 47] = *b"GET /items/{id}\nPOST /commit\nGET /openapi.json\n";
 
 thread_local! {
     /// Transactions kept beyond their request.
@@ -89,6 +89,8 @@ impl Guest for Hostile {
                 let result = query("SELECT repeat('x', 50000000)::bigint", &[]).map(drop);
                 return answer(out, 500, &format!("{result:?}"));
             }
+            "/openapi.json" => return describe(out, false),
+            "/openapi.json?cut" => return describe(out, true),
             // One of the declared routes.
             path if path.starts_with("/items/") => core::arch::wasm32::unreachable(),
             // As `/loop`, without a call to the database.
@@ -219,6 +221,33 @@ fn begin(out: ResponseOutparam) -> (OutputStream, OutgoingBody) {
         .blocking_write_and_flush(b"begun")
         .expect("a client that reads");
     (stream, body)
+}
+
+/// Streams an OpenAPI description byte by byte, and fails before its end if it is to be cut.
+fn describe(out: ResponseOutparam, is_cut: bool) {
+    let json = ("content-type".to_owned(), b"application/json".to_vec());
+    let fields = Fields::from_list(&[json]).expect("a valid field");
+    let response = OutgoingResponse::new(fields);
+    let body = response.body().expect("the first body");
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().expect("the first stream");
+    let description = r#"{"openapi":"3.1.0","paths":{"/items/{id}":{"get":{"responses":{}}}}}"#;
+    for byte in description.bytes() {
+        stream
+            .blocking_write_and_flush(&[byte])
+            .expect("a client that reads");
+    }
+    if is_cut {
+        // More than the host buffers, so that it has begun to read.
+        for _ in 0..64 {
+            stream
+                .blocking_write_and_flush(&[b' '; 4096])
+                .expect("a client that reads");
+        }
+        core::arch::wasm32::unreachable();
+    }
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("a complete body");
 }
 
 fn answer(out: ResponseOutparam, status: u16, text: &str) {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -154,8 +154,9 @@ pub(super) struct KeyServer {
 
 #[derive(Default)]
 struct Shared {
-    /// The answer: a status line, and a body.
-    answer: Mutex<(String, String)>,
+    /// The answer: a status line, and a body. Nobody is answered while there is none.
+    answer: Mutex<Option<(String, String)>>,
+    is_set: Condvar,
     requests: AtomicUsize,
     /// The heads of the requests.
     heads: Mutex<String>,
@@ -173,7 +174,7 @@ impl KeyServer {
             for stream in listener.incoming().flatten() {
                 // A client that refuses the certificate is its own business.
                 let _ended = match &tls {
-                    None => served.answer(stream),
+                    None => served.respond(stream),
                     Some(config) => serve_tls(config, stream, &served),
                 };
             }
@@ -188,12 +189,13 @@ impl KeyServer {
     }
 
     pub(super) fn answer(&self, status: &str, body: &str) {
-        let mut answer = self
-            .shared
-            .answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *answer = (status.to_owned(), body.to_owned());
+        *self.shared.answer() = Some((status.to_owned(), body.to_owned()));
+        self.shared.is_set.notify_all();
+    }
+
+    /// Leaves requests without an answer, until there is one.
+    pub(super) fn hold(&self) {
+        *self.shared.answer() = None;
     }
 
     pub(super) fn requests(&self) -> usize {
@@ -237,11 +239,15 @@ fn serve_tls(
 ) -> io::Result<()> {
     let connection = rustls::ServerConnection::new(Arc::clone(config));
     let connection = connection.map_err(io::Error::other)?;
-    served.answer(rustls::StreamOwned::new(connection, stream))
+    served.respond(rustls::StreamOwned::new(connection, stream))
 }
 
 impl Shared {
-    fn answer(&self, mut stream: impl io::Read + io::Write) -> io::Result<()> {
+    fn answer(&self) -> MutexGuard<'_, Option<(String, String)>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn respond(&self, mut stream: impl io::Read + io::Write) -> io::Result<()> {
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
             stream.read_exact(&mut byte)?;
@@ -254,8 +260,14 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .push_str(&head);
         let (status, body) = {
-            let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-            answer.clone()
+            let mut answer = self.answer();
+            loop {
+                if let Some(answer) = &*answer {
+                    break answer.clone();
+                }
+                let waited = self.is_set.wait(answer);
+                answer = waited.unwrap_or_else(PoisonError::into_inner);
+            }
         };
         let length = body.len();
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");

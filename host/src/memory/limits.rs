@@ -13,6 +13,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use tokio::sync::Semaphore;
+
+use super::pool::Pool;
+
 /// The bytes of a request that do not count towards the limit for all, and the unit of those that
 /// do.
 pub(crate) const FREE: usize = 64 << 10;
@@ -23,8 +27,9 @@ pub(crate) struct HostMemory(Arc<Host>);
 
 #[derive(Debug)]
 struct Host {
-    limit: usize,
-    used: AtomicUsize,
+    requests: Pool,
+    beginnings: Pool,
+    turns: Arc<Semaphore>,
 }
 
 /// The memory that the host may hold for one request. Clones share it.
@@ -67,40 +72,52 @@ impl fmt::Display for OverLimit {
 impl std::error::Error for OverLimit {}
 
 /// Rounds down to a multiple of the unit.
-fn units(bytes: usize) -> usize {
+pub(super) fn units(bytes: usize) -> usize {
     bytes / FREE * FREE
 }
 
 impl HostMemory {
     pub(crate) fn new(limit: usize) -> Self {
+        let turns = (limit / FREE).min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Host {
-            limit,
-            used: AtomicUsize::new(0),
+            requests: Pool::new(limit),
+            beginnings: Pool::new(limit),
+            turns: Arc::new(Semaphore::new(turns)),
         }))
     }
 
+    /// The error where there is no room.
+    pub(super) fn over(&self) -> OverLimit {
+        OverLimit::Host(self.0.requests.limit())
+    }
+
+    /// What counts towards the limit.
+    pub(super) fn requests(&self) -> &Pool {
+        &self.0.requests
+    }
+
+    /// What has been read of bodies below [`FREE`] that are not complete.
+    pub(super) fn beginnings(&self) -> &Pool {
+        &self.0.beginnings
+    }
+
+    /// The units of large bodies that may be read at once.
+    pub(super) fn turns(&self) -> &Arc<Semaphore> {
+        &self.0.turns
+    }
+
     fn add(&self, bytes: usize) -> Result<(), OverLimit> {
-        if bytes == 0 {
-            return Ok(());
-        }
-        let host = &*self.0;
-        let before = host.used.fetch_add(bytes, Relaxed);
-        if before.saturating_add(bytes) > host.limit {
-            host.used.fetch_sub(bytes, Relaxed);
-            return Err(OverLimit::Host(host.limit));
-        }
-        Ok(())
+        let added = self.0.requests.add(bytes);
+        added.map_err(|_| self.over())
     }
 
     fn remove(&self, bytes: usize) {
-        if bytes > 0 {
-            self.0.used.fetch_sub(bytes, Relaxed);
-        }
+        self.0.requests.remove(bytes);
     }
 
     /// The bytes held for all requests together.
     pub(crate) fn used(&self) -> usize {
-        self.0.used.load(Relaxed)
+        self.0.requests.used() + self.0.beginnings.used()
     }
 
     /// The limits of one request.
@@ -192,11 +209,7 @@ impl RequestMemory {
             // The host's charge failed. If another charge has changed the request's count since,
             // the units to take back may differ by one.
             let back = units(before) - units(before - bytes);
-            request
-                .host
-                .0
-                .used
-                .fetch_add(grown.wrapping_sub(back), Relaxed);
+            request.host.0.requests.replace(back, grown);
         })
     }
 
