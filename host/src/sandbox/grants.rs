@@ -16,15 +16,16 @@ use wasmtime_wasi::sockets::WasiSockets;
 
 use super::state::State;
 use crate::database;
+use crate::wasi::logging;
 use crate::wasi_http;
 
-/// All versions that are granted begin with this; a component may have been built against a
-/// younger or older patch version.
+/// The versions of an interface whose name has none begin with this; a component may have been
+/// built against a younger or older patch version.
 const VERSION: &str = "@0.2.";
 
 /// Interfaces that are linked together.
 struct Grant {
-    /// Their names without version.
+    /// Their names: with their version, or without for those of WASI 0.2 and of `usher:database`.
     interfaces: &'static [&'static str],
     /// What a component gets, in words for its operator.
     what: &'static str,
@@ -64,8 +65,12 @@ impl Grant {
     fn has(&self, import: &str) -> bool {
         let mut interfaces = self.interfaces.iter();
         interfaces.any(|interface| {
-            let version = import.strip_prefix(interface);
-            version.is_some_and(|version| version.starts_with(VERSION))
+            let has_version = interface.contains('@');
+            let rest = import.strip_prefix(interface);
+            rest.is_some_and(|rest| match has_version {
+                true => rest.is_empty(),
+                false => rest.starts_with(VERSION),
+            })
         })
     }
 }
@@ -106,6 +111,9 @@ const GRANTS: &[Grant] = &[
     }),
     Grant::new(&["wasi:random/insecure-seed"], "random numbers", |linker| {
         random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, State::random)
+    }),
+    Grant::new(&[logging::INTERFACE], "lines of the log", |linker| {
+        logging::add_to_linker(linker, State::request)
     }),
     Grant::with_context(
         &["wasi:cli/environment"],
@@ -293,6 +301,8 @@ mod tests {
         let denied: DeniedImport = "wasi:cli/stdout".parse().expect("an interface");
         assert!(denied.denies("wasi:cli/stdout@0.2.12"));
         assert!(!denied.denies("wasi:cli/stderr@0.2.12"));
+        let denied: DeniedImport = "wasi:logging".parse().expect("a package");
+        assert!(denied.denies("wasi:logging/logging@0.1.0-draft"));
         for unknown in ["wasi:cl", "wasi:gpu", "", "wasi:cli/stdou"] {
             let error = unknown.parse::<DeniedImport>().expect_err(unknown);
             assert!(error.to_string().contains("wasi:cli, "), "{error}");
@@ -305,5 +315,16 @@ mod tests {
         assert_eq!(what("wasi:cli/stdout@0.3.0"), None);
         assert_eq!(what("wasi:cli/stdout"), None);
         assert_eq!(what("wasi:http/outgoing-handler@0.2.0"), None);
+        let drafted = "wasi:logging/logging@0.1.0-draft";
+        assert_eq!(what(drafted), Some("lines of the log"));
+        for other in [
+            "",
+            "@0.1.0",
+            "@0.1.0-draft2",
+            "@0.2.0",
+            "@0.1.0-draft@0.2.0",
+        ] {
+            assert_eq!(what(&format!("wasi:logging/logging{other}")), None);
+        }
     }
 }

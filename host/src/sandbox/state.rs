@@ -100,6 +100,11 @@ impl State {
         context.sockets(&mut self.table)
     }
 
+    /// The request that is served, if any.
+    pub(crate) fn request(&self) -> Option<&RequestInfo> {
+        self.gate.request()
+    }
+
     /// What the component prints from now on is of this request.
     pub(super) fn begin_request(&mut self, request: &Arc<RequestInfo>) {
         if let Some(context) = &self.wasi {

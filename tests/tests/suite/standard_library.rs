@@ -11,7 +11,7 @@ use crate::startup::{fails_with, send_request, usher};
 const STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
 
 /// The lines that components may print in a second.
-const PRINTED_LINES: usize = 100;
+pub(crate) const PRINTED_LINES: usize = 100;
 
 fn standard(scratch: &Scratch) -> Usher {
     std::fs::write(scratch.path().join("standard.wasm"), STANDARD).expect("a file");
@@ -22,16 +22,16 @@ fn standard(scratch: &Scratch) -> Usher {
 }
 
 /// The address in the line that says it.
-fn address(running: &mut Running) -> String {
+pub(crate) fn address(running: &mut Running) -> String {
     running.address().trim_end_matches(['"', '}']).to_owned()
 }
 
-async fn get(address: &str, path: &str) -> Response {
+pub(crate) async fn get(address: &str, path: &str) -> Response {
     send_request(address, Request::get(path)).await
 }
 
 /// The lines of a program that ends now.
-fn lines(running: Running) -> Vec<Value> {
+pub(crate) fn lines(running: Running) -> Vec<Value> {
     running.terminate();
     let ended = running.wait();
     let read = |line: &String| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const MAX_COLUMNS: usize = 100;
 
 /// Files and folders that others wrote, or that a command generates.
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 13] = [
     "docs/options.md",
     "docs/performance-table.md",
     "guest/assets",
@@ -17,6 +17,7 @@ const FOREIGN: [&str; 12] = [
     "wit/deps/filesystem.wit",
     "wit/deps/http.wit",
     "wit/deps/io.wit",
+    "wit/deps/logging.wit",
     "wit/deps/random.wit",
     "wit/deps/sockets.wit",
 ];
