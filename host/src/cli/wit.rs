@@ -3,9 +3,10 @@
 use std::path::Path;
 
 /// The packages, each by the name of its file.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("cli.wit", include_str!("../../../wit/deps/cli.wit")),
     ("clocks.wit", include_str!("../../../wit/deps/clocks.wit")),
+    ("config.wit", include_str!("../../../wit/deps/config.wit")),
     (
         "filesystem.wit",
         include_str!("../../../wit/deps/filesystem.wit"),

@@ -9,6 +9,7 @@ use crate::telemetry::counters::FailedCall;
 use crate::telemetry::log::excerpt;
 use crate::telemetry::request::Blame;
 use crate::telemetry::routes::RoutesError;
+use crate::wasi::ValuesError;
 
 /// Why a component cannot be served. The texts name the component and are meant for the operator.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub enum LoadError {
     DoesNotFit(Source, wasmtime::Error),
     /// It imports this, which the operator denies.
     Denied(Source, String),
+    /// The values for it cannot be read.
+    Values(ValuesError),
     /// Its list of statements cannot be read.
     Manifest(Source, ManifestError),
     /// Its list of routes cannot be read.
@@ -75,6 +78,7 @@ impl fmt::Display for LoadError {
             Self::Denied(source, import) => {
                 write!(f, "{source} imports {import}, which --deny-imports denies")
             }
+            Self::Values(error) => error.fmt(f),
             Self::Manifest(source, error) => {
                 write!(
                     f,

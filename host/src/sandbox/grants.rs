@@ -16,7 +16,7 @@ use wasmtime_wasi::sockets::WasiSockets;
 
 use super::state::State;
 use crate::database;
-use crate::wasi::logging;
+use crate::wasi::{config, logging};
 use crate::wasi_http;
 
 /// The versions of an interface whose name has none begin with this; a component may have been
@@ -65,11 +65,13 @@ impl Grant {
     fn has(&self, import: &str) -> bool {
         let mut interfaces = self.interfaces.iter();
         interfaces.any(|interface| {
-            let has_version = interface.contains('@');
             let rest = import.strip_prefix(interface);
-            rest.is_some_and(|rest| match has_version {
-                true => rest.is_empty(),
-                false => rest.starts_with(VERSION),
+            rest.is_some_and(|rest| {
+                if interface.contains('@') {
+                    rest.is_empty()
+                } else {
+                    rest.starts_with(VERSION)
+                }
             })
         })
     }
@@ -115,6 +117,11 @@ const GRANTS: &[Grant] = &[
     Grant::new(&[logging::INTERFACE], "lines of the log", |linker| {
         logging::add_to_linker(linker, State::request)
     }),
+    Grant::new(
+        config::INTERFACES,
+        "the values of --component-config and --component-config-file",
+        |linker| config::add_to_linker(linker, State::values),
+    ),
     Grant::with_context(
         &["wasi:cli/environment"],
         "no variables and no arguments",
@@ -315,6 +322,10 @@ mod tests {
         assert_eq!(what("wasi:cli/stdout@0.3.0"), None);
         assert_eq!(what("wasi:cli/stdout"), None);
         assert_eq!(what("wasi:http/outgoing-handler@0.2.0"), None);
+        for version in ["rc.1", "draft", "draft-2024-09-27"] {
+            assert!(what(&format!("wasi:config/store@0.2.0-{version}")).is_some());
+        }
+        assert_eq!(what("wasi:config/store@0.2.0"), None);
         let drafted = "wasi:logging/logging@0.1.0-draft";
         assert_eq!(what(drafted), Some("lines of the log"));
         for other in [

@@ -56,3 +56,5 @@ pub use source::Source;
 #[cfg(feature = "embedded")]
 pub use source::USERS_WASM;
 pub use state::{State, StoreLimits};
+
+pub use crate::wasi::{NamedValue, Values, ValuesError};

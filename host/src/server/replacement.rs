@@ -1,7 +1,8 @@
 //! Replaces the component that is served, without a lost request.
 //!
-//! On SIGHUP, and with `--watch` when its file changes, the component is compiled and linked aside,
-//! its migrations are applied, and an instance is made of it. Only then do new requests go to it.
+//! On SIGHUP, and with `--watch` when its file or that of its values changes, the component is
+//! compiled and linked aside, its migrations are applied, and an instance is made of it. Only then
+//! do new requests go to it.
 //! Requests in flight end with the component that they began with. If anything fails, nothing is
 //! replaced, and a component that is older than the schema fails in its migrations.
 
@@ -16,7 +17,7 @@ use super::config::Config;
 use super::start;
 use crate::database::{Database, Pool};
 use crate::reload;
-use crate::sandbox::{Instances, Runtime, Source};
+use crate::sandbox::{Instances, Runtime, Source, Values};
 use crate::telemetry::{AccessLog, Counters};
 
 /// The counters of all cores, those for components that were replaced included. Clones share them.
@@ -68,6 +69,8 @@ pub(super) struct Replacing {
     access_log: AccessLog,
     /// The SHA-256 of what is served.
     digest: Option<String>,
+    /// The values that it gets.
+    values: Arc<Values>,
 }
 
 impl Replacing {
@@ -95,6 +98,7 @@ impl Replacing {
             all_counters,
             access_log: config.access_log.access_log,
             digest: None,
+            values: Arc::clone(runtime.values()),
         }))
     }
 
@@ -103,10 +107,12 @@ impl Replacing {
     /// # Errors
     /// If the operating system refuses to register a handler.
     pub(super) fn run(mut self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let files = match &self.source {
-            Source::File(file) if self.config.sandbox.watch => vec![file.clone()],
-            _ => Vec::new(),
-        };
+        let sandbox = &self.config.sandbox;
+        let mut files = Vec::new();
+        if let (Source::File(file), true) = (&self.source, sandbox.watch) {
+            files.push(file.clone());
+            files.extend(sandbox.component_config_file.clone());
+        }
         let (ask, mut asked) = mpsc::channel(1);
         // A full channel means that the file is read once more anyway.
         let ask = move || ask.try_send(()).unwrap_or_default();
@@ -148,19 +154,21 @@ impl Replacing {
         }
     }
 
-    /// Returns whether there was another component.
+    /// Returns whether there was another component, or other values for it.
     async fn try_replace(&mut self) -> Result<bool, String> {
         let (engine, source) = (self.engine.clone(), self.source.clone());
-        let (compiler, known) = (self.config.sandbox.compiler(), self.digest.clone());
-        let denied = self.config.sandbox.deny_imports.clone();
+        let sandbox = self.config.sandbox.clone();
+        let (known, served) = (self.digest.clone(), Arc::clone(&self.values));
         let load = move || {
-            let digest = source.digest()?;
-            if known.as_ref() == Some(&digest) {
+            let (digest, values) = (source.digest()?, sandbox.values());
+            let values = values.map_err(|error| error.to_string())?;
+            if known.as_ref() == Some(&digest) && values == *served {
                 return Ok(None);
             }
-            let runtime = Runtime::on(&engine, &source, &compiler, &denied);
+            let (compiler, denied) = (sandbox.compiler(), &sandbox.deny_imports);
+            let runtime = Runtime::on(&engine, &source, &compiler, denied);
             runtime
-                .map(|runtime| Some((digest, Arc::new(runtime))))
+                .map(|runtime| Some((digest, Arc::new(runtime.with_values(values)))))
                 .map_err(|error| error.to_string())
         };
         let loaded = tokio::task::spawn_blocking(load).await;
@@ -180,6 +188,7 @@ impl Replacing {
         aside.probe().await.map_err(|error| error.to_string())?;
         self.hand_out(&runtime, &database).await;
         self.digest = Some(digest);
+        self.values = Arc::clone(runtime.values());
         Ok(true)
     }
 

@@ -6,7 +6,8 @@ use usher_tests::http::Request;
 use usher_tests::janitor::Scratch;
 use usher_tests::process::Usher;
 
-use crate::standard_library::{PRINTED_LINES, address, get, lines};
+use crate::replacement::hang_up;
+use crate::standard_library::{PRINTED_LINES, STANDARD, address, get, lines};
 use crate::startup::{fails_with, send_request, usher};
 
 const DRAFTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/drafts.wasm"));
@@ -121,16 +122,18 @@ async fn logged_line_of_a_megabyte_is_shortened_and_so_is_its_context() {
 #[test]
 fn component_that_imports_a_denied_draft_is_refused() {
     let scratch = Scratch::new();
-    for denied in ["wasi:logging", "wasi:logging/logging"] {
+    for (denied, import) in [
+        ("wasi:logging", "wasi:logging/logging@0.1.0-draft"),
+        ("wasi:logging/logging", "wasi:logging/logging@0.1.0-draft"),
+        ("wasi:config", "wasi:config/"),
+        ("wasi:config/runtime", "wasi:config/runtime@0.2.0-draft"),
+    ] {
         let ended = drafts(&scratch)
             .env("USHER_LOG_FORMAT", "text")
             .args(["--deny-imports", denied])
             .run();
-        fails_with(
-            &ended,
-            2,
-            &["drafts.wasm imports wasi:logging/logging@0.1.0-draft"],
-        );
+        let refused = format!("drafts.wasm imports {import}");
+        fails_with(&ended, 2, &[&refused, "--deny-imports"]);
     }
 }
 
@@ -143,7 +146,211 @@ fn info_lists_what_a_component_gets_by_each_draft() {
         .run();
     assert_eq!(ended.code(), Some(0));
     let shown = String::from_utf8_lossy(&ended.stdout);
-    for part in ["wasi:logging/logging@0.1.0-draft: lines of the log"] {
+    for part in [
+        "wasi:logging/logging@0.1.0-draft: lines of the log",
+        "wasi:config/store@0.2.0-rc.1: the values of --component-config",
+        "wasi:config/store@0.2.0-draft-2024-09-27: the values of --component-config",
+    ] {
         assert!(shown.contains(part), "{shown}");
     }
+}
+
+/// A value that no line may have.
+const SECRET: &str = "hunter2";
+
+/// Expects values by their names.
+async fn gets(address: &str, values: &[(&str, &str)]) {
+    let all = get(address, "/all").await;
+    assert_eq!((all.status, all.text()), (200, format!("{values:?}")));
+    for (name, value) in values {
+        let one = get(address, &format!("/get/{name}")).await;
+        assert_eq!(one.text(), format!("{:?}", Some(value)), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_without_values_gets_none_and_nothing_of_its_host() {
+    let scratch = Scratch::new();
+    let mut running = drafts(&scratch).env("TOKEN", SECRET).spawn();
+    let address = address(&mut running);
+    gets(&address, &[]).await;
+    for name in [
+        "TOKEN",
+        "PATH",
+        "USHER_LISTEN",
+        "DATABASE_URL",
+        "database",
+        "",
+    ] {
+        let found = get(&address, &format!("/get/{name}")).await;
+        assert_eq!((found.status, &*found.text()), (200, "None"), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_gets_the_values_of_options_and_of_the_file() {
+    let scratch = Scratch::new();
+    let file = "greeting = \"of the file\"\nlimit = 20\n\"a.b\" = \"\"\"\ntwo\nlines\"\"\"\n";
+    std::fs::write(scratch.path().join("values.toml"), file).expect("a file");
+    let mut running = drafts(&scratch)
+        .args(["--component-config-file", "values.toml"])
+        .args(["--component-config", "greeting=a=b, c"])
+        .args(["--component-config", "empty="])
+        .spawn();
+    let expected = [
+        ("a.b", "two\nlines"),
+        ("empty", ""),
+        ("greeting", "a=b, c"),
+        ("limit", "20"),
+    ];
+    gets(&address(&mut running), &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variable_has_a_value_on_each_line_and_the_configuration_file_a_list() {
+    let expected = [("greeting", "a=b, c"), ("limit", "20")];
+    let scratch = Scratch::new();
+    let mut running = drafts(&scratch)
+        .env("USHER_COMPONENT_CONFIG", "greeting=a=b, c\nlimit=20\n")
+        .spawn();
+    gets(&address(&mut running), &expected).await;
+
+    let scratch = Scratch::new();
+    let file = "component-config = [\"limit=20\", \"greeting=a=b, c\"]\n";
+    std::fs::write(scratch.path().join("usher.toml"), file).expect("a file");
+    let mut running = drafts(&scratch).args(["--config", "usher.toml"]).spawn();
+    gets(&address(&mut running), &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_masked_in_the_settings_and_in_no_line_of_the_log() {
+    let scratch = Scratch::new();
+    let (token, file) = (format!("token={SECRET}"), format!("key = \"{SECRET}\"\n"));
+    std::fs::write(scratch.path().join("values.toml"), file).expect("a file");
+    let options = [
+        "--component-config",
+        &token,
+        "--component-config-file",
+        "values.toml",
+    ];
+    let ended = usher(&scratch).args(["config"]).args(options).run();
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    assert!(
+        shown.contains(r#"component-config = ["token=***"]"#),
+        "{shown}"
+    );
+    assert!(!shown.contains(SECRET), "{shown}");
+
+    let mut running = drafts(&scratch)
+        .args(["--log", "trace"])
+        .args(options)
+        .spawn();
+    gets(
+        &address(&mut running),
+        &[("key", SECRET), ("token", SECRET)],
+    )
+    .await;
+    running.terminate();
+    let ended = running.wait();
+    assert!(!ended.stderr.join("\n").contains(SECRET));
+}
+
+#[test]
+fn wrong_value_is_an_error_at_start_that_does_not_quote_it() {
+    let scratch = Scratch::new();
+    let file = |name: &str, text: &str| {
+        std::fs::write(scratch.path().join(name), text).expect("a file");
+    };
+    file("broken.toml", &format!("a = 1\nb = {SECRET}\n"));
+    file("nested.toml", &format!("[a]\nb = \"{SECRET}\"\n"));
+    file("long.toml", &format!("# {}", SECRET.repeat(200_000)));
+    for (options, parts) in [
+        (
+            ["--component-config", SECRET],
+            &["--component-config", "NAME=VALUE"][..],
+        ),
+        (
+            ["--component-config", "=hunter2"],
+            &["--component-config", "NAME=VALUE"],
+        ),
+        (
+            ["--component-config", "a=hunter2\na=hunter2"],
+            &["\"a\" twice"],
+        ),
+        (
+            ["--component-config-file", "none.toml"],
+            &["none.toml", "No such file"],
+        ),
+        (
+            ["--component-config-file", "broken.toml"],
+            &["broken.toml:2"],
+        ),
+        (
+            ["--component-config-file", "nested.toml"],
+            &["nested.toml:1", "table"],
+        ),
+        (
+            ["--component-config-file", "long.toml"],
+            &["long.toml", "longer than"],
+        ),
+    ] {
+        for command in ["serve", "config"] {
+            let ended = usher(&scratch)
+                .env("USHER_LOG_FORMAT", "text")
+                .args([command, "--database", "memory:"])
+                .args(options)
+                .run();
+            fails_with(&ended, 2, parts);
+            assert!(!ended.only_line().contains(SECRET), "{}", ended.only_line());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_a_changed_file_are_those_of_new_requests() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("values.toml");
+    std::fs::write(&file, "name = \"before\"\n").expect("a file");
+    let mut running = drafts(&scratch)
+        .args(["--component-config-file", "values.toml", "--watch"])
+        .spawn();
+    let address = address(&mut running);
+    gets(&address, &[("name", "before")]).await;
+    std::fs::write(&file, "name = \"after\"\n").expect("a file");
+    tokio::task::block_in_place(|| running.line("was replaced"));
+    gets(&address, &[("name", "after")]).await;
+
+    // What cannot be read changes nothing.
+    std::fs::write(&file, "name = \"").expect("a file");
+    tokio::task::block_in_place(|| running.line("was not replaced"));
+    gets(&address, &[("name", "after")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_read_again_on_sighup() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("values.toml");
+    std::fs::write(&file, "name = \"before\"\n").expect("a file");
+    let mut running = drafts(&scratch)
+        .args(["--component-config-file", "values.toml"])
+        .spawn();
+    let address = address(&mut running);
+    gets(&address, &[("name", "before")]).await;
+    std::fs::write(&file, "name = \"after\"\n").expect("a file");
+    hang_up(&running);
+    tokio::task::block_in_place(|| running.line("was replaced"));
+    gets(&address, &[("name", "after")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_for_a_component_that_does_not_ask_for_them_are_warned_of() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("standard.wasm"), STANDARD).expect("a file");
+    let mut running = usher(&scratch)
+        .args(["--database", "memory:", "--workers", "1"])
+        .args(["--component", "standard.wasm"])
+        .args(["--component-config", "name=value"])
+        .spawn();
+    let line = running.line("--component-config");
+    assert!(line.contains("imports no wasi:config"), "{line}");
 }

@@ -8,7 +8,7 @@ use usher_tests::process::{Running, Usher};
 
 use crate::startup::{fails_with, send_request, usher};
 
-const STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
+pub(crate) const STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
 
 /// The lines that components may print in a second.
 pub(crate) const PRINTED_LINES: usize = 100;

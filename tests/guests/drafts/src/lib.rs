@@ -8,7 +8,30 @@ mod bindings {
             package usher:drafts;
             world drafts {
                 import wasi:logging/logging@0.1.0-draft;
+                import wasi:config/store@0.2.0-rc.1;
+                import wasi:config/store@0.2.0-draft;
+                import wasi:config/store@0.2.0-draft-2024-09-27;
+                import wasi:config/runtime@0.2.0-draft;
                 export wasi:http/incoming-handler@0.2.12;
+            }
+            package wasi:config@0.2.0-draft {
+                interface store {
+                    variant error { upstream(string), io(string) }
+                    get: func(key: string) -> result<option<string>, error>;
+                    get-all: func() -> result<list<tuple<string, string>>, error>;
+                }
+                interface runtime {
+                    variant config-error { upstream(string), io(string) }
+                    get: func(key: string) -> result<option<string>, config-error>;
+                    get-all: func() -> result<list<tuple<string, string>>, config-error>;
+                }
+            }
+            package wasi:config@0.2.0-draft-2024-09-27 {
+                interface store {
+                    variant error { upstream(string), io(string) }
+                    get: func(key: string) -> result<option<string>, error>;
+                    get-all: func() -> result<list<tuple<string, string>>, error>;
+                }
             }
         ",
         world: "usher:drafts/drafts",
@@ -23,6 +46,7 @@ use bindings::wasi::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 use bindings::wasi::logging::logging::{Level, log};
+use bindings::wasi::{config0_2_0_draft, config0_2_0_draft_2024_09_27, config0_2_0_rc_1};
 
 struct Drafts;
 
@@ -65,7 +89,35 @@ fn run(path: &str) -> String {
             }
             log(Level::Info, "flood", "the end");
         }
-        path => return format!("{path} is unknown"),
+        "/all" => return all(),
+        path => match path.strip_prefix("/get/") {
+            Some(name) => return get(name),
+            None => return format!("{path} is unknown"),
+        },
     }
     String::new()
+}
+
+/// A value, by each version of the interface.
+fn get(name: &str) -> String {
+    let found = [
+        config0_2_0_rc_1::store::get(name).expect("no failure"),
+        config0_2_0_draft::store::get(name).expect("no failure"),
+        config0_2_0_draft_2024_09_27::store::get(name).expect("no failure"),
+        config0_2_0_draft::runtime::get(name).expect("no failure"),
+    ];
+    assert!(found.iter().all(|value| *value == found[0]), "{found:?}");
+    format!("{:?}", found[0])
+}
+
+/// All values, by each version of the interface.
+fn all() -> String {
+    let found = [
+        config0_2_0_rc_1::store::get_all().expect("no failure"),
+        config0_2_0_draft::store::get_all().expect("no failure"),
+        config0_2_0_draft_2024_09_27::store::get_all().expect("no failure"),
+        config0_2_0_draft::runtime::get_all().expect("no failure"),
+    ];
+    assert!(found.iter().all(|values| *values == found[0]), "{found:?}");
+    format!("{:?}", found[0])
 }
