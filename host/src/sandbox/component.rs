@@ -13,7 +13,7 @@ use super::error::LoadError;
 use super::grants::{self, DeniedImport, Refusal};
 use super::source::Source;
 use super::state::{State, StoreLimits};
-use super::{compile, declared_routes, engine, processor};
+use super::{compile, declared_routes, engine, names, processor};
 
 use crate::database::manifest::Manifest;
 use crate::database::{CheckedStatements, Database, Gate, Statements};
@@ -258,6 +258,14 @@ fn compile_given(
     compile::compile(engine, compiler, bytes).map_err(|failure| {
         let text = failure.to_string();
         if failure.is_of_the_component() {
+            // The engine has named imports only as an experiment, which is off.
+            if let Some((name, interface)) = names::named_import(bytes) {
+                return LoadError::NamedImport {
+                    source: source.clone(),
+                    name,
+                    interface,
+                };
+            }
             LoadError::NotAComponent(source.clone(), text)
         } else {
             LoadError::NoCompiler(source.clone(), text)

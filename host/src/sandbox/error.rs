@@ -26,6 +26,15 @@ pub enum LoadError {
     NoCompiler(Source, String),
     /// It needs an import that this host does not provide, or has no HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
+    /// It imports an interface under a name of its own.
+    NamedImport {
+        /// The component.
+        source: Source,
+        /// The name.
+        name: String,
+        /// The interface, with its version.
+        interface: String,
+    },
     /// It imports this, which the operator denies.
     Denied(Source, String),
     /// The values for it cannot be read.
@@ -75,6 +84,17 @@ impl fmt::Display for LoadError {
                     excerpt(why)
                 )
             }
+            Self::NamedImport {
+                source,
+                name,
+                interface,
+            } => write!(
+                f,
+                "{source} imports {interface} under the name {}, and this host has each interface \
+                 once, by its own name, and one database for a component: import {interface} \
+                 itself, and make what needs another database a component of its own",
+                excerpt(name)
+            ),
             Self::Denied(source, import) => {
                 write!(f, "{source} imports {import}, which --deny-imports denies")
             }

@@ -1,5 +1,6 @@
 //! A component that imports `wasi:logging` and `wasi:config`: what it logs becomes lines of the
-//! log, and of its configuration it gets what the operator has set, and nothing else.
+//! log, and of its configuration it gets what the operator has set, and nothing else. A component
+//! that imports an interface under a name of its own is refused.
 
 use serde_json::{Value, json};
 use usher_tests::http::Request;
@@ -353,4 +354,49 @@ async fn values_for_a_component_that_does_not_ask_for_them_are_warned_of() {
         .spawn();
     let line = running.line("--component-config");
     assert!(line.contains("imports no wasi:config"), "{line}");
+}
+
+/// A component that does nothing but import `usher:database/database` as `reports`: in text
+/// `(component (import "reports" (implements "usher:database/database@0.2.0") (instance)))`.
+fn with_named_database() -> Vec<u8> {
+    fn of(length: usize) -> u8 {
+        u8::try_from(length).expect("it is short")
+    }
+    let (name, interface) = ("reports", "usher:database/database@0.2.0");
+    let mut import = vec![1, 2, of(name.len())];
+    import.extend(name.as_bytes());
+    import.extend([1, 0, of(interface.len())]);
+    import.extend(interface.as_bytes());
+    import.extend([5, 0]);
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    // The type of an instance without exports, and the import of one.
+    component.extend([7, 3, 1, 0x42, 0]);
+    component.extend([10, of(import.len())]);
+    component.extend(import);
+    component
+}
+
+#[test]
+fn component_that_imports_a_database_under_a_name_is_refused_with_what_to_do() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("named.wasm"), with_named_database()).expect("a file");
+    let ended = usher(&scratch)
+        .env("USHER_LOG_FORMAT", "text")
+        .args(["--database", "memory:", "--component", "named.wasm"])
+        .run();
+    fails_with(
+        &ended,
+        2,
+        &[
+            "named.wasm imports usher:database/database@0.2.0 under the name reports",
+            "one database",
+            "import usher:database/database@0.2.0 itself",
+        ],
+    );
+    let ended = usher(&scratch)
+        .args(["component", "--info", "named.wasm"])
+        .run();
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    let expected = "  reports (usher:database/database@0.2.0): NOT SERVED: ";
+    assert!(shown.contains(expected), "{shown}");
 }
