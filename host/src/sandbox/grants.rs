@@ -90,6 +90,11 @@ const GRANTS: &[Grant] = &[
     Grant::new(&["wasi:http/types"], "requests and responses", |linker| {
         wasi_http::add_to_linker(linker, State::http)
     }),
+    Grant::new(
+        &["wasi:http/outgoing-handler"],
+        "every request is denied",
+        |linker| wasi_http::add_outgoing_to_linker(linker, State::http),
+    ),
     Grant::new(&["wasi:io/error"], "streams", |linker| {
         io::error::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.table)
     }),
@@ -321,7 +326,7 @@ mod tests {
         assert_eq!(what("wasi:cli/stdout@0.2.0"), Some("lines of the log"));
         assert_eq!(what("wasi:cli/stdout@0.3.0"), None);
         assert_eq!(what("wasi:cli/stdout"), None);
-        assert_eq!(what("wasi:http/outgoing-handler@0.2.0"), None);
+        assert_eq!(what("wasi:http/incoming-handler@0.2.0"), None);
         for version in ["rc.1", "draft", "draft-2024-09-27"] {
             assert!(what(&format!("wasi:config/store@0.2.0-{version}")).is_some());
         }

@@ -95,6 +95,7 @@ async fn component_gets_clocks_and_nothing_of_its_host() {
     for (path, expected) in [
         ("/environment", r#"0 0 """#),
         ("/clocks", "true true 3"),
+        ("/request", "ErrorCode::HttpRequestDenied"),
         ("/files", "NotFound NotFound NotFound NotFound"),
         (
             "/sockets",
@@ -177,6 +178,7 @@ fn info_lists_what_a_component_gets_by_each_import() {
         "wasi:cli/stdout@0.2.6: lines of the log",
         "wasi:filesystem/preopens@0.2.6: no directory",
         "wasi:sockets/tcp@0.2.6: sockets and names are denied",
+        "wasi:http/outgoing-handler@0.2.12: every request is denied",
     ] {
         assert!(shown.contains(part), "{shown}");
     }
