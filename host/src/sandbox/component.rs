@@ -117,7 +117,7 @@ impl Runtime {
 
     /// The component with these values, which it gets if it imports `wasi:config`.
     #[must_use]
-    pub fn with_values(mut self, values: Values) -> Self {
+    pub(crate) fn with_values(mut self, values: Values) -> Self {
         if !values.is_empty() && !self.imports("wasi:config/") {
             tracing::warn!(
                 "{} imports no wasi:config, and gets nothing of --component-config",

@@ -59,4 +59,4 @@ pub use source::Source;
 pub use source::USERS_WASM;
 pub use state::{State, StoreLimits};
 
-pub use crate::wasi::{NamedValue, Values, ValuesError};
+pub use crate::wasi::{NamedValue, ValuesError};

@@ -17,8 +17,9 @@ use super::config::Config;
 use super::start;
 use crate::database::{Database, Pool};
 use crate::reload;
-use crate::sandbox::{Instances, Runtime, Source, Values};
+use crate::sandbox::{Instances, Runtime, Source};
 use crate::telemetry::{AccessLog, Counters};
+use crate::wasi::Values;
 
 /// The counters of all cores, those for components that were replaced included. Clones share them.
 #[derive(Clone, Debug, Default)]

@@ -49,7 +49,7 @@ pub(crate) fn masked(text: &str) -> String {
 
 /// Values by their names.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Values(BTreeMap<String, String>);
+pub(crate) struct Values(BTreeMap<String, String>);
 
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +113,7 @@ pub enum ValuesError {
     Twice(String),
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// The file is longer than [`LONGEST`].
+    /// The file is longer than 1 MiB.
     TooLong(PathBuf),
     /// A line of the file, counted from 1, is not as it has to be. The text says how.
     Invalid(PathBuf, usize, String),
