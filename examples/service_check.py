@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks a service of items from outside, whatever language it is written in.
 
-usage: service_check.py USHER COMPONENT.wasm
+usage: service_check.py USHER COMPONENT.wasm [DATABASE]
 
-Serves the component on a new SQLite file, tries every route, starts it again on the same file, and
-ends with 1 at the first difference. Needs nothing but Python's standard library.
+Serves the component on a new SQLite file, or on the empty database of this URL, tries every route,
+starts it again on the same database, and ends with 1 at the first difference. Needs nothing but
+Python's standard library.
 """
 
 import http.client
@@ -22,9 +23,9 @@ READY = "listening on http://"
 class Server:
     """A running server, ended with the block."""
 
-    def __init__(self, usher: str, component: str, folder: str, *options: str) -> None:
+    def __init__(self, usher: str, component: str, database: str, *options: str) -> None:
         command = [usher, "serve", "--component", component, "--listen", "127.0.0.1:0"]
-        command += ["--database", f"sqlite:{folder}/items.db", "--log-format", "text", *options]
+        command += ["--database", database, "--log-format", "text", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.log: list[str] = []
         self.address = ""
@@ -123,15 +124,16 @@ def check_many(server: Server) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    usher, component = map(os.path.abspath, sys.argv[1:])
+    usher, component = map(os.path.abspath, sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
-        with Server(usher, component, folder) as server:
+        database = sys.argv[3] if len(sys.argv) == 4 else f"sqlite:{folder}/items.db"
+        with Server(usher, component, database) as server:
             check_new(server)
             check_many(server)
         # Its migration is not applied a second time.
-        with Server(usher, component, folder) as server:
+        with Server(usher, component, database) as server:
             same(len(server.expect(200, "GET", "/items")), 12, "the list after a start")
     print(f"{component}: every check passed")
 

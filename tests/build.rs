@@ -28,6 +28,7 @@ fn build() -> Result<(), String> {
     let target = usher_build::shared_target(&out, "test-components");
     for guest in [
         "conformance",
+        "drafts",
         "greedy",
         "hostile",
         "ledger",

@@ -6,8 +6,7 @@ export const CREATE =
 export const READ = 'SELECT id, name, quantity FROM items WHERE id = $1';
 
 export const EXISTS = {
-  postgres:
-    "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'items'",
+  postgres: "SELECT 1 WHERE to_regclass('items') IS NOT NULL",
   sqlite: "SELECT 1 FROM sqlite_schema WHERE name = 'items'",
 };
 

@@ -8,7 +8,7 @@ CREATE = "INSERT INTO items (name, quantity) VALUES ($1, $2) RETURNING id, name,
 READ = "SELECT id, name, quantity FROM items WHERE id = $1"
 
 EXISTS = {
-    "postgres": "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'items'",
+    "postgres": "SELECT 1 WHERE to_regclass('items') IS NOT NULL",
     "sqlite": "SELECT 1 FROM sqlite_schema WHERE name = 'items'",
 }
 TABLE = {

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Arg, Args, Command};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// The longest duration of any setting: one that is added to the clock never overflows.
 pub(crate) const YEAR: Duration = Duration::from_hours(8766);
@@ -131,6 +133,36 @@ pub(crate) fn range(arg: &Arg) -> Option<String> {
         .err()?;
     let source = std::error::Error::source(&error)?;
     Some(source.downcast_ref::<NotInRange>()?.range().to_owned())
+}
+
+/// A fault in a file: its line, from 1, and what is wrong, which quotes nothing of the file.
+pub(crate) type Fault = (usize, String);
+
+/// Parses TOML.
+pub(crate) fn toml(text: &str) -> Result<Spanned<DeTable<'_>>, Fault> {
+    DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        // The parser's message names what it expects and quotes nothing of the file.
+        (line(text, at), error.message().to_owned())
+    })
+}
+
+/// The line, from 1, of a place in a text.
+pub(crate) fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// A value of TOML as it would be written on the command line.
+///
+/// # Errors
+/// What it is in place of a text, a decimal number, `true` or `false`.
+pub(crate) fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        other => Err(other.type_str()),
+    }
 }
 
 /// The defaults of settings, for programs that embed Usher.

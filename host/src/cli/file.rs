@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::Path;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::mistyped::nearest;
+use crate::options::{self, Fault, line, scalar};
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -33,15 +33,9 @@ pub(super) fn read(path: &Path, known: &[&str]) -> Result<BTreeMap<String, Entry
     parse(&text, known).map_err(|(line, error)| format!("{shown}:{line}: {error}"))
 }
 
-type Fault = (usize, String);
-
 fn parse(text: &str, known: &[&str]) -> Result<BTreeMap<String, Entry>, Fault> {
-    let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
-    let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        // The parser's message names what it expects and quotes nothing of the file.
-        (line(at), error.message().to_owned())
-    })?;
+    let line = |at: usize| line(text, at);
+    let table = options::toml(text)?;
     let mut entries = BTreeMap::new();
     for (key, value) in table.get_ref() {
         let (name, at) = (key.get_ref().as_ref(), line(key.span().start));
@@ -53,9 +47,9 @@ fn parse(text: &str, known: &[&str]) -> Result<BTreeMap<String, Entry>, Fault> {
         let values = match value.get_ref() {
             DeValue::Array(values) => values
                 .iter()
-                .map(|value| scalar(name, value).map_err(|error| (line(value.span().start), error)))
+                .map(|value| argument(name, value.get_ref(), line(value.span().start)))
                 .collect::<Result<Vec<_>, _>>()?,
-            _ => vec![scalar(name, value).map_err(|error| (at, error))?],
+            value => vec![argument(name, value, at)?],
         };
         entries.insert(name.to_owned(), (values, at));
     }
@@ -63,18 +57,12 @@ fn parse(text: &str, known: &[&str]) -> Result<BTreeMap<String, Entry>, Fault> {
 }
 
 /// A value as it would be written on the command line.
-fn scalar(name: &str, value: &Spanned<DeValue<'_>>) -> Result<OsString, String> {
-    Ok(match value.get_ref() {
-        DeValue::String(text) => text.as_ref().into(),
-        DeValue::Boolean(flag) => flag.to_string().into(),
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str().into(),
-        other => {
-            return Err(format!(
-                "{name} must be a text, a decimal number, true or false, or a list of these, not \
-                 {}",
-                other.type_str()
-            ));
-        }
+fn argument(name: &str, value: &DeValue<'_>, at: usize) -> Result<OsString, Fault> {
+    scalar(value).map(OsString::from).map_err(|kind| {
+        let why = format!(
+            "{name} must be a text, a decimal number, true or false, or a list of these, not {kind}"
+        );
+        (at, why)
     })
 }
 

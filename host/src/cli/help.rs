@@ -65,6 +65,8 @@ fn of_component(arg: &Arg) -> bool {
         arg.get_id().as_str(),
         "component"
             | "compiler-program"
+            | "component_config"
+            | "component_config_file"
             | "instance_memory"
             | "cpu_time"
             | "request_timeout"

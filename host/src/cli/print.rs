@@ -6,6 +6,7 @@ use super::origin::{Setting, database_origins};
 use super::secret;
 use crate::access::jwt::shown;
 use crate::database::Url;
+use crate::wasi::masked;
 
 /// The settings as a configuration file, with passwords in URLs masked.
 pub(super) fn describe(settings: &[Setting], url: &Url) -> String {
@@ -27,6 +28,14 @@ pub(super) fn describe(settings: &[Setting], url: &Url) -> String {
                 let shown: Vec<_> = setting.values.iter().map(|value| shown(value)).collect();
                 (
                     format!("{name} = {}", quoted(&shown.join(" "))),
+                    origin.to_string(),
+                )
+            }
+            "component_config" => {
+                let shown = setting.values.iter().map(|value| quoted(&masked(value)));
+                let shown: Vec<_> = shown.collect();
+                (
+                    format!("{name} = [{}]", shown.join(", ")),
                     origin.to_string(),
                 )
             }

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 /// The packages, each by the name of its file.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("cli.wit", include_str!("../../../wit/deps/cli.wit")),
     ("clocks.wit", include_str!("../../../wit/deps/clocks.wit")),
+    ("config.wit", include_str!("../../../wit/deps/config.wit")),
     (
         "filesystem.wit",
         include_str!("../../../wit/deps/filesystem.wit"),
     ),
     ("http.wit", include_str!("../../../wit/deps/http.wit")),
     ("io.wit", include_str!("../../../wit/deps/io.wit")),
+    ("logging.wit", include_str!("../../../wit/deps/logging.wit")),
     ("random.wit", include_str!("../../../wit/deps/random.wit")),
     ("sockets.wit", include_str!("../../../wit/deps/sockets.wit")),
     (

@@ -108,6 +108,11 @@ impl Gate {
         self.tape = tape.cloned();
     }
 
+    /// The current request; none for migrations.
+    pub(crate) fn request(&self) -> Option<&RequestInfo> {
+        self.request.as_deref()
+    }
+
     /// Notes a call, if the current request is recorded.
     pub(super) fn note(&self, asked: impl FnOnce() -> Asked) -> Noted {
         match &self.tape {

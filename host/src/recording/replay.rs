@@ -100,9 +100,11 @@ pub fn replay(
     };
     let component = sandbox.component.clone().unwrap_or_default();
     let denied = &sandbox.deny_imports;
+    let values = sandbox.values().map_err(LoadError::Values);
+    let values = values.map_err(ReplayError::Load)?;
     let runtime = Runtime::new(&component, &sandbox.compiler(), capacity, denied);
     let mut players = Players {
-        runtime: Arc::new(runtime.map_err(ReplayError::Load)?),
+        runtime: Arc::new(runtime.map_err(ReplayError::Load)?.with_values(values)),
         sandbox,
         made: Vec::new(),
     };

@@ -2,6 +2,7 @@
 //! endless loops.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store};
@@ -12,11 +13,12 @@ use super::error::LoadError;
 use super::grants::{self, DeniedImport, Refusal};
 use super::source::{self, Source};
 use super::state::{State, StoreLimits};
-use super::{compile, declared_routes, engine, processor};
+use super::{compile, declared_routes, engine, names, processor};
 
 use crate::database::manifest::Manifest;
 use crate::database::{CheckedStatements, Database, Gate, Statements};
 use crate::telemetry::Routes;
+use crate::wasi::Values;
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
 /// The embedded component, compiled ahead of time for every processor of this architecture.
@@ -53,6 +55,8 @@ pub struct Runtime {
     routes: Routes,
     /// Whether instances need a context of WASI.
     needs_context: bool,
+    /// What the operator has set for it.
+    values: Arc<Values>,
 }
 
 impl fmt::Debug for Runtime {
@@ -126,7 +130,26 @@ impl Runtime {
             checked: CheckedStatements::default(),
             routes,
             needs_context: granted.needs_context,
+            values: Arc::default(),
         })
+    }
+
+    /// The component with these values, which it gets if it imports `wasi:config`.
+    #[must_use]
+    pub(crate) fn with_values(mut self, values: Values) -> Self {
+        if !values.is_empty() && !self.imports("wasi:config/") {
+            tracing::warn!(
+                "{} imports no wasi:config, and gets nothing of --component-config",
+                self.source
+            );
+        }
+        self.values = Arc::new(values);
+        self
+    }
+
+    /// The values that the component gets.
+    pub(crate) fn values(&self) -> &Arc<Values> {
+        &self.values
     }
 
     /// The statements that the component declares.
@@ -174,7 +197,7 @@ impl Runtime {
     /// may not run.
     pub fn database(&self, database: Database) -> Result<Database, LoadError> {
         let declared_only = database.config().statements == Statements::Declared;
-        if declared_only && self.manifest.is_none() && self.uses_database() {
+        if declared_only && self.manifest.is_none() && self.imports("usher:database/") {
             return Err(LoadError::Undeclared(self.source.clone()));
         }
         database
@@ -182,11 +205,12 @@ impl Runtime {
             .map_err(|unfit| LoadError::Unfit(self.source.clone(), unfit))
     }
 
-    fn uses_database(&self) -> bool {
+    /// Whether the component imports an interface whose name begins so.
+    fn imports(&self, beginning: &str) -> bool {
         let component = self.pre.component();
         let ty = component.component_type();
         let mut imports = ty.imports(self.pre.engine());
-        imports.any(|(name, _)| name.starts_with("usher:database/"))
+        imports.any(|(name, _)| name.starts_with(beginning))
     }
 
     /// The component with its imports resolved, for exports beyond the HTTP handler.
@@ -196,7 +220,8 @@ impl Runtime {
 
     /// A store for one instance within these limits, its database calls going through `gate`.
     pub fn store(&self, gate: Gate, limits: &StoreLimits) -> Store<State> {
-        let state = State::new(gate, limits, self.needs_context);
+        let values = Arc::clone(&self.values);
+        let state = State::new(gate, limits, self.needs_context, values);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.growth);
         // What a guest hands over in one call, and what it hands back: that is copied before
@@ -257,6 +282,14 @@ fn compile_given(
     compile::compile(engine, compiler, bytes).map_err(|failure| {
         let text = failure.to_string();
         if failure.is_of_the_component() {
+            // The engine has named imports only as an experiment, which is off.
+            if let Some((name, interface)) = names::named_import(bytes) {
+                return LoadError::NamedImport {
+                    source: source.clone(),
+                    name,
+                    interface,
+                };
+            }
             LoadError::NotAComponent(source.clone(), text)
         } else {
             LoadError::NoCompiler(source.clone(), text)

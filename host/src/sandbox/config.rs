@@ -12,6 +12,7 @@ use super::compile::Compiler;
 use super::grants::DeniedImport;
 use super::source::Source;
 use crate::options::{GIB, KIB, MILLISECOND, TIB, YEAR, defaults, duration, number, size};
+use crate::wasi::{NamedValue, Values, ValuesError};
 
 /// A component and its limits.
 #[derive(Args, Clone, Debug)]
@@ -50,6 +51,19 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub deny_imports: Vec<DeniedImport>,
+    /// A value that the component gets by wasi:config, as NAME=VALUE; may be given more than once,
+    /// in the variable one on each line. None of it is logged.
+    #[arg(
+        long,
+        env = "USHER_COMPONENT_CONFIG",
+        value_name = "NAME=VALUE",
+        value_delimiter = '\n'
+    )]
+    pub component_config: Vec<NamedValue>,
+    /// The file of more such values, as NAME = "VALUE" in TOML, such as a container's secret. It is
+    /// read again on SIGHUP, and with --watch when it changes.
+    #[arg(long, env = "USHER_COMPONENT_CONFIG_FILE", value_name = "FILE")]
+    pub component_config_file: Option<PathBuf>,
     /// Requests an instance serves before it is replaced; 1 gives every request a fresh one.
     #[arg(
         long,
@@ -136,6 +150,17 @@ impl Config {
             None => Compiler::default(),
         };
         compiler.with_cache(self.cache_directory())
+    }
+
+    /// The values for the component.
+    ///
+    /// # Errors
+    /// See [`ValuesError`].
+    pub(crate) fn values(&self) -> Result<Values, ValuesError> {
+        Values::read(
+            &self.component_config,
+            self.component_config_file.as_deref(),
+        )
     }
 
     fn cache_directory(&self) -> Option<PathBuf> {

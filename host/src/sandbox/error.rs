@@ -9,6 +9,7 @@ use crate::telemetry::counters::FailedCall;
 use crate::telemetry::log::excerpt;
 use crate::telemetry::request::Blame;
 use crate::telemetry::routes::RoutesError;
+use crate::wasi::ValuesError;
 
 /// Why a component cannot be served. The texts name the component and are meant for the operator.
 #[derive(Debug)]
@@ -25,8 +26,19 @@ pub enum LoadError {
     NoCompiler(Source, String),
     /// It needs an import that this host does not provide, or has no HTTP handler.
     DoesNotFit(Source, wasmtime::Error),
+    /// It imports an interface under a name of its own.
+    NamedImport {
+        /// The component.
+        source: Source,
+        /// The name.
+        name: String,
+        /// The interface, with its version.
+        interface: String,
+    },
     /// It imports this, which the operator denies.
     Denied(Source, String),
+    /// The values for it cannot be read.
+    Values(ValuesError),
     /// Its list of statements cannot be read.
     Manifest(Source, ManifestError),
     /// Its list of routes cannot be read.
@@ -72,9 +84,21 @@ impl fmt::Display for LoadError {
                     excerpt(why)
                 )
             }
+            Self::NamedImport {
+                source,
+                name,
+                interface,
+            } => write!(
+                f,
+                "{source} imports {interface} under the name {}, and this host has each interface \
+                 once, by its own name, and one database for a component: import {interface} \
+                 itself, and make what needs another database a component of its own",
+                excerpt(name)
+            ),
             Self::Denied(source, import) => {
                 write!(f, "{source} imports {import}, which --deny-imports denies")
             }
+            Self::Values(error) => error.fmt(f),
             Self::Manifest(source, error) => {
                 write!(
                     f,

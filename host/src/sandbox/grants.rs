@@ -16,15 +16,16 @@ use wasmtime_wasi::sockets::WasiSockets;
 
 use super::state::State;
 use crate::database;
+use crate::wasi::{config, logging};
 use crate::wasi_http;
 
-/// All versions that are granted begin with this; a component may have been built against a
-/// younger or older patch version.
+/// The versions of an interface whose name has none begin with this; a component may have been
+/// built against a younger or older patch version.
 const VERSION: &str = "@0.2.";
 
 /// Interfaces that are linked together.
 struct Grant {
-    /// Their names without version.
+    /// Their names: with their version, or without for those of WASI 0.2 and of `usher:database`.
     interfaces: &'static [&'static str],
     /// What a component gets, in words for its operator.
     what: &'static str,
@@ -64,8 +65,14 @@ impl Grant {
     fn has(&self, import: &str) -> bool {
         let mut interfaces = self.interfaces.iter();
         interfaces.any(|interface| {
-            let version = import.strip_prefix(interface);
-            version.is_some_and(|version| version.starts_with(VERSION))
+            let rest = import.strip_prefix(interface);
+            rest.is_some_and(|rest| {
+                if interface.contains('@') {
+                    rest.is_empty()
+                } else {
+                    rest.starts_with(VERSION)
+                }
+            })
         })
     }
 }
@@ -83,6 +90,11 @@ const GRANTS: &[Grant] = &[
     Grant::new(&["wasi:http/types"], "requests and responses", |linker| {
         wasi_http::add_to_linker(linker, State::http)
     }),
+    Grant::new(
+        &["wasi:http/outgoing-handler"],
+        "every request is denied",
+        |linker| wasi_http::add_outgoing_to_linker(linker, State::http),
+    ),
     Grant::new(&["wasi:io/error"], "streams", |linker| {
         io::error::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.table)
     }),
@@ -107,6 +119,14 @@ const GRANTS: &[Grant] = &[
     Grant::new(&["wasi:random/insecure-seed"], "random numbers", |linker| {
         random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, State::random)
     }),
+    Grant::new(&[logging::INTERFACE], "lines of the log", |linker| {
+        logging::add_to_linker(linker, State::request)
+    }),
+    Grant::new(
+        config::INTERFACES,
+        "the values of --component-config and --component-config-file",
+        |linker| config::add_to_linker(linker, State::values),
+    ),
     Grant::with_context(
         &["wasi:cli/environment"],
         "no variables and no arguments",
@@ -293,6 +313,8 @@ mod tests {
         let denied: DeniedImport = "wasi:cli/stdout".parse().expect("an interface");
         assert!(denied.denies("wasi:cli/stdout@0.2.12"));
         assert!(!denied.denies("wasi:cli/stderr@0.2.12"));
+        let denied: DeniedImport = "wasi:logging".parse().expect("a package");
+        assert!(denied.denies("wasi:logging/logging@0.1.0-draft"));
         for unknown in ["wasi:cl", "wasi:gpu", "", "wasi:cli/stdou"] {
             let error = unknown.parse::<DeniedImport>().expect_err(unknown);
             assert!(error.to_string().contains("wasi:cli, "), "{error}");
@@ -304,6 +326,21 @@ mod tests {
         assert_eq!(what("wasi:cli/stdout@0.2.0"), Some("lines of the log"));
         assert_eq!(what("wasi:cli/stdout@0.3.0"), None);
         assert_eq!(what("wasi:cli/stdout"), None);
-        assert_eq!(what("wasi:http/outgoing-handler@0.2.0"), None);
+        assert_eq!(what("wasi:http/incoming-handler@0.2.0"), None);
+        for version in ["rc.1", "draft", "draft-2024-09-27"] {
+            assert!(what(&format!("wasi:config/store@0.2.0-{version}")).is_some());
+        }
+        assert_eq!(what("wasi:config/store@0.2.0"), None);
+        let drafted = "wasi:logging/logging@0.1.0-draft";
+        assert_eq!(what(drafted), Some("lines of the log"));
+        for other in [
+            "",
+            "@0.1.0",
+            "@0.1.0-draft2",
+            "@0.2.0",
+            "@0.1.0-draft@0.2.0",
+        ] {
+            assert_eq!(what(&format!("wasi:logging/logging{other}")), None);
+        }
     }
 }

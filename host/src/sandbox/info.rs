@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use wasm_metadata::Metadata;
-use wasmparser::{Parser, Payload};
 
 use super::error::LoadError;
+use super::names::{self, Import, Names};
 use super::source::Source;
 use super::{bounds, declared_routes, grants};
 use crate::database::manifest::{Manifest, Purpose, SECTION};
@@ -21,8 +21,8 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
     let bytes = &*bytes.map_err(|error| LoadError::Read(source.clone(), error))?;
     bounds::check(bytes)
         .map_err(|beyond| LoadError::NotAComponent(source.clone(), beyond.to_string()))?;
-    let (imports, exports) =
-        names(bytes).map_err(|error| LoadError::NotAComponent(source.clone(), error))?;
+    let Names { imports, exports } =
+        names::read(bytes).map_err(|error| LoadError::NotAComponent(source.clone(), error))?;
     let manifest =
         Manifest::read(bytes).map_err(|error| LoadError::Manifest(source.clone(), error))?;
 
@@ -41,9 +41,14 @@ pub(crate) fn describe(source: &Source) -> Result<String, LoadError> {
         }
     }
     text.push_str("\nimports\n");
-    for name in imports {
-        let what = grants::what(&name).unwrap_or("NOT SERVED: this host does not have it");
-        text.push_str(&format!("  {}: {what}\n", printable(&name)));
+    for Import { name, implements } in imports {
+        let what = match &implements {
+            None => grants::what(&name).unwrap_or("NOT SERVED: this host does not have it"),
+            Some(_) => "NOT SERVED: this host has each interface by its own name alone",
+        };
+        let interface = implements.map(|interface| format!(" ({})", printable(&interface)));
+        let interface = interface.unwrap_or_default();
+        text.push_str(&format!("  {}{interface}: {what}\n", printable(&name)));
     }
     text.push_str("\nexports\n");
     for name in exports {
@@ -147,40 +152,6 @@ fn describe_statements(manifest: Option<&Manifest>, text: &mut String) {
             }
         }
     }
-}
-
-/// The names of what a component imports and exports.
-fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    let mut depth = 0_u32;
-    let mut is_component = false;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(|error| error.to_string())? {
-            Payload::Version { encoding, .. } if depth == 0 => {
-                is_component = encoding == wasmparser::Encoding::Component;
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    let import = import.map_err(|error| error.to_string())?;
-                    imports.push(import.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    let export = export.map_err(|error| error.to_string())?;
-                    exports.push(export.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    imports.sort();
-    exports.sort();
-    is_component
-        .then_some((imports, exports))
-        .ok_or_else(|| "it is a core module".into())
 }
 
 /// A text whose control characters cannot act on a terminal: what an operator reads is what is

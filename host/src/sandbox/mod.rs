@@ -9,6 +9,7 @@
 //! | [`engine`], `processor` | the engine's settings; the limit on processor time |
 //! | [`bounds`], `compile_cache`, `compile` | bounds on a component, and its compilation |
 //! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
+//! | `names` | the names of what a component imports and exports, read from its binary |
 //! | `declared_routes` | the routes of a component, read from its binary |
 //! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
 //! | [`grants`] | the interfaces that a component can get, and those that are denied |
@@ -42,6 +43,7 @@ pub(crate) mod compose;
 mod declared_routes;
 mod growth;
 pub(crate) mod info;
+mod names;
 mod processor;
 mod report;
 
@@ -57,3 +59,5 @@ pub use source::Source;
 pub use source::USERS_WASM;
 pub(crate) use source::digest;
 pub use state::{State, StoreLimits};
+
+pub use crate::wasi::{NamedValue, ValuesError};

@@ -15,7 +15,7 @@ use super::processor::Processor;
 use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
 use crate::telemetry::RequestInfo;
-use crate::wasi::Context;
+use crate::wasi::{Context, Values};
 use crate::wasi_http;
 
 /// The limits of one instance.
@@ -44,6 +44,8 @@ pub struct State {
     random: Option<WasiRandomCtx>,
     /// Only of components that import what needs it.
     wasi: Option<Box<Context>>,
+    /// What the operator has set for the component.
+    values: Arc<Values>,
     pub(super) gate: Gate,
 }
 
@@ -54,7 +56,12 @@ impl fmt::Debug for State {
 }
 
 impl State {
-    pub(crate) fn new(mut gate: Gate, limits: &StoreLimits, needs_context: bool) -> Self {
+    pub(crate) fn new(
+        mut gate: Gate,
+        limits: &StoreLimits,
+        needs_context: bool,
+        values: Arc<Values>,
+    ) -> Self {
         let memory = limits.host_memory.request(limits.request_memory);
         gate.set_memory(memory.clone());
         let mut table = ResourceTable::new();
@@ -67,6 +74,7 @@ impl State {
             clocks: WasiClocksCtx::default(),
             random: None,
             wasi: needs_context.then(|| Box::new(Context::new())),
+            values,
             gate,
         }
     }
@@ -98,6 +106,15 @@ impl State {
     pub(crate) fn sockets(&mut self) -> WasiSocketsCtxView<'_> {
         let context = self.wasi.get_or_insert_with(|| Box::new(Context::new()));
         context.sockets(&mut self.table)
+    }
+
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// The request that is served, if any.
+    pub(crate) fn request(&self) -> Option<&RequestInfo> {
+        self.gate.request()
     }
 
     /// What the component prints from now on is of this request.

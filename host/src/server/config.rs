@@ -210,6 +210,8 @@ impl Config {
         if self.sandbox.watch && !matches!(self.sandbox.component, Some(Source::File(_))) {
             return Err("--watch is for a component from a file: name it with --component".into());
         }
+        let values = self.sandbox.values();
+        values.map_err(|error| error.to_string())?;
         self.tls.files()?;
         self.access.check()?;
         if let Some(delay) = self.drain_delay

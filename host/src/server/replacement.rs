@@ -1,7 +1,8 @@
 //! Replaces the component that is served, without a lost request.
 //!
-//! On SIGHUP, and with `--watch` when its file changes, the component is compiled and linked aside,
-//! its migrations are applied, and an instance is made of it. Only then do new requests go to it.
+//! On SIGHUP, and with `--watch` when its file or that of its values changes, the component is
+//! compiled and linked aside, its migrations are applied, and an instance is made of it. Only then
+//! do new requests go to it.
 //! Requests in flight end with the component that they began with. If anything fails, nothing is
 //! replaced, and a component that is older than the schema fails in its migrations.
 
@@ -18,6 +19,7 @@ use crate::database::{Database, Pool};
 use crate::reload;
 use crate::sandbox::{self, Instances, Runtime, Source};
 use crate::telemetry::{AccessLog, Counters};
+use crate::wasi::Values;
 
 /// The counters of all cores, those for components that were replaced included. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,8 @@ pub(super) struct Replacing {
     access_log: AccessLog,
     /// The SHA-256 of what is served.
     digest: Option<String>,
+    /// The values that it gets.
+    values: Arc<Values>,
 }
 
 impl Replacing {
@@ -95,6 +99,7 @@ impl Replacing {
             all_counters,
             access_log: config.access_log.access_log,
             digest: runtime.digest().ok(),
+            values: Arc::clone(runtime.values()),
         }))
     }
 
@@ -103,10 +108,12 @@ impl Replacing {
     /// # Errors
     /// If the operating system refuses to register a handler.
     pub(super) fn run(mut self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let files = match &self.source {
-            Source::File(file) if self.config.sandbox.watch => vec![file.clone()],
-            _ => Vec::new(),
-        };
+        let sandbox = &self.config.sandbox;
+        let mut files = Vec::new();
+        if let (Source::File(file), true) = (&self.source, sandbox.watch) {
+            files.push(file.clone());
+            files.extend(sandbox.component_config_file.clone());
+        }
         let (ask, mut asked) = mpsc::channel(1);
         // A full channel means that the file is read once more anyway.
         let ask = move || ask.try_send(()).unwrap_or_default();
@@ -136,22 +143,24 @@ impl Replacing {
         }
     }
 
-    /// Returns whether there was another component.
+    /// Returns whether there was another component, or other values for it.
     async fn try_replace(&mut self) -> Result<bool, String> {
         let (engine, source) = (self.engine.clone(), self.source.clone());
-        let (compiler, known) = (self.config.sandbox.compiler(), self.digest.clone());
-        let denied = self.config.sandbox.deny_imports.clone();
+        let config = self.config.sandbox.clone();
+        let (known, served) = (self.digest.clone(), Arc::clone(&self.values));
         let load = move || {
             // Read once, so that what is compared is what is compiled.
             let bytes = source.bytes();
             let bytes = bytes.map_err(|error| format!("cannot read {source}: {error}"))?;
             let digest = sandbox::digest(&bytes);
-            if known.as_ref() == Some(&digest) {
+            let values = config.values().map_err(|error| error.to_string())?;
+            if known.as_ref() == Some(&digest) && values == *served {
                 return Ok(None);
             }
-            let runtime = Runtime::of_bytes(&engine, &source, &bytes, &compiler, &denied);
+            let (compiler, denied) = (config.compiler(), &config.deny_imports);
+            let runtime = Runtime::of_bytes(&engine, &source, &bytes, &compiler, denied);
             runtime
-                .map(|runtime| Some((digest, Arc::new(runtime))))
+                .map(|runtime| Some((digest, Arc::new(runtime.with_values(values)))))
                 .map_err(|error| error.to_string())
         };
         let loaded = tokio::task::spawn_blocking(load).await;
@@ -171,6 +180,7 @@ impl Replacing {
         aside.probe().await.map_err(|error| error.to_string())?;
         self.hand_out(&runtime, &database).await;
         self.digest = Some(digest);
+        self.values = Arc::clone(runtime.values());
         Ok(true)
     }
 

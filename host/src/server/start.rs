@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::error::ServeError;
 use crate::database::{Database, Pool};
-use crate::sandbox::Runtime;
 use crate::sandbox::migrate::{self, MigrateError, Migration};
+use crate::sandbox::{LoadError, Runtime};
 
 /// Brings the schema up to date, and nothing else.
 ///
@@ -76,7 +76,9 @@ async fn start_and_report(config: &Config) -> Result<(Arc<Runtime>, Database, Sc
     let load = move || {
         let component = sandbox.component.clone().unwrap_or_default();
         let denied = &sandbox.deny_imports;
-        Runtime::new(&component, &sandbox.compiler(), capacity, denied)
+        let values = sandbox.values().map_err(LoadError::Values)?;
+        let runtime = Runtime::new(&component, &sandbox.compiler(), capacity, denied)?;
+        Ok(runtime.with_values(values))
     };
     let loaded = tokio::task::spawn_blocking(load).await;
     let loaded = loaded.map_err(|panic| ServeError::System(io::Error::other(panic)))?;

@@ -10,16 +10,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Level;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
+use super::log_line::LogLine;
 use crate::telemetry::RequestInfo;
-use crate::telemetry::log::{LONGEST, LineLimit, excerpt};
-
-/// The lines that all components together may print in a second: enough for a few tracebacks of
-/// Python, of some thirty lines each.
-const LINES: u32 = 100;
+use crate::telemetry::log::{LONGEST, excerpt};
 
 /// What a component may write in one call, in bytes.
 const PERMIT: usize = 4 << 10;
@@ -95,47 +93,26 @@ impl Lines {
     }
 
     fn end_line(&mut self, name: Name) {
-        if let Some(text) = self.line(name).take() {
-            log(name, &text, self.request.as_deref());
-        }
+        let Some(text) = self.line(name).take() else {
+            return;
+        };
+        let (level, how) = match name {
+            Name::Stdout => (Level::INFO, "printed"),
+            Name::Stderr => (Level::WARN, "printed on standard error"),
+        };
+        let line = LogLine {
+            level,
+            how,
+            context: None,
+            text: &text,
+        };
+        line.write(self.request.as_deref());
     }
 
     fn end_request(&mut self) {
         self.end_line(Name::Stdout);
         self.end_line(Name::Stderr);
         self.request = None;
-    }
-}
-
-/// Writes one printed line to the log.
-fn log(name: Name, text: &str, request: Option<&RequestInfo>) {
-    static PRINTED: LineLimit = LineLimit::new(LINES);
-    let Some(line) = PRINTED.line() else { return };
-    let (id, trace) = (
-        request.map(RequestInfo::id),
-        request.and_then(RequestInfo::trace),
-    );
-    let (method, route) = (
-        request.map(RequestInfo::method),
-        request.map(RequestInfo::route),
-    );
-    match name {
-        Name::Stdout => {
-            tracing::info!(
-                id,
-                trace,
-                method,
-                route,
-                "the component printed: {text}{line}"
-            );
-        }
-        Name::Stderr => tracing::warn!(
-            id,
-            trace,
-            method,
-            route,
-            "the component printed on standard error: {text}{line}"
-        ),
     }
 }
 

@@ -13,7 +13,13 @@
 // No call of this interface waits; only the streams of bodies do.
 wasmtime::component::bindgen!({
     path: "../wit",
-    inline: "package usher:host; world http { import wasi:http/types@0.2.12; }",
+    inline: "
+        package usher:host;
+        world http {
+            import wasi:http/types@0.2.12;
+            import wasi:http/outgoing-handler@0.2.12;
+        }
+    ",
     world: "usher:host/http",
     imports: { default: trappable },
     require_store_data_send: true,

@@ -1,9 +1,15 @@
-//! Adds the import `wasi:http/types` to a linker.
+//! Adds the imports of `wasi:http` to a linker.
 
 use wasmtime::component::{HasData, Linker, Resource};
 
-use super::bindings::wasi::http::types;
+use super::bindings::wasi::http::{outgoing_handler, types};
 use super::view::View;
+
+struct Http;
+
+impl HasData for Http {
+    type Data<'a> = View<'a>;
+}
 
 /// Adds `wasi:http/types` to a linker.
 ///
@@ -13,13 +19,18 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_>,
 ) -> wasmtime::Result<()> {
-    struct Http;
-
-    impl HasData for Http {
-        type Data<'a> = View<'a>;
-    }
-
     types::add_to_linker::<T, Http>(linker, &types::LinkOptions::default(), view)
+}
+
+/// Adds `wasi:http/outgoing-handler` to a linker, which denies every request.
+///
+/// # Errors
+/// If the linker already has it.
+pub fn add_outgoing_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    outgoing_handler::add_to_linker::<T, Http>(linker, view)
 }
 
 impl types::Host for View<'_> {

@@ -29,5 +29,5 @@ pub mod request;
 pub mod response;
 pub mod view;
 
-pub use linker::add_to_linker;
+pub use linker::{add_outgoing_to_linker, add_to_linker};
 pub use view::View;

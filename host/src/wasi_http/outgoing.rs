@@ -1,8 +1,8 @@
 //! Outgoing requests, which a guest can build but not send.
 //!
-//! The database is the only thing that a guest may reach, so the host does not provide
-//! `wasi:http/outgoing-handler`. Components compiled against all of `wasi:http/types` import these
-//! resources nevertheless.
+//! The database is the only thing that a guest may reach, so `wasi:http/outgoing-handler` denies
+//! every request. Components that are compiled against all of `wasi:http/types` import these
+//! resources nevertheless, and those of the world `wasi:http/proxy` the handler, too.
 
 use std::str::FromStr as _;
 
@@ -10,6 +10,7 @@ use http::uri::{Authority, PathAndQuery};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynPollable;
 
+use super::bindings::wasi::http::outgoing_handler;
 use super::bindings::wasi::http::types::{self, ErrorCode, Method, Scheme};
 use super::body::{OutgoingBody, Pipe};
 use super::fields::Fields;
@@ -68,6 +69,20 @@ pub enum IncomingResponse {}
 /// A response that has not arrived; uninhabited.
 #[derive(Clone, Copy, Debug)]
 pub enum FutureIncomingResponse {}
+
+impl outgoing_handler::Host for View<'_> {
+    fn handle(
+        &mut self,
+        request: Resource<OutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> wasmtime::Result<Result<Resource<FutureIncomingResponse>, ErrorCode>> {
+        self.table.delete(request)?;
+        if let Some(options) = options {
+            self.table.delete(options)?;
+        }
+        Ok(Err(ErrorCode::HttpRequestDenied))
+    }
+}
 
 impl types::HostOutgoingRequest for View<'_> {
     fn new(&mut self, headers: Resource<Fields>) -> wasmtime::Result<Resource<OutgoingRequest>> {

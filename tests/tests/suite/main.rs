@@ -89,6 +89,7 @@ mod cut;
 mod databases;
 mod declared;
 mod documents;
+mod drafts;
 mod fault_walk;
 mod faults;
 mod file_crash;

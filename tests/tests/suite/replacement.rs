@@ -51,7 +51,7 @@ fn serving(scratch: &Scratch, component: &[u8]) -> Usher {
     usher(scratch).args(["--component", "served.wasm", "--workers", "2"])
 }
 
-fn hang_up(running: &Running) {
+pub(crate) fn hang_up(running: &Running) {
     let pid = Pid::from_raw(i32::try_from(running.id()).expect("a process id"));
     kill_process(pid.expect("it runs"), Signal::HUP).expect("it runs");
 }

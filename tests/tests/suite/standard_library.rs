@@ -8,10 +8,10 @@ use usher_tests::process::{Running, Usher};
 
 use crate::startup::{fails_with, send_request, usher};
 
-const STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
+pub(crate) const STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
 
 /// The lines that components may print in a second.
-const PRINTED_LINES: usize = 100;
+pub(crate) const PRINTED_LINES: usize = 100;
 
 fn standard(scratch: &Scratch) -> Usher {
     std::fs::write(scratch.path().join("standard.wasm"), STANDARD).expect("a file");
@@ -22,16 +22,16 @@ fn standard(scratch: &Scratch) -> Usher {
 }
 
 /// The address in the line that says it.
-fn address(running: &mut Running) -> String {
+pub(crate) fn address(running: &mut Running) -> String {
     running.address().trim_end_matches(['"', '}']).to_owned()
 }
 
-async fn get(address: &str, path: &str) -> Response {
+pub(crate) async fn get(address: &str, path: &str) -> Response {
     send_request(address, Request::get(path)).await
 }
 
 /// The lines of a program that ends now.
-fn lines(running: Running) -> Vec<Value> {
+pub(crate) fn lines(running: Running) -> Vec<Value> {
     running.terminate();
     let ended = running.wait();
     let read = |line: &String| {
@@ -95,6 +95,7 @@ async fn component_gets_clocks_and_nothing_of_its_host() {
     for (path, expected) in [
         ("/environment", r#"0 0 """#),
         ("/clocks", "true true 3"),
+        ("/request", "ErrorCode::HttpRequestDenied"),
         ("/files", "NotFound NotFound NotFound NotFound"),
         (
             "/sockets",
@@ -177,6 +178,7 @@ fn info_lists_what_a_component_gets_by_each_import() {
         "wasi:cli/stdout@0.2.6: lines of the log",
         "wasi:filesystem/preopens@0.2.6: no directory",
         "wasi:sockets/tcp@0.2.6: sockets and names are denied",
+        "wasi:http/outgoing-handler@0.2.12: every request is denied",
     ] {
         assert!(shown.contains(part), "{shown}");
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const MAX_COLUMNS: usize = 100;
 
 /// Files and folders that others wrote, or that a command generates.
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 14] = [
     "docs/options.md",
     "docs/performance-table.md",
     "guest/assets",
@@ -14,9 +14,11 @@ const FOREIGN: [&str; 12] = [
     "adapters/wasi-0.3-door/wit/http.wit",
     "wit/deps/cli.wit",
     "wit/deps/clocks.wit",
+    "wit/deps/config.wit",
     "wit/deps/filesystem.wit",
     "wit/deps/http.wit",
     "wit/deps/io.wit",
+    "wit/deps/logging.wit",
     "wit/deps/random.wit",
     "wit/deps/sockets.wit",
 ];

@@ -7,6 +7,7 @@ mod bindings {
         inline: "
             package usher:standard;
             world standard {
+                import wasi:http/outgoing-handler@0.2.12;
                 export wasi:http/incoming-handler@0.2.12;
             }
         ",
@@ -25,8 +26,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
+use bindings::wasi::http::outgoing_handler;
 use bindings::wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+    Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, RequestOptions,
+    ResponseOutparam,
 };
 
 struct Standard;
@@ -98,6 +101,13 @@ fn run(path: &str) -> io::Result<String> {
             outcome(("localhost", 80).to_socket_addrs()),
         ]
         .join(" "),
+        "/request" => {
+            let request = OutgoingRequest::new(Fields::new());
+            match outgoing_handler::handle(request, Some(RequestOptions::new())) {
+                Ok(_) => "it was sent".to_owned(),
+                Err(error) => format!("{error:?}"),
+            }
+        }
         "/clocks" => {
             let began = Instant::now();
             std::thread::sleep(Duration::from_millis(1));
