@@ -34,9 +34,6 @@ pub async fn serve(
     variables: HashMap<String, String>,
 ) -> wasmtime::Result<()> {
     let mut config = Config::new();
-    // Spin has it on, for components for WASI 0.3. Without that feature of the engine it must be
-    // off.
-    config.concurrency_support(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(
         PoolingAllocationConfig::default(),
     ));
