@@ -40,8 +40,8 @@ pub(super) fn with_id(id: i64, mut rest: impl Iterator<Item = Value>) -> Result<
 pub(super) fn listed(mut values: Record<'_>) -> Result<UserRef<'_>, Error> {
     let user = (
         values.integer(),
-        values.nullable_text(),
-        values.nullable_text(),
+        values.text_or_empty(),
+        values.text_or_empty(),
         values.integer(),
         values.next(),
     );
@@ -49,8 +49,8 @@ pub(super) fn listed(mut values: Record<'_>) -> Result<UserRef<'_>, Error> {
         // As `text` has it, NULL is the empty text.
         (Some(id), Some(name), Some(email), Some(version), None) => Ok(UserRef {
             id,
-            name: name.unwrap_or_default(),
-            email: email.unwrap_or_default(),
+            name,
+            email,
             version,
         }),
         _ => Err(unexpected_columns()),

@@ -76,23 +76,23 @@ impl Packed {
         let width = self.columns * CELL;
         let at = HEADER + row * width;
         let cells = self.cells.get(at..at + width)?;
-        (row < self.rows).then(|| cells.as_chunks().0)
+        (row < self.rows).then_some(cells.as_chunks().0)
     }
 
     /// The number in a cell of an integer.
     #[inline]
     pub(super) fn integer(cell: [u8; CELL]) -> Option<i64> {
         let [kind, value @ ..] = cell;
-        (kind == INTEGER).then(|| i64::from_le_bytes(value))
+        (kind == INTEGER).then_some(i64::from_le_bytes(value))
     }
 
-    /// The text of a cell, or `None` in it if the cell is NULL.
+    /// The text of a cell, which is empty if the cell is NULL.
     #[inline]
-    pub(super) fn nullable_text(&self, cell: [u8; CELL]) -> Option<Option<&str>> {
+    pub(super) fn text_or_empty(&self, cell: [u8; CELL]) -> Option<&str> {
         let [kind, value @ ..] = cell;
         match kind {
-            NULL => Some(None),
-            TEXT => Some(Some(self.text(u64::from_le_bytes(value))?)),
+            NULL => Some(""),
+            TEXT => self.text(u64::from_le_bytes(value)),
             _ => None,
         }
     }

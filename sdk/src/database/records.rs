@@ -140,16 +140,16 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The next value, if it is a text or NULL.
+    /// The next value, if it is a text, or the empty text if it is NULL.
     #[inline]
-    pub fn nullable_text(&mut self) -> Option<Option<&'a str>> {
+    pub fn text_or_empty(&mut self) -> Option<&'a str> {
         match &mut self.0 {
             Values::Row(values) => match values.next()? {
-                Value::Null => Some(None),
-                Value::Text(text) => Some(Some(text)),
+                Value::Null => Some(""),
+                Value::Text(text) => Some(text),
                 _ => None,
             },
-            Values::Packed(packed, cells) => packed.nullable_text(*cells.next()?),
+            Values::Packed(packed, cells) => packed.text_or_empty(*cells.next()?),
         }
     }
 }
@@ -196,10 +196,10 @@ mod tests {
         assert_eq!((packed.texts(), plain.texts()), (Some("a"), None));
         for records in [&packed, &plain] {
             let mut second = records.get(1).expect("a row");
-            assert_eq!(second.clone().nullable_text(), None);
+            assert_eq!(second.clone().text_or_empty(), None);
             assert_eq!(
-                (second.integer(), second.nullable_text()),
-                (Some(2), Some(None))
+                (second.integer(), second.text_or_empty()),
+                (Some(2), Some(""))
             );
             assert_eq!(second.integer(), None);
             let mut first = records.get(0).expect("a row").skip(1);
