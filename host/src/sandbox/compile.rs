@@ -134,8 +134,8 @@ impl fmt::Display for Failure {
             }
             Self::NoProgram(program) => write!(
                 f,
-                "this program has no compiler in it, and {} is not there: build it \
-                 (cargo build --profile compiler --package {PROGRAM}) and name it with --compiler or \
+                "this program has no compiler in it, and {} is not there: build it (cargo build \
+                 --profile compiler --package {PROGRAM}) and name it with --compiler or \
                  USHER_COMPILER, or put it beside this program",
                 program.display()
             ),
