@@ -19,6 +19,7 @@
 //! | [`database`] | the gate before PostgreSQL, SQLite, or an embedder's back end |
 //! | `memory` | limits on what the host holds for requests |
 //! | `reload` | files that are read again when they change |
+//! | `hexadecimal` | bytes as digits |
 //! | `options` | parsers and defaults of settings, which each module declares |
 //! | [`telemetry`] | log lines, their limits, and counters |
 //!
@@ -33,6 +34,7 @@ pub mod server;
 pub mod telemetry;
 pub mod wasi_http;
 
+mod hexadecimal;
 mod memory;
 mod options;
 mod reload;

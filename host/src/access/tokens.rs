@@ -3,7 +3,7 @@
 //! A token is 256 random bits, so a fast hash of it cannot be reversed, and the file is of no use
 //! to whoever reads it. Each line of the file has a name, scopes and the hash.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,6 +14,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use subtle::ConstantTimeEq as _;
 
 use super::scopes::Scopes;
+
+use crate::hexadecimal::hexadecimal;
 
 /// How each token begins, so that tools find one that was published by mistake.
 const PREFIX: &str = "usher_";
@@ -112,14 +114,6 @@ fn hash(token: &[u8]) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(digest(&SHA256, token).as_ref());
     hash
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Makes a token, adds its hash to a file, and returns it. A file that does not exist is created

@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 use super::policy::Policy;
 use super::statement::{Caller, Effect, Statement};
 use super::types::{Error, Isolation, SqlDialect};
-use crate::telemetry::RequestInfo;
+use crate::telemetry::{LogNames, RequestInfo};
 
 /// What the gates of one core share.
 #[derive(Debug)]
@@ -169,11 +169,17 @@ impl PoolInner {
                 Ok(Ok(checked)) => checked?,
                 // The check panicked, a fault of the host. Only the log has the details.
                 Ok(Err(error)) => {
+                    let LogNames {
+                        id,
+                        trace,
+                        method,
+                        route,
+                    } = RequestInfo::log_names(request);
                     tracing::error!(
-                        id = request.map(RequestInfo::id),
-                        trace = request.and_then(RequestInfo::trace),
-                        method = request.map(RequestInfo::method),
-                        route = request.map(RequestInfo::route),
+                        id,
+                        trace,
+                        method,
+                        route,
                         "checking a statement failed: {error}"
                     );
                     return Err(failure::denied("the host cannot check this statement"));

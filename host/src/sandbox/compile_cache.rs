@@ -5,7 +5,6 @@
 //! refuses code of another version, with other settings or for another processor. An entry that
 //! cannot be used costs time alone: the component is compiled again.
 
-use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -13,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ring::digest::{Context, SHA256};
+
+use crate::hexadecimal::hexadecimal;
 
 /// The number of entries that stay; the least recently used is removed first.
 const MAX_ENTRIES: usize = 16;
@@ -40,14 +41,9 @@ impl Entry {
         let of = format!("{version}\n{}\n{built}\n", processor());
         hash.update(of.as_bytes());
         hash.update(component);
-        let mut name = String::new();
-        for byte in hash.finish().as_ref() {
-            // Writing to a string cannot fail.
-            write!(name, "{byte:02x}").ok();
-        }
         Self {
             directory: directory.to_owned(),
-            name: format!("{name}.{EXTENSION}"),
+            name: format!("{}.{EXTENSION}", hexadecimal(hash.finish().as_ref())),
         }
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use super::bounds;
 
+use crate::hexadecimal::hexadecimal;
+
 /// The component that is built with the host, as WebAssembly.
 #[cfg(feature = "embedded")]
 pub static USERS_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/users.wasm"));
@@ -58,9 +60,7 @@ impl Source {
 
 /// The SHA-256 of a component.
 pub(crate) fn digest(component: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, component);
-    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    digits.collect()
+    hexadecimal(ring::digest::digest(&ring::digest::SHA256, component).as_ref())
 }
 
 /// A file, as far as a component may be long, and one byte more by which it is seen that it is

@@ -25,5 +25,6 @@ mod writer;
 pub use access_log::AccessLog;
 pub use counters::Counters;
 pub use log::{LogGuard, log_to_stderr};
+pub(crate) use request::LogNames;
 pub use request::RequestInfo;
 pub use routes::Routes;

@@ -138,6 +138,15 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What names a request in a line of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogNames<'r> {
+    pub(crate) id: Option<&'r str>,
+    pub(crate) trace: Option<&'r str>,
+    pub(crate) method: Option<&'static str>,
+    pub(crate) route: Option<&'r str>,
+}
+
 impl RequestInfo {
     /// A request that arrived now.
     pub(crate) fn arrived(
@@ -205,6 +214,16 @@ impl RequestInfo {
     /// The route that it matches.
     pub fn route(&self) -> &str {
         self.counters.routes.name(self.route)
+    }
+
+    /// What names a request in lines of the log; nothing without one.
+    pub(crate) fn log_names(request: Option<&Self>) -> LogNames<'_> {
+        LogNames {
+            id: request.map(Self::id),
+            trace: request.and_then(Self::trace),
+            method: request.map(Self::method),
+            route: request.map(Self::route),
+        }
     }
 
     /// Whether its response has no body.

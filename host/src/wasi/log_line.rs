@@ -5,8 +5,8 @@
 
 use tracing::Level;
 
-use crate::telemetry::RequestInfo;
 use crate::telemetry::log::LineLimit;
+use crate::telemetry::{LogNames, RequestInfo};
 
 /// The lines that all components together may write in a second: enough for a few tracebacks of
 /// Python, of some thirty lines each.
@@ -32,14 +32,12 @@ impl LogLine<'_> {
         let Self {
             how, context, text, ..
         } = self;
-        let (id, trace) = (
-            request.map(RequestInfo::id),
-            request.and_then(RequestInfo::trace),
-        );
-        let (method, route) = (
-            request.map(RequestInfo::method),
-            request.map(RequestInfo::route),
-        );
+        let LogNames {
+            id,
+            trace,
+            method,
+            route,
+        } = RequestInfo::log_names(request);
         // The macros take a level as a constant.
         macro_rules! write_at {
             ($level:expr) => {

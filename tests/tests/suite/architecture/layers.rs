@@ -72,6 +72,7 @@ pub(crate) const CRATES: [Layering; 4] = [
             "database",
             "memory",
             "reload",
+            "hexadecimal",
             "options",
             "telemetry",
         ],
