@@ -14,7 +14,9 @@ use usher::database::backend::{
 use usher::database::budget::Budget;
 use usher::database::policy::Policy;
 use usher::database::statement::Statement;
-use usher::database::{Connections, Error, Isolation, OpenError, Row, Rows, Value, failure};
+use usher::database::{
+    Connections, Error, Isolation, OpenError, Row, Rows, Value, failure, row_count,
+};
 
 use crate::calls::{CallLog, Outcome, RunningCall};
 use crate::fault::{Armed, Fault, Seen};
@@ -322,7 +324,7 @@ fn affected(count: &u64) -> Outcome {
 }
 
 fn rows(rows: &Rows) -> Outcome {
-    Outcome::Rows(rows.rows.len())
+    Outcome::Rows(row_count(rows.columns.len(), &rows.rows))
 }
 
 #[derive(Debug)]
@@ -478,8 +480,9 @@ impl BackendCursor for InstrumentedCursor {
         let Some(inner) = &mut self.inner else {
             return Ok(Vec::new());
         };
+        let columns = inner.columns().len();
         let real = inner.next(at_most, budget);
-        let count = |rows: &Vec<Row>| Outcome::Rows(rows.len());
+        let count = |rows: &Vec<Row>| Outcome::Rows(row_count(columns, rows));
         let result = instruments
             .run(origin, Event::Fetch, false, real, count)
             .await;

@@ -2,7 +2,9 @@
 //!
 //! A back end receives only statements that passed policy. It keeps to the [`Budget`]: the
 //! deadline, and the size of a result while it is read. It returns an error that says what is known
-//! of the outcome. An embedding program brings its own by [`super::Database::with_backend`].
+//! of the outcome. It may pack the rows of a statement that asks for it, or leave that to the gate
+//! ([`row_count`](super::row_count) counts both). An embedding program brings its own by
+//! [`super::Database::with_backend`].
 //!
 //! Calls go through `dyn` and their futures are boxed: a future is as large as its largest part,
 //! and the engine copies it for each call, so a small box is cheaper than what it holds.

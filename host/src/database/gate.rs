@@ -16,14 +16,15 @@ use super::failure;
 use super::last_failure::{LastFailure, masked};
 use super::metrics::{ABANDONED, OUTCOMES, TransactionOutcome, outcome};
 use super::migration::{Migration, Watched};
+use super::packed;
 use super::pool::PoolInner;
 use super::statement::{Caller, Statement};
 use super::tape::{Asked, Noted, Tape};
 use super::types::{Error, Isolation, Row, Rows, SqlDialect, Value};
 use crate::memory::{self, Charge, OverLimit, RequestMemory};
-use crate::telemetry::RequestInfo;
 use crate::telemetry::histogram::micros;
 use crate::telemetry::log::{STATEMENTS, excerpt, excerpt_debug};
+use crate::telemetry::{LogNames, RequestInfo};
 
 /// The database handle of one instance.
 pub struct Gate {
@@ -74,7 +75,7 @@ impl Gate {
 
     /// Charges large parameters for the duration of their call.
     fn charge_parameters(&self, params: &[Value]) -> Result<Option<Charge>, Error> {
-        let bytes = params.iter().map(parameter_bytes).sum::<usize>();
+        let bytes = params.iter().map(Value::bytes).sum::<usize>();
         let Some(memory) = self.memory.as_ref().filter(|_| bytes > memory::FREE) else {
             return Ok(None);
         };
@@ -312,7 +313,12 @@ impl Gate {
         call.outcome = outcome(&result);
         call.rows = result.as_ref().ok().and_then(Fetched::rows);
         Migration::finish(call.watched.take(), result.as_ref().err());
-        self.last_failure.record(Some(&call.statement), result)
+        let result = self.last_failure.record(Some(&call.statement), result);
+        if call.statement.is_packed {
+            result.map(Fetched::packed)
+        } else {
+            result
+        }
     }
 
     /// Begins a transaction.
@@ -429,10 +435,13 @@ impl Gate {
         let opened: Result<Box<dyn BackendCursor>, Error> = connections
             .open(&call.statement, params, &call.span.budget)
             .await;
+        let is_packed = call.statement.is_packed;
+        let inner = self.record(call, opened)?;
         Ok(Cursor {
-            inner: self.record(call, opened)?,
+            width: inner.columns().len(),
+            inner,
             number: 0,
-            packed: false,
+            is_packed,
             _held: held,
         })
     }
@@ -448,16 +457,12 @@ impl Gate {
         let rows = cursor.inner.next(at_most, &command.span.budget).await;
         command.outcome = outcome(&rows);
         drop(command);
-        self.last_failure.record(None, rows)
-    }
-}
-
-/// The bytes of a parameter besides its slot in the list.
-fn parameter_bytes(value: &Value) -> usize {
-    match value {
-        Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 0,
+        let rows = self.last_failure.record(None, rows)?;
+        Ok(if cursor.is_packed {
+            packed::pack(cursor.width, rows)
+        } else {
+            rows
+        })
     }
 }
 
@@ -490,12 +495,18 @@ impl Span<'_> {
         rows: Option<u64>,
         parameters: Option<&str>,
     ) {
-        let request = self.gate.request.as_deref();
+        let LogNames {
+            id,
+            trace,
+            method,
+            route,
+        } = RequestInfo::log_names(self.gate.request.as_deref());
         tracing::debug!(
             target: STATEMENTS,
-            id = request.map(RequestInfo::id),
-            method = request.map(RequestInfo::method),
-            route = request.map(RequestInfo::route),
+            id,
+            trace,
+            method,
+            route,
             micros = micros(took),
             rows,
             outcome = OUTCOMES.get(outcome).copied(),
@@ -577,11 +588,24 @@ impl Drop for Command<'_> {
 trait Fetched {
     /// How many rows it returned or changed, if that is known.
     fn rows(&self) -> Option<u64>;
+
+    /// The same with packed rows.
+    fn packed(self) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
 }
 
 impl Fetched for Rows {
     fn rows(&self) -> Option<u64> {
-        Some(self.rows.len() as u64)
+        Some(packed::row_count(self.columns.len(), &self.rows) as u64)
+    }
+
+    fn packed(mut self) -> Self {
+        self.rows = packed::pack(self.columns.len(), self.rows);
+        self
     }
 }
 
@@ -636,8 +660,10 @@ pub struct Cursor {
     inner: Box<dyn BackendCursor>,
     /// Its number on the request's tape.
     pub(super) number: u32,
+    /// The number of its columns.
+    pub(super) width: usize,
     /// Whether its statement asks for packed rows.
-    pub(super) packed: bool,
+    is_packed: bool,
     _held: Arc<()>,
 }
 

@@ -9,6 +9,7 @@
 //! | [`error`] | why a database cannot be used |
 //! | `libpq`, [`url`] | libpq's connection parameters; the URL of the database |
 //! | [`config`] | the options of the database |
+//! | `packed`, `collector` | rows in one value; the rows of a result while they are read |
 //! | [`statement`], [`budget`] | a checked statement; the limits of one call |
 //! | [`manifest`] | the statements that a component declares, read from its binary |
 //! | `metrics`, `last_failure` | counters; the last failure of a request |
@@ -20,7 +21,6 @@
 //! | `declared`, `pool` | checked statements: the declared ones; those cached by a core |
 //! | [`tape`] | what a request asks of its database and gets, for a recording |
 //! | [`gate`] | the checks that every call of a guest passes |
-//! | `packed` | the rows of a statement as one value |
 //! | [`wit`] | the imports of `usher:database` |
 //! | [`open`] | opening a database, and the pool of each core; backup and restore |
 //!
@@ -44,6 +44,7 @@ pub mod types;
 pub mod url;
 pub mod wit;
 
+mod collector;
 mod declared;
 mod last_failure;
 mod libpq;
@@ -59,6 +60,7 @@ pub use gate::{Cursor, Gate, Transaction};
 pub(crate) use last_failure::{LastFailure, masked};
 pub use metrics::Connections;
 pub use open::{Database, Pool, Restored, backup, restore};
+pub use packed::row_count;
 pub use types::{Error, Isolation, Refusal, RefusalKind, Row, Rows, SqlDialect, Value};
 pub use url::Url;
 pub use wit::{View, add_to_linker};

@@ -6,7 +6,7 @@
 //! other host and the database itself ignore, so that its imports stay the same. The layout is in
 //! docs/database.md.
 
-use super::types::{Row, Rows, Value};
+use super::types::{Row, Value, ValueRef};
 
 /// What follows the first word of a statement whose rows are packed.
 const HINT: &str = "/* usher:packed */";
@@ -18,34 +18,110 @@ pub(super) fn is_asked(statement: &str) -> bool {
         .is_some_and(|(_, rest)| rest.starts_with(HINT))
 }
 
-/// A result as the component gets it that may have asked for packed rows.
-pub(super) fn result(mut result: Rows, is_asked: bool) -> Rows {
-    if is_asked {
-        result.rows = pack(result.rows);
-    }
-    result
+/// Whether rows of so many columns can be packed. Rows of one value stay as they are, because
+/// packed rows are recognised by being one value.
+pub(super) fn is_possible(columns: usize) -> bool {
+    columns > 1
 }
 
-/// The rows as the component gets them. Rows of one value stay as they are, because packed rows are
-/// recognised by being one value.
-pub(super) fn pack(rows: Vec<Row>) -> Vec<Row> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let Some(header) = u32::try_from(columns).ok().filter(|columns| *columns > 1) else {
+/// The value of packed rows, if these rows of so many columns are packed.
+fn packed(columns: usize, rows: &[Row]) -> Option<&[u8]> {
+    match rows {
+        [row] if is_possible(columns) => match &row[..] {
+            [Value::Bytes(packed)] => Some(packed),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Rows of so many columns as a component gets them that asked for packed ones. A back end may have
+/// packed them already.
+pub(super) fn pack(columns: usize, rows: Vec<Row>) -> Vec<Row> {
+    if rows.is_empty() || !is_possible(columns) || packed(columns, &rows).is_some() {
         return rows;
-    };
-    let mut packed = Packed::with_capacity(rows.len() * columns);
-    let count = rows.len();
-    for value in rows.into_iter().flatten() {
-        packed.put(&value);
     }
-    vec![vec![Value::Bytes(packed.finish(header, count))]]
+    let mut packer = Packer::default();
+    for row in &rows {
+        packer.begin_row(columns);
+        for value in row {
+            packer.put(&value.into());
+        }
+    }
+    packer.finish()
 }
 
-/// The parts of packed rows.
-struct Packed {
+/// The number of rows that a back end returned, which may be packed, with so many columns.
+pub fn row_count(columns: usize, rows: &[Row]) -> usize {
+    match packed(columns, rows).and_then(numbers) {
+        Some([_, count, _]) => count,
+        None => rows.len(),
+    }
+}
+
+/// A copy of rows of so many columns, each value by itself.
+pub(super) fn unpack(columns: usize, rows: &[Row]) -> Vec<Row> {
+    packed(columns, rows)
+        .and_then(unpacked)
+        .unwrap_or_else(|| rows.to_vec())
+}
+
+/// The numbers of columns, rows and bytes of text before the cells.
+fn numbers(packed: &[u8]) -> Option<[usize; 3]> {
+    let header = packed.first_chunk::<HEADER>()?.as_chunks().0;
+    let mut numbers = [0; 3];
+    for (number, bytes) in numbers.iter_mut().zip(header) {
+        *number = usize::try_from(u32::from_le_bytes(*bytes)).ok()?;
+    }
+    Some(numbers)
+}
+
+fn unpacked(packed: &[u8]) -> Option<Vec<Row>> {
+    let [columns, rows, texts] = numbers(packed)?;
+    let (before, texts) = packed.split_at_checked(packed.len().checked_sub(texts)?)?;
+    let cells = columns.checked_mul(rows)?.checked_mul(CELL)?;
+    let (cells, bytes) = before.get(HEADER..)?.split_at_checked(cells)?;
+    let value = |[kind, content @ ..]: &[u8; CELL]| {
+        let content = u64::from_le_bytes(*content);
+        let part = |all: &[u8]| {
+            let start = usize::try_from(content & u64::from(u32::MAX)).ok()?;
+            let length = usize::try_from(content >> 32).ok()?;
+            all.get(start..start.checked_add(length)?)
+                .map(<[u8]>::to_vec)
+        };
+        let text = || String::from_utf8(part(texts)?).ok();
+        let half = |half: &[u8; 8]| u64::from_le_bytes(*half);
+        Some(match kind {
+            0 => Value::Null,
+            1 => Value::Boolean(content != 0),
+            2 => Value::Integer(content.cast_signed()),
+            3 => Value::Real(f64::from_bits(content)),
+            4 => Value::Text(text()?),
+            5 => Value::Bytes(part(bytes)?),
+            6 => match part(bytes)?.as_chunks() {
+                ([high, low], []) => Value::Uuid((half(high), half(low))),
+                _ => return None,
+            },
+            7 => Value::Timestamp(content.cast_signed()),
+            8 => Value::Decimal(text()?),
+            9 => Value::Json(text()?),
+            _ => return None,
+        })
+    };
+    let rows = cells.as_chunks().0.chunks(columns.max(1));
+    rows.map(|row| row.iter().map(value).collect()).collect()
+}
+
+/// Packs rows, one value after the other.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
     cells: Vec<u8>,
     bytes: Vec<u8>,
     texts: Vec<u8>,
+    columns: usize,
+    rows: usize,
+    /// The lengths of the three before the last row.
+    before: [usize; 3],
 }
 
 /// The size of the numbers before the cells.
@@ -54,42 +130,65 @@ const HEADER: usize = 12;
 /// The size of a cell.
 const CELL: usize = 9;
 
-impl Packed {
-    fn with_capacity(cells: usize) -> Self {
-        let mut packed = Self {
-            cells: Vec::with_capacity(HEADER + cells * CELL),
-            bytes: Vec::new(),
-            texts: Vec::new(),
-        };
-        packed.cells.extend([0; HEADER]);
-        packed
+/// The rows for which there is room before cells are moved.
+const ROWS: usize = 16;
+
+impl Packer {
+    /// Begins the next row. All have the same number of columns.
+    pub(super) fn begin_row(&mut self, columns: usize) {
+        if self.rows == 0 {
+            self.columns = columns;
+            self.cells.reserve(HEADER + ROWS * columns * CELL);
+            self.cells.resize(HEADER, 0);
+        }
+        self.before = [self.cells.len(), self.bytes.len(), self.texts.len()];
+        self.rows += 1;
     }
 
-    fn put(&mut self, value: &Value) {
+    /// Adds the next value of the row.
+    #[inline]
+    pub(super) fn put(&mut self, value: &ValueRef<'_>) {
         let (kind, content) = match value {
-            Value::Null => (0, 0),
-            Value::Boolean(value) => (1, u64::from(*value)),
-            Value::Integer(value) => (2, value.cast_unsigned()),
-            Value::Real(value) => (3, value.to_bits()),
-            Value::Text(value) => (4, append(&mut self.texts, value.as_bytes())),
-            Value::Bytes(value) => (5, append(&mut self.bytes, value)),
-            Value::Uuid((high, low)) => {
+            ValueRef::Null => (0, 0),
+            ValueRef::Boolean(value) => (1, u64::from(*value)),
+            ValueRef::Integer(value) => (2, value.cast_unsigned()),
+            ValueRef::Real(value) => (3, value.to_bits()),
+            ValueRef::Text(value) => (4, append(&mut self.texts, value.as_bytes())),
+            ValueRef::Bytes(value) => (5, append(&mut self.bytes, value)),
+            ValueRef::Uuid((high, low)) => {
                 let start = append(&mut self.bytes, &high.to_le_bytes());
                 append(&mut self.bytes, &low.to_le_bytes());
                 // Its length is that of both halves.
                 (6, start + (8 << 32))
             }
-            Value::Timestamp(value) => (7, value.cast_unsigned()),
-            Value::Decimal(value) => (8, append(&mut self.texts, value.as_bytes())),
-            Value::Json(value) => (9, append(&mut self.texts, value.as_bytes())),
+            ValueRef::Timestamp(value) => (7, value.cast_unsigned()),
+            ValueRef::Decimal(value) => (8, append(&mut self.texts, value.as_bytes())),
+            ValueRef::Json(value) => (9, append(&mut self.texts, value.as_bytes())),
         };
         let mut cell = [kind; CELL];
         cell[1..].copy_from_slice(&content.to_le_bytes());
         self.cells.extend(cell);
     }
 
-    fn finish(mut self, columns: u32, rows: usize) -> Vec<u8> {
-        let numbers = [columns, size(rows), size(self.texts.len())];
+    /// Takes back the row that was begun last.
+    pub(super) fn undo_row(&mut self) {
+        let [cells, bytes, texts] = self.before;
+        self.cells.truncate(cells);
+        self.bytes.truncate(bytes);
+        self.texts.truncate(texts);
+        self.rows = self.rows.saturating_sub(1);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows as the component gets them.
+    pub(super) fn finish(mut self) -> Vec<Row> {
+        if self.rows == 0 {
+            return Vec::new();
+        }
+        let numbers = [size(self.columns), size(self.rows), size(self.texts.len())];
         let header = self.cells.first_chunk_mut::<HEADER>();
         if let Some(header) = header {
             for (place, number) in header.as_chunks_mut().0.iter_mut().zip(numbers) {
@@ -100,7 +199,7 @@ impl Packed {
             .reserve_exact(self.bytes.len() + self.texts.len());
         self.cells.extend(self.bytes);
         self.cells.extend(self.texts);
-        self.cells
+        vec![vec![Value::Bytes(self.cells)]]
     }
 }
 
@@ -141,7 +240,7 @@ mod tests {
             vec![Value::Integer(-2), Value::Text("é".into())],
             vec![Value::Null, Value::Uuid((1 << 56, 2))],
         ];
-        let packed = pack(rows);
+        let packed = pack(2, rows.clone());
         let expected = [
             &[2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0][..],
             &[2, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
@@ -156,12 +255,70 @@ mod tests {
             [row] => assert!(matches!(&row[..], [Value::Bytes(bytes)] if *bytes == expected)),
             _ => panic!("{packed:?}"),
         }
+        assert_eq!(
+            format!("{:?}", unpack(2, &packed)),
+            format!("{rows:?}"),
+            "the rows again"
+        );
+        assert_eq!((row_count(2, &packed), row_count(2, &rows)), (2, 2));
+        assert_eq!(
+            format!("{:?}", pack(2, packed.clone())),
+            format!("{packed:?}")
+        );
+    }
+
+    #[test]
+    fn values_of_all_kinds_are_unpacked_as_they_were() {
+        let rows = vec![
+            vec![Value::Null, Value::Boolean(true), Value::Integer(i64::MIN)],
+            vec![
+                Value::Real(-0.5),
+                Value::Text(String::new()),
+                Value::Bytes(vec![0, 255]),
+            ],
+            vec![
+                Value::Uuid((u64::MAX, 3)),
+                Value::Timestamp(-1),
+                Value::Decimal("1.50".into()),
+            ],
+            vec![
+                Value::Json("[1]".into()),
+                Value::Bytes(Vec::new()),
+                Value::Text("漢".into()),
+            ],
+        ];
+        let packed = pack(3, rows.clone());
+        assert_eq!(format!("{:?}", unpack(3, &packed)), format!("{rows:?}"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_packed_rows_stay() {
+        for bytes in [vec![], vec![1; 11], vec![255; 12], vec![2; 40]] {
+            let rows = vec![vec![Value::Bytes(bytes)]];
+            assert_eq!(format!("{:?}", unpack(2, &rows)), format!("{rows:?}"));
+        }
+    }
+
+    #[test]
+    fn row_that_is_taken_back_leaves_nothing() {
+        let mut packer = Packer::default();
+        packer.begin_row(2);
+        packer.put(&ValueRef::Text("kept"));
+        packer.put(&ValueRef::Bytes(b"kept"));
+        packer.begin_row(2);
+        packer.put(&ValueRef::Uuid((1, 2)));
+        packer.put(&ValueRef::Text("taken back"));
+        packer.undo_row();
+        assert_eq!(packer.len(), 1);
+        let rows = unpack(2, &packer.finish());
+        let kept = vec![Value::Text("kept".into()), Value::Bytes(b"kept".to_vec())];
+        assert_eq!(format!("{rows:?}"), format!("{:?}", [kept]));
     }
 
     #[test]
     fn rows_of_one_value_and_no_rows_stay() {
-        assert!(pack(Vec::new()).is_empty());
-        let one = pack(vec![vec![Value::Integer(1)], vec![Value::Integer(2)]]);
+        assert!(pack(2, Vec::new()).is_empty());
+        let one = pack(1, vec![vec![Value::Integer(1)], vec![Value::Integer(2)]]);
         assert_eq!(one.len(), 2);
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::packed;
+
 /// The effect that a statement may have, as its text shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -37,6 +39,8 @@ pub struct Statement {
     pub writes: bool,
     /// Whether it is an `INSERT`, `UPDATE` or `DELETE`, which has the same effect in a transaction.
     pub changes: bool,
+    /// Whether it asks for packed rows.
+    pub(super) is_packed: bool,
     /// The moving average of its duration, in microseconds; zero before it has run. Short
     /// statements are not queued behind slow ones.
     pub(crate) micros: AtomicU32,
@@ -50,6 +54,7 @@ impl Statement {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Relaxed),
+            is_packed: packed::is_asked(&text),
             text: text.into_boxed_str(),
             writes: effect != Effect::Reads,
             changes: effect == Effect::Changes,

@@ -8,6 +8,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::packed;
 use super::types::{Error, Isolation, Row, Rows, Value};
 
 /// What a guest asks.
@@ -96,6 +97,19 @@ impl Outcome {
         }
     }
 
+    /// A result. Packed rows are noted as values, which a reader of the recording understands.
+    pub(super) fn rows(rows: &Rows) -> Self {
+        Self::Rows(Rows {
+            columns: Arc::clone(&rows.columns),
+            rows: packed::unpack(rows.columns.len(), &rows.rows),
+        })
+    }
+
+    /// The next rows of a cursor of so many columns, likewise.
+    pub(super) fn batch(columns: usize, rows: &[Row]) -> Self {
+        Self::Batch(packed::unpack(columns, rows))
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Rows(rows) => rows.rows.iter().map(|row| bytes_of(row)).sum(),
@@ -107,12 +121,7 @@ impl Outcome {
 
 /// The memory of values.
 fn bytes_of(values: &[Value]) -> usize {
-    let of = |value: &Value| match value {
-        Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 0,
-    };
-    mem::size_of_val(values) + values.iter().map(of).sum::<usize>()
+    mem::size_of_val(values) + values.iter().map(Value::bytes).sum::<usize>()
 }
 
 /// A call and its outcome.

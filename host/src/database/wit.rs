@@ -6,7 +6,6 @@
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::gate::{Cursor, Gate, Transaction};
-use super::packed;
 use super::tape::{Asked, Outcome};
 use super::types::{self, Error, Isolation, Row, Rows, SqlDialect, Value};
 
@@ -79,10 +78,9 @@ impl database::Host for View<'_> {
 
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Returned<Rows> {
         let noted = self.gate.note(|| Asked::query(&statement, &params));
-        let packed = packed::is_asked(&statement);
         let result = self.gate.query(statement, params).await;
-        noted.end(|| Outcome::of(&result, |rows| Outcome::Rows(rows.clone())));
-        Ok(result.map(|rows| packed::result(rows, packed)))
+        noted.end(|| Outcome::of(&result, Outcome::rows));
+        Ok(result)
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Returned<u64> {
@@ -123,10 +121,9 @@ impl database::HostTransaction for View<'_> {
         let transaction = self.table.get_mut(&this)?;
         let noted = self.gate.note(|| Asked::query(&statement, &params));
         let noted = noted.in_transaction(transaction.number);
-        let packed = packed::is_asked(&statement);
         let result = self.gate.query_in(transaction, statement, params).await;
-        noted.end(|| Outcome::of(&result, |rows| Outcome::Rows(rows.clone())));
-        Ok(result.map(|rows| packed::result(rows, packed)))
+        noted.end(|| Outcome::of(&result, Outcome::rows));
+        Ok(result)
     }
 
     async fn execute(
@@ -174,10 +171,8 @@ impl streaming::Host for View<'_> {}
 impl streaming::HostCursor for View<'_> {
     async fn open(&mut self, statement: String, params: Vec<Value>) -> Returned<Resource<Cursor>> {
         let mut noted = self.gate.note(|| Asked::open(&statement, &params));
-        let packed = packed::is_asked(&statement);
         let mut opened = self.gate.open(statement, params).await;
         if let Ok(cursor) = &mut opened {
-            cursor.packed = packed;
             cursor.number = noted.open_cursor();
         }
         noted.end(|| match &opened {
@@ -199,9 +194,8 @@ impl streaming::HostCursor for View<'_> {
         let noted = self.gate.note(|| Asked::Next { at_most });
         let noted = noted.of_cursor(cursor.number);
         let rows = self.gate.next(cursor, at_most).await;
-        noted.end(|| Outcome::of(&rows, |rows| Outcome::Batch(rows.clone())));
-        let packed = cursor.packed;
-        Ok(rows.map(|rows| if packed { packed::pack(rows) } else { rows }))
+        noted.end(|| Outcome::of(&rows, |rows| Outcome::batch(cursor.width, rows)));
+        Ok(rows)
     }
 
     async fn drop(&mut self, this: Resource<Cursor>) -> wasmtime::Result<()> {

@@ -19,6 +19,7 @@ use super::run::{self, Prepared};
 use super::session::Session;
 use super::transaction_block;
 use crate::database::budget::{Budget, Meter};
+use crate::database::collector::Collector;
 use crate::database::failure;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Row, Value};
@@ -154,7 +155,7 @@ async fn read(
         let prepared = transaction_block::prepare(session, &statement.text)
             .await
             .map_err(failed)?;
-        let prepared = Prepared::new(prepared);
+        let prepared = Prepared::new(prepared, statement.is_packed);
         prepared.check(params)?;
         let set_local = session.commands().set_local().map(ToOwned::to_owned);
         let transaction = session.client_mut().build_transaction();
@@ -178,20 +179,21 @@ async fn read(
             .bind_raw(&prepared.statement, run::numbered(params))
             .await
             .map_err(failed)?;
-        Ok((prepared.columns, transaction, portal))
+        Ok((prepared, transaction, portal))
     };
     let opened = tokio::select! {
         opened = open => Some(opened),
         () = columns_sender.closed() => None,
     };
-    let (transaction, portal) = match opened? {
+    let (prepared, transaction, portal) = match opened? {
         Err(error) => {
             columns_sender.send(Err(error)).ok();
             return None;
         }
-        Ok((columns, transaction, portal)) => {
+        Ok((prepared, transaction, portal)) => {
+            let columns = Arc::clone(&prepared.columns);
             columns_sender.send(Ok(columns)).ok()?;
-            (transaction, portal)
+            (prepared, transaction, portal)
         }
     };
     let mut reader = PortalReader::default();
@@ -202,7 +204,9 @@ async fn read(
     }) = requests.recv().await
     {
         let fetched = tokio::select! {
-            fetched = reader.next(&transaction, &portal, max_rows, budget.meter()) => fetched,
+            fetched = reader.next(
+                &transaction, &portal, max_rows, budget.meter(), prepared.collector()
+            ) => fetched,
             () = reply.closed() => return None,
         };
         match fetched {
@@ -244,11 +248,11 @@ impl PortalReader {
         portal: &Portal,
         max_rows: u32,
         mut meter: Meter,
+        mut rows: Collector,
     ) -> Result<Vec<Row>, Failure> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let mut rows = Vec::new();
         while (rows.len() as u64) < u64::from(max_rows) {
             let row = match self.excess.take() {
                 Some(row) => row,
@@ -264,7 +268,7 @@ impl PortalReader {
                     match self.row(transaction, portal, batch_size).await {
                         Ok(Some(row)) => row,
                         Ok(None) => break,
-                        Err(failure) if rows.is_empty() => return Err(failure),
+                        Err(failure) if rows.len() == 0 => return Err(failure),
                         Err(failure) => {
                             self.failure = Some(failure);
                             break;
@@ -273,15 +277,15 @@ impl PortalReader {
                 }
             };
             match meter.take(row.len(), row.raw_size_bytes()) {
-                Ok(()) => rows.push(run::row_values(&row)?),
-                Err(error) if rows.is_empty() => return Err(run::failed_after_response(error)),
+                Ok(()) => run::read(&row, &mut rows)?,
+                Err(error) if rows.len() == 0 => return Err(run::failed_after_response(error)),
                 Err(_) => {
                     self.excess = Some(row);
                     break;
                 }
             }
         }
-        Ok(rows)
+        Ok(rows.finish())
     }
 
     /// The next row of the batch, or the first of another batch of this size.

@@ -13,20 +13,23 @@ use tokio_postgres::{Client, RowStream};
 use super::outcome::{self, Failure};
 use super::values::{self, Cell, Param};
 use crate::database::budget::{Budget, Meter};
+use crate::database::collector::Collector;
 use crate::database::failure;
-use crate::database::types::{Error, Row, Rows, Value};
+use crate::database::types::{Error, Rows, Value};
 
 /// A statement that one connection has prepared.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) statement: tokio_postgres::Statement,
     pub(super) columns: Arc<[String]>,
+    is_packed: bool,
     /// The error for a column whose type is not supported.
     unsupported: Option<String>,
 }
 
 impl Prepared {
-    pub(super) fn new(statement: tokio_postgres::Statement) -> Self {
+    /// The statement, whose rows are packed if it asks for that.
+    pub(super) fn new(statement: tokio_postgres::Statement, is_packed: bool) -> Self {
         let unsupported = statement
             .columns()
             .iter()
@@ -46,8 +49,14 @@ impl Prepared {
         Self {
             statement,
             columns,
+            is_packed,
             unsupported,
         }
+    }
+
+    /// For the rows of a run.
+    pub(super) fn collector(&self) -> Collector {
+        Collector::new(self.columns.len(), self.is_packed)
     }
 
     /// Finds errors before the statement runs.
@@ -91,11 +100,11 @@ impl Fetch for FetchRows {
             .query_raw(&prepared.statement, numbered(params))
             .await;
         let stream = sent.map_err(|error| outcome::failure(&error, writes))?;
-        let mut rows = Vec::new();
+        let mut rows = prepared.collector();
         collect(stream, &mut budget.meter(), writes, &mut rows).await?;
         Ok(Rows {
             columns: Arc::clone(&prepared.columns),
-            rows,
+            rows: rows.finish(),
         })
     }
 }
@@ -129,7 +138,7 @@ pub(super) async fn collect(
     stream: RowStream,
     meter: &mut Meter,
     writes: bool,
-    rows: &mut Vec<Row>,
+    rows: &mut Collector,
 ) -> Result<(), Failure> {
     let mut stream = pin!(stream);
     while let Some(row) = stream
@@ -140,9 +149,9 @@ pub(super) async fn collect(
         let values = meter
             .take(row.len(), row.raw_size_bytes())
             .map_err(failed_after_response)
-            .and_then(|()| row_values(&row));
+            .and_then(|()| read(&row, rows));
         match values {
-            Ok(row) => rows.push(row),
+            Ok(()) => {}
             Err(failure) => {
                 // The server may still refuse a write, so its last message counts.
                 while writes
@@ -165,15 +174,16 @@ pub(super) async fn collect(
     Ok(())
 }
 
-pub(super) fn row_values(row: &tokio_postgres::Row) -> Result<Row, Failure> {
-    let mut values = Vec::with_capacity(row.len());
+/// Adds a row to a result.
+pub(super) fn read(row: &tokio_postgres::Row, rows: &mut Collector) -> Result<(), Failure> {
+    rows.begin_row(row.len());
     for column in 0..row.len() {
-        let cell: Cell = row
+        let cell: Cell<'_> = row
             .try_get(column)
             .map_err(|error| failed_after_response(failure::invalid(outcome::reason(&error))))?;
-        values.push(cell.0);
+        rows.put(cell.0);
     }
-    Ok(values)
+    Ok(())
 }
 
 /// A failure of the host after the server's response.

@@ -68,7 +68,7 @@ impl StatementCache {
             } else {
                 transaction_block::prepare(session, &statement.text).await
             };
-            prepared.map(|prepared| Arc::new(Prepared::new(prepared)))
+            prepared.map(|prepared| Arc::new(Prepared::new(prepared, statement.is_packed)))
         };
         let prepared = Box::pin(entry.get_or_try_init(prepare)).await;
         // Preparing changes nothing, whatever the statement does.

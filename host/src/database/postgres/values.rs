@@ -9,7 +9,7 @@ use std::fmt;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
 
-use crate::database::types::Value;
+use crate::database::types::{Value, ValueRef};
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 
@@ -202,28 +202,28 @@ pub(super) fn is_supported(ty: &Type) -> bool {
 }
 
 /// One value of a row.
-pub(super) struct Cell(pub(super) Value);
+pub(super) struct Cell<'a>(pub(super) ValueRef<'a>);
 
-impl<'a> FromSql<'a> for Cell {
+impl<'a> FromSql<'a> for Cell<'a> {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Boxed> {
-        let text = || std::str::from_utf8(raw).map(ToOwned::to_owned);
+        let text = || std::str::from_utf8(raw);
         let ty = base(ty);
         Ok(Self(match *ty {
-            Type::BOOL => Value::Boolean(bool::from_sql(ty, raw)?),
-            Type::INT8 => Value::Integer(i64::from_sql(ty, raw)?),
-            Type::INT4 => Value::Integer(i32::from_sql(ty, raw)?.into()),
-            Type::INT2 => Value::Integer(i16::from_sql(ty, raw)?.into()),
-            Type::OID => Value::Integer(u32::from_sql(ty, raw)?.into()),
-            Type::FLOAT8 => Value::Real(f64::from_sql(ty, raw)?),
-            Type::FLOAT4 => Value::Real(f32::from_sql(ty, raw)?.into()),
-            Type::BYTEA => Value::Bytes(raw.to_owned()),
+            Type::BOOL => ValueRef::Boolean(bool::from_sql(ty, raw)?),
+            Type::INT8 => ValueRef::Integer(i64::from_sql(ty, raw)?),
+            Type::INT4 => ValueRef::Integer(i32::from_sql(ty, raw)?.into()),
+            Type::INT2 => ValueRef::Integer(i16::from_sql(ty, raw)?.into()),
+            Type::OID => ValueRef::Integer(u32::from_sql(ty, raw)?.into()),
+            Type::FLOAT8 => ValueRef::Real(f64::from_sql(ty, raw)?),
+            Type::FLOAT4 => ValueRef::Real(f32::from_sql(ty, raw)?.into()),
+            Type::BYTEA => ValueRef::Bytes(raw),
             Type::UUID => {
                 let bits = u128::from_be_bytes(raw.try_into()?);
                 #[allow(
                     clippy::cast_possible_truncation,
                     reason = "only the low half is needed"
                 )]
-                Value::Uuid(((bits >> 64) as u64, bits as u64))
+                ValueRef::Uuid(((bits >> 64) as u64, bits as u64))
             }
             Type::TIMESTAMP | Type::TIMESTAMPTZ => {
                 let since_2000 = i64::from_be_bytes(raw.try_into()?);
@@ -232,28 +232,29 @@ impl<'a> FromSql<'a> for Cell {
                         "an infinite timestamp is no point in time: select it as text".into(),
                     );
                 }
-                Value::Timestamp(
+                ValueRef::Timestamp(
                     since_2000
                         .checked_add(EPOCH)
                         .ok_or("a timestamp is out of range")?,
                 )
             }
             Type::NUMERIC => {
-                Value::Decimal(numeric(raw).ok_or("a numeric value could not be read")?)
+                let number = numeric(raw).ok_or("a numeric value could not be read")?;
+                ValueRef::Decimal(number.into())
             }
-            Type::JSON => Value::Json(text()?),
+            Type::JSON => ValueRef::Json(text()?.into()),
             Type::JSONB => match raw {
-                [1, json @ ..] => Value::Json(std::str::from_utf8(json)?.to_owned()),
+                [1, json @ ..] => ValueRef::Json(std::str::from_utf8(json)?.into()),
                 _ => return Err("jsonb came in an unknown format".into()),
             },
-            Type::VOID => Value::Null,
-            _ if is_text(ty) => Value::Text(text()?),
+            Type::VOID => ValueRef::Null,
+            _ if is_text(ty) => ValueRef::Text(text()?),
             _ => return Err(format!("the type {} has no value here", ty.name()).into()),
         }))
     }
 
     fn from_sql_null(_: &Type) -> Result<Self, Boxed> {
-        Ok(Self(Value::Null))
+        Ok(Self(ValueRef::Null))
     }
 
     fn accepts(_: &Type) -> bool {

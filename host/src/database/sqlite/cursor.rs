@@ -10,16 +10,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rusqlite::CachedStatement;
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Conn;
 use super::control::Control;
 use super::error::Failure;
 use super::lease::Lease;
-use super::values::{self, Columns};
+use super::values::Columns;
 use super::workers;
 use crate::database::budget::{Budget, Meter};
+use crate::database::collector::Collector;
 use crate::database::failure;
+use crate::database::packed;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Row, Rows, Value};
 
@@ -68,9 +71,10 @@ struct Batch {
 impl Cursor {
     /// A cursor over a buffered result.
     pub(super) fn buffered(rows: Rows) -> Self {
+        let unpacked = packed::unpack(rows.columns.len(), &rows.rows);
         Self {
             columns: rows.columns,
-            source: Source::Buffered(rows.rows.into()),
+            source: Source::Buffered(unpacked.into()),
         }
     }
 
@@ -155,7 +159,7 @@ fn take_batch(
         if rows.len() as u64 >= u64::from(at_most) {
             break;
         }
-        let bytes = row.iter().map(values::size).sum();
+        let bytes = row.iter().map(Value::bytes).sum();
         match meter.take(row.len(), bytes) {
             Ok(()) => rows.extend(buffer.pop_front()),
             Err(error) if rows.is_empty() => return Err(error),
@@ -179,7 +183,7 @@ fn serve(
         .and_then(|()| conn.prepare(statement, params));
     match begun {
         Ok((mut prepared, is_small)) => {
-            step(conn, &mut prepared, meter, opened, requests);
+            step(conn, statement, &mut prepared, meter, opened, requests);
             if !is_small {
                 prepared.discard();
             }
@@ -197,21 +201,17 @@ fn resolve(conn: &Conn, failure: Failure) -> Error {
 
 fn step(
     conn: &Conn,
+    statement: &Statement,
     prepared: &mut CachedStatement<'_>,
     meter: &Meter,
     opened: oneshot::Sender<Result<Arc<[String]>, Error>>,
     mut requests: mpsc::Receiver<BatchRequest>,
 ) {
     // The first step fixes the snapshot, so it is made before the cursor is reported as open.
-    let (mut rows, columns, mut next) = loop {
+    let (mut rows, columns) = loop {
         let mut rows = prepared.raw_query();
-        let first = match rows.next() {
-            Ok(Some(row)) => {
-                let columns = Columns::of(row.as_ref(), meter);
-                columns
-                    .map_err(Failure::from)
-                    .and_then(|columns| columns.read(row, None).map(|row| (columns, Some(row))))
-            }
+        let columns = match rows.next() {
+            Ok(Some(row)) => Columns::of(row.as_ref(), meter).map_err(Failure::from),
             Ok(None) => {
                 drop(rows);
                 let columns = Columns::of(prepared, meter);
@@ -226,8 +226,8 @@ fn step(
             }
             Err(error) => Err(error.into()),
         };
-        match first {
-            Ok((columns, first)) => break (rows, columns, first),
+        match columns {
+            Ok(columns) => break (rows, columns),
             Err(Failure::Busy) if !conn.control().is_over() => {
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
@@ -246,31 +246,31 @@ fn step(
         reply,
     }) = requests.blocking_recv()
     {
-        let mut batch = Vec::new();
+        let mut batch = Collector::new(columns.names.len(), statement.is_packed);
+        // The row at which the statement stands is read, and the next one stepped to.
         let filled = loop {
-            let Some((row, bytes)) = next.take() else {
+            let Some(row) = rows.get() else {
                 break Ok(true);
             };
-            if let Err(error) = meter.take(row.len(), bytes) {
-                if batch.is_empty() {
-                    break Err(error);
+            match columns.read(row, &mut meter, &mut batch) {
+                Ok(()) => {}
+                // The next batch begins with it.
+                Err(Failure::Error(Error::TooLarge(_) | Error::Overloaded)) if batch.len() > 1 => {
+                    batch.undo_row();
+                    break Ok(false);
                 }
-                next = Some((row, bytes));
-                break Ok(false);
-            }
-            batch.push(row);
-            let stepped = rows.next().map_err(Failure::from);
-            match stepped.and_then(|row| row.map(|row| columns.read(row, None)).transpose()) {
-                Ok(row) => next = row,
                 Err(failure) => break Err(resolve(conn, failure)),
             }
+            if let Err(error) = rows.next() {
+                break Err(resolve(conn, error.into()));
+            }
             if batch.len() as u64 >= u64::from(at_most) {
-                break Ok(next.is_none());
+                break Ok(rows.get().is_none());
             }
         };
         let ended = !matches!(filled, Ok(false));
         let _dropped = reply.send(filled.map(|is_last| Batch {
-            rows: batch,
+            rows: batch.finish(),
             is_last,
         }));
         if ended {

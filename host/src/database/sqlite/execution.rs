@@ -13,6 +13,7 @@ use super::connection::Conn;
 use super::error::Failure;
 use super::values;
 use crate::database::budget::Budget;
+use crate::database::collector::Collector;
 use crate::database::failure;
 use crate::database::statement::Statement;
 use crate::database::types::{Rows, Value};
@@ -185,23 +186,25 @@ impl Conn {
         match output {
             Output::Rows(budget) => {
                 let mut meter = budget.meter();
-                let mut columns = None;
                 let mut rows = prepared.raw_query();
-                while let Some(row) = rows.next()? {
-                    // Read after the first step, which prepares the statement anew if the schema
-                    // changed.
-                    let columns = match &mut columns {
-                        Some(columns) => columns,
-                        none => none.insert(self.columns.of(statement, row.as_ref(), &meter)?),
-                    };
-                    let (row, bytes) = columns.read(row, Some(&meter))?;
-                    meter.take(row.len(), bytes)?;
-                    executed.rows.rows.push(row);
-                }
-                drop(rows);
-                let columns = match columns {
-                    Some(columns) => columns,
-                    None => self.columns.of(statement, prepared, &meter)?,
+                let columns = match rows.next()? {
+                    Some(row) => {
+                        // Read after the first step, which prepares the statement anew if the
+                        // schema changed.
+                        let columns = self.columns.of(statement, row.as_ref(), &meter)?;
+                        let width = columns.names.len();
+                        let mut collector = Collector::new(width, statement.is_packed);
+                        columns.read(row, &mut meter, &mut collector)?;
+                        while let Some(row) = rows.next()? {
+                            columns.read(row, &mut meter, &mut collector)?;
+                        }
+                        executed.rows.rows = collector.finish();
+                        columns
+                    }
+                    None => {
+                        drop(rows);
+                        self.columns.of(statement, prepared, &meter)?
+                    }
                 };
                 executed.rows.columns = Arc::clone(&columns.names);
             }

@@ -14,13 +14,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::{Null, ValueRef};
+use rusqlite::types::{Null, ValueRef as Stored};
 use rusqlite::{Row, Statement};
 
 use super::error::Failure;
 use crate::database::budget::Meter;
+use crate::database::collector::Collector;
 use crate::database::failure;
-use crate::database::types::{self, Value};
+use crate::database::types::{self, Value, ValueRef};
 
 /// What a column's declared type adds to the storage class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,23 +106,22 @@ impl Columns {
             )
     }
 
-    /// Reads a row. Also returns the bytes of its texts and the like. Copies no more than the
-    /// meter, if there is one, has room for.
+    /// Adds a row to a result, if the meter has room for it. Copies no more than that.
     pub(super) fn read(
         &self,
         row: &Row<'_>,
-        meter: Option<&Meter>,
-    ) -> Result<(types::Row, usize), Failure> {
+        meter: &mut Meter,
+        rows: &mut Collector,
+    ) -> Result<(), Failure> {
         let mut bytes = 0_usize;
-        let mut values = Vec::with_capacity(self.kinds.len());
+        rows.begin_row(self.kinds.len());
         for (index, kind) in self.kinds.iter().enumerate() {
-            let fits =
-                |more: usize| meter.map_or(Ok(()), |meter| meter.fits(bytes.saturating_add(more)));
-            let (value, size) = read(row, index, *kind, fits)?;
-            bytes = bytes.saturating_add(size);
-            values.push(value);
+            let value = read(row, index, *kind)?;
+            bytes = bytes.saturating_add(value.bytes());
+            meter.fits(bytes)?;
+            rows.put(value);
         }
-        Ok((values, bytes))
+        Ok(meter.take(self.kinds.len(), bytes)?)
     }
 }
 
@@ -249,65 +249,45 @@ fn check_json(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Reads a value. Also returns the bytes of its text or the like.
-fn read(
-    row: &Row<'_>,
-    index: usize,
-    kind: Kind,
-    fits: impl Fn(usize) -> Result<(), types::Error>,
-) -> Result<(Value, usize), Failure> {
-    let stored = row.get_ref(index)?;
-    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = stored {
-        fits(bytes.len())?;
-    }
-    let value = match (stored, kind) {
-        (ValueRef::Null, _) => Value::Null,
-        (ValueRef::Integer(number @ (0 | 1)), Kind::Boolean) => Value::Boolean(number == 1),
-        (ValueRef::Integer(micros), Kind::Timestamp) => Value::Timestamp(micros),
-        (ValueRef::Integer(number), Kind::Decimal) => Value::Decimal(number.to_string()),
-        (ValueRef::Integer(number), Kind::Json) => Value::Json(number.to_string()),
-        (ValueRef::Integer(number), _) => Value::Integer(number),
-        (ValueRef::Real(number), Kind::Decimal) => Value::Decimal(decimal(number)),
-        (ValueRef::Real(number), Kind::Json) if number.is_finite() => {
-            Value::Json(number.to_string())
+/// Reads a value.
+fn read<'r>(row: &'r Row<'_>, index: usize, kind: Kind) -> Result<ValueRef<'r>, Failure> {
+    Ok(match (row.get_ref(index)?, kind) {
+        (Stored::Null, _) => ValueRef::Null,
+        (Stored::Integer(number @ (0 | 1)), Kind::Boolean) => ValueRef::Boolean(number == 1),
+        (Stored::Integer(micros), Kind::Timestamp) => ValueRef::Timestamp(micros),
+        (Stored::Integer(number), Kind::Decimal) => ValueRef::Decimal(number.to_string().into()),
+        (Stored::Integer(number), Kind::Json) => ValueRef::Json(number.to_string().into()),
+        (Stored::Integer(number), _) => ValueRef::Integer(number),
+        (Stored::Real(number), Kind::Decimal) => ValueRef::Decimal(decimal(number).into()),
+        (Stored::Real(number), Kind::Json) if number.is_finite() => {
+            ValueRef::Json(number.to_string().into())
         }
-        (ValueRef::Real(number), _) => Value::Real(number),
-        (ValueRef::Text(text), kind) => {
+        (Stored::Real(number), _) => ValueRef::Real(number),
+        (Stored::Text(text), kind) => {
             let text = str::from_utf8(text).map_err(|_| {
                 let column = row.as_ref().column_name(index).unwrap_or_default();
                 failure::invalid(format!("the column {column} holds text that is not UTF-8"))
             })?;
             match kind {
                 Kind::Timestamp => {
-                    timestamp(text).map_or_else(|| Value::Text(text.to_owned()), Value::Timestamp)
+                    timestamp(text).map_or(ValueRef::Text(text), ValueRef::Timestamp)
                 }
-                Kind::Decimal => Value::Decimal(text.to_owned()),
-                Kind::Json => Value::Json(text.to_owned()),
-                _ => Value::Text(text.to_owned()),
+                Kind::Decimal => ValueRef::Decimal(text.into()),
+                Kind::Json => ValueRef::Json(text.into()),
+                _ => ValueRef::Text(text),
             }
         }
-        (ValueRef::Blob(bytes), Kind::Uuid) => match <[u8; 16]>::try_from(bytes) {
+        (Stored::Blob(bytes), Kind::Uuid) => match <[u8; 16]>::try_from(bytes) {
             Ok(bytes) => {
                 let number = u128::from_be_bytes(bytes);
                 #[expect(clippy::cast_possible_truncation, reason = "each half is 64 bits")]
                 let halves = ((number >> 64) as u64, number as u64);
-                Value::Uuid(halves)
+                ValueRef::Uuid(halves)
             }
-            Err(_) => Value::Bytes(bytes.to_vec()),
+            Err(_) => ValueRef::Bytes(bytes),
         },
-        (ValueRef::Blob(bytes), _) => Value::Bytes(bytes.to_vec()),
-    };
-    let size = size(&value);
-    Ok((value, size))
-}
-
-/// The bytes of a value besides its slot in the row.
-pub(super) fn size(value: &Value) -> usize {
-    match value {
-        Value::Text(text) | Value::Decimal(text) | Value::Json(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 0,
-    }
+        (Stored::Blob(bytes), _) => ValueRef::Bytes(bytes),
+    })
 }
 
 fn decimal(number: f64) -> String {
