@@ -7,13 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::connection_io::ConnectionIo;
 use super::connection_state::ConnectionState;
 use super::drain::Watcher;
-use super::head_timer::HeadTimer;
+use super::http1::Http1;
 use super::http2;
 use super::proxy_protocol;
 use super::service::{Limits, Peer, Service};
@@ -103,28 +102,22 @@ async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watch
         limits.max_connection_requests,
     ));
     let counters = Arc::clone(&service.counters);
-    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
-    let (called, watched) = (Arc::clone(&service), Arc::clone(&state));
-    let mut connection = hyper::server::conn::http1::Builder::new()
-        // Without a timer hyper ignores its timeouts.
-        .timer(HeadTimer::default())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head())
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |mut request| {
-                peer.prepare(&mut request);
-                let response = called.respond_on(request, Arc::clone(&state));
-                response.map(Ok::<_, Infallible>)
-            }),
-        );
-    let served = drain.watch(&mut connection, || watched.is_head_arriving());
+    let io = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
+    let (called, of_request) = (Arc::clone(&service), Arc::clone(&state));
+    let answer = service_fn(move |mut request| {
+        peer.prepare(&mut request);
+        let response = called.respond_on(request, Arc::clone(&of_request));
+        response.map(Ok::<_, Infallible>)
+    });
+    let mut connection = Http1::new(io, answer, limits, Arc::clone(&state));
+    let served = drain.watch(&mut connection, || state.is_head_arriving());
     let Err(error) = served.await else {
         return;
     };
-    if error.is_parse_version_h2() && !watched.has_had_request() {
-        let parts = connection.into_parts();
-        let (io, first) = (parts.io.into_inner().into_transport(), parts.read_buf);
+    if error.is_parse_version_h2()
+        && !state.has_had_request()
+        && let Some((io, first)) = connection.into_transport()
+    {
         Box::pin(http2::serve(io, first, service, drain, peer)).await;
     } else {
         // Nearly always a client that disconnected, or that does not speak HTTP.

@@ -2,29 +2,116 @@
 //!
 //! hyper requests a new timer for each request, and nearly none ever expires. So a connection has
 //! one timer, which is reset only when it expires too early. A busy connection never touches the
-//! runtime's timers.
+//! runtime's timers. The same timer tells that a connection has become idle, long before the head
+//! is overdue.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-/// One connection's timer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HeadTimer(Arc<Mutex<Option<Shared>>>);
+/// One connection's timer. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadTimer(Arc<Inner>);
 
-/// The runtime's timer, and the waker that it has.
 #[derive(Debug)]
+struct Inner {
+    /// The time from the moment when a connection is idle to the deadline of its head; `None` if
+    /// heads are overdue before that.
+    lead: Option<Duration>,
+    /// Whether the current wait has lasted so long that the connection is idle.
+    is_idle: AtomicBool,
+    /// Whether `deadline` limits the next wait.
+    is_limited: AtomicBool,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
 struct Shared {
-    sleep: Pin<Box<tokio::time::Sleep>>,
+    /// The runtime's timer.
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// The waker that it has.
     waker: Option<Waker>,
+    /// That of an idle connection, or the limit of the next wait.
+    deadline: Option<Instant>,
+}
+
+impl Shared {
+    /// Ready from `at` on.
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let at = at.into();
+        let new = || Box::pin(tokio::time::sleep_until(at));
+        let sleep = self.sleep.get_or_insert_with(new);
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+            self.waker = None;
+        }
+        let waker = self.waker.as_ref();
+        if !sleep.is_elapsed() && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if tokio::time::Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 /// A wait until `at`.
-struct Until {
+#[derive(Debug)]
+pub(crate) struct Until {
     timer: HeadTimer,
     at: Instant,
+    /// When the connection becomes idle, if it has not been told.
+    idle_at: Option<Instant>,
+}
+
+impl HeadTimer {
+    /// The timer of a connection whose heads are overdue after `head`, and which is idle after
+    /// `idle`.
+    pub(crate) fn new(head: Duration, idle: Duration) -> Self {
+        Self(Arc::new(Inner {
+            lead: head.checked_sub(idle).filter(|lead| !lead.is_zero()),
+            is_idle: AtomicBool::new(false),
+            is_limited: AtomicBool::new(false),
+            shared: Mutex::default(),
+        }))
+    }
+
+    /// A wait until a deadline, however idle the connection is.
+    pub(crate) fn until(&self, at: Instant) -> Until {
+        Until {
+            timer: self.clone(),
+            at,
+            idle_at: None,
+        }
+    }
+
+    /// Has hyper's next wait end at this deadline at the latest.
+    pub(crate) fn limit_next(&self, deadline: Instant) {
+        self.lock().deadline = Some(deadline);
+        self.0.is_limited.store(true, Relaxed);
+    }
+
+    /// Whether hyper has waited so long that the connection is idle.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.is_idle.load(Relaxed)
+    }
+
+    /// When the head is overdue for which an idle connection waits.
+    pub(crate) fn idle_until(&self) -> Option<Instant> {
+        self.lock().deadline.filter(|_| self.is_idle())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl hyper::rt::Timer for HeadTimer {
@@ -33,41 +120,42 @@ impl hyper::rt::Timer for HeadTimer {
     }
 
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Until {
-            timer: self.clone(),
-            at,
-        })
+        self.0.is_idle.store(false, Relaxed);
+        let idle_at = self.0.lead.and_then(|lead| at.checked_sub(lead));
+        let mut until = Until {
+            idle_at,
+            ..self.until(at)
+        };
+        if self.0.is_limited.load(Relaxed) {
+            self.0.is_limited.store(false, Relaxed);
+            until.at = self.lock().deadline.map_or(at, |deadline| deadline.min(at));
+        }
+        Box::pin(until)
     }
 }
 
 impl hyper::rt::Sleep for Until {}
 
+impl Until {
+    /// When the wait ends.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.at
+    }
+}
+
 impl Future for Until {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.at.into();
-        let mut shared = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = shared.get_or_insert_with(|| Shared {
-            sleep: Box::pin(tokio::time::sleep_until(at)),
-            waker: None,
-        });
-        if shared.sleep.deadline() > at {
-            shared.sleep.as_mut().reset(at);
-            shared.waker = None;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { timer, at, idle_at } = &mut *self;
+        let mut shared = timer.lock();
+        if let Some(idle) = idle_at.filter(|idle| idle < at) {
+            ready!(shared.poll_at(cx, idle));
+            *idle_at = None;
+            shared.deadline = Some(*at);
+            timer.0.is_idle.store(true, Relaxed);
         }
-        let waker = shared.waker.as_ref();
-        if !shared.sleep.is_elapsed() && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        while shared.sleep.as_mut().poll(cx).is_ready() {
-            if tokio::time::Instant::now() >= at {
-                return Poll::Ready(());
-            }
-            shared.sleep.as_mut().reset(at);
-        }
-        shared.waker = Some(cx.waker().clone());
-        Poll::Pending
+        shared.poll_at(cx, *at)
     }
 }
 
@@ -81,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn timer_with_two_deadlines_expires_at_the_one_still_awaited() {
-        let timer = HeadTimer::default();
+        let timer = HeadTimer::new(Duration::from_mins(20), Duration::from_mins(20));
         let began = Instant::now();
         let mut early = timer.sleep_until(began + WAIT);
         let mut late = timer.sleep_until(began + WAIT * 3);
@@ -98,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn timer_with_a_later_deadline_expires_at_an_earlier_new_one() {
-        let timer = HeadTimer::default();
+        let timer = HeadTimer::new(Duration::from_mins(20), Duration::from_mins(20));
         let began = Instant::now();
         let mut late = timer.sleep(Duration::from_mins(10));
         let soon = async {
@@ -112,5 +200,32 @@ mod tests {
         let guard = Duration::from_mins(5);
         assert!(tokio::time::timeout(guard, soon).await.is_ok());
         assert!(began.elapsed() >= WAIT);
+    }
+    #[tokio::test]
+    async fn wait_of_an_idle_connection_ends_when_it_would_have() {
+        let timer = HeadTimer::new(WAIT * 3, WAIT);
+        let began = Instant::now();
+        let mut head = timer.sleep(WAIT * 3);
+        std::future::poll_fn(|cx| match head.as_mut().poll(cx) {
+            Poll::Pending if timer.is_idle() => Poll::Ready(()),
+            polled => polled,
+        })
+        .await;
+        assert!(began.elapsed() >= WAIT);
+        let deadline = timer.idle_until().expect("it is idle");
+        drop(head);
+        timer.limit_next(deadline);
+        let mut next = timer.sleep(Duration::from_mins(10));
+        assert!(!timer.is_idle());
+        let guard = Duration::from_mins(5);
+        assert!(tokio::time::timeout(guard, next.as_mut()).await.is_ok());
+        assert!(began.elapsed() >= WAIT * 3);
+        // Only one wait is limited.
+        let mut later = timer.sleep(Duration::from_mins(10));
+        std::future::poll_fn(|cx| {
+            assert!(later.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
     }
 }
