@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::connection_io::ConnectionIo;
@@ -18,6 +19,7 @@ use super::proxy_protocol;
 use super::service::{Limits, Peer, Service};
 use super::tls::Tls;
 use super::transport::{Socket, Transport};
+use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
 
 /// Serves one connection of a listener, with TLS if there is any.
@@ -42,26 +44,35 @@ pub(super) async fn accept(
         (socket, _) => return serve_peer(socket, service, drain, peer).await,
     };
     let peer = peer.over_tls();
-    let handshake = Box::pin(tls.accept(stream));
-    match tokio::time::timeout_at(deadline, handshake).await {
+    // In memory of its own until it is done: the task of each connection would be larger by it.
+    let handshake = Box::pin(shake_hands(stream, tls, deadline, &service.counters));
+    let Some((socket, is_http2)) = handshake.await else {
+        return;
+    };
+    if is_http2 {
+        Box::pin(http2::serve(socket, Bytes::new(), service, drain, peer)).await;
+    } else {
+        serve_peer(socket, service, drain, peer).await;
+    }
+}
+
+/// A connection with TLS, and whether its client wants to speak HTTP/2.
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Tls,
+    deadline: Instant,
+    counters: &Counters,
+) -> Option<(Socket, bool)> {
+    match tokio::time::timeout_at(deadline, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let socket = Socket::Tls(Box::new(stream));
-            if is_http2 {
-                Box::pin(http2::serve(socket, Bytes::new(), service, drain, peer)).await;
-            } else {
-                serve_peer(socket, service, drain, peer).await;
-            }
+            return Some((Socket::Tls(Box::new(stream)), is_http2));
         }
-        Ok(Err(error)) => {
-            service.counters.handshake_failed();
-            tracing::debug!("a TLS handshake failed: {error}");
-        }
-        Err(_) => {
-            service.counters.handshake_failed();
-            tracing::debug!("a TLS handshake took too long");
-        }
+        Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
+    counters.handshake_failed();
+    None
 }
 
 /// Who the client of a proxy is, by the PROXY protocol.
@@ -122,5 +133,22 @@ async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watch
     } else {
         // Nearly always a client that disconnected, or that does not speak HTTP.
         tracing::debug!("a connection ended early: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function returns.
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has such a future as long as it is open.
+    #[test]
+    fn future_of_a_connection_is_small() {
+        let size = size(accept);
+        assert!(size <= 1536, "{size} bytes");
     }
 }

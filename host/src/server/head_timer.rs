@@ -18,9 +18,9 @@ pub(crate) struct HeadTimer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The time from the moment when a connection is idle to the deadline of its head; `None` if
+    /// The time from the moment when a connection is idle to the deadline of its head; zero if
     /// heads are overdue before that.
-    lead: Option<Duration>,
+    lead: Duration,
     /// Whether the current wait has lasted so long that the connection is idle.
     is_idle: AtomicBool,
     /// Whether `deadline` limits the next wait.
@@ -36,31 +36,8 @@ struct Shared {
     waker: Option<Waker>,
     /// That of an idle connection, or the limit of the next wait.
     deadline: Option<Instant>,
-}
-
-impl Shared {
-    /// Ready from `at` on.
-    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let at = at.into();
-        let new = || Box::pin(tokio::time::sleep_until(at));
-        let sleep = self.sleep.get_or_insert_with(new);
-        if sleep.deadline() > at {
-            sleep.as_mut().reset(at);
-            self.waker = None;
-        }
-        let waker = self.waker.as_ref();
-        if !sleep.is_elapsed() && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if tokio::time::Instant::now() >= at {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(at);
-        }
-        self.waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
+    /// When a limited wait has lasted so long that the connection is idle.
+    idle_at: Option<Instant>,
 }
 
 /// A wait until `at`.
@@ -68,8 +45,6 @@ impl Shared {
 pub(crate) struct Until {
     timer: HeadTimer,
     at: Instant,
-    /// When the connection becomes idle, if it has not been told.
-    idle_at: Option<Instant>,
 }
 
 impl HeadTimer {
@@ -77,25 +52,27 @@ impl HeadTimer {
     /// `idle`.
     pub(crate) fn new(head: Duration, idle: Duration) -> Self {
         Self(Arc::new(Inner {
-            lead: head.checked_sub(idle).filter(|lead| !lead.is_zero()),
+            lead: head.saturating_sub(idle),
             is_idle: AtomicBool::new(false),
             is_limited: AtomicBool::new(false),
             shared: Mutex::default(),
         }))
     }
 
-    /// A wait until a deadline, however idle the connection is.
+    /// A wait until a deadline.
     pub(crate) fn until(&self, at: Instant) -> Until {
         Until {
             timer: self.clone(),
             at,
-            idle_at: None,
         }
     }
 
     /// Has hyper's next wait end at this deadline at the latest.
     pub(crate) fn limit_next(&self, deadline: Instant) {
-        self.lock().deadline = Some(deadline);
+        let mut shared = self.lock();
+        shared.deadline = Some(deadline);
+        // What the runtime's timer is set to has nothing to do with the next wait.
+        shared.waker = None;
         self.0.is_limited.store(true, Relaxed);
     }
 
@@ -112,6 +89,14 @@ impl HeadTimer {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.0.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    #[cold]
+    fn limited(&self, at: Instant) -> Instant {
+        self.0.is_limited.store(false, Relaxed);
+        let mut shared = self.lock();
+        shared.idle_at = at.checked_sub(self.0.lead);
+        shared.deadline.map_or(at, |deadline| deadline.min(at))
+    }
 }
 
 impl hyper::rt::Timer for HeadTimer {
@@ -119,18 +104,12 @@ impl hyper::rt::Timer for HeadTimer {
         self.sleep_until(Instant::now() + duration)
     }
 
-    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+    fn sleep_until(&self, mut at: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.0.is_idle.store(false, Relaxed);
-        let idle_at = self.0.lead.and_then(|lead| at.checked_sub(lead));
-        let mut until = Until {
-            idle_at,
-            ..self.until(at)
-        };
         if self.0.is_limited.load(Relaxed) {
-            self.0.is_limited.store(false, Relaxed);
-            until.at = self.lock().deadline.map_or(at, |deadline| deadline.min(at));
+            at = self.limited(at);
         }
-        Box::pin(until)
+        Box::pin(self.until(at))
     }
 }
 
@@ -143,19 +122,52 @@ impl Until {
     }
 }
 
+impl Shared {
+    /// Whether the runtime's timer wakes this task before `at`.
+    fn wakes(&self, cx: &Context<'_>, at: Instant) -> bool {
+        let is_set = |sleep: &Pin<Box<tokio::time::Sleep>>| {
+            sleep.deadline() <= at.into() && !sleep.is_elapsed()
+        };
+        self.sleep.as_ref().is_some_and(is_set)
+            && (self.waker.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
+    /// Ready from `at` on.
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let at = at.into();
+        let new = || Box::pin(tokio::time::sleep_until(at));
+        let sleep = self.sleep.get_or_insert_with(new);
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if tokio::time::Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
 impl Future for Until {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { timer, at, idle_at } = &mut *self;
-        let mut shared = timer.lock();
-        if let Some(idle) = idle_at.filter(|idle| idle < at) {
-            ready!(shared.poll_at(cx, idle));
-            *idle_at = None;
-            shared.deadline = Some(*at);
-            timer.0.is_idle.store(true, Relaxed);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (inner, at) = (&*self.timer.0, self.at);
+        let mut shared = self.timer.lock();
+        if shared.wakes(cx, at) {
+            return Poll::Pending;
         }
-        shared.poll_at(cx, *at)
+        if !self.timer.is_idle() && !inner.lead.is_zero() {
+            // That of an earlier wait is before.
+            let idle_at = at.checked_sub(inner.lead).max(shared.idle_at);
+            ready!(shared.poll_at(cx, idle_at.unwrap_or(at).min(at)));
+            shared.deadline = Some(at);
+            inner.is_idle.store(true, Relaxed);
+        }
+        shared.poll_at(cx, at)
     }
 }
 

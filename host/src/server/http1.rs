@@ -204,7 +204,7 @@ mod tests {
 
     use hyper::service::service_fn;
     use hyper::{Request, Response};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
     use crate::telemetry::Counters;
@@ -264,7 +264,6 @@ mod tests {
                 assert!(polled.is_pending(), "{polled:?}");
                 let mut part = [0; 4096];
                 let mut buf = tokio::io::ReadBuf::new(&mut part);
-                use tokio::io::AsyncRead as _;
                 while Pin::new(&mut $client).poll_read(cx, &mut buf).is_ready() {
                     read.extend_from_slice(buf.filled());
                     buf.clear();
