@@ -111,9 +111,13 @@ impl AccessControl {
         let Some(rules) = &self.rules else {
             return Checked::Permitted;
         };
+        let is_ambiguous = headers.get_all(AUTHORIZATION).iter().nth(1).is_some();
         let Some(presented) = headers.remove(AUTHORIZATION) else {
             return Checked::Refused(Refusal::NoToken);
         };
+        if is_ambiguous {
+            return Checked::Refused(Refusal::Ambiguous);
+        }
         match rules.check(&presented, needed, headers) {
             Ok(()) => Checked::Permitted,
             Err(refusal) => {
@@ -310,6 +314,11 @@ mod tests {
         headers.insert(AUTHORIZATION, sent.clone());
         let checked = access.check(Scopes::READ, &mut headers);
         assert!(matches!(checked, Checked::Permitted) && headers.is_empty());
+        headers.insert(AUTHORIZATION, sent.clone());
+        headers.append(AUTHORIZATION, sent.clone());
+        let checked = access.check(Scopes::READ, &mut headers);
+        refused(checked, Refusal::Ambiguous);
+        assert!(headers.is_empty());
         headers.insert(AUTHORIZATION, sent);
         let checked = access.check(Scopes::WRITE, &mut headers);
         refused(checked, Refusal::Scope("write".into()));

@@ -11,6 +11,8 @@ use super::jwt::Rejection;
 pub(crate) enum Refusal {
     /// It has no token.
     NoToken,
+    /// It has several `Authorization` fields, and others may not take the one that is taken here.
+    Ambiguous,
     /// Its token is none of the file's.
     UnknownToken,
     /// Its JSON Web Token does not count.
@@ -25,10 +27,16 @@ impl Refusal {
         matches!(self, Self::Scope(_))
     }
 
+    /// Whether the request is malformed, whoever sends it.
+    pub(crate) fn is_malformed(&self) -> bool {
+        matches!(self, Self::Ambiguous)
+    }
+
     /// Adds what a client has to do.
     pub(crate) fn describe(&self, headers: &mut HeaderMap) {
         let challenge = match self {
             Self::NoToken => String::new(),
+            Self::Ambiguous => ", error=\"invalid_request\"".to_owned(),
             Self::UnknownToken => ", error=\"invalid_token\"".to_owned(),
             Self::Rejected(rejection) => format!(
                 ", error=\"invalid_token\", error_description=\"{}\"",
@@ -47,6 +55,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoToken => f.write_str("there is no token"),
+            Self::Ambiguous => f.write_str("there are several Authorization fields"),
             Self::UnknownToken => f.write_str("the token is unknown"),
             Self::Rejected(rejection) => f.write_str(rejection.reason()),
             Self::Scope(scope) => write!(f, "the token does not have the scope {scope}"),

@@ -13,7 +13,7 @@ use super::error::LoadError;
 use super::grants::{self, DeniedImport, Refusal};
 use super::source::{self, Source};
 use super::state::{State, StoreLimits};
-use super::{compile, declared_routes, engine, names, processor};
+use super::{compile, declared_routes, engine, names, processor, unmap};
 
 use crate::database::manifest::Manifest;
 use crate::database::{CheckedStatements, Database, Gate, Statements};
@@ -241,7 +241,8 @@ impl Runtime {
 /// [`LoadError::Capacity`] where the address space cannot be reserved, [`LoadError::Engine`] where
 /// the thread cannot be started.
 pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
-    let engine = engine::serving(capacity.instances, capacity.memory);
+    let instances = capacity.instances.saturating_add(unmap::SLOTS);
+    let engine = engine::serving(instances, capacity.memory);
     let engine = engine.map_err(LoadError::Capacity)?;
     let weak = engine.weak();
     // One clock per engine. One per request cost others two orders of magnitude of throughput

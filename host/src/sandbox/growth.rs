@@ -36,6 +36,11 @@ impl Growth {
         self.initial = self.memory;
     }
 
+    /// Whether the system may take milliseconds to unmap the memory.
+    pub(super) fn is_slow_to_unmap(&self) -> bool {
+        self.memory > KEPT
+    }
+
     /// Whether the instance is too large to be reused.
     pub(super) fn is_large(&self) -> bool {
         self.memory.saturating_sub(self.initial) > KEPT

@@ -20,7 +20,7 @@
 //! | `admission` | admission control of one core |
 //! | [`call`], `report` | one call until its deadline; log lines of failed ones |
 //! | [`body`] | the body of a response |
-//! | [`pool`] | the instance pool of one core |
+//! | [`pool`], `unmap` | the instance pool of one core; how large instances are dropped |
 
 pub mod bindings;
 pub mod body;
@@ -46,6 +46,7 @@ pub(crate) mod info;
 mod names;
 mod processor;
 mod report;
+mod unmap;
 
 pub use body::GuestBody;
 pub use compile::Compiler;

@@ -16,6 +16,7 @@ use http::{Request, Response};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wasmtime::Store;
+use wasmtime::component::ResourceTable;
 
 use super::admission::{Admission, Permit};
 use super::bindings::Serving;
@@ -25,7 +26,7 @@ use super::component::Runtime;
 use super::config::Config;
 use super::error::{CallError, one_line};
 use super::state::{State, StoreLimits};
-use super::{processor, report};
+use super::{processor, report, unmap};
 use crate::database::tape::Tape;
 use crate::database::{Database, Pool};
 use crate::memory::{self, HostCharge, HostMemory};
@@ -101,6 +102,19 @@ struct Instance {
     /// Loaded on first use.
     serving: Option<Serving>,
     served: u32,
+}
+
+impl Instance {
+    /// Drops an instance that serves no other request.
+    fn discard(mut self: Box<Self>) {
+        let state = self.store.data_mut();
+        if !state.growth.is_slow_to_unmap() {
+            return;
+        }
+        // What belongs to this thread, such as a transaction.
+        state.table = ResourceTable::new();
+        unmap::drop_aside(self);
+    }
 }
 
 impl fmt::Debug for Instance {
@@ -300,11 +314,18 @@ impl Instances {
         {
             let response = buffered::handle(handler, &mut *store, request, requested_fields).await;
             let failed = store.data().gate.last_failure();
-            if let Some(response) = response.map_err(|error| report::failure(error, failed))? {
-                report::server_error(response.status(), info, failed);
-                instance.served += 1;
-                self.recycle(instance);
-                return Ok(BufferedOutcome::Returned(response));
+            match response.map_err(|error| report::failure(error, failed)) {
+                Ok(Some(response)) => {
+                    report::server_error(response.status(), info, failed);
+                    instance.served += 1;
+                    self.recycle(instance);
+                    return Ok(BufferedOutcome::Returned(response));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    instance.discard();
+                    return Err(error);
+                }
             }
         }
         Ok(BufferedOutcome::Fallback(instance))
@@ -409,11 +430,12 @@ impl Instances {
         let out = table
             .push(ResponseOutparam(slot))
             .map_err(|error| guest(error.into()))?;
-        serving
-            .wasi_http_incoming_handler()
-            .call_handle(&mut *store, request, out)
-            .await
-            .map_err(|error| report::failure(error, store.data().gate.last_failure()))?;
+        let handler = serving.wasi_http_incoming_handler();
+        if let Err(error) = handler.call_handle(&mut *store, request, out).await {
+            let error = report::failure(error, store.data().gate.last_failure());
+            instance.discard();
+            return Err(error);
+        }
         instance.serving = Some(serving);
         instance.served += 1;
         self.recycle(instance);
@@ -513,6 +535,8 @@ impl Instances {
         let is_worn = instance.served >= self.limits.config.instance_reuse.get();
         if clean && !is_worn && !self.is_replaced.load(Relaxed) {
             self.idle().push(instance);
+        } else {
+            instance.discard();
         }
     }
 }

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::connection_io::ConnectionIo;
 use super::connection_state::ConnectionState;
 use super::drain::Watcher;
-use super::head_timer::HeadTimer;
+use super::http1::Http1;
 use super::http2;
 use super::proxy_protocol;
 use super::service::{Limits, Peer, Service};
 use super::tls::Tls;
 use super::transport::{Socket, Transport};
+use crate::telemetry::Counters;
 use crate::telemetry::log::{LINES, LineLimit};
 
 /// Serves one connection of a listener, with TLS if there is any.
@@ -43,26 +44,35 @@ pub(super) async fn accept(
         (socket, _) => return serve_peer(socket, service, drain, peer).await,
     };
     let peer = peer.over_tls();
-    let handshake = Box::pin(tls.accept(stream));
-    match tokio::time::timeout_at(deadline, handshake).await {
+    // In memory of its own until it is done: the task of each connection would be larger by it.
+    let handshake = Box::pin(shake_hands(stream, tls, deadline, &service.counters));
+    let Some((socket, is_http2)) = handshake.await else {
+        return;
+    };
+    if is_http2 {
+        Box::pin(http2::serve(socket, Bytes::new(), service, drain, peer)).await;
+    } else {
+        serve_peer(socket, service, drain, peer).await;
+    }
+}
+
+/// A connection with TLS, and whether its client wants to speak HTTP/2.
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Tls,
+    deadline: Instant,
+    counters: &Counters,
+) -> Option<(Socket, bool)> {
+    match tokio::time::timeout_at(deadline, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let socket = Socket::Tls(Box::new(stream));
-            if is_http2 {
-                Box::pin(http2::serve(socket, Bytes::new(), service, drain, peer)).await;
-            } else {
-                serve_peer(socket, service, drain, peer).await;
-            }
+            return Some((Socket::Tls(Box::new(stream)), is_http2));
         }
-        Ok(Err(error)) => {
-            service.counters.handshake_failed();
-            tracing::debug!("a TLS handshake failed: {error}");
-        }
-        Err(_) => {
-            service.counters.handshake_failed();
-            tracing::debug!("a TLS handshake took too long");
-        }
+        Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
+    counters.handshake_failed();
+    None
 }
 
 /// Who the client of a proxy is, by the PROXY protocol.
@@ -103,31 +113,42 @@ async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watch
         limits.max_connection_requests,
     ));
     let counters = Arc::clone(&service.counters);
-    let stream = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
-    let (called, watched) = (Arc::clone(&service), Arc::clone(&state));
-    let mut connection = hyper::server::conn::http1::Builder::new()
-        // Without a timer hyper ignores its timeouts.
-        .timer(HeadTimer::default())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head())
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |mut request| {
-                peer.prepare(&mut request);
-                let response = called.respond_on(request, Arc::clone(&state));
-                response.map(Ok::<_, Infallible>)
-            }),
-        );
-    let served = drain.watch(&mut connection, || watched.is_head_arriving());
+    let io = ConnectionIo::new(io, limits.write_timeout, Arc::clone(&state), counters);
+    let (called, of_request) = (Arc::clone(&service), Arc::clone(&state));
+    let answer = service_fn(move |mut request| {
+        peer.prepare(&mut request);
+        let response = called.respond_on(request, Arc::clone(&of_request));
+        response.map(Ok::<_, Infallible>)
+    });
+    let mut connection = Http1::new(io, answer, limits, Arc::clone(&state));
+    let served = drain.watch(&mut connection, || state.is_head_arriving());
     let Err(error) = served.await else {
         return;
     };
-    if error.is_parse_version_h2() && !watched.has_had_request() {
-        let parts = connection.into_parts();
-        let (io, first) = (parts.io.into_inner().into_transport(), parts.read_buf);
+    if error.is_parse_version_h2()
+        && !state.has_had_request()
+        && let Some((io, first)) = connection.into_transport()
+    {
         Box::pin(http2::serve(io, first, service, drain, peer)).await;
     } else {
         // Nearly always a client that disconnected, or that does not speak HTTP.
         tracing::debug!("a connection ended early: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function returns.
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has such a future as long as it is open.
+    #[test]
+    fn future_of_a_connection_is_small() {
+        let size = size(accept);
+        assert!(size <= 1536, "{size} bytes");
     }
 }

@@ -6,6 +6,7 @@
 //! write that makes no progress fails ([`super::write_stall`]), and so does the connection.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,6 +28,8 @@ use crate::telemetry::{Counters, RequestInfo};
 #[derive(Debug)]
 pub(crate) struct ConnectionIo<I> {
     io: I,
+    /// What was read of the next request before hyper reads.
+    first: Bytes,
     /// The unwritten rest of the response that replaces hyper's own.
     replaced: Bytes,
     stall: WriteStall,
@@ -55,6 +58,7 @@ impl<I> ConnectionIo<I> {
     ) -> Self {
         Self {
             io,
+            first: Bytes::new(),
             replaced: Bytes::new(),
             stall: WriteStall::new(write_timeout),
             state,
@@ -68,11 +72,22 @@ impl<I> ConnectionIo<I> {
         }
     }
 
+    /// Has hyper read again what it has read of the next request, in a buffer of the right size.
+    pub(super) fn put_back(&mut self, read: &[u8]) {
+        if !read.is_empty() {
+            self.state.read();
+            self.first = Bytes::copy_from_slice(read);
+        }
+    }
+
     /// The connection itself.
     pub(super) fn into_transport(self) -> I {
         self.io
     }
 }
+
+/// How much is read of a request before hyper reads: most heads.
+const FIRST: usize = 1 << 10;
 
 /// Buffers with at most this many bytes together are written as one.
 const SMALL: usize = 1 << 10;
@@ -106,6 +121,25 @@ impl<I: Transport> ConnectionIo<I> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads more of the next request before hyper does; `false` if the client has closed its
+    /// sending side and nothing of a request has been read.
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut scratch = [MaybeUninit::uninit(); FIRST];
+        let mut buf = ReadBuf::uninit(&mut scratch);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+        let read = buf.filled();
+        if !read.is_empty() {
+            self.state.read();
+            self.request.read(read);
+            self.first = if self.first.is_empty() {
+                Bytes::copy_from_slice(read)
+            } else {
+                [&self.first, read].concat().into()
+            };
+        }
+        Poll::Ready(Ok(!self.first.is_empty()))
     }
 
     /// Whether a response is incomplete or has not been written.
@@ -169,6 +203,7 @@ impl<I: Transport> ConnectionIo<I> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.is_full = written.is_pending();
+        self.state.unsent(self.is_full);
         if let (Some(half_closed), Poll::Ready(Ok(_))) = (&mut self.half_closed, &written) {
             half_closed.wrote();
         }
@@ -187,6 +222,11 @@ impl<I: Transport> AsyncRead for ConnectionIo<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let length = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         if self.half_closed.is_some() {
             return self.poll_half_closed(cx);
         }
@@ -254,6 +294,7 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_replaced(cx))?;
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.state.unsent(flushed.is_pending());
         ready!(self.stall.check_flush(cx, flushed))?;
         if self.half_closed.is_some() && !self.is_answering() {
             // The end of input was withheld until now.

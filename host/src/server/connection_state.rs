@@ -21,6 +21,8 @@ pub(crate) struct ConnectionState {
     has_unread_request: AtomicBool,
     /// Bytes have arrived since the last request was read.
     has_more: AtomicBool,
+    /// Something that hyper has given out waits for room in the socket.
+    has_unsent: AtomicBool,
     /// The requests so far.
     requests: AtomicU32,
     /// After so many requests the connection ends.
@@ -62,6 +64,17 @@ impl ConnectionState {
     /// Whether the head of a request has arrived in part.
     pub(super) fn is_head_arriving(&self) -> bool {
         self.has_more.load(Relaxed) && self.progress() == Progress::Idle
+    }
+
+    /// Records whether something waits for room in the socket.
+    pub(super) fn unsent(&self, has_unsent: bool) {
+        self.has_unsent.store(has_unsent, Relaxed);
+    }
+
+    /// Whether there is no request but one whose head is incomplete, and every response has been
+    /// sent.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.progress() == Progress::Idle && !self.has_unsent.load(Relaxed)
     }
 
     /// Whether there has been a request.

@@ -9,12 +9,11 @@
 //! ends.
 
 use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::sync::watch;
 
 /// How long a connection without a request stays open after the announcement, and after it was
@@ -84,6 +83,18 @@ impl Default for Drain {
     }
 }
 
+/// A connection that can be told to end.
+pub(super) trait Graceful {
+    /// How it has ended.
+    type Output;
+
+    /// Drives the connection to its end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// Ends the connection after its current request.
+    fn shut_down(&mut self);
+}
+
 /// Tells one connection about the drain.
 #[derive(Debug)]
 pub struct Watcher {
@@ -105,19 +116,18 @@ impl Watcher {
 
     /// Drives a connection of HTTP/1 to its end, and closes it with the others, unless the head of
     /// a request is arriving.
-    pub(super) async fn watch<C: GracefulConnection + Unpin>(
+    pub(super) async fn watch<C: Graceful>(
         &mut self,
         connection: &mut C,
         is_head_arriving: impl Fn() -> bool,
     ) -> C::Output {
         let opened = Instant::now();
-        let mut connection = Pin::new(connection);
         let mut close = pin!(self.closing());
         let mut grace = None;
         let mut is_closing = false;
         poll_fn(|cx| {
             // First, so that a request which has arrived is read.
-            if let Poll::Ready(output) = connection.as_mut().poll(cx) {
+            if let Poll::Ready(output) = connection.poll(cx) {
                 return Poll::Ready(output);
             }
             if is_closing || (grace.is_none() && close.as_mut().poll(cx).is_pending()) {
@@ -129,8 +139,8 @@ impl Watcher {
                 return Poll::Pending;
             }
             is_closing = true;
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().poll(cx)
+            connection.shut_down();
+            connection.poll(cx)
         })
         .await
     }

@@ -66,6 +66,9 @@ impl From<ErrorResponse> for Response<Body> {
             ErrorResponse::Refused(refusal, is_unread) if refusal.is_forbidden() => {
                 (StatusCode::FORBIDDEN, "Not enough permissions", *is_unread)
             }
+            ErrorResponse::Refused(refusal, is_unread) if refusal.is_malformed() => {
+                (StatusCode::BAD_REQUEST, MALFORMED, *is_unread)
+            }
             ErrorResponse::Refused(_, is_unread) => {
                 (StatusCode::UNAUTHORIZED, "Not authenticated", *is_unread)
             }

@@ -17,6 +17,7 @@
 //! | `connection_state` | what the service and the connection I/O tell each other |
 //! | [`body`], `error_body` | response bodies, and the host's own error responses |
 //! | `description` | adds to the OpenAPI description which tokens are needed |
+//! | `http1` | a connection of HTTP/1, which holds little while it is idle |
 //! | `connection_io`, [`transport`] | connection I/O of HTTP/1, and the sockets below it |
 //! | `http2`, `streams`, `stream_body`, `http2_io` | a connection of HTTP/2, its streams and I/O |
 //! | `head_timer`, `write_stall` | timeouts for clients that send or read nothing |
@@ -50,6 +51,7 @@ mod exposition;
 mod half_close;
 mod head_timer;
 mod host;
+mod http1;
 mod http2;
 mod http2_io;
 mod lingering_close;

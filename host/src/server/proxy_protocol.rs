@@ -62,7 +62,7 @@ fn parse_line(line: &[u8]) -> Option<Client> {
     }
     let [source, destination, from, to] =
         [words.next()?, words.next()?, words.next()?, words.next()?];
-    if words.next().is_some() || from.parse::<u16>().is_err() || to.parse::<u16>().is_err() {
+    if words.next().is_some() || !is_port(from) || !is_port(to) {
         return None;
     }
     let address: IpAddr = match family {
@@ -80,6 +80,12 @@ fn parse_line(line: &[u8]) -> Option<Client> {
         address: Some(address),
         is_encrypted: false,
     })
+}
+
+/// Whether a text is a port, which has no sign and no zero in front.
+fn is_port(text: &str) -> bool {
+    let port = text.parse::<u16>();
+    port.is_ok_and(|port| port.to_string() == text)
 }
 
 async fn read_binary<I: AsyncRead + Unpin>(io: &mut I) -> io::Result<Client> {
@@ -173,6 +179,8 @@ mod tests {
             b"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n",
             b"PROXY TCP4 192.0.2.300 198.51.100.1 1 2\r\n",
             b"PROXY UDP4 192.0.2.1 198.51.100.1 1 2\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 01 2\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 1 +2\r\n",
             b"PROXY TCP4 192.0.2.1",
         ] {
             assert_eq!(

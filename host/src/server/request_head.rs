@@ -1,9 +1,11 @@
 //! What must hold of a request's head beyond what hyper checks: its target, its `Host` and how its
 //! body is framed.
 
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-use http::uri::Authority;
-use http::{Method, Request, Version};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request, Uri, Version};
 
 use super::error_body::ErrorResponse;
 use super::host;
@@ -24,6 +26,42 @@ pub(super) fn check<B>(request: &mut Request<B>, has_body: bool) -> Result<(), E
         return Err(ErrorResponse::TransferCoding);
     }
     Ok(())
+}
+
+/// Copies a head out of the buffer that it was read into, which takes many times as much.
+pub(super) fn compact(head: &mut Parts) {
+    let length = head.headers.values().map(HeaderValue::len).sum();
+    let mut values = BytesMut::with_capacity(length);
+    for value in head.headers.values() {
+        values.extend_from_slice(value.as_bytes());
+    }
+    let mut values = values.freeze();
+    for value in head.headers.values_mut() {
+        let copy = values.split_to(value.len());
+        // It is valid, since it was before.
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(copy) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    let mut uri = head.uri.clone().into_parts();
+    if let Some(path) = &uri.path_and_query
+        && let Ok(path) = PathAndQuery::from_maybe_shared(copied(path.as_str()))
+    {
+        uri.path_and_query = Some(path);
+    }
+    if let Some(authority) = &uri.authority
+        && let Ok(authority) = Authority::from_maybe_shared(copied(authority.as_str()))
+    {
+        uri.authority = Some(authority);
+    }
+    if let Ok(uri) = Uri::from_parts(uri) {
+        head.uri = uri;
+    }
+}
+
+fn copied(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
 }
 
 /// Whether a target is a path, a URL, or `*` of OPTIONS (RFC 9112, 3.2). hyper's parser also takes
@@ -98,4 +136,36 @@ fn check_host<B>(request: &mut Request<B>) -> Result<(), ErrorResponse> {
 
 fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compact_head_is_the_same_and_in_no_larger_buffer() {
+        for target in [
+            "/a/b?c=d&e",
+            "*",
+            "http://example.com:80/a?b",
+            "http://example.com",
+        ] {
+            let buffer = Bytes::from(format!("{target}application/json"));
+            let (target, value) = (buffer.slice(..target.len()), buffer.slice(target.len()..));
+            let mut value = HeaderValue::from_maybe_shared(value).expect("a value");
+            value.set_sensitive(true);
+            let target = Uri::from_maybe_shared(target).expect("a target");
+            let request = Request::options(target)
+                .header("content-type", value)
+                .header("x", "")
+                .header("x", "two");
+            let (mut head, ()) = request.body(()).expect("a request").into_parts();
+            let (uri, headers) = (head.uri.clone(), head.headers.clone());
+            compact(&mut head);
+            assert_eq!((&head.uri, &head.headers), (&uri, &headers));
+            assert!(head.headers["content-type"].is_sensitive());
+            drop((uri, headers));
+            assert!(buffer.is_unique(), "{:?}", head.uri);
+        }
+    }
 }

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -474,7 +475,7 @@ impl Service {
     async fn read<B>(
         &self,
         instances: &Arc<Instances>,
-        head: Parts,
+        mut head: Parts,
         body: B,
         info: &Arc<RequestInfo>,
         state: &ConnectionState,
@@ -488,7 +489,14 @@ impl Service {
             memory: instances.host_memory(),
             may_wait: head.version < Version::HTTP_2,
         };
-        let body = request_body::read(body, limits).await;
+        let mut reading = pin!(request_body::read(body, limits));
+        let body = match tokio::time::timeout(SLOW_BODY, reading.as_mut()).await {
+            Ok(body) => body,
+            Err(_) => {
+                request_head::compact(&mut head);
+                reading.await
+            }
+        };
         let RequestBody { bytes, memory } = body.inspect_err(|error| {
             if let ErrorResponse::Unread(error) = error {
                 log_failed(error, info);
@@ -529,6 +537,10 @@ impl Service {
 
 /// The most header fields of a request: hyper's limit for HTTP/1.
 const MAX_FIELDS: usize = 100;
+
+/// After how long a body is slow, and its head is moved to as little memory as it needs: longer than
+/// one that its client sends right after the head.
+const SLOW_BODY: Duration = Duration::from_millis(20);
 
 /// Removes the path below which the service is from a request's target. Returns whether it was
 /// there.

@@ -18,7 +18,7 @@ use usher_tests::janitor::Scratch;
 use usher_tests::process::WAIT_LIMIT;
 
 use crate::databases::Kind;
-use crate::startup::program;
+use crate::startup::{program, send_request};
 
 const GREEDY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greedy.wasm"));
 
@@ -276,4 +276,33 @@ async fn guest_that_fails_for_each_log_line_writes_few() {
         &["last at the database"],
     )
     .await;
+}
+
+/// The memory of the one before is still being unmapped, and both have the only permit.
+#[tokio::test(flavor = "multi_thread")]
+async fn request_after_one_that_filled_its_memory_has_an_instance() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.file("greedy.wasm"), GREEDY).expect("a file");
+    let mut running = program()
+        .current_dir(scratch.path())
+        .args(["--listen", "127.0.0.1:0", "--database", "memory:"])
+        .args(["--component", "greedy.wasm", "--no-migrate"])
+        .args(["--workers", "1", "--max-requests", "1"])
+        .spawn();
+    let address = tokio::task::block_in_place(|| running.address());
+    for _ in 0..10 {
+        for (path, status) in [("/memory", 500), ("/memory", 500), ("/select", 200)] {
+            let answer = send_request(&address, Request::get(path)).await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        }
+    }
+    let ended = tokio::task::block_in_place(|| {
+        running.terminate();
+        running.wait()
+    });
+    let log = ended.stderr.join("\n");
+    assert!(
+        log.contains("growing memory") && !log.contains("pool"),
+        "{log}"
+    );
 }

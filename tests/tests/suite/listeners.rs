@@ -18,7 +18,7 @@ use usher_tests::figures;
 use usher_tests::http::{self, Request};
 use usher_tests::janitor::{KillGuard, Scratch};
 
-use crate::startup::{fails_with, send_request, usher};
+use crate::startup::{fails_with, program_file, send_request, usher};
 use crate::tls::{curl, folder, secure};
 
 async fn status(socket: &Path) -> u16 {
@@ -154,7 +154,8 @@ impl Activated {
         // The shell makes the third descriptor of the socket, and becomes the server.
         let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 </dev/null";
         let mut child = Command::new("sh")
-            .args(["-c", script, env!("CARGO_BIN_EXE_usher-under-test")])
+            .args(["-c", script])
+            .arg(program_file())
             .args(["--listen", "systemd", "--database", "sqlite:users.db"])
             .args(options)
             .current_dir(scratch.path())

@@ -98,6 +98,7 @@ mod group_commit;
 mod guarantees;
 mod http2;
 mod http2_table;
+mod idle;
 mod isolation;
 mod jwt;
 mod kit;

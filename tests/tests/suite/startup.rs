@@ -1,6 +1,7 @@
 //! How the program starts, fails to start, and ends.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use tokio::net::TcpStream;
 use usher_tests::http::{self, Request, Response};
@@ -9,15 +10,20 @@ use usher_tests::process::{Ended, Usher};
 
 /// The program that the tests of long loads start: that of this build, or `USHER_TEST_PROGRAM`.
 pub(crate) fn program() -> Usher {
+    Usher::new(program_file())
+}
+
+/// Its file.
+pub(crate) fn program_file() -> PathBuf {
     match std::env::var_os("USHER_TEST_PROGRAM") {
-        Some(file) => Usher::new(std::path::absolute(file).expect("a path")),
-        None => Usher::new(env!("CARGO_BIN_EXE_usher-under-test")),
+        Some(file) => std::path::absolute(file).expect("a path"),
+        None => env!("CARGO_BIN_EXE_usher-under-test").into(),
     }
 }
 
 /// The program, on a port of its own, in an empty directory.
 pub(crate) fn usher(scratch: &Scratch) -> Usher {
-    Usher::new(env!("CARGO_BIN_EXE_usher-under-test"))
+    program()
         .env("USHER_LISTEN", "127.0.0.1:0")
         .current_dir(scratch.path())
 }
