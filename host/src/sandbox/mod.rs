@@ -60,4 +60,4 @@ pub use source::USERS_WASM;
 pub(crate) use source::digest;
 pub use state::{State, StoreLimits};
 
-pub use crate::wasi::{NamedValue, ValuesError};
+pub use crate::wasi::{NamedValue, Values, ValuesError};
