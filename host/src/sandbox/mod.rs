@@ -39,9 +39,11 @@ pub mod state;
 mod admission;
 mod compile;
 mod compile_cache;
+#[cfg(feature = "cli")]
 pub(crate) mod compose;
 mod declared_routes;
 mod growth;
+#[cfg(feature = "cli")]
 pub(crate) mod info;
 mod names;
 mod processor;
