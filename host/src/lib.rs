@@ -26,7 +26,11 @@
 
 #![cfg_attr(
     not(feature = "cli"),
-    allow(dead_code, unused_imports, reason = "what the command line alone shows")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what the command line alone shows"
+    )
 )]
 
 pub mod access;

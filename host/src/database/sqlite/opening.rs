@@ -78,7 +78,8 @@ impl Conn {
             // `synchronous` would read the schema, and there is nothing to flush in memory.
             Location::Memory(_) => "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
             Location::File(_) => {
-                "PRAGMA cell_size_check = ON; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;"
+                "PRAGMA cell_size_check = ON; PRAGMA synchronous = FULL;
+                 PRAGMA cache_size = -16384;"
             }
             Location::Temporary => "PRAGMA cell_size_check = ON;",
         })?;
