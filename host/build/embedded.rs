@@ -60,17 +60,8 @@ pub(super) fn build() -> Result<(), String> {
         _ => "component",
     };
     println!("cargo::rerun-if-env-changed={}", usher_build::REVISION);
-    let bytes = usher_build::described_component(
-        workspace,
-        "usher-guest",
-        profile,
-        &usher_build::shared_target(&out, "component"),
-        &usher_build::Details {
-            name: "users".into(),
-            description: Some("A user service over HTTP, with one database".into()),
-            ..usher_build::Details::default()
-        },
-    )?;
+    let target_dir = usher_build::shared_target(&out, "component");
+    let bytes = usher_build::users(workspace, profile, &target_dir)?;
     let component = out.join("users.wasm");
     std::fs::write(&component, &bytes)
         .map_err(|error| format!("{}: {error}", component.display()))?;

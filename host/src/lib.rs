@@ -25,7 +25,17 @@
 //!
 //! For tests, the crate `usher-testing` embeds the component through this crate's public items.
 
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what the command line alone shows"
+    )
+)]
+
 pub mod access;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod database;
 pub mod recording;

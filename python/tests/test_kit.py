@@ -1,8 +1,10 @@
 """The fixtures, the databases and the faults."""
 
+import json
+
 import httpx
 import pytest
-from usher_testing import App, Canned, DatabaseError, Memory, StreamedResponse, UsersError
+from usher_testing import App, BrokenResponse, Canned, DatabaseError, Memory, UsersError
 
 ANN = {"name": "Ann", "email": "ann@example.com"}
 
@@ -99,9 +101,26 @@ def test_snapshot_restores_the_contents(usher_app):
     assert usher_app.get("/users/1").status_code == 200
 
 
-def test_streamed_response_raises(usher_app):
-    with pytest.raises(StreamedResponse):
+def test_streamed_response_is_complete_or_raises(usher_app):
+    for number in range(1200):
+        user = {"name": "Ann", "email": f"ann{number}@example.com"}
+        assert usher_app.post("/users/", json=user).status_code == 200
+    streamed = usher_app.get("/users.ndjson")
+    assert streamed.headers["content-type"] == "application/x-ndjson"
+    users = [json.loads(line) for line in streamed.text.splitlines()]
+    assert [user["id"] for user in users] == list(range(1, 1201))
+    # A cursor, and more than one batch of it.
+    assert [call.statement for call in usher_app.statements[1200:]].count("FETCH") > 1
+    head = usher_app.head("/users.ndjson")
+    assert (head.status_code, head.text) == (200, "")
+
+    # The first batch is read before the response begins.
+    usher_app.database.fail(DatabaseError.timeout(), after=1)
+    assert usher_app.get("/users.ndjson").status_code == 504
+    usher_app.database.fail(DatabaseError.timeout(), after=2)
+    with pytest.raises(BrokenResponse):
         usher_app.get("/users.ndjson")
+    assert usher_app.get("/users/1").status_code == 200
 
 
 class TestCanned:

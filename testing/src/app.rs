@@ -43,7 +43,7 @@ use usher::database::backend::{Backend, BackendPool, Snapshot};
 use usher::database::budget::Budget;
 use usher::database::statement::{Effect, Statement};
 use usher::database::{self, Database, Pool, Rows, Statements, Url, Value};
-use usher::sandbox::{Instances, Runtime, Source, State, StoreLimits, migrate};
+use usher::sandbox::{Instances, NamedValue, Runtime, Source, State, StoreLimits, migrate};
 use usher::server::connection;
 use usher::server::drain::Drain;
 use usher::server::service::Service;
@@ -117,8 +117,9 @@ impl Builder {
         self
     }
 
-    /// Changes any setting of the host, such as its limits. What concerns sockets and cores has no
-    /// effect here, and a database that is already open keeps its own settings.
+    /// Changes any setting of the host, such as its limits or who may send requests. What concerns
+    /// sockets, cores, the log and recordings has no effect here, and a database that is already
+    /// open keeps its own settings.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         let before = self.config.connections.write_timeout;
@@ -164,6 +165,17 @@ impl Builder {
         self.configure(|config| config.database.statements = Statements::Any)
     }
 
+    /// Sets a value that the component gets by `wasi:config`, as `--component-config` does. Another
+    /// value of the same name takes its place.
+    #[must_use]
+    pub fn component_config(self, name: &str, value: &str) -> Self {
+        self.configure(|config| {
+            let values = &mut config.sandbox.component_config;
+            values.retain(|known| known.name() != Some(name.trim()));
+            values.push(NamedValue::new(name, value));
+        })
+    }
+
     /// Sends all requests through `wasi:http/incoming-handler`, as other hosts do, even if the
     /// component exports the buffered handler.
     #[must_use]
@@ -177,9 +189,11 @@ impl Builder {
     /// # Errors
     /// See [`TestError`].
     pub async fn start(self) -> Result<TestApp, TestError> {
-        let loaded = Loaded::find(&self.source).map_err(TestError::Load)?;
+        let loaded = Loaded::find(&self.source, &self.config.sandbox).map_err(TestError::Load)?;
         let opened = Box::pin(self.open(&loaded)).await?;
-        let mut app = self.serve(&loaded, opened.database, opened.owned)?;
+        let access = AccessControl::load(&self.config.access).await;
+        let access = access.map_err(TestError::Access)?;
+        let mut app = self.serve(&loaded, opened.database, opened.owned, access)?;
         if opened.migrate {
             app.migrate().await?;
         }
@@ -254,7 +268,7 @@ impl Builder {
     /// A database in memory that the component has migrated.
     async fn migrated_snapshot(&self, loaded: &Loaded) -> Result<Snapshot, TestError> {
         let database = self.connect("memory:").await?;
-        let app = self.serve(loaded, database, Owned::Nothing)?;
+        let app = self.serve(loaded, database, Owned::Nothing, AccessControl::default())?;
         app.migrate().await?;
         app.snapshot().await
     }
@@ -267,7 +281,7 @@ impl Builder {
     ) -> Result<Template, TestError> {
         let template = server.database().await;
         let database = self.connect(template.url()).await?;
-        let app = self.serve(loaded, database, Owned::Nothing)?;
+        let app = self.serve(loaded, database, Owned::Nothing, AccessControl::default())?;
         app.migrate().await?;
         // Its connections end with it, and a copy waits for them.
         drop(app);
@@ -279,6 +293,7 @@ impl Builder {
         loaded: &Loaded,
         database: Database,
         owned: Owned,
+        access: AccessControl,
     ) -> Result<TestApp, TestError> {
         let runtime = Arc::clone(&loaded.runtime);
         let instruments = Instruments::default();
@@ -306,7 +321,7 @@ impl Builder {
         let service = Arc::new(Service {
             instances: instances.into(),
             limits: config.connections,
-            access: AccessControl::default(),
+            access,
             counters,
             recorder: None,
         });

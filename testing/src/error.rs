@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use usher::access::AccessError;
 use usher::database::{Error, OpenError, UrlError};
 use usher::sandbox::LoadError;
 use usher::sandbox::migrate::MigrateError;
@@ -17,6 +18,8 @@ pub enum TestError {
     Database(OpenError),
     /// A statement of the test itself failed, or a snapshot of its database.
     Statement(Error),
+    /// The settings of who may send requests cannot be used.
+    Access(AccessError),
     /// The component cannot be loaded.
     Load(LoadError),
     /// Its migrations failed.
@@ -36,6 +39,7 @@ impl fmt::Display for TestError {
             Self::NoServer(why) => f.write_str(why),
             Self::Database(error) => error.fmt(f),
             Self::Statement(error) => write!(f, "a statement of the test failed: {error}"),
+            Self::Access(error) => error.fmt(f),
             Self::Load(error) => error.fmt(f),
             Self::Migrate(error) => error.fmt(f),
             Self::Request(error) => write!(f, "the request cannot be made: {error}"),

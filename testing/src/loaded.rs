@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::OnceCell;
 use usher::database::backend::Snapshot;
-use usher::sandbox::{Capacity, Compiler, LoadError, Runtime, Source, start_engine};
+use usher::sandbox::{
+    Capacity, Compiler, Config, LoadError, Runtime, Source, Values, start_engine,
+};
 use wasmtime::Engine;
 
 use crate::postgres;
 
-/// How many components given as bytes or files stay compiled.
-const CACHED_COMPONENTS: usize = 8;
+/// How many components given as bytes or files stay compiled, and how many sets of values each has.
+const CACHED: usize = 8;
 
-/// The bytes of a component, and what was made of them.
-type Cached = (Arc<[u8]>, Arc<Loaded>);
+/// Components by what they are made of: their bytes, or their values.
+type Cache<K> = Mutex<VecDeque<(K, Arc<Loaded>)>>;
 
 /// A component that is ready to instantiate, and databases that it has migrated.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Loaded {
     pub(crate) memory: OnceCell<Snapshot>,
     /// A migrated database on PostgreSQL, to which nobody is connected.
     pub(crate) postgres: OnceCell<postgres::Template>,
+    /// The same component with values, whose databases are others: migrations can read values.
+    with_values: Cache<Values>,
 }
 
 impl Loaded {
@@ -32,14 +36,32 @@ impl Loaded {
             runtime: Arc::new(runtime),
             memory: OnceCell::new(),
             postgres: OnceCell::new(),
+            with_values: Mutex::default(),
+        })
+    }
+
+    /// Returns the component with the values and without the imports that the settings name.
+    pub(crate) fn find(source: &Source, config: &Config) -> Result<Arc<Self>, LoadError> {
+        let values = config.values().map_err(LoadError::Values)?;
+        if !config.deny_imports.is_empty() {
+            let runtime = Runtime::on(engine()?, source, &compiler(), &config.deny_imports)?;
+            return Ok(Self::new(runtime.with_values(values)));
+        }
+        let loaded = Self::of_source(source)?;
+        if values.is_empty() {
+            return Ok(loaded);
+        }
+        let runtime = Runtime::clone(&loaded.runtime);
+        cached(&loaded.with_values, values.clone(), || {
+            Ok(Self::new(runtime.with_values(values)))
         })
     }
 
     /// Returns the component. All tests of a process share the engine and what is compiled, because
     /// compiling takes far longer than a test.
-    pub(crate) fn find(source: &Source) -> Result<Arc<Self>, LoadError> {
+    fn of_source(source: &Source) -> Result<Arc<Self>, LoadError> {
         static EMBEDDED: OnceLock<Arc<Loaded>> = OnceLock::new();
-        static CACHE: Mutex<VecDeque<Cached>> = Mutex::new(VecDeque::new());
+        static CACHE: Cache<Arc<[u8]>> = Mutex::new(VecDeque::new());
 
         let bytes = match source {
             Source::Embedded => {
@@ -54,22 +76,31 @@ impl Loaded {
                 .map_err(|error| LoadError::Read(source.clone(), error))?
                 .into(),
         };
-        // The lock is held while one test compiles, so that the others wait for its result.
-        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, loaded)) = cache.iter().find(|(known, _)| *known == bytes) {
-            return Ok(Arc::clone(loaded));
-        }
-        let loaded = Self::load(source)?;
-        if cache.len() == CACHED_COMPONENTS {
-            cache.pop_front();
-        }
-        cache.push_back((bytes, Arc::clone(&loaded)));
-        Ok(loaded)
+        cached(&CACHE, bytes, || Self::load(source))
     }
 
     fn load(source: &Source) -> Result<Arc<Self>, LoadError> {
         Runtime::on(engine()?, source, &compiler(), &[]).map(Self::new)
     }
+}
+
+/// Returns what `key` stands for. The lock is held while one test makes it, so that the others wait
+/// for its result.
+fn cached<K: PartialEq>(
+    cache: &Cache<K>,
+    key: K,
+    make: impl FnOnce() -> Result<Arc<Loaded>, LoadError>,
+) -> Result<Arc<Loaded>, LoadError> {
+    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, loaded)) = cache.iter().find(|(known, _)| *known == key) {
+        return Ok(Arc::clone(loaded));
+    }
+    let loaded = make()?;
+    if cache.len() == CACHED {
+        cache.pop_front();
+    }
+    cache.push_back((key, Arc::clone(&loaded)));
+    Ok(loaded)
 }
 
 fn engine() -> Result<&'static Engine, LoadError> {

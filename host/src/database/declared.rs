@@ -1,12 +1,13 @@
 //! The declared statements of a component, checked once for all cores.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Allowed;
 use super::failure;
 use super::manifest::{Manifest, Purpose};
 use super::policy::Policy;
-use super::statement::{Caller, Effect};
+use super::statement::{Caller, Effect, Statement};
 use super::types::Error;
 
 /// The only statements that may run.
@@ -24,6 +25,9 @@ struct Checked {
     caller: Caller,
     text: String,
     effect: Effect,
+    /// How long it took in a pool that is closed, in microseconds; zero if it has not run. In a
+    /// process with many databases a statement is not measured anew for each.
+    micros: AtomicU32,
 }
 
 /// The checked statements of one component, so that a process with many databases, such as one that
@@ -103,6 +107,7 @@ impl Declared {
                 caller,
                 text: declared.text.clone(),
                 effect,
+                micros: AtomicU32::new(0),
             });
         }
         Ok(Self {
@@ -117,10 +122,27 @@ impl Declared {
             .filter(move |checked| checked.caller == caller)
     }
 
-    /// The statements that this caller may run.
-    pub(super) fn statements(&self, caller: Caller) -> impl Iterator<Item = (&str, Effect)> {
-        self.of(caller)
-            .map(|checked| (checked.text.as_str(), checked.effect))
+    /// The statements that this caller may run, for a new pool.
+    pub(super) fn statements(
+        &self,
+        caller: Caller,
+    ) -> impl Iterator<Item = (Arc<Statement>, Effect)> {
+        self.of(caller).map(|checked| {
+            let statement = Statement::new(checked.text.clone(), checked.effect);
+            statement
+                .micros
+                .store(checked.micros.load(Relaxed), Relaxed);
+            (statement, checked.effect)
+        })
+    }
+
+    /// Keeps how long the statements of a pool took.
+    pub(super) fn keep_durations(&self, of: impl Fn(Caller, &str) -> Option<u32>) {
+        for checked in &self.statements {
+            if let Some(micros) = of(checked.caller, &checked.text).filter(|micros| *micros > 0) {
+                checked.micros.store(micros, Relaxed);
+            }
+        }
     }
 
     /// The statements of requests, with their names.
@@ -131,7 +153,7 @@ impl Declared {
 
     /// The error for a statement that is not in the cache, so may not run.
     pub(super) fn rejection(&self, text: &str, caller: Caller) -> Error {
-        if self.statements(caller).any(|(known, _)| known == text) {
+        if self.of(caller).any(|known| known.text == text) {
             return failure::denied("this database is open for reading only");
         }
         if self.statements.iter().any(|known| known.text == text) {

@@ -1,6 +1,7 @@
 //! What the gates of one core share: the back end's connections and the cached policy decisions.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -33,6 +34,17 @@ pub(super) struct PoolInner {
     declared: Option<Arc<Declared>>,
 }
 
+impl Drop for PoolInner {
+    fn drop(&mut self) {
+        if let Some(declared) = &self.declared {
+            declared.keep_durations(|caller, text| {
+                self.cached(text, caller)
+                    .map(|statement| statement.micros.load(Relaxed))
+            });
+        }
+    }
+}
+
 /// Checked statements by their text.
 type Cache = HashMap<Box<str>, Arc<Statement>, RandomState>;
 
@@ -54,7 +66,7 @@ impl PoolInner {
             let declared = declared.iter().flat_map(|all| all.statements(caller));
             let cache: Cache = declared
                 .filter(|(_, effect)| !writes_read_only(*effect, &config))
-                .map(|(text, effect)| (text.into(), Statement::new(text.to_owned(), effect)))
+                .map(|(statement, _)| (statement.text.clone(), statement))
                 .collect();
             Mutex::new(cache)
         };

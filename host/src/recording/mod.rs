@@ -28,6 +28,7 @@ pub mod error;
 pub mod format;
 pub mod player;
 pub mod recorder;
+#[cfg(feature = "cli")]
 pub mod replay;
 
 mod capture;
@@ -37,6 +38,7 @@ mod mask;
 mod masked;
 mod playback;
 mod queue;
+#[cfg(feature = "cli")]
 mod shown;
 mod text;
 mod value;

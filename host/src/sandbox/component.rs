@@ -39,6 +39,7 @@ const HANDLES: usize = 10_000;
 
 /// A component, linked with what it imports and ready to instantiate; shared by all
 /// cores.
+#[derive(Clone)]
 pub struct Runtime {
     pub(crate) pre: InstancePre<State>,
     pub(crate) serving: ServingIndices,
@@ -50,7 +51,7 @@ pub struct Runtime {
     /// The statements that the component declares.
     manifest: Option<Manifest>,
     /// Those that were checked.
-    checked: CheckedStatements,
+    checked: Arc<CheckedStatements>,
     /// The routes that the component declares.
     routes: Routes,
     /// Whether instances need a context of WASI.
@@ -127,7 +128,7 @@ impl Runtime {
             source: source.clone(),
             digest: matches!(source, Source::File(_)).then(|| source::digest(bytes)),
             manifest,
-            checked: CheckedStatements::default(),
+            checked: Arc::default(),
             routes,
             needs_context: granted.needs_context,
             values: Arc::default(),
@@ -136,7 +137,7 @@ impl Runtime {
 
     /// The component with these values, which it gets if it imports `wasi:config`.
     #[must_use]
-    pub(crate) fn with_values(mut self, values: Values) -> Self {
+    pub fn with_values(mut self, values: Values) -> Self {
         if !values.is_empty() && !self.imports("wasi:config/") {
             tracing::warn!(
                 "{} imports no wasi:config, and gets nothing of --component-config",

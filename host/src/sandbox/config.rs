@@ -152,11 +152,11 @@ impl Config {
         compiler.with_cache(self.cache_directory())
     }
 
-    /// The values for the component.
+    /// The values for the component, of the options and of the file.
     ///
     /// # Errors
     /// See [`ValuesError`].
-    pub(crate) fn values(&self) -> Result<Values, ValuesError> {
+    pub fn values(&self) -> Result<Values, ValuesError> {
         Values::read(
             &self.component_config,
             self.component_config_file.as_deref(),

@@ -39,9 +39,11 @@ pub mod state;
 mod admission;
 mod compile;
 mod compile_cache;
+#[cfg(feature = "cli")]
 pub(crate) mod compose;
 mod declared_routes;
 mod growth;
+#[cfg(feature = "cli")]
 pub(crate) mod info;
 mod names;
 mod processor;
@@ -61,4 +63,4 @@ pub use source::USERS_WASM;
 pub(crate) use source::digest;
 pub use state::{State, StoreLimits};
 
-pub use crate::wasi::{NamedValue, ValuesError};
+pub use crate::wasi::{NamedValue, Values, ValuesError};

@@ -24,5 +24,5 @@ mod output;
 mod values;
 
 pub(crate) use context::Context;
-pub use values::{NamedValue, ValuesError};
-pub(crate) use values::{Values, masked};
+pub(crate) use values::masked;
+pub use values::{NamedValue, Values, ValuesError};

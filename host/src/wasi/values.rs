@@ -21,6 +21,18 @@ const MASK: &str = "***";
 pub struct NamedValue(String);
 
 impl NamedValue {
+    /// The value of this name, which has no `=` in it.
+    #[must_use]
+    pub fn new(name: &str, value: &str) -> Self {
+        Self(format!("{name}={value}"))
+    }
+
+    /// Its name, if it is `NAME=VALUE`.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.parts().map(|(name, _)| name)
+    }
+
     fn parts(&self) -> Option<(&str, &str)> {
         let (name, value) = self.0.split_once('=')?;
         Some((name.trim(), value)).filter(|(name, _)| !name.is_empty())
@@ -47,9 +59,9 @@ pub(crate) fn masked(text: &str) -> String {
     }
 }
 
-/// Values by their names.
+/// Values by their names, for a component that imports `wasi:config`.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Values(BTreeMap<String, String>);
+pub struct Values(BTreeMap<String, String>);
 
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,7 +105,8 @@ impl Values {
         self.0.get(name).map(String::as_str)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

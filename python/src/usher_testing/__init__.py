@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .app import App, StreamedResponse
+    from .app import App, BrokenResponse, StreamedResponse
     from .canned import Canned
     from .database import Call, Database, DatabaseError
     from .http import AsyncClient, AsyncTransport, Client, Transport
@@ -26,6 +26,7 @@ _MODULES = {
     "Database": "database",
     "DatabaseError": "database",
     "Memory": "memory",
+    "BrokenResponse": "app",
     "StreamedResponse": "app",
     "Transport": "http",
     "User": "users",

@@ -22,7 +22,11 @@ _migrated: dict[tuple[int, type], Any] = {}
 
 
 class StreamedResponse(Exception):
-    """The component wants to stream its response, which only `wasi:http` can."""
+    """The component can only stream its response by `wasi:http`, which is not there."""
+
+
+class BrokenResponse(Exception):
+    """The component failed after its streamed response had begun. A client gets it truncated."""
 
 
 class App:
@@ -30,8 +34,8 @@ class App:
 
     Requests have the methods of `httpx.Client` and return its responses. No socket is opened: each
     is one call of `usher:service/buffered-handler`, which passes a complete request and returns a
-    complete response. `wasmtime` for Python has no server for `wasi:http`, so a response that can
-    only be streamed (NDJSON) raises `StreamedResponse`.
+    complete response. One that the component streams (NDJSON) is read to its end by
+    `usher:service/streamed-handler`, which components on the SDK export, too.
     """
 
     def __init__(
@@ -130,7 +134,31 @@ class App:
         )
         response = self.call(parts.HANDLER, "handle", request)
         if response is None:
-            raise StreamedResponse(f"{method} {target}: only a host with wasi:http can stream it")
+            if not self._instance.exports(parts.STREAMED):
+                raise StreamedResponse(f"{method} {target}: only a host with wasi:http can stream it")
+            response = self._streamed(request, reads=lower != "head")
+        return response
+
+    def _streamed(self, request: Any, reads: bool) -> Any:
+        """As `handle`, for a response that is made while it is read."""
+        response, chunks = self.call(parts.STREAMED, "handle", request)
+        if chunks is None:
+            return response
+        body = bytearray(response.body)
+        # The instance that made them: after a trap there is another one.
+        instance = self._instance
+        try:
+            while reads:
+                chunk = self.call(parts.STREAMED, "[method]chunks.next", chunks)
+                if chunk.tag != "ok":
+                    raise BrokenResponse("the component failed after its response had begun")
+                if chunk.payload is None:
+                    break
+                body += chunk.payload
+        finally:
+            if self._instance is instance:
+                chunks.drop(instance.store)
+        response.body = bytes(body)
         return response
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ DATABASE = "usher:database/database@0.2.0"
 STREAMING = "usher:database/streaming@0.2.0"
 MIGRATIONS = "usher:service/migrations@0.2.0"
 HANDLER = "usher:service/buffered-handler@0.2.0"
+STREAMED = "usher:service/streamed-handler@0.2.0"
 USERS = "usher:users/users@0.2.0"
 
 _TRANSACTION, _CURSOR = 1, 2
@@ -173,9 +174,8 @@ class Instance:
             return ResourceHost.own(self._next, _CURSOR).to_any(store)
 
         def cursor(store: Any, this: Any) -> Any:
-            number = this.to_host(store).rep
-            this.drop(store)
-            return self._cursors[number]
+            # This gives the borrow back, too.
+            return self._cursors[this.to_host(store).rep]
 
         def rows(store: Any, this: Any, at_most: int) -> Any:
             result = cursor(store, this)

@@ -28,7 +28,9 @@ def _respond(app: App, request: httpx.Request, body: bytes) -> httpx.Response:
         headers.append(("etag", response.etag))
     content = bytes(response.body)
     if request.method == "HEAD":
-        headers.append(("content-length", str(len(content))))
+        # The length of a streamed body is not known.
+        if content:
+            headers.append(("content-length", str(len(content))))
         content = b""
     return httpx.Response(response.status, headers=headers, content=content, request=request)
 

@@ -81,6 +81,20 @@ fn build_service() -> Result<(PathBuf, Vec<PathBuf>), String> {
     Ok((place, inputs))
 }
 
+/// Builds the users service of the checkout `workspace` in `target_dir`: the component that the
+/// program `usher` has in it.
+///
+/// # Errors
+/// What failed, and what to do about it.
+pub fn users(workspace: &Path, profile: &str, target_dir: &Path) -> Result<Vec<u8>, String> {
+    let details = Details {
+        name: "users".into(),
+        description: Some("A user service over HTTP, with one database".into()),
+        ..Details::default()
+    };
+    described_component(workspace, "usher-guest", profile, target_dir, &details)
+}
+
 /// Builds `package` of the workspace at `workspace` in `target_dir` and gives the component's path.
 ///
 /// The result depends on the sources, `Cargo.lock` and the toolchain alone: the nested cargo sees

@@ -261,20 +261,7 @@ fn build(workspace: &Path) -> Vec<u8> {
             .status();
         assert!(copied.expect("cp runs").success());
     }
-    // As in the build script of the host.
-    let details = usher_build::Details {
-        name: "users".into(),
-        description: Some("A user service over HTTP, with one database".into()),
-        ..usher_build::Details::default()
-    };
-    usher_build::described_component(
-        workspace,
-        "usher-guest",
-        "component",
-        target.path(),
-        &details,
-    )
-    .expect("it builds")
+    usher_build::users(workspace, "component", target.path()).expect("it builds")
 }
 
 #[test]

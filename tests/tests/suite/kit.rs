@@ -9,7 +9,11 @@ use usher::database::Value;
 use usher::sandbox::Source;
 use usher_testing::{Postgres, Script, Seed, TestApp, TestDatabase, TestError, users};
 use usher_tests::figures;
+use usher_tests::janitor::Scratch;
 
+use crate::startup::usher;
+
+const DRAFTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/drafts.wasm"));
 const LEDGER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ledger.wasm"));
 
 #[derive(Debug, Serialize)]
@@ -159,6 +163,58 @@ async fn limits_are_set_in_one_call() {
         .expect("it starts");
     let large = app.post("/users/").json(&ann()).await.expect("an answer");
     large.expect_status(413);
+}
+
+#[tokio::test]
+async fn component_gets_the_values_of_its_own_application() {
+    let builder = || TestApp::builder().component(Source::Bytes(Arc::from(DRAFTS)));
+    let greeted = || builder().component_config("greeting", "hello");
+    for (builder, expected) in [
+        (builder(), "[]"),
+        (greeted(), r#"[("greeting", "hello")]"#),
+        (
+            greeted().component_config("greeting", "a=b"),
+            r#"[("greeting", "a=b")]"#,
+        ),
+        (
+            greeted().component_config("limit", ""),
+            r#"[("greeting", "hello"), ("limit", "")]"#,
+        ),
+        (builder(), "[]"),
+    ] {
+        let app = builder.start().await.expect("it starts");
+        let all = app.get("/all").await.expect("an answer");
+        all.expect_status(200).expect_text(expected);
+    }
+}
+
+#[tokio::test]
+async fn denied_import_and_missing_token_are_refused_as_by_the_program() {
+    let source = Source::Bytes(Arc::from(DRAFTS));
+    let denied = TestApp::builder().component(source).configure(|config| {
+        config.sandbox.deny_imports = vec!["wasi:config".parse().expect("a package")];
+    });
+    let error = denied.start().await.expect_err("it imports wasi:config");
+    assert!(matches!(error, TestError::Load(_)), "{error}");
+
+    let scratch = Scratch::new();
+    let ended = usher(&scratch)
+        .args([
+            "token", "new", "ci", "--scopes", "read", "--tokens", "tokens",
+        ])
+        .run();
+    let token = String::from_utf8_lossy(&ended.stdout).trim().to_owned();
+    let file = scratch.file("tokens");
+    let app = TestApp::builder()
+        .configure(|config| config.access.tokens = Some(file.into()))
+        .start()
+        .await
+        .expect("it starts");
+    app.get("/users/").await.expect("it").expect_status(401);
+    let permitted = app
+        .get("/users/")
+        .header("authorization", &format!("Bearer {token}"));
+    permitted.await.expect("it").expect_status(200);
 }
 
 #[tokio::test]

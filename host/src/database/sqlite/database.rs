@@ -67,22 +67,23 @@ impl Database {
         }
         let failed = |error: rusqlite::Error| open_error(&config, &error);
         let writer = Conn::open(&location, Role::Writer, &config).map_err(failed)?;
+        let Location::File(path) = &location else {
+            let keeper = Conn::keep(&location, &config).map_err(failed)?;
+            let shared = Shared::new(location, config, None, writer, keeper);
+            return Ok(Self {
+                shared: Arc::new(shared),
+            });
+        };
         if !writer.read_schema().map_err(failed)? {
             return Err(unusable(&config, "its schema is not UTF-8".to_owned()));
         }
-        if !location.is_memory() && !config.read_only && !writer.enable_wal().map_err(failed)? {
+        if !config.read_only && !writer.enable_wal().map_err(failed)? {
             return Err(unusable(
                 &config,
                 "write-ahead logging does not work on its file system".to_owned(),
             ));
         }
         let standby = Conn::open(&location, Role::Reader, &config).map_err(failed)?;
-        let Location::File(path) = &location else {
-            let shared = Shared::new(location, config, None, writer, standby);
-            return Ok(Self {
-                shared: Arc::new(shared),
-            });
-        };
         standby.read_schema().map_err(failed)?;
         let file = DatabaseFile::opened(path, !config.read_only)
             .map_err(|error| unusable(&config, error.to_string()))?;

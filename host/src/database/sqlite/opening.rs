@@ -65,24 +65,7 @@ const LARGEST_VALUE: u64 = 1_000_000_000;
 
 impl Conn {
     pub(super) fn open(location: &Location, role: Role, config: &Config) -> rusqlite::Result<Self> {
-        let base = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut sqlite = match location {
-            Location::Memory(name) => {
-                let flags = base
-                    | OpenFlags::SQLITE_OPEN_READ_WRITE
-                    | OpenFlags::SQLITE_OPEN_CREATE
-                    | OpenFlags::SQLITE_OPEN_URI;
-                Connection::open_with_flags(name, flags)?
-            }
-            Location::File(path) => {
-                Connection::open_with_flags(as_path(path), base | access(role, config))?
-            }
-            Location::Temporary => {
-                let flags =
-                    base | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-                Connection::open_with_flags("", flags)?
-            }
-        };
+        let mut sqlite = connect(location, role, config)?;
         let wait = if role == Role::Inline {
             Duration::ZERO
         } else {
@@ -91,18 +74,15 @@ impl Conn {
         sqlite.busy_timeout(wait)?;
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
         set_limits(&sqlite, config)?;
-        sqlite.execute_batch(
-            "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
-        )?;
-        match location {
-            Location::Memory(_) => {
-                sqlite.execute_batch("PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")?;
-            }
+        sqlite.execute_batch(match location {
+            // `synchronous` would read the schema, and there is nothing to flush in memory.
+            Location::Memory(_) => "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
             Location::File(_) => {
-                sqlite.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;")?;
+                "PRAGMA cell_size_check = ON; PRAGMA synchronous = FULL;
+                 PRAGMA cache_size = -16384;"
             }
-            Location::Temporary => {}
-        }
+            Location::Temporary => "PRAGMA cell_size_check = ON;",
+        })?;
         if role != Role::Writer || config.read_only {
             sqlite.execute_batch("PRAGMA query_only = ON;")?;
         }
@@ -124,6 +104,17 @@ impl Conn {
             columns: ColumnCache::new(PREPARED),
             file: None,
             max_value,
+        })
+    }
+
+    /// Opens a connection that keeps a database in memory and runs no statement.
+    pub(super) fn keep(location: &Location, config: &Config) -> rusqlite::Result<Self> {
+        Ok(Self {
+            sqlite: connect(location, Role::Reader, config)?,
+            control: Arc::new(Control::new(false)),
+            columns: ColumnCache::new(0),
+            file: None,
+            max_value: max_value(config),
         })
     }
 
@@ -173,6 +164,20 @@ impl Conn {
     }
 }
 
+fn connect(location: &Location, role: Role, config: &Config) -> rusqlite::Result<Connection> {
+    let base = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let created = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    match location {
+        Location::Memory(name) => {
+            Connection::open_with_flags(name, base | created | OpenFlags::SQLITE_OPEN_URI)
+        }
+        Location::File(path) => {
+            Connection::open_with_flags(as_path(path), base | access(role, config))
+        }
+        Location::Temporary => Connection::open_with_flags("", base | created),
+    }
+}
+
 /// A path that SQLite does not take for a URI or one of its special names.
 pub(super) fn as_path(path: &Path) -> PathBuf {
     if path.is_absolute() {
@@ -215,6 +220,8 @@ fn set_limits(sqlite: &Connection, config: &Config) -> rusqlite::Result<()> {
     sqlite.set_limit(Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 100)?;
     sqlite.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // "name" is always an identifier, as in PostgreSQL.
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;

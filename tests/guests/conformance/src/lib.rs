@@ -29,14 +29,15 @@ mod impatient;
 mod limits;
 mod policy;
 mod refusals;
+#[path = "../../respond.rs"]
+mod respond;
 mod tools;
 mod transactions;
 mod values;
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
-use bindings::wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use bindings::wasi::http::types::{IncomingRequest, ResponseOutparam};
+use respond::respond;
 
 struct Suite;
 
@@ -81,18 +82,6 @@ impl Guest for Suite {
                 None => (404, format!("there is no case {name}")),
             }
         };
-        let response = OutgoingResponse::new(Fields::new());
-        response.set_status_code(status).expect("a status code");
-        let body = response.body().expect("the first body");
-        ResponseOutparam::set(out, Ok(response));
-        if !text.is_empty() {
-            let stream = body.write().expect("the first stream");
-            for part in text.as_bytes().chunks(4096) {
-                stream
-                    .blocking_write_and_flush(part)
-                    .expect("a client that reads");
-            }
-        }
-        OutgoingBody::finish(body, None).expect("a complete body");
+        respond(out, status, &text);
     }
 }

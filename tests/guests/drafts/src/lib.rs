@@ -41,12 +41,14 @@ mod bindings {
     export!(Drafts);
 }
 
+#[path = "../../respond.rs"]
+mod respond;
+
 use bindings::exports::wasi::http::incoming_handler::Guest;
-use bindings::wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use bindings::wasi::http::types::{IncomingRequest, ResponseOutparam};
 use bindings::wasi::logging::logging::{Level, log};
 use bindings::wasi::{config0_2_0_draft, config0_2_0_draft_2024_09_27, config0_2_0_rc_1};
+use respond::respond;
 
 struct Drafts;
 
@@ -55,15 +57,7 @@ impl Guest for Drafts {
         let path = request.path_with_query().unwrap_or_default();
         drop(request);
         let text = run(&path);
-        let response = OutgoingResponse::new(Fields::new());
-        let body = response.body().expect("its first body");
-        ResponseOutparam::set(out, Ok(response));
-        let stream = body.write().expect("its first stream");
-        stream
-            .blocking_write_and_flush(text.as_bytes())
-            .expect("a reader");
-        drop(stream);
-        OutgoingBody::finish(body, None).expect("the body is complete");
+        respond(out, 200, &text);
     }
 }
 

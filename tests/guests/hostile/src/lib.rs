@@ -22,6 +22,9 @@ mod bindings {
     export!(Hostile);
 }
 
+#[path = "../../respond.rs"]
+mod respond;
+
 use std::cell::RefCell;
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
@@ -33,6 +36,7 @@ use bindings::wasi::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 use bindings::wasi::io::streams::OutputStream;
+use respond::respond;
 
 struct Hostile;
 
@@ -59,11 +63,11 @@ impl Guest for Hostile {
                     .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(&value)))
                     .collect();
                 lines.sort();
-                return answer(out, 200, &lines.join("\n"));
+                return respond(out, 200, &lines.join("\n"));
             }
             "/table" => {
                 execute("CREATE TABLE notes (body text)", &[]).expect("a table");
-                return answer(out, 200, "");
+                return respond(out, 200, "");
             }
             "/count" => {
                 let rows = query("SELECT count(*) FROM notes", &[])
@@ -72,22 +76,22 @@ impl Guest for Hostile {
                 let Some([Value::Integer(count)]) = rows.first().map(Vec::as_slice) else {
                     panic!("a number")
                 };
-                return answer(out, 200, &count.to_string());
+                return respond(out, 200, &count.to_string());
             }
             // Without a transaction.
             "/slow-alone" => {
                 let result = query(slow(), &[]);
-                return answer(out, 504, &format!("{:?}", result.err()));
+                return respond(out, 504, &format!("{:?}", result.err()));
             }
             // One value of 300 MB, as large as a client can make it in one call.
             "/giant" => {
                 let result = query("SELECT repeat('x', 300000000)", &[]).map(drop);
-                return answer(out, 500, &format!("{result:?}"));
+                return respond(out, 500, &format!("{result:?}"));
             }
             // An error that repeats its input: 50 MB, because PostgreSQL is slow with more.
             "/giant-error" => {
                 let result = query("SELECT repeat('x', 50000000)::bigint", &[]).map(drop);
-                return answer(out, 500, &format!("{result:?}"));
+                return respond(out, 500, &format!("{result:?}"));
             }
             "/openapi.json" => return describe(out, false),
             "/openapi.json?cut" => return describe(out, true),
@@ -101,39 +105,39 @@ impl Guest for Hostile {
         }
         let transaction = match Transaction::begin(Isolation::ReadCommitted, false) {
             Ok(transaction) => transaction,
-            Err(error) => return answer(out, 503, &format!("{error:?}")),
+            Err(error) => return respond(out, 503, &format!("{error:?}")),
         };
         if let Err(error) = transaction.execute(
             "INSERT INTO notes VALUES ($1)",
             &[Value::Text(path.clone())],
         ) {
-            return answer(out, 503, &format!("{error:?}"));
+            return respond(out, 503, &format!("{error:?}"));
         }
         match path.as_str() {
             "/commit" => {
                 Transaction::commit(transaction).expect("it commits");
-                answer(out, 200, "");
+                respond(out, 200, "");
             }
             // Reports what is known of the outcome, as a real service would.
             "/commit-and-report" => match Transaction::commit(transaction) {
-                Ok(()) => answer(out, 200, ""),
-                Err(error) => answer(out, 503, &format!("{error:?}")),
+                Ok(()) => respond(out, 200, ""),
+                Err(error) => respond(out, 503, &format!("{error:?}")),
             },
             "/rollback" => {
                 Transaction::rollback(transaction).expect("it rolls back");
-                answer(out, 200, "");
+                respond(out, 200, "");
             }
             "/drop" => {
                 drop(transaction);
-                answer(out, 200, "");
+                respond(out, 200, "");
             }
             "/answer-first" => {
-                answer(out, 200, "");
+                respond(out, 200, "");
                 drop(transaction);
             }
             "/keep" => {
                 KEPT.with_borrow_mut(|kept| kept.push(transaction));
-                answer(out, 200, "");
+                respond(out, 200, "");
             }
             "/trap" => core::arch::wasm32::unreachable(),
             "/loop" => loop {
@@ -154,7 +158,7 @@ impl Guest for Hostile {
             "/no-answer" => drop(transaction),
             "/slow-statement" => {
                 let result = transaction.query(slow(), &[]);
-                answer(out, 504, &format!("{:?}", result.err()));
+                respond(out, 504, &format!("{:?}", result.err()));
             }
             // Responds that it has written before the long part begins, so that a client knows when
             // to disconnect.
@@ -194,7 +198,7 @@ impl Guest for Hostile {
                 }
                 core::arch::wasm32::unreachable()
             }
-            other => answer(out, 404, other),
+            other => respond(out, 404, other),
         }
     }
 }
@@ -247,19 +251,5 @@ fn describe(out: ResponseOutparam, is_cut: bool) {
         core::arch::wasm32::unreachable();
     }
     drop(stream);
-    OutgoingBody::finish(body, None).expect("a complete body");
-}
-
-fn answer(out: ResponseOutparam, status: u16, text: &str) {
-    let response = OutgoingResponse::new(Fields::new());
-    response.set_status_code(status).expect("a status code");
-    let body = response.body().expect("the first body");
-    ResponseOutparam::set(out, Ok(response));
-    if !text.is_empty() {
-        let stream = body.write().expect("the first stream");
-        stream
-            .blocking_write_and_flush(text.as_bytes())
-            .expect("a client that reads");
-    }
     OutgoingBody::finish(body, None).expect("a complete body");
 }

@@ -28,13 +28,15 @@ mod bindings {
     export!(Ledger);
 }
 
+#[path = "../../respond.rs"]
+mod respond;
+
 use bindings::exports::usher::service::migrations;
 use bindings::exports::wasi::http::incoming_handler;
 use bindings::usher::database::database::{Isolation, Transaction, execute, query};
 use bindings::usher::database::types::{Error, RefusalKind, Value};
-use bindings::wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use bindings::wasi::http::types::{IncomingRequest, ResponseOutparam};
+use respond::respond;
 
 struct Ledger;
 
@@ -125,17 +127,4 @@ fn status(error: &Error) -> u16 {
         },
         Error::Invalid(_) | Error::TooLarge(_) => 500,
     }
-}
-
-fn respond(out: ResponseOutparam, status: u16, text: &str) {
-    let response = OutgoingResponse::new(Fields::new());
-    response.set_status_code(status).expect("a status");
-    let body = response.body().expect("the first body");
-    ResponseOutparam::set(out, Ok(response));
-    let stream = body.write().expect("the first stream");
-    stream
-        .blocking_write_and_flush(text.as_bytes())
-        .expect("a client that reads");
-    drop(stream);
-    OutgoingBody::finish(body, None).expect("a complete body");
 }

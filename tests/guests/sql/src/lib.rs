@@ -38,6 +38,8 @@ mod bindings {
     export!(Sql);
 }
 
+#[path = "../../respond.rs"]
+mod respond;
 mod values;
 
 use bindings::exports::wasi::http::incoming_handler::Guest;
@@ -46,10 +48,9 @@ use bindings::usher::database::database::{
 };
 use bindings::usher::database::streaming::Cursor;
 use bindings::usher::database::types::Error;
-use bindings::wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use bindings::wasi::http::types::{IncomingRequest, ResponseOutparam};
 use bindings::wasi::io::streams::StreamError;
+use respond::respond;
 use serde_json::{Value, json};
 
 struct Sql;
@@ -71,7 +72,7 @@ impl Guest for Sql {
             Ok(step) => Open::default().result(&step),
             Err(error) => failure("body", &error.to_string()),
         };
-        respond(out, &answer.to_string());
+        respond(out, 200, &answer.to_string());
     }
 }
 
@@ -205,18 +206,4 @@ fn body(request: &IncomingRequest) -> Vec<u8> {
             Err(StreamError::LastOperationFailed(error)) => panic!("{}", error.to_debug_string()),
         }
     }
-}
-
-fn respond(out: ResponseOutparam, text: &str) {
-    let response = OutgoingResponse::new(Fields::new());
-    let body = response.body().expect("the first body");
-    ResponseOutparam::set(out, Ok(response));
-    let stream = body.write().expect("the first stream");
-    for part in text.as_bytes().chunks(4096) {
-        stream
-            .blocking_write_and_flush(part)
-            .expect("a client that reads");
-    }
-    drop(stream);
-    OutgoingBody::finish(body, None).expect("a complete body");
 }

@@ -18,6 +18,9 @@ mod bindings {
     export!(Standard);
 }
 
+#[path = "../../respond.rs"]
+mod respond;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -28,9 +31,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bindings::exports::wasi::http::incoming_handler::Guest;
 use bindings::wasi::http::outgoing_handler;
 use bindings::wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, RequestOptions,
-    ResponseOutparam,
+    Fields, IncomingRequest, OutgoingRequest, RequestOptions, ResponseOutparam,
 };
+use respond::respond;
 
 struct Standard;
 
@@ -39,15 +42,7 @@ impl Guest for Standard {
         let path = request.path_with_query().unwrap_or_default();
         drop(request);
         let text = run(&path).unwrap_or_else(|error| format!("{error:?}"));
-        let response = OutgoingResponse::new(Fields::new());
-        let body = response.body().expect("its first body");
-        ResponseOutparam::set(out, Ok(response));
-        let stream = body.write().expect("its first stream");
-        stream
-            .blocking_write_and_flush(text.as_bytes())
-            .expect("a reader");
-        drop(stream);
-        OutgoingBody::finish(body, None).expect("the body is complete");
+        respond(out, 200, &text);
     }
 }
 
