@@ -213,6 +213,7 @@ mod tests {
         assert!(tokio::time::timeout(guard, soon).await.is_ok());
         assert!(began.elapsed() >= WAIT);
     }
+
     #[tokio::test]
     async fn wait_of_an_idle_connection_ends_when_it_would_have() {
         let timer = HeadTimer::new(WAIT * 3, WAIT);
