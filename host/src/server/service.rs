@@ -538,8 +538,8 @@ impl Service {
 /// The most header fields of a request: hyper's limit for HTTP/1.
 const MAX_FIELDS: usize = 100;
 
-/// After how long a body is slow, and its head is moved to as little memory as it needs: longer
-/// than for a body that its client sends right after the head.
+/// After how long a body is slow, and its head is moved to as little memory as it needs. One that a
+/// client sends right after the head is not.
 const SLOW_BODY: Duration = Duration::from_millis(20);
 
 /// Removes the path below which the service is from a request's target. Returns whether it was

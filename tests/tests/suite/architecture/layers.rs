@@ -51,6 +51,7 @@ pub(crate) const CRATES: [Layering; 4] = [
         name: "usher",
         layers: &[
             "main",
+            "allocator",
             "lib",
             "cli",
             "server",
