@@ -182,8 +182,8 @@ impl Builder {
         })
     }
 
-    /// Sets the clock of a component that imports `wasi:clocks/wall-clock`. The monotonic clock goes
-    /// on.
+    /// Sets the clock of a component that imports `wasi:clocks/wall-clock`. The monotonic clock
+    /// goes on.
     #[must_use]
     pub fn clock(mut self, clock: &Clock) -> Self {
         self.clock = Some(clock.clone());
