@@ -43,7 +43,9 @@ use usher::database::backend::{Backend, BackendPool, Snapshot};
 use usher::database::budget::Budget;
 use usher::database::statement::{Effect, Statement};
 use usher::database::{self, Database, Pool, Rows, Statements, Url, Value};
-use usher::sandbox::{Instances, NamedValue, Runtime, Source, State, StoreLimits, migrate};
+use usher::sandbox::{
+    Chosen, Clock, Instances, NamedValue, Runtime, Source, State, StoreLimits, migrate,
+};
 use usher::server::connection;
 use usher::server::drain::Drain;
 use usher::server::service::Service;
@@ -72,6 +74,8 @@ pub struct Builder {
     write_timeout: Option<Duration>,
     via_incoming_handler: bool,
     seed: Seed,
+    clock: Option<Clock>,
+    random_seed: Option<u64>,
 }
 
 impl Builder {
@@ -84,6 +88,8 @@ impl Builder {
             write_timeout: None,
             via_incoming_handler: false,
             seed: Seed::default(),
+            clock: None,
+            random_seed: None,
         }
     }
 
@@ -174,6 +180,22 @@ impl Builder {
             values.retain(|known| known.name() != Some(name.trim()));
             values.push(NamedValue::new(name, value));
         })
+    }
+
+    /// Sets the clock of a component that imports `wasi:clocks/wall-clock`. The monotonic clock
+    /// goes on.
+    #[must_use]
+    pub fn clock(mut self, clock: &Clock) -> Self {
+        self.clock = Some(clock.clone());
+        self
+    }
+
+    /// Sets the random numbers of a component that imports `wasi:random`. Each instance has others,
+    /// so requests that are sent one after the other get the same each time a test runs.
+    #[must_use]
+    pub fn random_seed(mut self, seed: u64) -> Self {
+        self.random_seed = Some(seed);
+        self
     }
 
     /// Sends all requests through `wasi:http/incoming-handler`, as other hosts do, even if the
@@ -288,6 +310,21 @@ impl Builder {
         Ok(Template::new(template))
     }
 
+    /// The component, with a time and random numbers of its own if the test has set them.
+    fn runtime(&self, loaded: &Loaded) -> Arc<Runtime> {
+        if self.clock.is_none() && self.random_seed.is_none() {
+            return Arc::clone(&loaded.runtime);
+        }
+        let mut chosen = Chosen::default();
+        if let Some(clock) = &self.clock {
+            chosen = chosen.clock(clock.clone());
+        }
+        if let Some(seed) = self.random_seed {
+            chosen = chosen.random_seed(seed);
+        }
+        Arc::new(Runtime::clone(&loaded.runtime).with_chosen(chosen))
+    }
+
     fn serve(
         &self,
         loaded: &Loaded,
@@ -295,7 +332,7 @@ impl Builder {
         owned: Owned,
         access: AccessControl,
     ) -> Result<TestApp, TestError> {
-        let runtime = Arc::clone(&loaded.runtime);
+        let runtime = self.runtime(loaded);
         let instruments = Instruments::default();
         let mut unwatched = None;
         let database = database.wrap(|inner| {

@@ -75,4 +75,4 @@ pub use seed::{Seed, users};
 #[cfg(feature = "app")]
 pub use usher::recording::Recording;
 #[cfg(feature = "app")]
-pub use usher::sandbox::Source;
+pub use usher::sandbox::{Clock, Source};

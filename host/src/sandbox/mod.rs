@@ -63,4 +63,4 @@ pub use source::USERS_WASM;
 pub(crate) use source::digest;
 pub use state::{State, StoreLimits};
 
-pub use crate::wasi::{NamedValue, Values, ValuesError};
+pub use crate::wasi::{Chosen, Clock, NamedValue, Values, ValuesError};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::cli::WasiCliCtxView;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
@@ -15,7 +16,7 @@ use super::processor::Processor;
 use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
 use crate::telemetry::RequestInfo;
-use crate::wasi::{Context, Values};
+use crate::wasi::{Chosen, Context, Values};
 use crate::wasi_http;
 
 /// The limits of one instance.
@@ -42,6 +43,8 @@ pub struct State {
     clocks: WasiClocksCtx,
     /// Seeded on first use; most components never use it.
     random: Option<WasiRandomCtx>,
+    /// What a test has chosen in place of the two.
+    chosen: Option<Box<WasiCtx>>,
     /// Only of components that import what needs it.
     wasi: Option<Box<Context>>,
     /// What the operator has set for the component.
@@ -61,6 +64,7 @@ impl State {
         limits: &StoreLimits,
         needs_context: bool,
         values: Arc<Values>,
+        chosen: &Chosen,
     ) -> Self {
         let memory = limits.host_memory.request(limits.request_memory);
         gate.set_memory(memory.clone());
@@ -73,6 +77,7 @@ impl State {
             processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
             random: None,
+            chosen: chosen.context(),
             wasi: needs_context.then(|| Box::new(Context::new())),
             values,
             gate,
@@ -88,7 +93,10 @@ impl State {
 
     pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
         WasiClocksCtxView {
-            ctx: &mut self.clocks,
+            ctx: match &mut self.chosen {
+                Some(chosen) => chosen.clocks(),
+                None => &mut self.clocks,
+            },
             table: &mut self.table,
         }
     }
@@ -133,7 +141,10 @@ impl State {
     }
 
     pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
-        self.random.get_or_insert_default()
+        match &mut self.chosen {
+            Some(chosen) => chosen.random(),
+            None => self.random.get_or_insert_default(),
+        }
     }
 
     pub(crate) fn database(&mut self) -> database::View<'_> {

@@ -1,16 +1,18 @@
 //! The test kit itself: requests, expectations, databases, and what a test costs.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use usher::database::Value;
 use usher::sandbox::Source;
-use usher_testing::{Postgres, Script, Seed, TestApp, TestDatabase, TestError, users};
+use usher_testing::{Clock, Postgres, Script, Seed, TestApp, TestDatabase, TestError, users};
 use usher_tests::figures;
 use usher_tests::janitor::Scratch;
 
+use crate::standard_library::STANDARD;
 use crate::startup::usher;
 
 const DRAFTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/drafts.wasm"));
@@ -186,6 +188,32 @@ async fn component_gets_the_values_of_its_own_application() {
         let all = app.get("/all").await.expect("an answer");
         all.expect_status(200).expect_text(expected);
     }
+}
+
+#[tokio::test]
+async fn component_gets_the_time_and_the_random_numbers_of_its_test() {
+    let builder = || TestApp::builder().component(Source::Bytes(Arc::from(STANDARD)));
+    let text = async |app: &TestApp, path: &str| {
+        let response = app.get(path).await.expect("an answer");
+        response.expect_status(200).text()
+    };
+    let clock = Clock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+    let app = builder().clock(&clock).start().await.expect("it starts");
+    assert_eq!(text(&app, "/now").await, "1000000000s");
+    clock.advance(Duration::from_millis(1500));
+    assert_eq!(text(&app, "/now").await, "1000000001.5s");
+    assert_eq!(text(&app, "/clocks").await, "true true 3");
+
+    // The first numbers of two instances.
+    let numbers = async |seed: u64| {
+        let fresh = builder().instance_reuse(NonZeroU32::MIN).random_seed(seed);
+        let app = fresh.start().await.expect("it starts");
+        [text(&app, "/random").await, text(&app, "/random").await]
+    };
+    let of_seven = numbers(7).await;
+    assert_ne!(of_seven[0], of_seven[1]);
+    assert_eq!(numbers(7).await, of_seven);
+    assert_ne!(numbers(8).await[0], of_seven[0]);
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod respond;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -111,6 +112,11 @@ fn run(path: &str) -> io::Result<String> {
             let has_passed = began.elapsed() >= Duration::from_millis(1);
             format!("{has_passed} {} {}", since.is_ok(), map.len())
         }
+        "/now" => {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            format!("{:?}", since.expect("a time after 1970"))
+        }
+        "/random" => RandomState::new().build_hasher().finish().to_string(),
         "/exit" => {
             eprintln!("before the end");
             std::process::exit(3)
