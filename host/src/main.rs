@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-/// A request makes some forty allocations, a page of users some hundreds.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+mod allocator;
 
 fn main() -> ExitCode {
+    allocator::give_back();
     usher::cli::run(std::env::args_os())
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`bindings`] | the exports of a component, as Rust |
 //! | [`engine`], `processor` | the engine's settings; the limit on processor time |
+//! | `turns`, `time_slice` | the order of the guests that compute for long; the clock's thread |
 //! | [`bounds`], `compile_cache`, `compile` | bounds on a component, and its compilation |
 //! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
 //! | `names` | the names of what a component imports and exports, read from its binary |
@@ -48,6 +49,8 @@ pub(crate) mod info;
 mod names;
 mod processor;
 mod report;
+mod time_slice;
+mod turns;
 mod unmap;
 
 pub use body::GuestBody;

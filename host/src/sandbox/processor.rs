@@ -21,7 +21,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::RuntimeFlavor;
 use wasmtime::{EngineWeak, UpdateDeadline};
+
+use super::time_slice;
+use super::turns::{Ticket, Turns};
 
 /// The clock's tick while no guest has run for a tick. A tick interrupts the running guests.
 const TICK: Duration = Duration::from_millis(5);
@@ -65,6 +69,8 @@ fn micros(time: Duration) -> u64 {
 pub(crate) fn clock(engine: &EngineWeak) {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let began = *BEGAN.get_or_init(Instant::now);
+    // On a busy machine one tick in a hundred came 5 ms late.
+    time_slice::shorten();
     while let Some(engine) = engine.upgrade() {
         let now = micros(began.elapsed());
         // Several engines share the clock.
@@ -91,6 +97,7 @@ struct Core {
     /// When the next free slice begins.
     next_slice: Cell<u64>,
     busy: RefCell<Vec<Weak<Busy>>>,
+    turns: Turns,
 }
 
 thread_local! {
@@ -101,6 +108,7 @@ thread_local! {
             others_ran: Cell::new(0),
             next_slice: Cell::new(0),
             busy: RefCell::new(Vec::new()),
+            turns: Turns::new(),
         }
     };
 }
@@ -116,6 +124,7 @@ pub(crate) fn resume<F: Future + ?Sized>(
         if !core.is_busy.replace(false) {
             core.others_ran.set(core.resumed.get());
         }
+        core.turns.next();
     });
     poll
 }
@@ -230,13 +239,16 @@ impl Processor {
         }
         FAST_UNTIL.fetch_max(now + micros(Duration::from_secs(1)), Relaxed);
         if used < FREE {
-            // `yield_now` lets the runtime poll I/O and timers first. A task that only woke itself
-            // would delay that by as many ticks as tasks are polled between two polls of the
-            // driver.
-            return Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            ));
+            // The tasks of the tests' runtimes may go on on another thread.
+            let runtime = tokio::runtime::Handle::try_current();
+            let is_one_core = runtime
+                .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
+            let turn: Pin<Box<dyn Future<Output = ()> + Send>> = if is_one_core {
+                Box::pin(Turn::default())
+            } else {
+                Box::pin(tokio::task::yield_now())
+            };
+            return Ok(UpdateDeadline::YieldCustom(1, turn));
         }
         let busy = self.busy.get_or_insert_with(register);
         busy.used.store(self.used, Relaxed);
@@ -287,6 +299,26 @@ pub(crate) fn evict() {
             .take();
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+}
+
+/// The turn of a guest on its core.
+#[derive(Debug, Default)]
+struct Turn(Option<Ticket>);
+
+impl Future for Turn {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        CORE.with(|core| core.turns.poll(&mut self.0, cx))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.0.take() {
+            CORE.with(|core| core.turns.leave(ticket));
         }
     }
 }
