@@ -213,7 +213,7 @@ impl Builder {
     pub async fn start(self) -> Result<TestApp, TestError> {
         let loaded = Loaded::find(&self.source, &self.config.sandbox).map_err(TestError::Load)?;
         let opened = Box::pin(self.open(&loaded)).await?;
-        let access = AccessControl::load(&self.config.access).await;
+        let access = Box::pin(AccessControl::load(&self.config.access)).await;
         let access = access.map_err(TestError::Access)?;
         let mut app = self.serve(&loaded, opened.database, opened.owned, access)?;
         if opened.migrate {

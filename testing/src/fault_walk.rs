@@ -138,7 +138,7 @@ impl<'a> FaultWalk<'a> {
         &self,
         requests: impl IntoIterator<Item = Request<B>>,
     ) -> Result<Report, TestError> {
-        let app = self.app.copy().await?.start().await?;
+        let app = Box::pin(self.app.copy().await?.start()).await?;
         let before = app.snapshot().await?;
         let (mut report, mut stuck) = (Report::default(), Vec::new());
         for request in requests {
@@ -194,7 +194,7 @@ impl<'a> FaultWalk<'a> {
             }
             let builder = builder.clone();
             running.spawn(async move {
-                let app = builder.start().await?;
+                let app = Box::pin(builder.start()).await?;
                 case.check(&app, index, &fault).await
             });
         }

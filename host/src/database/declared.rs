@@ -171,3 +171,36 @@ impl Declared {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::manifest;
+    use crate::database::policy::SQLITE;
+
+    #[test]
+    fn duration_in_a_closed_pool_is_where_the_next_pool_begins() {
+        let text = "SELECT 1";
+        let statement = manifest::Declared {
+            purpose: Purpose::Service,
+            dialect: None,
+            name: "ONE".to_owned(),
+            text: text.to_owned(),
+        };
+        let manifest = Manifest {
+            statements: vec![statement],
+        };
+        let declared = Declared::check(Some(&manifest), &SQLITE, &Allowed::default());
+        let declared = declared.expect("it may run");
+        let micros = || {
+            let (statement, _) = declared.statements(Caller::Request).next()?;
+            Some(statement.micros.load(Relaxed))
+        };
+        assert_eq!(micros(), Some(0));
+        declared.keep_durations(|_, known| (known == text).then_some(40));
+        assert_eq!(micros(), Some(40));
+        // A pool in which it did not run.
+        declared.keep_durations(|_, known| (known == text).then_some(0));
+        assert_eq!(micros(), Some(40));
+    }
+}
