@@ -4,7 +4,8 @@
 //! itself and for each text.
 
 use super::packed::{self, Packer};
-use super::types::{Row, Value, ValueRef};
+use super::types::{Row, Value};
+use super::value_ref::ValueRef;
 
 /// The rows of a result, as values or packed.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! | [`error`] | why a database cannot be used |
 //! | `libpq`, [`url`] | libpq's connection parameters; the URL of the database |
 //! | [`config`] | the options of the database |
+//! | `value_ref` | values where the database has put them |
 //! | `packed`, `collector` | rows in one value; the rows of a result while they are read |
 //! | [`statement`], [`budget`] | a checked statement; the limits of one call |
 //! | [`manifest`] | the statements that a component declares, read from its binary |
@@ -52,6 +53,7 @@ mod packed;
 mod pool;
 mod postgres;
 mod sqlite;
+mod value_ref;
 
 pub use config::{Config, Statements};
 pub use declared::{CheckedStatements, Unfit};

@@ -6,7 +6,8 @@
 //! other host and the database itself ignore, so that its imports stay the same. The layout is in
 //! docs/database.md.
 
-use super::types::{Row, Value, ValueRef};
+use super::types::{Row, Value};
+use super::value_ref::ValueRef;
 
 /// What follows the first word of a statement whose rows are packed.
 const HINT: &str = "/* usher:packed */";

@@ -23,6 +23,11 @@ impl Meter {
         }
     }
 
+    /// Room for all rows of a cursor, whose batches have limits of their own.
+    pub(crate) fn unlimited() -> Self {
+        Self { left: u64::MAX }
+    }
+
     /// Checks that `bytes` more fit, without counting them.
     ///
     /// # Errors

@@ -9,7 +9,8 @@ use std::fmt;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
 
-use crate::database::types::{Value, ValueRef};
+use crate::database::types::Value;
+use crate::database::value_ref::ValueRef;
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 

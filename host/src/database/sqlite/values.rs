@@ -21,7 +21,8 @@ use super::error::Failure;
 use crate::database::budget::Meter;
 use crate::database::collector::Collector;
 use crate::database::failure;
-use crate::database::types::{self, Value, ValueRef};
+use crate::database::types::{self, Value};
+use crate::database::value_ref::ValueRef;
 
 /// What a column's declared type adds to the storage class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

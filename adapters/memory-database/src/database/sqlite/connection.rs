@@ -14,6 +14,7 @@ use super::control::Control;
 use super::error::{self, Failure};
 use super::values::{self, Columns};
 use crate::database::budget::Meter;
+use crate::database::collector::Collector;
 use crate::database::config::{MAX_ROWS_BYTES, MAX_STATEMENT_BYTES};
 use crate::database::failure;
 use crate::database::types::{Row, Rows, Value};
@@ -201,7 +202,11 @@ impl Connection {
     ) -> Result<Executed, Failure> {
         let before = self.sqlite.total_changes();
         let mut executed = Executed::default();
-        let mut meter = Meter::new();
+        let mut meter = match output {
+            Output::All => Meter::unlimited(),
+            _ => Meter::new(),
+        };
+        let mut collector = Collector::default();
         let mut columns = None;
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next()? {
@@ -214,15 +219,10 @@ impl Connection {
                 Some(columns) => columns,
                 none => none.insert(Columns::of(row.as_ref(), &meter)?),
             };
-            if output == Output::Result {
-                let (row, bytes) = columns.read(row, Some(&meter))?;
-                meter.take(row.len(), bytes)?;
-                executed.rows.push((row, bytes));
-            } else {
-                executed.rows.push(columns.read(row, None)?);
-            }
+            columns.read(row, &mut meter, &mut collector)?;
         }
         drop(rows);
+        executed.rows = collector.finish();
         if output != Output::Count {
             let columns = match columns {
                 Some(columns) => columns,
