@@ -21,6 +21,7 @@ use super::pool::PoolInner;
 use super::statement::{Caller, Statement};
 use super::tape::{Asked, Noted, Tape};
 use super::types::{Error, Isolation, Row, Rows, SqlDialect, Value};
+use super::value_ref::bytes_of;
 use crate::memory::{self, Charge, OverLimit, RequestMemory};
 use crate::telemetry::histogram::micros;
 use crate::telemetry::log::{STATEMENTS, excerpt, excerpt_debug};
@@ -75,7 +76,7 @@ impl Gate {
 
     /// Charges large parameters for the duration of their call.
     fn charge_parameters(&self, params: &[Value]) -> Result<Option<Charge>, Error> {
-        let bytes = params.iter().map(Value::bytes).sum::<usize>();
+        let bytes = bytes_of(params);
         let Some(memory) = self.memory.as_ref().filter(|_| bytes > memory::FREE) else {
             return Ok(None);
         };

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::packed;
 use super::types::{Error, Isolation, Row, Rows, Value};
+use super::value_ref;
 
 /// What a guest asks.
 #[derive(Clone, Debug)]
@@ -121,7 +122,7 @@ impl Outcome {
 
 /// The memory of values.
 fn bytes_of(values: &[Value]) -> usize {
-    mem::size_of_val(values) + values.iter().map(Value::bytes).sum::<usize>()
+    mem::size_of_val(values) + value_ref::bytes_of(values)
 }
 
 /// A call and its outcome.

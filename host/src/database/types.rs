@@ -27,17 +27,6 @@ pub use generated::usher::database::types::{
     add_to_linker,
 };
 
-impl Value {
-    /// Its bytes besides its slot in a row or a list.
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Self::Text(text) | Self::Decimal(text) | Self::Json(text) => text.len(),
-            Self::Bytes(bytes) => bytes.len(),
-            _ => 0,
-        }
-    }
-}
-
 /// A buffered result. Not generated, because its column names are shared between the runs of a
 /// statement and not copied.
 #[derive(ComponentType, Lower, Clone, Debug)]

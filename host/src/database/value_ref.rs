@@ -64,3 +64,13 @@ impl From<ValueRef<'_>> for Value {
         }
     }
 }
+
+/// The bytes of values besides their slots in a row or a list.
+#[allow(
+    dead_code,
+    reason = "an adapter that compiles this file counts while it reads"
+)]
+pub(crate) fn bytes_of(values: &[Value]) -> usize {
+    let bytes = |value| ValueRef::from(value).bytes();
+    values.iter().map(bytes).sum()
+}

@@ -25,6 +25,7 @@ use crate::database::failure;
 use crate::database::packed;
 use crate::database::statement::Statement;
 use crate::database::types::{Error, Row, Rows, Value};
+use crate::database::value_ref::bytes_of;
 
 /// A result that is read in batches. Dropping it ends the query.
 #[derive(Debug)]
@@ -159,7 +160,7 @@ fn take_batch(
         if rows.len() as u64 >= u64::from(at_most) {
             break;
         }
-        let bytes = row.iter().map(Value::bytes).sum();
+        let bytes = bytes_of(row);
         match meter.take(row.len(), bytes) {
             Ok(()) => rows.extend(buffer.pop_front()),
             Err(error) if rows.is_empty() => return Err(error),
