@@ -1,12 +1,12 @@
 //! A throw-away PostgreSQL cluster from the machine's programs, or from fetched ones.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use crate::programs::PostgreSql;
+use crate::reserved_port::ReservedPort;
 
 /// How the server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Certificate {
 #[derive(Debug)]
 pub struct Cluster {
     shell: Mutex<Shell>,
-    port: u16,
+    port: ReservedPort,
     password: String,
 }
 
@@ -66,19 +66,10 @@ impl Cluster {
         shell
             .order(&format!("{init} {password}"))
             .map_err(|error| format!("initdb failed: {error}"))?;
-        // Another process may take a port between the moment it is found free and the moment the
-        // server binds it.
-        let mut attempts = 0;
-        let port = loop {
-            let port = free_port()?;
-            match shell.order(&format!("start {port}")) {
-                Ok(_) => break port,
-                Err(error) if attempts == 5 => {
-                    return Err(format!("PostgreSQL does not start: {error}"));
-                }
-                Err(_) => attempts += 1,
-            }
-        };
+        let port = ReservedPort::new()?;
+        shell
+            .order(&format!("start {}", port.number()))
+            .map_err(|error| format!("PostgreSQL does not start: {error}"))?;
         Ok(Self {
             shell: Mutex::new(shell),
             port,
@@ -90,13 +81,15 @@ impl Cluster {
     pub fn url(&self) -> String {
         format!(
             "postgres://usher:{}@127.0.0.1:{}/postgres",
-            self.password, self.port
+            self.password,
+            self.port()
         )
     }
 
-    /// Its port on 127.0.0.1, the same after every [`Cluster::restart`].
+    /// Its port on 127.0.0.1, the same after every [`Cluster::restart`], and nobody else's while
+    /// the server is stopped.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The server's first process, of which all others are children.
@@ -126,7 +119,7 @@ impl Cluster {
     /// # Panics
     /// Where it does not start.
     pub fn restart(&self) {
-        self.order(&format!("start {}", self.port));
+        self.order(&format!("start {}", self.port()));
     }
 
     /// Starts the server again as a hot standby whose primary is gone: it can be read from, and
@@ -136,7 +129,7 @@ impl Cluster {
     /// # Panics
     /// Where it does not start.
     pub fn restart_as_standby(&self) {
-        self.order(&format!("standby {}", self.port));
+        self.order(&format!("standby {}", self.port()));
     }
 
     /// Makes a standby take writes, under the connections it has, and waits until it does.
@@ -291,14 +284,6 @@ fn random_password() -> Result<String, String> {
         .and_then(|mut source| source.read_exact(&mut bytes))
         .map_err(|error| format!("/dev/urandom: {error}"))?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
-}
-
-/// A port of 127.0.0.1 that nobody listens on at the moment.
-fn free_port() -> Result<u16, String> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
 #[cfg(test)]

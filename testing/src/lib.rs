@@ -19,6 +19,7 @@
 //! | [`pgbouncer`], [`proxy`] | a connection pooler; a proxy that cuts, delays and throttles |
 //! | [`process`] | the `usher` program: start, standard error, signals |
 //! | [`programs`] | the programs that tests start: installed ones, or fetched |
+//! | [`reserved_port`] | a port that stays with a program while it does not run |
 //! | [`janitor`] | cleans up after a test process that was killed |
 
 #[cfg(feature = "app")]
@@ -48,6 +49,7 @@ pub mod programs;
 pub mod proxy;
 #[cfg(feature = "app")]
 pub mod request;
+pub mod reserved_port;
 #[cfg(feature = "app")]
 pub mod response;
 #[cfg(feature = "app")]

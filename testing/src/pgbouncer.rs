@@ -1,10 +1,10 @@
 //! A PgBouncer in front of a PostgreSQL server, from the program installed on this machine.
 
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::cluster::unprivileged_user;
 use crate::janitor::KillGuard;
 use crate::process::WAIT_LIMIT;
 use crate::programs::Program;
+use crate::reserved_port::ReservedPort;
 
 /// How long a client connection keeps its server session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Pooling {
 pub struct PgBouncer {
     process: Option<(Child, KillGuard)>,
     settings: String,
-    port: u16,
+    port: ReservedPort,
     database: String,
 }
 
@@ -65,27 +66,23 @@ impl PgBouncer {
         let mut this = Self {
             process: None,
             settings: text,
-            port: free_port(),
+            port: ReservedPort::new().unwrap_or_else(|error| panic!("{error}")),
             database: server.get_dbname().unwrap_or("postgres").to_owned(),
         };
-        // Another process may bind the port first.
-        for _ in 0..5 {
-            if this.restart() {
-                return this;
-            }
-            this.port = free_port();
-        }
-        panic!("PgBouncer does not start");
+        assert!(this.restart(), "PgBouncer does not start");
+        this
     }
 
     /// The URL for clients of the database that it was started for.
     pub fn url(&self) -> String {
-        format!("postgres://usher@127.0.0.1:{}/{}", self.port, self.database)
+        let (port, database) = (self.port.number(), &self.database);
+        format!("postgres://usher@127.0.0.1:{port}/{database}")
     }
 
     /// The URL of its console, which accepts `SHOW POOLS`, `PAUSE` and similar commands.
     pub fn console(&self) -> String {
-        format!("postgres://usher@127.0.0.1:{}/pgbouncer", self.port)
+        let port = self.port.number();
+        format!("postgres://usher@127.0.0.1:{port}/pgbouncer")
     }
 
     /// Its process id.
@@ -121,7 +118,7 @@ impl PgBouncer {
             )
         };
         let file = Settings::write(
-            &format!("{}listen_port = {}\n", self.settings, self.port),
+            &format!("{}listen_port = {}\n", self.settings, self.port.number()),
             uid,
             gid,
         );
@@ -142,10 +139,7 @@ impl PgBouncer {
             .unwrap_or_else(|error| panic!("cannot start {program:?}: {error}"));
         let kill_guard = KillGuard::process(process.id());
         let began = Instant::now();
-        // Another process may have the port, so check that this one listens on it.
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err()
-            || !listens(process.id(), self.port)
-        {
+        while TcpStream::connect(("127.0.0.1", self.port.number())).is_err() {
             if began.elapsed() > WAIT_LIMIT || process.try_wait().is_ok_and(|end| end.is_some()) {
                 return false;
             }
@@ -190,30 +184,4 @@ impl Drop for Settings {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// Whether this process listens on a port of 127.0.0.1.
-fn listens(process: u32, port: u16) -> bool {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let listening = table.lines().skip(1).filter_map(|line| {
-        // proc_net_tcp: the second field is the local address, the fourth the state (0A:
-        // listening), the tenth the socket's number.
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let (local, state, number) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        (local.ends_with(&format!(":{port:04X}")) && *state == "0A")
-            .then(|| format!("socket:[{number}]"))
-    });
-    let sockets: Vec<String> = listening.collect();
-    let open = std::fs::read_dir(format!("/proc/{process}/fd"));
-    open.into_iter().flatten().flatten().any(|file| {
-        std::fs::read_link(file.path())
-            .is_ok_and(|target| sockets.iter().any(|socket| target == Path::new(socket)))
-    })
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port on 127.0.0.1")
-        .port()
 }

@@ -1,14 +1,14 @@
 //! A real proxy in front of the program under test: nginx with its defaults and a test's own
 //! locations.
 
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use usher_testing::janitor::{KillGuard, Scratch};
 use usher_testing::process::WAIT_LIMIT;
 use usher_testing::programs::Program;
+use usher_testing::reserved_port::ReservedPort;
 
 /// A running nginx, killed when dropped.
 #[derive(Debug)]
@@ -16,11 +16,9 @@ pub struct Nginx {
     address: String,
     child: Child,
     _kill_guard: KillGuard,
+    _port: ReservedPort,
     _scratch: Scratch,
 }
-
-/// How many ports to try, because another test may bind a free port first.
-const PORTS: usize = 8;
 
 impl Nginx {
     /// Starts nginx on a free port of 127.0.0.1, with these lines in its only `server`.
@@ -29,17 +27,9 @@ impl Nginx {
     /// If it cannot be started.
     #[track_caller]
     pub fn start(server: &str) -> Self {
-        for _ in 0..PORTS {
-            if let Some(nginx) = Self::try_start(server) {
-                return nginx;
-            }
-        }
-        panic!("nginx does not start: see its messages above");
-    }
-
-    fn try_start(server: &str) -> Option<Self> {
         let scratch = Scratch::new();
-        let address = free_port();
+        let port = ReservedPort::new().unwrap_or_else(|error| panic!("{error}"));
+        let address = format!("127.0.0.1:{}", port.number());
         let folder = scratch.path().display();
         // It writes only to the test's directory.
         let config = format!(
@@ -55,8 +45,7 @@ impl Nginx {
              }}"
         );
         let file = scratch.path().join("nginx.conf");
-        let mut written = std::fs::File::create(&file).ok()?;
-        written.write_all(config.as_bytes()).ok()?;
+        std::fs::write(&file, config).expect("the test's own directory");
         let mut child = Program::find("nginx", "nginx-light")
             .unwrap_or_else(|error| panic!("{error}"))
             .command()
@@ -70,18 +59,21 @@ impl Nginx {
             .expect("nginx starts");
         let kill_guard = KillGuard::process(child.id());
         let deadline = Instant::now() + WAIT_LIMIT;
-        while TcpStream::connect(address).is_err() {
-            if child.try_wait().is_ok_and(|ended| ended.is_some()) || Instant::now() > deadline {
-                return None;
-            }
+        while TcpStream::connect(&address).is_err() {
+            let is_running = child.try_wait().is_ok_and(|ended| ended.is_none());
+            assert!(
+                is_running && Instant::now() < deadline,
+                "nginx does not start: see its messages above"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
-        Some(Self {
-            address: address.to_string(),
+        Self {
+            address,
             child,
             _kill_guard: kill_guard,
+            _port: port,
             _scratch: scratch,
-        })
+        }
     }
 
     /// Its address.
@@ -95,9 +87,4 @@ impl Drop for Nginx {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound")
 }

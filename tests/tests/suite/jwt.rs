@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use usher::sandbox::Source;
 use usher_testing::TestApp;
+use usher_testing::reserved_port::ReservedPort;
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
 use usher_tests::process::{Running, WAIT_LIMIT};
@@ -513,10 +514,8 @@ async fn keys_of_a_server_that_is_not_there_at_start_are_waited_for() {
     drop(running);
 
     // Nobody listens there.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = closed.local_addr().expect("an address");
-    drop(closed);
-    let url = format!("http://{address}/keys");
+    let closed = ReservedPort::new().expect("a port");
+    let url = format!("http://127.0.0.1:{}/keys", closed.number());
     let start = usher(&scratch).args(["--database", "memory:", "--jwt-wait", "0s"]);
     let ended = start.args(options(&url)).run();
     let parts = ["cannot fetch --jwt-keys http://127.0.0.1", "refused"];
