@@ -1,10 +1,10 @@
 //! Limits the processor time of guests, measured while they run and not while they wait.
 //!
 //! A thread of the engine's advances a coarse clock and interrupts the running guests with each
-//! tick ([`clock`]). The tick charges a guest for its time and yields its core. A guest that has
-//! used more than [`FREE`] is *busy*: while other requests run, all busy guests of a core together
-//! get one [`SLICE`] in each [`PERIOD`], which delays one request in sixty by a millisecond. On a
-//! core without other requests, busy guests run without pauses.
+//! tick ([`clock`]). The tick charges a guest for its time and, unless it has only begun to run,
+//! yields its core. A guest that has used more than [`FREE`] is *busy*: while other requests run,
+//! all busy guests of a core together get one tick in each [`PERIOD`], which delays one request in
+//! sixty by as much. On a core without other requests, busy guests run without pauses.
 //!
 //! Each KiB that a client reads of a streamed response credits its guest with [`CREDIT_PER_KIB`],
 //! so that a list of any length can be produced while its client reads.
@@ -30,15 +30,23 @@ use super::turns::{Ticket, Turns};
 /// The clock's tick while no guest has run for a tick. A tick interrupts the running guests.
 const TICK: Duration = Duration::from_millis(5);
 
-/// The clock's tick for a second after a guest has run for a tick, and a busy guest's slice.
-const SLICE: Duration = Duration::from_millis(1);
+/// The clock's tick for a second after a guest has used up a turn, and the slice of a busy guest.
+const FAST_TICK: Duration = Duration::from_micros(250);
+
+/// The processor time after which a guest computes for long, so that it yields with each tick. One
+/// that does not yields if it has run for a whole tick, so that a tick in the course of a short run
+/// makes no request wait for the turns of others.
+const LONG: Duration = Duration::from_millis(1);
+
+/// A guest that has run for less than this since it was resumed goes on in any case.
+const SHORTEST_TURN: Duration = Duration::from_micros(50);
 
 /// The processor time after which a guest is busy: ten times that of the service's most expensive
 /// usual request.
 const FREE: Duration = Duration::from_millis(50);
 
 /// The period in which all busy guests of a core together get one slice beside other requests.
-const PERIOD: Duration = Duration::from_millis(64);
+const PERIOD: Duration = FAST_TICK.saturating_mul(64);
 
 /// How long a guest is busy before it may be evicted; it may end by itself until then.
 const GRACE: Duration = Duration::from_secs(1);
@@ -78,7 +86,7 @@ pub(crate) fn clock(engine: &EngineWeak) {
         engine.increment_epoch();
         drop(engine);
         std::thread::sleep(if now < FAST_UNTIL.load(Relaxed) {
-            SLICE
+            FAST_TICK
         } else {
             TICK
         });
@@ -88,8 +96,9 @@ pub(crate) fn clock(engine: &EngineWeak) {
 /// The guests of one core.
 #[derive(Debug, Default)]
 struct Core {
-    /// When the running guest was resumed.
-    resumed: Cell<u64>,
+    /// When the running guest was resumed, and until when its time has been charged.
+    resumed: Cell<Option<Instant>>,
+    charged: Cell<Option<Instant>>,
     /// Whether the running guest is busy.
     is_busy: Cell<bool>,
     /// When a guest that is not busy last ran.
@@ -100,10 +109,25 @@ struct Core {
     turns: Turns,
 }
 
+impl Core {
+    /// The time of the running guest since it was last charged, and since it was resumed.
+    fn charge(&self) -> (Duration, Duration) {
+        let now = Instant::now();
+        let since = |then: Option<Instant>| {
+            then.map_or(Duration::ZERO, |then| now.saturating_duration_since(then))
+        };
+        (
+            since(self.charged.replace(Some(now))),
+            since(self.resumed.get()),
+        )
+    }
+}
+
 thread_local! {
     static CORE: Core = const {
         Core {
-            resumed: Cell::new(0),
+            resumed: Cell::new(None),
+            charged: Cell::new(None),
             is_busy: Cell::new(false),
             others_ran: Cell::new(0),
             next_slice: Cell::new(0),
@@ -118,11 +142,15 @@ pub(crate) fn resume<F: Future + ?Sized>(
     guest: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
-    CORE.with(|core| core.resumed.set(NOW.load(Relaxed)));
+    CORE.with(|core| {
+        let now = Some(Instant::now());
+        core.resumed.set(now);
+        core.charged.set(now);
+    });
     let poll = guest.poll(cx);
     CORE.with(|core| {
         if !core.is_busy.replace(false) {
-            core.others_ran.set(core.resumed.get());
+            core.others_ran.set(NOW.load(Relaxed));
         }
         core.turns.next();
     });
@@ -223,12 +251,8 @@ impl Processor {
                 Box::pin(tokio::task::yield_now()),
             ));
         };
-        let now = NOW.load(Relaxed);
-        let ran = CORE.with(|core| now.saturating_sub(core.resumed.replace(now)));
-        if ran == 0 {
-            // The tick came while the guest waited.
-            return Ok(UpdateDeadline::Continue(1));
-        }
+        let (ran, turn) = CORE.with(Core::charge);
+        let ran = micros(ran);
         self.used += ran;
         self.since_progress += ran;
         self.credit_reads();
@@ -237,7 +261,16 @@ impl Processor {
             let used = Duration::from_micros(self.since_progress);
             return Err(Ended::OutOfTime(used).into());
         }
-        FAST_UNTIL.fetch_max(now + micros(Duration::from_secs(1)), Relaxed);
+        let shortest = if used < LONG {
+            FAST_TICK
+        } else {
+            SHORTEST_TURN
+        };
+        if turn < shortest {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        let fast_until = NOW.load(Relaxed) + micros(Duration::from_secs(1));
+        FAST_UNTIL.fetch_max(fast_until, Relaxed);
         if used < FREE {
             // The tasks of the tests' runtimes may go on on another thread.
             let runtime = tokio::runtime::Handle::try_current();
@@ -392,7 +425,7 @@ impl Future for SlicePause {
                     Stage::Waiting { slice, .. } if slice <= now => return Poll::Ready(()),
                     Stage::Waiting { slice, .. } => slice,
                 };
-                let wait = Duration::from_micros(slice - now).clamp(SLICE, ALONE);
+                let wait = Duration::from_micros(slice - now).clamp(FAST_TICK, ALONE);
                 this.stage = Stage::Waiting {
                     slice,
                     window: Box::pin(tokio::time::sleep(wait)),
