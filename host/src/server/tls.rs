@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
+use crate::pem;
 use crate::reload;
 
 /// TLS of clients' connections.
@@ -164,7 +165,8 @@ impl Files {
         let chain = certificates("--tls-cert", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
             let file = self.key.display();
-            format!("cannot use --tls-key {file}: it has no key that can be read: {error}")
+            let fault = pem::fault(&error);
+            format!("cannot use --tls-key {file}: it has no key that can be read: {fault}")
         })?;
         let unusable = |error: &dyn std::fmt::Display| {
             format!(
@@ -221,9 +223,8 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
     let unusable =
         |error: &dyn std::fmt::Display| format!("cannot use {option} {}: {error}", file.display());
     let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(|error| unusable(&error))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(&error))?;
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(&pem::fault(&error)))?;
     if certificates.is_empty() {
         return Err(unusable(&"it has no certificate"));
     }
