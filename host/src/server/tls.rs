@@ -22,7 +22,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use crate::pem;
-use crate::reload;
+use crate::reload::{self, Watch};
 
 /// TLS of clients' connections.
 #[derive(Args, Clone, Debug)]
@@ -106,14 +106,9 @@ impl Tls {
     pub(super) fn reload(
         self,
         files: Files,
+        watched: reload::Files,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let watched = [
-            Some(&files.certificate),
-            Some(&files.key),
-            files.client_ca.as_ref(),
-        ];
-        let watched = watched.into_iter().flatten().cloned().collect();
-        reload::watch(watched, move || self.replace(&files))
+        Ok(Watch::new(watched)?.run(move || self.replace(&files)))
     }
 
     fn replace(&self, files: &Files) {
@@ -161,6 +156,16 @@ impl Loaded {
 }
 
 impl Files {
+    /// The files as they are before they are read.
+    pub(super) fn before_reading(&self) -> reload::Files {
+        let files = [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+        ];
+        reload::Files::before_reading(files.into_iter().flatten().cloned().collect())
+    }
+
     fn load(&self) -> Result<Loaded, String> {
         let chain = certificates("--tls-cert", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {

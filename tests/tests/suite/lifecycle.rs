@@ -312,6 +312,27 @@ fn kill(process: u32, signal: Signal) {
 }
 
 #[tokio::test]
+async fn hangup_does_not_end_a_server_that_starts_or_reads_nothing_again() {
+    let scratch = Scratch::new();
+    let file = rusqlite::Connection::open(scratch.path().join("users.db")).expect("a file");
+    file.execute_batch("CREATE TABLE t (c); BEGIN EXCLUSIVE")
+        .expect("it is locked");
+    let mut running = usher(&scratch)
+        .args(["--database", "sqlite:users.db", "--log", "debug"])
+        .spawn();
+    running.line("trying again");
+    kill(running.id(), Signal::HUP);
+    running.line("trying again");
+    file.execute_batch("ROLLBACK").expect("it is free");
+    let address = running.address();
+    kill(running.id(), Signal::HUP);
+    let get = || Request::get("/users/1");
+    assert_eq!(send_request(&address, get()).await.status, 404);
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[tokio::test]
 async fn closed_terminal_drains_the_server_and_nohup_keeps_it() {
     let scratch = Scratch::new();
     let (mut running, address, server) = on_a_terminal(&scratch, "");
