@@ -2,12 +2,14 @@
 //!
 //! Each file is looked at every second. Tools replace files by renaming, in place, or by links to
 //! another folder, and a look finds each of these. One that is written in place is empty or cut
-//! meanwhile, so it is read once it stays the same.
+//! meanwhile, so it is read once it stays the same. A file system that does not answer, as one of a
+//! network, holds up this alone: files are looked at and read on threads for what blocks.
 
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +26,7 @@ const LOOKS: u32 = 50;
 /// Files as they were just before they were read.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
-    paths: Vec<PathBuf>,
+    paths: Arc<[PathBuf]>,
     known: Vec<Option<Stamp>>,
 }
 
@@ -32,6 +34,7 @@ impl Files {
     /// Looks at files that are read next, so that a change while they are is found later.
     pub(crate) fn before_reading(paths: Vec<PathBuf>) -> Self {
         let known = stamps(&paths);
+        let paths = paths.into();
         Self { paths, known }
     }
 }
@@ -66,7 +69,7 @@ impl Watch {
                 () = tokio::time::sleep(POLL) => false,
             };
             // Before the files are read, so that a later change is found the next time.
-            let mut now = stamps(&paths);
+            let mut now = look(&paths).await;
             if !is_asked {
                 if now == known {
                     continue;
@@ -74,16 +77,34 @@ impl Watch {
                 now = settled(&paths, now).await;
             }
             known = now;
-            read();
+            let reading = tokio::task::spawn_blocking(move || {
+                read();
+                read
+            });
+            match reading.await {
+                Ok(again) => read = again,
+                Err(panic) => return tracing::error!("files are not read again: {panic}"),
+            }
         }
     }
 }
 
+/// The stamps of files at the moment.
+async fn look(paths: &Arc<[PathBuf]>) -> Vec<Option<Stamp>> {
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let paths = Arc::clone(paths);
+    // Looking does not panic.
+    let looking = tokio::task::spawn_blocking(move || stamps(&paths));
+    looking.await.unwrap_or_default()
+}
+
 /// The stamps of files that have changed, once they stay the same.
-async fn settled(paths: &[PathBuf], mut now: Vec<Option<Stamp>>) -> Vec<Option<Stamp>> {
+async fn settled(paths: &Arc<[PathBuf]>, mut now: Vec<Option<Stamp>>) -> Vec<Option<Stamp>> {
     for _ in 0..LOOKS {
         tokio::time::sleep(SETTLE).await;
-        let before = std::mem::replace(&mut now, stamps(paths));
+        let before = std::mem::replace(&mut now, look(paths).await);
         if now == before {
             break;
         }
@@ -140,7 +161,7 @@ mod tests {
             let file = file.clone();
             async move { fs::write(file, "the whole") }
         });
-        let settled = settled(std::slice::from_ref(&file), now).await;
+        let settled = settled(&[file.clone()].into(), now).await;
         writer.await.expect("no panic").expect("a file");
         assert_eq!(fs::read(&file).expect("a file"), b"the whole");
         assert_eq!(settled, stamps(std::slice::from_ref(&file)));

@@ -196,6 +196,14 @@ impl TokenFile {
     /// Reads the file again. If it cannot be used, the tokens of before stay valid.
     fn reload(&self) {
         match Tokens::read(&self.file) {
+            // As one by which a shell passes what a command prints: it can be read once.
+            Ok(tokens) if tokens.count() == 0 && !self.file.is_file() => {
+                tracing::error!(
+                    "--tokens {} is no regular file, and nothing is left in it; the tokens of \
+                     before stay valid",
+                    self.file.display()
+                );
+            }
             Ok(tokens) => {
                 tracing::info!(
                     "{} tokens of {} are valid now",
