@@ -19,6 +19,7 @@
 //! | [`database`] | the gate before PostgreSQL, SQLite, or an embedder's back end |
 //! | `memory` | limits on what the host holds for requests |
 //! | `reload` | files that are read again when they change |
+//! | `pem` | what is wrong with a PEM file |
 //! | `hexadecimal` | bytes as digits |
 //! | `options` | parsers and defaults of settings, which each module declares |
 //! | [`telemetry`] | log lines, their limits, and counters |
@@ -47,6 +48,7 @@ pub mod wasi_http;
 mod hexadecimal;
 mod memory;
 mod options;
+mod pem;
 mod reload;
 mod wasi;
 

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::scopes::Scopes;
 use super::tokens::Tokens;
 use super::{cors, identity, openapi};
-use crate::reload;
+use crate::reload::{Files, Watch};
 
 /// Who may send requests. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,7 @@ struct Rules {
 #[derive(Debug)]
 struct TokenFile {
     file: PathBuf,
+    watched: Files,
     tokens: RwLock<Arc<Tokens>>,
 }
 
@@ -92,12 +93,12 @@ impl AccessControl {
         };
         if let Some(tokens) = &rules.file {
             let reloaded = Arc::clone(rules);
-            let reload = reload::watch(vec![tokens.file.clone()], move || {
+            let watch = Watch::new(tokens.watched.clone())?;
+            tokio::spawn(watch.run(move || {
                 if let Some(tokens) = &reloaded.file {
                     tokens.reload();
                 }
-            });
-            tokio::spawn(reload?);
+            }));
         }
         if let Some(jwt) = &rules.jwt {
             tokio::spawn(jwt.watch()?);
@@ -177,6 +178,7 @@ impl AccessControl {
 
 impl TokenFile {
     fn load(file: &Path) -> Result<Self, String> {
+        let watched = Files::before_reading(vec![file.to_owned()]);
         let tokens = Tokens::read(file)?;
         if tokens.count() == 0 {
             tracing::warn!(
@@ -186,6 +188,7 @@ impl TokenFile {
         }
         Ok(Self {
             file: file.to_owned(),
+            watched,
             tokens: RwLock::new(Arc::new(tokens)),
         })
     }
@@ -193,6 +196,14 @@ impl TokenFile {
     /// Reads the file again. If it cannot be used, the tokens of before stay valid.
     fn reload(&self) {
         match Tokens::read(&self.file) {
+            // As one by which a shell passes what a command prints: it can be read once.
+            Ok(tokens) if tokens.count() == 0 && !self.file.is_file() => {
+                tracing::error!(
+                    "--tokens {} is no regular file, and nothing is left in it; the tokens of \
+                     before stay valid",
+                    self.file.display()
+                );
+            }
             Ok(tokens) => {
                 tracing::info!(
                     "{} tokens of {} are valid now",

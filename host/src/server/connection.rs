@@ -121,7 +121,7 @@ async fn serve_peer<I: Transport>(io: I, service: Arc<Service>, mut drain: Watch
         response.map(Ok::<_, Infallible>)
     });
     let mut connection = Http1::new(io, answer, limits, Arc::clone(&state));
-    let served = drain.watch(&mut connection, || state.is_head_arriving());
+    let served = drain.watch(&mut connection);
     let Err(error) = served.await else {
         return;
     };

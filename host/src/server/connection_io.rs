@@ -75,9 +75,15 @@ impl<I> ConnectionIo<I> {
     /// Has hyper read again what it has read of the next request, in a buffer of the right size.
     pub(super) fn put_back(&mut self, read: &[u8]) {
         if !read.is_empty() {
-            self.state.read();
             self.first = Bytes::copy_from_slice(read);
+            self.request = RequestStart::new();
+            self.request.read(read);
         }
+    }
+
+    /// What was read of the next request before hyper reads.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.first
     }
 
     /// The connection itself.
@@ -124,22 +130,22 @@ impl<I: Transport> ConnectionIo<I> {
     }
 
     /// Reads more of the next request before hyper does; `false` if the client has closed its
-    /// sending side and nothing of a request has been read.
+    /// sending side.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut scratch = [MaybeUninit::uninit(); FIRST];
         let mut buf = ReadBuf::uninit(&mut scratch);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
         let read = buf.filled();
-        if !read.is_empty() {
-            self.state.read();
-            self.request.read(read);
-            self.first = if self.first.is_empty() {
-                Bytes::copy_from_slice(read)
-            } else {
-                [&self.first, read].concat().into()
-            };
+        if read.is_empty() {
+            return Poll::Ready(Ok(false));
         }
-        Poll::Ready(Ok(!self.first.is_empty()))
+        self.request.read(read);
+        self.first = if self.first.is_empty() {
+            Bytes::copy_from_slice(read)
+        } else {
+            [&self.first, read].concat().into()
+        };
+        Poll::Ready(Ok(true))
     }
 
     /// Whether a response is incomplete or has not been written.
@@ -238,7 +244,6 @@ impl<I: Transport> AsyncRead for ConnectionIo<I> {
             return self.poll_half_closed(cx);
         }
         if !read.is_empty() {
-            self.state.read();
             self.request.read(read);
         }
         Poll::Ready(Ok(()))
@@ -304,13 +309,16 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.closing();
         ready!(self.poll_replaced(cx))?;
         if !self.is_shut {
             // Everything has been written, so the close is an orderly one.
             if self.resets {
                 self.reset_on_close(false);
             }
-            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            // TLS has something to write.
+            let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+            ready!(self.stall.check_flush(cx, shut))?;
             self.is_shut = true;
         }
         if self.state.has_unread_request() {
@@ -324,7 +332,68 @@ impl<I: Transport> AsyncWrite for ConnectionIo<I> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+
+    /// A transport that takes nothing, not even the end, as TLS over a socket without room.
+    #[derive(Debug)]
+    struct Full;
+
+    impl AsyncRead for Full {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Full {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Transport for Full {
+        fn reset_on_close(&self, _: bool) {}
+
+        fn take_error(&self) -> Option<io::Error> {
+            None
+        }
+
+        fn peer(&self) -> Option<IpAddr> {
+            None
+        }
+
+        fn is_encrypted(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn close_for_which_there_is_no_room_fails_after_the_write_timeout() {
+        let (state, counters) = (Arc::default(), Arc::default());
+        let limit = Duration::from_millis(30);
+        let mut io = ConnectionIo::new(Full, limit, state, counters);
+        let shut = std::future::poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx));
+        let shut = tokio::time::timeout(Duration::from_mins(5), shut).await;
+        let error = shut.expect("it ends").expect_err("nothing was written");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn buffers_that_fit_are_joined_and_others_are_not() {

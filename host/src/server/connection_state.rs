@@ -19,10 +19,10 @@ pub(crate) struct ConnectionState {
     is_close_delimited: AtomicBool,
     /// A response has begun before all of its request was read.
     has_unread_request: AtomicBool,
-    /// Bytes have arrived since the last request was read.
-    has_more: AtomicBool,
     /// Something that hyper has given out waits for room in the socket.
     has_unsent: AtomicBool,
+    /// The connection is being closed.
+    is_closing: AtomicBool,
     /// The requests so far.
     requests: AtomicU32,
     /// After so many requests the connection ends.
@@ -56,25 +56,22 @@ impl ConnectionState {
         }
     }
 
-    /// Records that bytes have arrived.
-    pub(super) fn read(&self) {
-        self.has_more.store(true, Relaxed);
-    }
-
-    /// Whether the head of a request has arrived in part.
-    pub(super) fn is_head_arriving(&self) -> bool {
-        self.has_more.load(Relaxed) && self.progress() == Progress::Idle
-    }
-
     /// Records whether something waits for room in the socket.
     pub(super) fn unsent(&self, has_unsent: bool) {
         self.has_unsent.store(has_unsent, Relaxed);
     }
 
-    /// Whether there is no request but one whose head is incomplete, and every response has been
-    /// sent.
+    /// Records that no further request is read.
+    pub(super) fn closing(&self) {
+        self.is_closing.store(true, Relaxed);
+    }
+
+    /// Whether the connection waits for a request, of which at most a part of the head has arrived,
+    /// and every response has been sent.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.progress() == Progress::Idle && !self.has_unsent.load(Relaxed)
+        self.progress() == Progress::Idle
+            && !self.has_unsent.load(Relaxed)
+            && !self.is_closing.load(Relaxed)
     }
 
     /// Whether there has been a request.
@@ -90,13 +87,11 @@ impl ConnectionState {
 
     /// Records that a request's head has been read, and a body follows.
     pub(super) fn body_follows(&self) {
-        self.has_more.store(false, Relaxed);
         self.set(Progress::Reading);
     }
 
     /// Records that a request has been read completely.
     pub(super) fn request_read(&self, version: Version) {
-        self.has_more.store(false, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         self.set(if version < Version::HTTP_11 {
             Progress::WaitingHttp10

@@ -46,7 +46,7 @@ impl Announcement {
 #[derive(Debug)]
 pub struct Drain {
     announcement: Announcement,
-    close: watch::Sender<()>,
+    close: watch::Sender<bool>,
 }
 
 impl Drain {
@@ -54,7 +54,7 @@ impl Drain {
     pub(crate) fn new(announcement: Announcement) -> Self {
         Self {
             announcement,
-            close: watch::Sender::new(()),
+            close: watch::Sender::new(false),
         }
     }
 
@@ -71,7 +71,7 @@ impl Drain {
         let grace = GRACE.saturating_sub(self.announcement.age());
         let left = self.close.closed();
         if tokio::time::timeout(grace, left).await.is_err() {
-            self.close.send_replace(());
+            self.close.send_replace(true);
             self.close.closed().await;
         }
     }
@@ -91,15 +91,16 @@ pub(super) trait Graceful {
     /// Drives the connection to its end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output>;
 
-    /// Ends the connection after its current request.
-    fn shut_down(&mut self);
+    /// Ends the connection after its current request. Returns `false` if it goes on, because the
+    /// head of a request is arriving.
+    fn shut_down(&mut self) -> bool;
 }
 
 /// Tells one connection about the drain.
 #[derive(Debug)]
 pub struct Watcher {
     announcement: Announcement,
-    close: watch::Receiver<()>,
+    close: watch::Receiver<bool>,
 }
 
 impl Watcher {
@@ -108,19 +109,16 @@ impl Watcher {
         &self.announcement
     }
 
-    /// Returns when connections are to be closed.
+    /// Returns when connections are to be closed, and at once if it has returned before: the same
+    /// connection may turn out to be one of HTTP/2.
     pub(super) async fn closing(&mut self) {
         // The sender is dropped together with what it closes.
-        let _ = self.close.changed().await;
+        let _ = self.close.wait_for(|is_closing| *is_closing).await;
     }
 
     /// Drives a connection of HTTP/1 to its end, and closes it with the others, unless the head of
     /// a request is arriving.
-    pub(super) async fn watch<C: Graceful>(
-        &mut self,
-        connection: &mut C,
-        is_head_arriving: impl Fn() -> bool,
-    ) -> C::Output {
+    pub(super) async fn watch<C: Graceful>(&mut self, connection: &mut C) -> C::Output {
         let opened = Instant::now();
         let mut close = pin!(self.closing());
         let mut grace = None;
@@ -135,13 +133,31 @@ impl Watcher {
             }
             let until = (opened + GRACE).into();
             let grace = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-            if grace.as_mut().poll(cx).is_pending() || is_head_arriving() {
+            if grace.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            is_closing = true;
-            connection.shut_down();
+            is_closing = connection.shut_down();
             connection.poll(cx)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn close_is_seen_by_each_that_waits_for_it_on_a_connection() {
+        let drain = Drain::default();
+        let mut watcher = drain.watcher();
+        assert!(watcher.closing().now_or_never().is_none());
+        drain.close.send_replace(true);
+        for _ in 0..2 {
+            assert!(watcher.closing().now_or_never().is_some());
+        }
+        assert!(drain.watcher().closing().now_or_never().is_some());
     }
 }

@@ -177,33 +177,55 @@ const HYPER_HEADS: [(&[u8], &[u8]); 2] = [
 pub(super) struct RequestStart {
     /// The next bytes that are read begin a request.
     is_next: bool,
-    is_head: bool,
+    /// How many bytes of `HEAD` have been read; `None` if the request begins otherwise.
+    of_head: Option<usize>,
     has_line: bool,
 }
+
+/// How a request begins whose response has no content.
+const HEAD: &[u8] = b"HEAD ";
 
 impl RequestStart {
     pub(super) fn new() -> Self {
         Self {
             is_next: true,
-            is_head: false,
+            of_head: Some(0),
             has_line: false,
         }
     }
 
     /// Records bytes that were read.
-    pub(super) fn read(&mut self, bytes: &[u8]) {
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
         if self.is_next {
+            *self = Self::new();
             self.is_next = false;
-            self.is_head = bytes.starts_with(b"HEAD ");
-            self.has_line = false;
+        }
+        if let Some(read) = self.of_head.filter(|read| *read < HEAD.len()) {
+            if read == 0 {
+                bytes = without_empty_lines(bytes);
+            }
+            let missing = HEAD.get(read..).unwrap_or_default();
+            let more = missing.len().min(bytes.len());
+            let is_same = bytes.starts_with(missing.get(..more).unwrap_or_default());
+            self.of_head = is_same.then_some(read + more);
         }
         self.has_line = self.has_line || memchr::memchr(b'\n', bytes).is_some();
+    }
+
+    fn is_head(&self) -> bool {
+        self.of_head == Some(HEAD.len())
     }
 
     /// Records that a response is written.
     pub(super) fn responded(&mut self) {
         self.is_next = true;
     }
+}
+
+/// What follows the empty lines that may precede a request (RFC 9112, 2.2).
+pub(super) fn without_empty_lines(bytes: &[u8]) -> &[u8] {
+    let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte));
+    begin.and_then(|at| bytes.get(at..)).unwrap_or_default()
 }
 
 /// The bytes to write instead, if `bytes` ends with a response of hyper; earlier responses in the
@@ -241,7 +263,7 @@ pub(super) fn replacement<I: AsRef<str>>(
     let code = status.get(..3).unwrap_or_default();
     let code = StatusCode::from_bytes(code.as_bytes()).unwrap_or(StatusCode::BAD_REQUEST);
     // The response to HEAD has no content (RFC 9110, 9.3.2).
-    let content = if request.is_head { "" } else { &body };
+    let content = if request.is_head() { "" } else { &body };
     let id = id(code, content.len());
     // Only the date differs between such responses.
     let date = head
@@ -289,6 +311,21 @@ mod tests {
         let replaced = replacement(HYPER_ERROR.as_bytes(), &head, |_, _| "id");
         let replaced = replaced.expect("an error response of hyper");
         assert!(replaced.ends_with(b"GMT\r\n\r\n"), "{replaced:?}");
+    }
+
+    #[test]
+    fn request_that_begins_with_empty_lines_or_in_parts_is_known() {
+        let line = b"\r\n\nHEAD / HTTP/1.1\r\n";
+        for at in 0..line.len() {
+            let (begin, end) = line.split_at(at);
+            let mut start = request(begin);
+            assert!(!start.has_line, "{at}");
+            start.read(end);
+            assert!(start.is_head() && start.has_line, "{at}");
+            start.responded();
+            start.read(b"HEAR ");
+            assert!(!start.is_head() && !start.has_line, "{at}");
+        }
     }
 
     #[test]

@@ -23,8 +23,6 @@ struct Inner {
     lead: Duration,
     /// Whether the current wait has lasted so long that the connection is idle.
     is_idle: AtomicBool,
-    /// Whether `deadline` limits the next wait.
-    is_limited: AtomicBool,
     shared: Mutex<Shared>,
 }
 
@@ -34,8 +32,10 @@ struct Shared {
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     /// The waker that it has.
     waker: Option<Waker>,
-    /// That of an idle connection, or the limit of the next wait.
+    /// When the current wait ends.
     deadline: Option<Instant>,
+    /// When the next wait ends at the latest.
+    limit: Option<Instant>,
     /// When a limited wait has lasted so long that the connection is idle.
     idle_at: Option<Instant>,
 }
@@ -54,7 +54,6 @@ impl HeadTimer {
         Self(Arc::new(Inner {
             lead: head.saturating_sub(idle),
             is_idle: AtomicBool::new(false),
-            is_limited: AtomicBool::new(false),
             shared: Mutex::default(),
         }))
     }
@@ -70,10 +69,9 @@ impl HeadTimer {
     /// Has hyper's next wait end at this deadline at the latest.
     pub(crate) fn limit_next(&self, deadline: Instant) {
         let mut shared = self.lock();
-        shared.deadline = Some(deadline);
+        shared.limit = Some(deadline);
         // What the runtime's timer is set to has nothing to do with the next wait.
         shared.waker = None;
-        self.0.is_limited.store(true, Relaxed);
     }
 
     /// Whether hyper has waited so long that the connection is idle.
@@ -81,21 +79,13 @@ impl HeadTimer {
         self.0.is_idle.load(Relaxed)
     }
 
-    /// When the head is overdue for which an idle connection waits.
-    pub(crate) fn idle_until(&self) -> Option<Instant> {
-        self.lock().deadline.filter(|_| self.is_idle())
+    /// When the head is overdue for which hyper waits, or has waited last.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.lock().deadline
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.0.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cold]
-    fn limited(&self, at: Instant) -> Instant {
-        self.0.is_limited.store(false, Relaxed);
-        let mut shared = self.lock();
-        shared.idle_at = at.checked_sub(self.0.lead);
-        shared.deadline.map_or(at, |deadline| deadline.min(at))
     }
 }
 
@@ -106,9 +96,13 @@ impl hyper::rt::Timer for HeadTimer {
 
     fn sleep_until(&self, mut at: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.0.is_idle.store(false, Relaxed);
-        if self.0.is_limited.load(Relaxed) {
-            at = self.limited(at);
+        let mut shared = self.lock();
+        if let Some(limit) = shared.limit.take() {
+            shared.idle_at = at.checked_sub(self.0.lead);
+            at = at.min(limit);
         }
+        shared.deadline = Some(at);
+        drop(shared);
         Box::pin(self.until(at))
     }
 }
@@ -164,7 +158,6 @@ impl Future for Until {
             // That of an earlier wait is before.
             let idle_at = at.checked_sub(inner.lead).max(shared.idle_at);
             ready!(shared.poll_at(cx, idle_at.unwrap_or(at).min(at)));
-            shared.deadline = Some(at);
             inner.is_idle.store(true, Relaxed);
         }
         shared.poll_at(cx, at)
@@ -225,7 +218,7 @@ mod tests {
         })
         .await;
         assert!(began.elapsed() >= WAIT);
-        let deadline = timer.idle_until().expect("it is idle");
+        let deadline = timer.deadline().expect("a wait");
         drop(head);
         timer.limit_next(deadline);
         let mut next = timer.sleep(Duration::from_mins(10));

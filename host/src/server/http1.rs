@@ -22,6 +22,7 @@ use tokio::io::AsyncWrite as _;
 use super::connection_io::ConnectionIo;
 use super::connection_state::ConnectionState;
 use super::drain::Graceful;
+use super::error_body::without_empty_lines;
 use super::head_timer::{HeadTimer, Until};
 use super::service::Limits;
 use super::transport::Transport;
@@ -29,6 +30,10 @@ use super::transport::Transport;
 /// How long hyper's connection may wait for a request. A client that is busy pays nothing for what
 /// then has to be made again.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How a client begins that speaks HTTP/2 (RFC 9113, 3.4). hyper tells it from a malformed request
+/// only if it has arrived as a whole.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection of HTTP/1.
 pub(super) struct Http1<I, S: HttpService<Incoming>> {
@@ -104,7 +109,7 @@ where
 
     /// Takes hyper's connection apart if it waits for a request and has nothing left to write.
     fn rest(&mut self) {
-        let Some(deadline) = self.timer.idle_until() else {
+        let Some(deadline) = self.timer.deadline() else {
             return;
         };
         if !self.state.is_at_rest() {
@@ -148,6 +153,11 @@ where
     }
 }
 
+/// Whether what has arrived may become the preface of a client that speaks HTTP/2.
+fn is_preface(first: &[u8], state: &ConnectionState) -> bool {
+    first.len() < PREFACE.len() && PREFACE.starts_with(first) && !state.has_had_request()
+}
+
 impl<I, S> Graceful for Http1<I, S>
 where
     I: Transport,
@@ -170,8 +180,9 @@ where
                     }
                 }
                 Phase::Waiting(waiting) => match waiting.io.poll_first(cx) {
-                    Poll::Ready(Ok(true)) => self.begin(),
-                    Poll::Ready(Ok(false)) => self.close(),
+                    Poll::Ready(Ok(false)) if waiting.io.first().is_empty() => self.close(),
+                    Poll::Ready(Ok(true)) if is_preface(waiting.io.first(), &self.state) => {}
+                    Poll::Ready(Ok(_)) => self.begin(),
                     Poll::Ready(Err(error)) => {
                         tracing::debug!("a connection ended early: {error}");
                         return Poll::Ready(Ok(()));
@@ -189,11 +200,17 @@ where
         }
     }
 
-    fn shut_down(&mut self) {
+    fn shut_down(&mut self) -> bool {
+        // Only then it is known what hyper has read of the next request.
+        self.rest();
         match &mut self.phase {
             Phase::Serving(connection) => Pin::new(&mut **connection).graceful_shutdown(),
+            Phase::Waiting(Waiting { io, .. }) if !without_empty_lines(io.first()).is_empty() => {
+                return false;
+            }
             _ => self.close(),
         }
+        true
     }
 }
 
@@ -330,6 +347,61 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn preface_of_http_2_is_known_wherever_it_is_split() {
+        for at in 0..PREFACE.len() {
+            let (mut connection, mut client) = connected(Duration::from_mins(5));
+            let (begin, end) = PREFACE.split_at(at);
+            client.write_all(begin).await.expect("there is room");
+            let polled = poll_fn(|cx| Poll::Ready(connection.poll(cx))).await;
+            assert!(polled.is_pending(), "{at}");
+            client.write_all(end).await.expect("there is room");
+            let ended = poll_fn(|cx| connection.poll(cx)).await;
+            let error = ended.expect_err("it is not HTTP/1");
+            assert!(error.is_parse_version_h2(), "{at}: {error}");
+            let (_, read) = connection.into_transport().expect("the socket");
+            assert_eq!(read, PREFACE, "{at}");
+        }
+        // What only begins like it is a malformed request, and so is a part of it.
+        for other in [&b"PRI * HTTP/2.0\r\n\r\nX"[..], b"PRI * HTTP/2.0\r\n\r\n"] {
+            let (mut connection, mut client) = connected(Duration::from_mins(5));
+            client.write_all(other).await.expect("there is room");
+            let polled = poll_fn(|cx| Poll::Ready(connection.poll(cx))).await;
+            assert!(polled.is_pending(), "it lingers, or waits");
+            client.shutdown().await.expect("it is open");
+            let ended = poll_fn(|cx| connection.poll(cx)).await;
+            assert!(ended.is_err_and(|error| error.is_parse() && !error.is_parse_version_h2()));
+            drop(connection);
+            let mut read = String::new();
+            client.read_to_string(&mut read).await.expect("an end");
+            assert!(read.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{read}");
+        }
+    }
+
+    #[tokio::test]
+    async fn drain_waits_for_a_head_whose_begin_hyper_has_read_and_not_for_an_empty_line() {
+        for is_idle in [false, true] {
+            let (mut connection, mut client) = connected(Duration::from_mins(5));
+            let (begin, end) = GET.split_at(9);
+            answered!(connection, client, &[GET, begin].concat(), 1);
+            if is_idle {
+                until_waiting!(connection);
+            }
+            assert!(!connection.shut_down(), "a head is arriving");
+            answered!(connection, client, end, 1);
+
+            client.write_all(b"\r\n").await.expect("there is room");
+            let polled = poll_fn(|cx| Poll::Ready(connection.poll(cx))).await;
+            assert!(polled.is_pending());
+            if is_idle {
+                until_waiting!(connection);
+            }
+            assert!(connection.shut_down());
+            poll_fn(|cx| connection.poll(cx)).await.expect("an end");
+            assert_eq!(client.read(&mut [0; 1]).await.expect("an end"), 0);
+        }
+    }
+
+    #[tokio::test]
     async fn idle_connection_ends_at_its_deadline_when_told_and_with_its_client() {
         let began = Instant::now();
         let (mut connection, _client) = connected(3 * IDLE);
@@ -346,7 +418,7 @@ mod tests {
         let (mut connection, mut client) = connected(Duration::from_mins(5));
         answered!(connection, client, GET, 1);
         until_waiting!(connection);
-        connection.shut_down();
+        assert!(connection.shut_down());
         poll_fn(|cx| connection.poll(cx)).await.expect("an end");
         assert_eq!(client.read(&mut [0; 1]).await.expect("an end"), 0);
 

@@ -16,7 +16,7 @@ use wasmtime::Engine;
 use super::config::Config;
 use super::start;
 use crate::database::{Database, Pool};
-use crate::reload;
+use crate::reload::{Files, Watch};
 use crate::sandbox::{self, Instances, Runtime, Source};
 use crate::telemetry::{AccessLog, Counters};
 use crate::wasi::Values;
@@ -37,6 +37,20 @@ impl AllCounters {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Counters>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The wait for a request to replace the component, which counts from before it is read: a start
+/// can take as long as the database does.
+///
+/// # Errors
+/// If the operating system refuses to register a handler.
+pub(super) fn watch(sandbox: &sandbox::Config) -> io::Result<Watch> {
+    let mut files = Vec::new();
+    if let (Some(Source::File(file)), true) = (&sandbox.component, sandbox.watch) {
+        files.push(file.clone());
+        files.extend(sandbox.component_config_file.clone());
+    }
+    Watch::new(Files::before_reading(files))
 }
 
 /// What a core serves from now on.
@@ -104,28 +118,16 @@ impl Replacing {
     }
 
     /// Replaces the component whenever that is asked for, for as long as it is polled.
-    ///
-    /// # Errors
-    /// If the operating system refuses to register a handler.
-    pub(super) fn run(mut self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let sandbox = &self.config.sandbox;
-        let mut files = Vec::new();
-        if let (Source::File(file), true) = (&self.source, sandbox.watch) {
-            files.push(file.clone());
-            files.extend(sandbox.component_config_file.clone());
-        }
+    pub(super) async fn run(mut self, watch: Watch) {
         let (ask, mut asked) = mpsc::channel(1);
         // A full channel means that the file is read once more anyway.
         let ask = move || ask.try_send(()).unwrap_or_default();
-        let watching = reload::watch(files, ask)?;
-        Ok(async move {
-            let replacing = async {
-                while asked.recv().await.is_some() {
-                    self.replace().await;
-                }
-            };
-            tokio::join!(watching, replacing);
-        })
+        let replacing = async {
+            while asked.recv().await.is_some() {
+                self.replace().await;
+            }
+        };
+        tokio::join!(watch.run(ask), replacing);
     }
 
     async fn replace(&mut self) {

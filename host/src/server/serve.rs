@@ -14,7 +14,7 @@ use super::config::Config;
 use super::drain::Announcement;
 use super::error::ServeError;
 use super::listener::{Listener, Origin, accept, bind, listen};
-use super::replacement::{AllCounters, Replaceable, Replacing};
+use super::replacement::{self, AllCounters, Replaceable, Replacing};
 use super::shutdown::Signals;
 use super::start::start;
 use super::tls::Tls;
@@ -23,6 +23,7 @@ use super::worker::{self, Core, Parts, Worker};
 use super::{admin, core_dump, descriptors, notify};
 use crate::access::AccessControl;
 use crate::recording::Recorder;
+use crate::reload::Watch;
 
 /// Serves until a signal arrives and the connections have been drained.
 ///
@@ -46,6 +47,8 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         }
     };
     let tls = load_tls(config)?;
+    // Before the component is read.
+    let watch = replacement::watch(&config.sandbox).map_err(ServeError::System)?;
     let start = async {
         let access = AccessControl::load(&config.access).await;
         let access = access.map_err(ServeError::Access)?;
@@ -84,7 +87,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         .collect::<io::Result<Vec<_>>>()
         .map_err(ServeError::System)?;
     let memory = parts.instances.host_memory.clone();
-    let counters = replace_on_request(config, &parts, &workers)?;
+    let counters = replace_on_request(config, &parts, &workers, watch)?;
     drop(parts);
     let cores: Vec<Heartbeat> = workers
         .iter()
@@ -139,6 +142,7 @@ fn replace_on_request(
     config: &Config,
     parts: &Parts,
     workers: &[Worker],
+    watch: Watch,
 ) -> Result<AllCounters, ServeError> {
     let all = AllCounters::default();
     let mut cores = Vec::new();
@@ -152,7 +156,7 @@ fn replace_on_request(
     let (runtime, database) = (&parts.runtime, &parts.database);
     let replacing = Replacing::new(config, runtime, database, cores, all.clone());
     if let Some(replacing) = replacing.map_err(ServeError::Database)? {
-        tokio::spawn(replacing.run().map_err(ServeError::System)?);
+        tokio::spawn(replacing.run(watch));
     }
     Ok(all)
 }
@@ -162,8 +166,10 @@ fn load_tls(config: &Config) -> Result<Option<Tls>, ServeError> {
     let Some(files) = config.tls.files().map_err(ServeError::Settings)? else {
         return Ok(None);
     };
+    let watched = files.before_reading();
     let tls = Tls::load(&files).map_err(ServeError::Settings)?;
-    let reload = tls.clone().reload(files).map_err(ServeError::System)?;
+    let reload = tls.clone().reload(files, watched);
+    let reload = reload.map_err(ServeError::System)?;
     tokio::spawn(reload);
     Ok(Some(tls))
 }

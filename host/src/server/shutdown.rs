@@ -27,11 +27,13 @@ impl Signals {
     /// If the operating system refuses to register a handler.
     pub(crate) fn listen() -> io::Result<Self> {
         let ends_with_terminal = has_terminal() && !ignores_hangup();
-        let hangup = ends_with_terminal.then(|| signal(SignalKind::hangup()));
+        // In any case, so that it does not end a server that has not read its files yet, or has
+        // none.
+        let hangup = signal(SignalKind::hangup())?;
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: hangup.transpose()?,
+            hangup: ends_with_terminal.then_some(hangup),
         })
     }
 

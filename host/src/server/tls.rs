@@ -21,7 +21,8 @@ use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use crate::reload;
+use crate::pem;
+use crate::reload::{self, Watch};
 
 /// TLS of clients' connections.
 #[derive(Args, Clone, Debug)]
@@ -105,14 +106,9 @@ impl Tls {
     pub(super) fn reload(
         self,
         files: Files,
+        watched: reload::Files,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let watched = [
-            Some(&files.certificate),
-            Some(&files.key),
-            files.client_ca.as_ref(),
-        ];
-        let watched = watched.into_iter().flatten().cloned().collect();
-        reload::watch(watched, move || self.replace(&files))
+        Ok(Watch::new(watched)?.run(move || self.replace(&files)))
     }
 
     fn replace(&self, files: &Files) {
@@ -160,11 +156,22 @@ impl Loaded {
 }
 
 impl Files {
+    /// The files as they are before they are read.
+    pub(super) fn before_reading(&self) -> reload::Files {
+        let files = [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+        ];
+        reload::Files::before_reading(files.into_iter().flatten().cloned().collect())
+    }
+
     fn load(&self) -> Result<Loaded, String> {
         let chain = certificates("--tls-cert", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
             let file = self.key.display();
-            format!("cannot use --tls-key {file}: it has no key that can be read: {error}")
+            let fault = pem::fault(&error);
+            format!("cannot use --tls-key {file}: it has no key that can be read: {fault}")
         })?;
         let unusable = |error: &dyn std::fmt::Display| {
             format!(
@@ -221,9 +228,8 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
     let unusable =
         |error: &dyn std::fmt::Display| format!("cannot use {option} {}: {error}", file.display());
     let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(|error| unusable(&error))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(&error))?;
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(&pem::fault(&error)))?;
     if certificates.is_empty() {
         return Err(unusable(&"it has no certificate"));
     }

@@ -1,5 +1,9 @@
 //! Access control: tokens, their scopes and their file, and the pages of other sites.
 
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
 use rustix::process::{Pid, Signal, kill_process};
 use usher_tests::http::{Request, Response};
 use usher_tests::janitor::Scratch;
@@ -7,6 +11,9 @@ use usher_tests::process::Running;
 
 use crate::startup::{fails_with, send_request, usher};
 use crate::tls::{curl, folder, secure};
+
+/// Longer than anything here takes.
+const GUARD: Duration = Duration::from_mins(1);
 
 /// Makes a token by the program's own command.
 #[track_caller]
@@ -113,6 +120,49 @@ async fn tokens_are_read_again_and_a_broken_file_changes_nothing() {
     let pid = i32::try_from(running.id()).ok().and_then(Pid::from_raw);
     kill_process(pid.expect("it runs"), Signal::HUP).expect("it runs");
     running.line("1 tokens of tokens are valid now");
+}
+
+/// A pipe without a writer is like a file of a network that does not answer.
+#[tokio::test]
+async fn file_that_does_not_answer_or_is_used_up_holds_up_no_request_and_no_end() {
+    let scratch = Scratch::new();
+    let token = make_token(&scratch, "first", "read");
+    let file = scratch.path().join("tokens");
+    let text = std::fs::read(&file).expect("the file");
+    let mut running = start(&scratch, &["--tokens", "tokens"]);
+    let address = running.address();
+    let status = async || {
+        let get = with(Request::get("/users/1"), &token);
+        let answer = tokio::time::timeout(GUARD, send_request(&address, get));
+        answer.await.expect("an answer").status
+    };
+    let replace = |by: &Path| std::fs::rename(by, &file).expect("a file");
+    // Nothing is left in what a shell passes, either.
+    let empty = scratch.path().join("empty");
+    std::os::unix::fs::symlink("/dev/null", &empty).expect("a link");
+    replace(&empty);
+    let line = running.line("the tokens of before stay valid");
+    assert!(line.contains("no regular file"), "{line}");
+    assert_eq!(status().await, 404);
+
+    let pipe = scratch.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo runs").success());
+    replace(&pipe);
+    let open = tokio::task::spawn_blocking({
+        let file = file.clone();
+        // Returns once the server reads.
+        move || std::fs::OpenOptions::new().write(true).open(file)
+    });
+    let open = tokio::time::timeout(GUARD, open).await.expect("it is read");
+    let mut writer = open.expect("no panic").expect("a pipe");
+    assert_eq!(status().await, 404);
+    writer.write_all(&text).expect("it is read");
+    drop(writer);
+    running.line("1 tokens of tokens are valid now");
+    assert_eq!(status().await, 404);
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
 }
 
 #[test]

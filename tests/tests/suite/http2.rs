@@ -491,6 +491,27 @@ async fn read_frame(stream: &mut TcpStream) -> io::Result<(u8, u8, u32, Vec<u8>)
 }
 
 #[tokio::test]
+async fn preface_that_arrives_in_two_parts_begins_a_connection_of_http_2() {
+    let scratch = Scratch::new();
+    let mut running = start(&scratch, &[]);
+    let address = running.address();
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    // In the first and in the second line.
+    for at in [5, PREFACE.len() - 5] {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        stream.set_nodelay(true).expect("an option");
+        let (begin, end) = PREFACE.split_at(at);
+        stream.write_all(begin).await.expect("it is open");
+        // Only time lets the server read each part alone.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let rest = [end, &settings].concat();
+        stream.write_all(&rest).await.expect("it is open");
+        let (kind, ..) = read_frame(&mut stream).await.expect("a frame");
+        assert_eq!(kind, SETTINGS, "{at}");
+    }
+}
+
+#[tokio::test]
 async fn client_is_told_how_much_of_bodies_it_may_send_ahead() {
     const STREAM: u32 = 256 << 10;
     const CONNECTION: u32 = 1 << 20;

@@ -133,11 +133,23 @@ async fn request_that_crosses_the_drain_is_answered_and_idle_connections_are_clo
     let mut idle = KeptAlive::open(&address).await.expect("a connection");
     let mut crossing = KeptAlive::open(&address).await.expect("a connection");
     let mut slow = KeptAlive::open(&address).await.expect("a connection");
+    let mut ahead = KeptAlive::open(&address).await.expect("a connection");
     for connection in [&mut idle, &mut crossing, &mut slow] {
         assert!(!is_last(&connection.get().await.expect("a response")));
     }
-    let (begin, end) = slow.request.split_at(10);
+    let request = slow.request.clone();
+    let (begin, end) = request.split_at(10);
     slow.write.write_all(begin).await.expect("a part of a head");
+    let both = [&ahead.request, begin].concat();
+    ahead
+        .write
+        .write_all(&both)
+        .await
+        .expect("a part of a head");
+    let response = ahead.reader.response("GET").await.expect("a response");
+    assert!(!is_last(&response), "{response:?}");
+    // An empty line after a request is no part of the next one (RFC 9112, 2.2).
+    idle.write.write_all(b"\r\n").await.expect("it is open");
     running.terminate();
     running.line("draining");
     let response = crossing.get().await.expect("a response");
@@ -146,9 +158,15 @@ async fn request_that_crosses_the_drain_is_answered_and_idle_connections_are_clo
     assert_eq!(rest, b"");
     // Long after the others are closed, the rest of a head arrives.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    slow.write.write_all(end).await.expect("the rest of it");
-    let response = slow.reader.response("GET").await.expect("a response");
-    assert!(is_last(&response), "{response:?}");
+    for connection in [&mut slow, &mut ahead] {
+        connection
+            .write
+            .write_all(end)
+            .await
+            .expect("the rest of it");
+        let response = connection.reader.response("GET").await.expect("a response");
+        assert!(is_last(&response), "{response:?}");
+    }
     assert_eq!(running.wait().code(), Some(0));
 }
 
@@ -309,6 +327,27 @@ fn on_a_terminal(scratch: &Scratch, before: &str) -> (Running, String, u32) {
 fn kill(process: u32, signal: Signal) {
     let process = i32::try_from(process).ok().and_then(Pid::from_raw);
     kill_process(process.expect("a process id"), signal).expect("it runs");
+}
+
+#[tokio::test]
+async fn hangup_does_not_end_a_server_that_starts_or_reads_nothing_again() {
+    let scratch = Scratch::new();
+    let file = rusqlite::Connection::open(scratch.path().join("users.db")).expect("a file");
+    file.execute_batch("CREATE TABLE t (c); BEGIN EXCLUSIVE")
+        .expect("it is locked");
+    let mut running = usher(&scratch)
+        .args(["--database", "sqlite:users.db", "--log", "debug"])
+        .spawn();
+    running.line("trying again");
+    kill(running.id(), Signal::HUP);
+    running.line("trying again");
+    file.execute_batch("ROLLBACK").expect("it is free");
+    let address = running.address();
+    kill(running.id(), Signal::HUP);
+    let get = || Request::get("/users/1");
+    assert_eq!(send_request(&address, get()).await.status, 404);
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
 }
 
 #[tokio::test]

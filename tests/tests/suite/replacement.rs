@@ -131,6 +131,29 @@ async fn watched_file_is_served_once_it_is_a_component_and_not_before() {
     assert_eq!(status(&address, "/count").await, 200);
 }
 
+/// A start takes as long as the database does.
+#[tokio::test]
+async fn component_that_changes_during_the_start_is_served_after_it() {
+    for options in [&["--watch"][..], &[]] {
+        let scratch = Scratch::new();
+        let file = scratch.path().join("users.db");
+        let file = rusqlite::Connection::open(file).expect("a file");
+        file.execute_batch("CREATE TABLE t (c); BEGIN EXCLUSIVE")
+            .expect("it is locked");
+        let mut running = serving(&scratch, HOSTILE)
+            .args(["--database", "sqlite:users.db", "--log", "debug"])
+            .args(options.iter().copied())
+            .spawn();
+        running.line("trying again");
+        put(&scratch, USERS);
+        if options.is_empty() {
+            hang_up(&running);
+        }
+        file.execute_batch("ROLLBACK").expect("it is free");
+        running.line("was replaced");
+    }
+}
+
 #[tokio::test]
 async fn metrics_after_a_replacement_have_the_routes_of_both_components() {
     let scratch = Scratch::new();

@@ -251,7 +251,10 @@ fn tls_files_that_cannot_be_used_are_refused_at_start_in_one_line() {
     let scratch = folder();
     make_certificate(scratch.path(), "client", "authority");
     std::fs::write(scratch.path().join("empty"), "").expect("a file");
-    let cases: [(&[&str], &[&str]); 6] = [
+    let key = std::fs::read_to_string(scratch.path().join("server.key")).expect("a key");
+    let one_line = key.replace('\n', " ");
+    std::fs::write(scratch.path().join("one-line.key"), one_line).expect("a file");
+    let cases: [(&[&str], &[&str]); 7] = [
         (
             &["--tls-cert", "server.crt"],
             &["--tls-cert needs --tls-key"],
@@ -276,6 +279,10 @@ fn tls_files_that_cannot_be_used_are_refused_at_start_in_one_line() {
             &["--tls-key nowhere", "No such file"],
         ),
         (
+            &["--tls-cert", "server.crt", "--tls-key", "one-line.key"],
+            &["--tls-key one-line.key", "lost its line breaks"],
+        ),
+        (
             &[
                 "--tls-cert",
                 "server.crt",
@@ -293,6 +300,12 @@ fn tls_files_that_cannot_be_used_are_refused_at_start_in_one_line() {
             .args(options.iter().copied())
             .run();
         fails_with(&ended, 2, parts);
+        // Nothing of a key is quoted: "PRIVATE KEY" as it is or in decimal digits.
+        let line = ended.only_line();
+        assert!(
+            !line.contains("PRIVATE") && !line.contains("80, 82, 73"),
+            "{line}"
+        );
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::key::MAX_SET;
+use crate::pem;
 
 /// How long one request may take, from the look-up of the name to the last byte.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -246,9 +247,8 @@ fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
             format!("cannot use --jwt-keys-ca {}: {error}", file.display())
         };
         let certificates = CertificateDer::pem_file_iter(file)
-            .map_err(|error| unusable(&error))?
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| unusable(&error))?;
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unusable(&pem::fault(&error)))?;
         if certificates.is_empty() {
             return Err(unusable(&"it has no certificate"));
         }

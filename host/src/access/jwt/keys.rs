@@ -18,7 +18,7 @@ use super::fetch::{Endpoint, FETCH_TIMEOUT, FetchError};
 use super::key::{KeySet, MAX_SET};
 use super::source::Source;
 use crate::access::error::AccessError;
-use crate::reload;
+use crate::reload::{Files, Watch};
 
 /// Between two requests that unknown keys cause.
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,6 +33,7 @@ const START_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Keys {
     source: Source,
+    watched: Files,
     refresh: Duration,
     set: RwLock<Arc<KeySet>>,
     asked: Mutex<Asked>,
@@ -69,6 +70,11 @@ impl Keys {
         wait: Duration,
         refresh: Duration,
     ) -> Result<Arc<Self>, AccessError> {
+        let file = match &source {
+            Source::File(file) => Some(file.clone()),
+            Source::Url(_) => None,
+        };
+        let watched = Files::before_reading(file.into_iter().collect());
         let set = match &source {
             Source::File(_) => read(&source).map_err(AccessError::Settings)?,
             Source::Url(endpoint) => first(endpoint, wait).await?,
@@ -76,6 +82,7 @@ impl Keys {
         tracing::debug!("{} keys of {source} are valid", set.count());
         Ok(Arc::new(Self {
             source,
+            watched,
             refresh,
             set: RwLock::new(Arc::new(set)),
             asked: Mutex::default(),
@@ -120,13 +127,12 @@ impl Keys {
     pub(super) fn watch(
         self: Arc<Self>,
     ) -> io::Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> {
-        if let Source::File(file) = &self.source {
-            let file = file.clone();
-            let reload = reload::watch(vec![file], move || {
+        if matches!(self.source, Source::File(_)) {
+            let watch = Watch::new(self.watched.clone())?;
+            return Ok(Box::pin(watch.run(move || {
                 let read = read(&self.source);
                 self.replace(read, true);
-            });
-            return Ok(Box::pin(reload?));
+            })));
         }
         let mut hangup = signal(SignalKind::hangup())?;
         Ok(Box::pin(async move {

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificates::{Trust, Verifier};
 use crate::database::libpq::{Roots, Tls, TlsMode, Versions};
+use crate::pem;
 
 pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -58,16 +59,12 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
 
 /// The certificates in a PEM file, at least one.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unreadable = |error| {
-        format!(
-            "the certificates in {} cannot be read: {error}",
-            file.display()
-        )
-    };
     let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(unreadable)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| {
+            let (file, fault) = (file.display(), pem::fault(&error));
+            format!("the certificates in {file} cannot be read: {fault}")
+        })?;
     if certificates.is_empty() {
         return Err(format!("there is no certificate in {}", file.display()));
     }
@@ -89,7 +86,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
             &"others than its owner may access it: make its mode 0600",
         ));
     }
-    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(&error))
+    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(&pem::fault(&error)))
 }
 
 /// The files with the system's trusted certificates: Debian, Red Hat, SUSE, Alpine, the BSDs.

@@ -73,6 +73,7 @@ pub(crate) const CRATES: [Layering; 4] = [
             "database",
             "memory",
             "reload",
+            "pem",
             "hexadecimal",
             "options",
             "telemetry",
