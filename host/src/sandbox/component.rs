@@ -11,7 +11,7 @@ use super::bindings::ServingIndices;
 use super::compile::Compiler;
 use super::error::LoadError;
 use super::grants::{self, DeniedImport, Refusal};
-use super::source::{self, Source};
+use super::source::{ComponentBytes, Source};
 use super::state::{State, StoreLimits};
 use super::{compile, declared_routes, engine, names, processor, unmap};
 
@@ -104,7 +104,7 @@ impl Runtime {
     pub(crate) fn of_bytes(
         engine: &Engine,
         source: &Source,
-        bytes: &[u8],
+        bytes: &ComponentBytes<'_>,
         compiler: &Compiler,
         denied: &[DeniedImport],
     ) -> Result<Self, LoadError> {
@@ -128,7 +128,7 @@ impl Runtime {
             serving,
             buffered,
             source: source.clone(),
-            digest: matches!(source, Source::File(_)).then(|| source::digest(bytes)),
+            digest: matches!(source, Source::File(_)).then(|| bytes.digest().to_owned()),
             manifest,
             checked: Arc::default(),
             routes,
@@ -184,7 +184,7 @@ impl Runtime {
         // Made now, so that a start does not wait for it. These bytes never change.
         let bytes = self.source.bytes();
         let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", self.source))?;
-        Ok(source::digest(&bytes))
+        Ok(bytes.digest().to_owned())
     }
 
     /// An import by which the component gets what no request and no database has: the time, or
@@ -268,7 +268,7 @@ pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
 fn load(
     engine: &Engine,
     source: &Source,
-    bytes: &[u8],
+    bytes: &ComponentBytes<'_>,
     compiler: &Compiler,
 ) -> Result<(Component, Option<Manifest>, Routes), LoadError> {
     let component = match source {
@@ -289,7 +289,7 @@ fn compile_given(
     engine: &Engine,
     source: &Source,
     compiler: &Compiler,
-    bytes: &[u8],
+    bytes: &ComponentBytes<'_>,
 ) -> Result<Component, LoadError> {
     compile::compile(engine, compiler, bytes).map_err(|failure| {
         let text = failure.to_string();

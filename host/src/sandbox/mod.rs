@@ -63,7 +63,6 @@ pub use pool::Instances;
 pub use source::Source;
 #[cfg(feature = "embedded")]
 pub use source::USERS_WASM;
-pub(crate) use source::digest;
 pub use state::{State, StoreLimits};
 
 pub use crate::wasi::{Chosen, Clock, NamedValue, Values, ValuesError};

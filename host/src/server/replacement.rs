@@ -17,7 +17,7 @@ use super::config::Config;
 use super::start;
 use crate::database::{Database, Pool};
 use crate::reload;
-use crate::sandbox::{self, Instances, Runtime, Source};
+use crate::sandbox::{Instances, Runtime, Source};
 use crate::telemetry::{AccessLog, Counters};
 use crate::wasi::Values;
 
@@ -152,19 +152,18 @@ impl Replacing {
             // Read once, so that what is compared is what is compiled.
             let bytes = source.bytes();
             let bytes = bytes.map_err(|error| format!("cannot read {source}: {error}"))?;
-            let digest = sandbox::digest(&bytes);
             let values = config.values().map_err(|error| error.to_string())?;
-            if known.as_ref() == Some(&digest) && values == *served {
+            if known.as_deref() == Some(bytes.digest()) && values == *served {
                 return Ok(None);
             }
             let (compiler, denied) = (config.compiler(), &config.deny_imports);
             let runtime = Runtime::of_bytes(&engine, &source, &bytes, &compiler, denied);
             runtime
-                .map(|runtime| Some((digest, Arc::new(runtime.with_values(values)))))
+                .map(|runtime| Some(Arc::new(runtime.with_values(values))))
                 .map_err(|error| error.to_string())
         };
         let loaded = tokio::task::spawn_blocking(load).await;
-        let Some((digest, runtime)) = loaded.map_err(|panic| panic.to_string())?? else {
+        let Some(runtime) = loaded.map_err(|panic| panic.to_string())?? else {
             return Ok(false);
         };
         let database = runtime
@@ -179,7 +178,7 @@ impl Replacing {
         let aside = Instances::new(Arc::clone(&runtime), pool, limits, counters);
         aside.probe().await.map_err(|error| error.to_string())?;
         self.hand_out(&runtime, &database).await;
-        self.digest = Some(digest);
+        self.digest = runtime.digest().ok();
         self.values = Arc::clone(runtime.values());
         Ok(true)
     }
