@@ -234,7 +234,7 @@ impl Runtime {
         let values = Arc::clone(&self.values);
         let state = State::new(gate, limits, self.needs_context, values, &self.chosen);
         let mut store = Store::new(self.pre.engine(), state);
-        store.limiter(|state| &mut state.growth);
+        store.limiter(|state| &mut state.linear_memory);
         // What a guest hands over in one call, and what it hands back: that is copied before
         // anybody can look at it.
         store.set_hostcall_fuel(limits.request_memory);

@@ -11,7 +11,7 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
-use super::growth::Growth;
+use super::linear_memory::LinearMemory;
 use super::processor::Processor;
 use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
@@ -36,7 +36,7 @@ const RESOURCES: usize = 1000;
 /// The state that the host keeps for one instance.
 pub struct State {
     pub(crate) table: ResourceTable,
-    pub(crate) growth: Growth,
+    pub(crate) linear_memory: LinearMemory,
     /// The memory that the host holds for the current request.
     pub(super) memory: RequestMemory,
     pub(crate) processor: Processor,
@@ -72,7 +72,7 @@ impl State {
         table.set_max_capacity(RESOURCES);
         Self {
             table,
-            growth: Growth::new(limits.memory),
+            linear_memory: LinearMemory::new(limits.memory),
             memory,
             processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
