@@ -18,7 +18,7 @@ use super::{compile, declared_routes, engine, names, processor, unmap};
 use crate::database::manifest::Manifest;
 use crate::database::{CheckedStatements, Database, Gate, Statements};
 use crate::telemetry::Routes;
-use crate::wasi::{Chosen, Values};
+use crate::wasi::{Overrides, Values};
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
 /// The embedded component, compiled ahead of time for every processor of this architecture.
@@ -58,8 +58,8 @@ pub struct Runtime {
     needs_context: bool,
     /// What the operator has set for it.
     values: Arc<Values>,
-    /// What a test has chosen for it.
-    chosen: Chosen,
+    /// What a test has set in place of the time and the random numbers.
+    overrides: Overrides,
 }
 
 impl fmt::Debug for Runtime {
@@ -134,7 +134,7 @@ impl Runtime {
             routes,
             needs_context: granted.needs_context,
             values: Arc::default(),
-            chosen: Chosen::default(),
+            overrides: Overrides::default(),
         })
     }
 
@@ -153,8 +153,8 @@ impl Runtime {
 
     /// The component with this time and these random numbers, if it imports them.
     #[must_use]
-    pub fn with_chosen(mut self, chosen: Chosen) -> Self {
-        self.chosen = chosen;
+    pub fn with_overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = overrides;
         self
     }
 
@@ -232,7 +232,7 @@ impl Runtime {
     /// A store for one instance within these limits, its database calls going through `gate`.
     pub fn store(&self, gate: Gate, limits: &StoreLimits) -> Store<State> {
         let values = Arc::clone(&self.values);
-        let state = State::new(gate, limits, self.needs_context, values, &self.chosen);
+        let state = State::new(gate, limits, self.needs_context, values, &self.overrides);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.linear_memory);
         // What a guest hands over in one call, and what it hands back: that is copied before

@@ -65,4 +65,4 @@ pub use source::Source;
 pub use source::USERS_WASM;
 pub use state::{State, StoreLimits};
 
-pub use crate::wasi::{Chosen, Clock, NamedValue, Values, ValuesError};
+pub use crate::wasi::{Clock, NamedValue, Overrides, Values, ValuesError};

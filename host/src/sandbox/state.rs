@@ -16,7 +16,7 @@ use super::processor::Processor;
 use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
 use crate::telemetry::RequestInfo;
-use crate::wasi::{Chosen, Context, Values};
+use crate::wasi::{Context, Overrides, Values};
 use crate::wasi_http;
 
 /// The limits of one instance.
@@ -43,8 +43,8 @@ pub struct State {
     clocks: WasiClocksCtx,
     /// Seeded on first use; most components never use it.
     random: Option<WasiRandomCtx>,
-    /// What a test has chosen in place of the two.
-    chosen: Option<Box<WasiCtx>>,
+    /// What a test has set in place of the two.
+    overridden: Option<Box<WasiCtx>>,
     /// Only of components that import what needs it.
     wasi: Option<Box<Context>>,
     /// What the operator has set for the component.
@@ -64,7 +64,7 @@ impl State {
         limits: &StoreLimits,
         needs_context: bool,
         values: Arc<Values>,
-        chosen: &Chosen,
+        overrides: &Overrides,
     ) -> Self {
         let memory = limits.host_memory.request(limits.request_memory);
         gate.set_memory(memory.clone());
@@ -77,7 +77,7 @@ impl State {
             processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
             random: None,
-            chosen: chosen.context(),
+            overridden: overrides.context(),
             wasi: needs_context.then(|| Box::new(Context::new())),
             values,
             gate,
@@ -93,8 +93,8 @@ impl State {
 
     pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
         WasiClocksCtxView {
-            ctx: match &mut self.chosen {
-                Some(chosen) => chosen.clocks(),
+            ctx: match &mut self.overridden {
+                Some(overridden) => overridden.clocks(),
                 None => &mut self.clocks,
             },
             table: &mut self.table,
@@ -141,8 +141,8 @@ impl State {
     }
 
     pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
-        match &mut self.chosen {
-            Some(chosen) => chosen.random(),
+        match &mut self.overridden {
+            Some(overridden) => overridden.random(),
             None => self.random.get_or_insert_default(),
         }
     }
