@@ -27,7 +27,7 @@ use crate::memory::BodyMemory;
 use crate::recording::Recorder;
 use crate::sandbox::{CallError, Instances};
 use crate::telemetry::log::{LINES, LineLimit};
-use crate::telemetry::request::{self, GivenNames, Recorded};
+use crate::telemetry::request::{CountedRequest, GivenNames};
 use crate::telemetry::{Counters, RequestInfo};
 use crate::wasi_http::forwarded;
 
@@ -91,7 +91,7 @@ impl Service {
         let cors = self.access.cors(request.method(), request.headers());
         let is_preflight = cors.as_ref().is_some_and(|cors| cors.is_preflight());
         let instances = self.instances.current();
-        let (recorded, admitted) = self.admit(&instances, request, is_preflight, is_of_client);
+        let (counted, mut admitted) = self.admit(&instances, request, is_preflight, is_of_client);
         // hyper looks for the end of input before it first polls the future.
         match &admitted {
             Ok(Admitted::Permitted(Permitted::Unread(..))) => state.body_follows(),
@@ -99,36 +99,41 @@ impl Service {
             _ => state.request_read(version),
         }
         async move {
-            let info = recorded.info();
-            let result = match admitted {
-                Ok(Admitted::Permitted(Permitted::Buffered(mut request))) => {
-                    let began = info.arrival();
-                    service.call(&instances, &mut request, info, began).await
-                }
-                Ok(Admitted::Permitted(Permitted::Unread(head, body))) => {
-                    // Freed before the call, so that a slow body holds no memory for one.
-                    let reading = Box::pin(service.read(&instances, head, body, info, &state));
-                    match reading.await {
-                        Ok((mut request, _memory)) => {
-                            let began = Instant::now();
-                            service.call(&instances, &mut request, info, began).await
-                        }
-                        Err(error) => Err(error),
+            let info = counted.info();
+            let result = loop {
+                break match admitted {
+                    Ok(Admitted::Permitted(Permitted::Buffered(mut request))) => {
+                        let began = info.arrival();
+                        service.call(&instances, &mut request, info, began).await
                     }
-                }
-                Ok(Admitted::Permitted(Permitted::Unwanted(mut request))) => {
-                    let began = info.arrival();
-                    let response = service.call(&instances, &mut request, info, began).await;
-                    response.map(|response| without_body(response, &state))
-                }
-                Ok(Admitted::Permitted(Permitted::Description(request))) => {
-                    Box::pin(service.describe(&instances, request, info)).await
-                }
-                Ok(Admitted::Waiting(waiting)) => {
-                    Box::pin(service.verify_again(&instances, *waiting, info, &state)).await
-                }
-                Ok(Admitted::Preflight) => Ok(no_content()),
-                Err(error) => Err(error),
+                    Ok(Admitted::Permitted(Permitted::Unread(head, body))) => {
+                        // Freed before the call, so that a slow body holds no memory for one.
+                        let reading = Box::pin(service.read(&instances, head, body, info, &state));
+                        match reading.await {
+                            Ok((mut request, _memory)) => {
+                                let began = Instant::now();
+                                service.call(&instances, &mut request, info, began).await
+                            }
+                            Err(error) => Err(error),
+                        }
+                    }
+                    Ok(Admitted::Permitted(Permitted::Unwanted(mut request))) => {
+                        let began = info.arrival();
+                        let response = service.call(&instances, &mut request, info, began).await;
+                        response.map(|response| without_body(response, &state))
+                    }
+                    Ok(Admitted::Permitted(Permitted::Description(request))) => {
+                        Box::pin(service.describe(&instances, request, info)).await
+                    }
+                    Ok(Admitted::Waiting(waiting)) => {
+                        let checked = service.check_again(&instances, *waiting, info, &state);
+                        // From here on, as a request whose key was known.
+                        admitted = Box::pin(checked).await.map(Admitted::Permitted);
+                        continue;
+                    }
+                    Ok(Admitted::Preflight) => Ok(no_content()),
+                    Err(error) => Err(error),
+                };
             };
             let mut response = result.unwrap_or_else(|error| {
                 info.blame(error.blame());
@@ -139,19 +144,18 @@ impl Service {
             if let Some(cors) = cors {
                 cors.describe(response.headers_mut());
             }
-            record(response, version, state).map(|body| body.ends(recorded))
+            record(response, version, state).map(|body| body.ends(counted))
         }
     }
 
-    /// Checks a request's head.
+    /// Counts a request from now on, and checks its head.
     fn admit<B: http_body::Body>(
         &self,
         instances: &Instances,
         mut request: Request<B>,
         is_preflight: bool,
         is_of_client: bool,
-    ) -> (Recorded, Result<Admitted<B>, ErrorResponse>) {
-        let is_unread = !request.body().is_end_stream();
+    ) -> (CountedRequest, Result<Admitted<B>, ErrorResponse>) {
         let base = self.limits.base_path.as_deref();
         let is_below = base.is_none_or(|base| remove_base_path(base, &mut request));
         let (mut size, mut given) = (request_line(&request), GivenNames::default());
@@ -162,46 +166,69 @@ impl Service {
             has_reserved |= access::is_reserved(name.as_str());
         }
         let (method, path) = (request.method(), request.uri().path());
-        let recorded = RequestInfo::arrived(instances.counters(), method, path, given);
+        let counted = RequestInfo::arrived(instances.counters(), method, path, given);
         if has_reserved && is_of_client {
             access::strip(request.headers_mut());
         }
-        if let Err(error) = request_head::check(&mut request, is_unread) {
-            return (recorded, Err(error));
-        }
+        let is_unread = !request.body().is_end_stream();
+        let checked = self.check_head(&mut request, size, is_below, is_unread);
+        let admitted = checked.and_then(|()| {
+            if is_preflight && !is_unread {
+                return Ok(Admitted::Preflight);
+            }
+            self.authorize(instances, request, is_unread, counted.info())
+        });
+        (counted, admitted)
+    }
+
+    /// Checks a head of so many bytes.
+    fn check_head<B>(
+        &self,
+        request: &mut Request<B>,
+        size: usize,
+        is_below: bool,
+        is_unread: bool,
+    ) -> Result<(), ErrorResponse> {
+        request_head::check(request, is_unread)?;
         if !is_below {
-            return (recorded, Err(ErrorResponse::NotFound(is_unread)));
+            return Err(ErrorResponse::NotFound(is_unread));
         }
         // hyper stops only at the size of its buffer, which may be beyond the limit, and with
         // HTTP/2 at no number of fields.
-        let is_large = size > self.limits.head() || request.headers().len() > MAX_FIELDS;
-        if is_large {
-            return (recorded, Err(ErrorResponse::LargeHead));
+        if size > self.limits.head() || request.headers().len() > MAX_FIELDS {
+            return Err(ErrorResponse::LargeHead);
         }
-        if is_preflight && !is_unread {
-            return (recorded, Ok(Admitted::Preflight));
-        }
+        Ok(())
+    }
+
+    /// Checks whether the sender of a request may send it.
+    fn authorize<B>(
+        &self,
+        instances: &Instances,
+        mut request: Request<B>,
+        is_unread: bool,
+        info: &RequestInfo,
+    ) -> Result<Admitted<B>, ErrorResponse> {
         if self.access.needs_token() {
             let needed = Scopes::needed(request.method());
             match self.access.check(needed, request.headers_mut()) {
                 Checked::Permitted => {}
                 Checked::Refused(refusal) => {
-                    log_refused(&refusal, recorded.info());
-                    return (recorded, Err(ErrorResponse::Refused(refusal, is_unread)));
+                    log_refused(&refusal, info);
+                    return Err(ErrorResponse::Refused(refusal, is_unread));
                 }
                 Checked::Waits(token, refresh) => {
-                    let waiting = Waiting {
+                    return Ok(Admitted::Waiting(Box::new(Waiting {
                         request,
                         is_unread,
                         token,
                         refresh,
-                    };
-                    return (recorded, Ok(Admitted::Waiting(Box::new(waiting))));
+                    })));
                 }
             }
         }
         let permitted = self.permit(instances, request, is_unread);
-        (recorded, Ok(Admitted::Permitted(permitted)))
+        Ok(Admitted::Permitted(permitted))
     }
 
     /// What becomes of a request that its sender may send.
@@ -227,17 +254,14 @@ impl Service {
         Permitted::Unread(head, body)
     }
 
-    /// Waits for the keys of a request's token, and responds to the request.
-    async fn verify_again<B>(
-        self: &Arc<Self>,
-        instances: &Arc<Instances>,
+    /// Waits for the keys of a request's token, and checks the token again.
+    async fn check_again<B>(
+        &self,
+        instances: &Instances,
         waiting: Waiting<B>,
-        info: &Arc<RequestInfo>,
+        info: &RequestInfo,
         state: &ConnectionState,
-    ) -> Result<Response<Body>, ErrorResponse>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    {
+    ) -> Result<Permitted<B>, ErrorResponse> {
         let Waiting {
             mut request,
             is_unread,
@@ -249,30 +273,18 @@ impl Service {
         let checked = self
             .access
             .check_again(&token, needed, request.headers_mut());
-        if let Err(refusal) = checked {
-            log_refused(&refusal, info);
+        let permitted = match checked {
+            Ok(()) => Ok(self.permit(instances, request, is_unread)),
+            Err(refusal) => {
+                log_refused(&refusal, info);
+                Err(ErrorResponse::Refused(refusal, is_unread))
+            }
+        };
+        // No more of the request is read.
+        if is_unread && !matches!(permitted, Ok(Permitted::Unread(..))) {
             state.request_read(version);
-            return Err(ErrorResponse::Refused(refusal, is_unread));
         }
-        match self.permit(instances, request, is_unread) {
-            Permitted::Buffered(mut request) => {
-                let began = info.arrival();
-                self.call(instances, &mut request, info, began).await
-            }
-            Permitted::Unread(head, body) => {
-                let reading = self.read(instances, head, body, info, state);
-                let (mut request, _memory) = reading.await?;
-                let began = Instant::now();
-                self.call(instances, &mut request, info, began).await
-            }
-            Permitted::Unwanted(mut request) => {
-                state.request_read(version);
-                let began = info.arrival();
-                let response = self.call(instances, &mut request, info, began).await;
-                response.map(|response| without_body(response, state))
-            }
-            Permitted::Description(request) => self.describe(instances, request, info).await,
-        }
+        permitted
     }
 
     /// Calls the component for its OpenAPI description, and adds which token is needed for what.
