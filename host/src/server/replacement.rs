@@ -1,10 +1,10 @@
 //! Replaces the component that is served, without a lost request.
 //!
 //! On SIGHUP, and with `--watch` when its file or that of its values changes, the component is
-//! compiled and linked aside, its migrations are applied, and an instance is made of it. Only then
-//! do new requests go to it.
-//! Requests in flight end with the component that they began with. If anything fails, nothing is
-//! replaced, and a component that is older than the schema fails in its migrations.
+//! compiled and linked on another thread, its migrations are applied, and an instance is made of
+//! it. Only then do new requests go to it. Requests in flight end with the component that they
+//! began with. If anything fails, nothing is replaced, and a component that is older than the
+//! schema fails in its migrations.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,7 +63,7 @@ pub(super) struct Replacing {
     source: Source,
     engine: Engine,
     database: Database,
-    /// For what is done aside.
+    /// For the migrations and the first instance of a component that is not served yet.
     pool: Pool,
     cores: Vec<Replaceable>,
     all_counters: AllCounters,
@@ -175,8 +175,8 @@ impl Replacing {
             .map_err(|error| error.to_string())?;
         let counters = Arc::new(Counters::new(runtime.routes(), AccessLog::Off));
         let limits = self.config.sandbox.limits(1);
-        let aside = Instances::new(Arc::clone(&runtime), pool, limits, counters);
-        aside.probe().await.map_err(|error| error.to_string())?;
+        let instances = Instances::new(Arc::clone(&runtime), pool, limits, counters);
+        instances.probe().await.map_err(|error| error.to_string())?;
         self.hand_out(&runtime, &database).await;
         self.digest = runtime.digest().ok();
         self.values = Arc::clone(runtime.values());
