@@ -44,7 +44,7 @@ use usher::database::budget::Budget;
 use usher::database::statement::{Effect, Statement};
 use usher::database::{self, Database, Pool, Rows, Statements, Url, Value};
 use usher::sandbox::{
-    Chosen, Clock, Instances, NamedValue, Runtime, Source, State, StoreLimits, migrate,
+    Clock, Instances, NamedValue, Overrides, Runtime, Source, State, StoreLimits, migrate,
 };
 use usher::server::connection;
 use usher::server::drain::Drain;
@@ -315,14 +315,14 @@ impl Builder {
         if self.clock.is_none() && self.random_seed.is_none() {
             return Arc::clone(&loaded.runtime);
         }
-        let mut chosen = Chosen::default();
+        let mut overrides = Overrides::default();
         if let Some(clock) = &self.clock {
-            chosen = chosen.clock(clock.clone());
+            overrides = overrides.clock(clock.clone());
         }
         if let Some(seed) = self.random_seed {
-            chosen = chosen.random_seed(seed);
+            overrides = overrides.random_seed(seed);
         }
-        Arc::new(Runtime::clone(&loaded.runtime).with_chosen(chosen))
+        Arc::new(Runtime::clone(&loaded.runtime).with_overrides(overrides))
     }
 
     fn serve(

@@ -133,20 +133,8 @@ fn fault(field: &str, message: String) -> typed::Fault {
 }
 
 impl From<User> for typed::User {
-    fn from(
-        User {
-            id,
-            name,
-            email,
-            version,
-        }: User,
-    ) -> Self {
-        Self {
-            id,
-            name,
-            email,
-            version,
-        }
+    fn from(user: User) -> Self {
+        user.borrowed().into()
     }
 }
 

@@ -15,6 +15,7 @@ use super::wit;
 use crate::access::{Scopes, tokens};
 use crate::database::{self, CopyError};
 use crate::recording::replay;
+use crate::sandbox::source::ComponentBytes;
 use crate::sandbox::{Source, compose, info, migrate};
 use crate::server::{self, Config, ServeError};
 use crate::telemetry::log::{self, LogGuard};
@@ -191,12 +192,12 @@ fn write_component(
     let bytes = source.bytes();
     let mut bytes = bytes.map_err(|error| format!("cannot read {source}: {error}"))?;
     for file in with {
-        bytes = compose::compose(&bytes, file)?.into();
+        bytes = ComponentBytes::new(compose::compose(&bytes, file)?.into());
     }
     if to_stdout {
         return write_out(&bytes);
     }
-    std::fs::write(output, &bytes).map_err(|error| {
+    std::fs::write(output, &*bytes).map_err(|error| {
         format!(
             "cannot write the component to {}: {error}",
             output.display()

@@ -10,7 +10,7 @@ use super::value_ref::ValueRef;
 /// The rows of a result, as values or packed.
 #[derive(Debug)]
 pub(super) enum Collector {
-    Values(Vec<Row>),
+    Values { columns: usize, rows: Vec<Row> },
     Packed(Packer),
 }
 
@@ -18,17 +18,20 @@ impl Collector {
     /// For the rows of so many columns of a statement that may ask for packed rows.
     pub(super) fn new(columns: usize, is_packed: bool) -> Self {
         if is_packed && packed::is_possible(columns) {
-            Self::Packed(Packer::default())
+            Self::Packed(Packer::new(columns))
         } else {
-            Self::Values(Vec::new())
+            Self::Values {
+                columns,
+                rows: Vec::new(),
+            }
         }
     }
 
     /// Begins the next row.
-    pub(super) fn begin_row(&mut self, columns: usize) {
+    pub(super) fn begin_row(&mut self) {
         match self {
-            Self::Values(rows) => rows.push(Vec::with_capacity(columns)),
-            Self::Packed(packer) => packer.begin_row(columns),
+            Self::Values { columns, rows } => rows.push(Vec::with_capacity(*columns)),
+            Self::Packed(packer) => packer.begin_row(),
         }
     }
 
@@ -36,7 +39,7 @@ impl Collector {
     #[inline]
     pub(super) fn put(&mut self, value: ValueRef<'_>) {
         match self {
-            Self::Values(rows) => {
+            Self::Values { rows, .. } => {
                 if let Some(row) = rows.last_mut() {
                     row.push(Value::from(value));
                 }
@@ -48,7 +51,7 @@ impl Collector {
     /// Takes back the row that was begun last.
     pub(super) fn undo_row(&mut self) {
         match self {
-            Self::Values(rows) => drop(rows.pop()),
+            Self::Values { rows, .. } => drop(rows.pop()),
             Self::Packed(packer) => packer.undo_row(),
         }
     }
@@ -56,7 +59,7 @@ impl Collector {
     /// The number of rows.
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Values(rows) => rows.len(),
+            Self::Values { rows, .. } => rows.len(),
             Self::Packed(packer) => packer.len(),
         }
     }
@@ -64,7 +67,7 @@ impl Collector {
     /// The rows as the component gets them.
     pub(super) fn finish(self) -> Vec<Row> {
         match self {
-            Self::Values(rows) => rows,
+            Self::Values { rows, .. } => rows,
             Self::Packed(packer) => packer.finish(),
         }
     }

@@ -19,7 +19,7 @@ use super::migration::{Migration, Watched};
 use super::packed;
 use super::pool::PoolInner;
 use super::statement::{Caller, Statement};
-use super::tape::{Asked, Noted, Tape};
+use super::tape::{Operation, PendingCall, Tape};
 use super::types::{Error, Isolation, Row, Rows, SqlDialect, Value};
 use super::value_ref::bytes_of;
 use crate::memory::{self, Charge, OverLimit, RequestMemory};
@@ -116,10 +116,10 @@ impl Gate {
     }
 
     /// Notes a call, if the current request is recorded.
-    pub(super) fn note(&self, asked: impl FnOnce() -> Asked) -> Noted {
+    pub(super) fn note(&self, operation: impl FnOnce() -> Operation) -> PendingCall {
         match &self.tape {
-            None => Noted::default(),
-            Some(tape) => Noted::on(tape, asked()),
+            None => PendingCall::default(),
+            Some(tape) => PendingCall::on(tape, operation()),
         }
     }
 

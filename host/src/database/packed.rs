@@ -42,9 +42,9 @@ pub(super) fn pack(columns: usize, rows: Vec<Row>) -> Vec<Row> {
     if rows.is_empty() || !is_possible(columns) || packed(columns, &rows).is_some() {
         return rows;
     }
-    let mut packer = Packer::default();
+    let mut packer = Packer::new(columns);
     for row in &rows {
-        packer.begin_row(columns);
+        packer.begin_row();
         for value in row {
             packer.put(&value.into());
         }
@@ -116,10 +116,10 @@ fn unpacked(packed: &[u8]) -> Option<Vec<Row>> {
 /// Packs rows, one value after the other.
 #[derive(Debug, Default)]
 pub(super) struct Packer {
+    columns: usize,
     cells: Vec<u8>,
     bytes: Vec<u8>,
     texts: Vec<u8>,
-    columns: usize,
     rows: usize,
     /// The lengths of the three before the last row.
     before: [usize; 3],
@@ -135,11 +135,18 @@ const CELL: usize = 9;
 const ROWS: usize = 16;
 
 impl Packer {
-    /// Begins the next row. All have the same number of columns.
-    pub(super) fn begin_row(&mut self, columns: usize) {
+    /// For rows of so many columns.
+    pub(super) fn new(columns: usize) -> Self {
+        Self {
+            columns,
+            ..Self::default()
+        }
+    }
+
+    /// Begins the next row.
+    pub(super) fn begin_row(&mut self) {
         if self.rows == 0 {
-            self.columns = columns;
-            self.cells.reserve(HEADER + ROWS * columns * CELL);
+            self.cells.reserve(HEADER + ROWS * self.columns * CELL);
             self.cells.resize(HEADER, 0);
         }
         self.before = [self.cells.len(), self.bytes.len(), self.texts.len()];
@@ -302,11 +309,11 @@ mod tests {
 
     #[test]
     fn row_that_is_taken_back_leaves_nothing() {
-        let mut packer = Packer::default();
-        packer.begin_row(2);
+        let mut packer = Packer::new(2);
+        packer.begin_row();
         packer.put(&ValueRef::Text("kept"));
         packer.put(&ValueRef::Bytes(b"kept"));
-        packer.begin_row(2);
+        packer.begin_row();
         packer.put(&ValueRef::Uuid((1, 2)));
         packer.put(&ValueRef::Text("taken back"));
         packer.undo_row();

@@ -161,43 +161,13 @@ impl PoolInner {
                 text.len()
             )));
         }
-        let policy = self.policy;
-        let (text, effect) = if text.len() <= policy.short {
-            let effect = policy.check(&text, caller, &self.config.allowed)?;
+        let (text, effect) = if text.len() <= self.policy.short {
+            let effect = self.policy.check(&text, caller, &self.config.allowed)?;
             (text, effect)
         } else {
-            let config = Arc::clone(&self.config);
-            let work = async {
-                let permit = LONG_CHECKS.acquire().await;
-                let checked = tokio::task::spawn_blocking(move || {
-                    let effect = policy.check(&text, caller, &config.allowed);
-                    effect.map(|effect| (text, effect))
-                });
-                let checked = checked.await;
-                drop(permit);
-                checked
-            };
-            match tokio::time::timeout_at(deadline.into(), work).await {
-                Ok(Ok(checked)) => checked?,
-                // The check panicked, a fault of the host. Only the log has the details.
-                Ok(Err(error)) => {
-                    let LogNames {
-                        id,
-                        trace,
-                        method,
-                        route,
-                    } = RequestInfo::log_names(request);
-                    tracing::error!(
-                        id,
-                        trace,
-                        method,
-                        route,
-                        "checking a statement failed: {error}"
-                    );
-                    return Err(failure::denied("the host cannot check this statement"));
-                }
-                Err(_) => return Err(Error::Timeout),
-            }
+            let checked = check_on_thread(self.policy, &self.config, text, caller, request);
+            let checked = tokio::time::timeout_at(deadline.into(), checked).await;
+            checked.map_err(|_| Error::Timeout)??
         };
         if writes_read_only(effect, &self.config) {
             return Err(failure::denied("this database is open for reading only"));
@@ -212,7 +182,69 @@ impl PoolInner {
     }
 }
 
+/// Checks a long text on a separate thread, and returns it with its effect. Where the result is not
+/// awaited any more, the thread keeps its permit until it is done.
+async fn check_on_thread(
+    policy: &'static Policy,
+    config: &Arc<Config>,
+    text: String,
+    caller: Caller,
+    request: Option<&RequestInfo>,
+) -> Result<(String, Effect), Error> {
+    let config = Arc::clone(config);
+    let permit = LONG_CHECKS.acquire().await;
+    let checked = tokio::task::spawn_blocking(move || {
+        let effect = policy.check(&text, caller, &config.allowed);
+        drop(permit);
+        effect.map(|effect| (text, effect))
+    });
+    checked.await.unwrap_or_else(|error| {
+        // The check panicked, a fault of the host. Only the log has the details.
+        let LogNames {
+            id,
+            trace,
+            method,
+            route,
+        } = RequestInfo::log_names(request);
+        tracing::error!(
+            id,
+            trace,
+            method,
+            route,
+            "checking a statement failed: {error}"
+        );
+        Err(failure::denied("the host cannot check this statement"))
+    })
+}
+
 /// Whether a statement writes although the database is open for reading only.
 fn writes_read_only(effect: Effect, config: &Config) -> bool {
     config.read_only && matches!(effect, Effect::Changes | Effect::Writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::database::url::Url;
+
+    #[tokio::test]
+    async fn abandoned_check_of_a_long_statement_keeps_its_permit_until_it_ends() {
+        static ENDS: Mutex<()> = Mutex::new(());
+        static SLOW: Policy = Policy::new(SqlDialect::Sqlite, 0, |_, _, _| {
+            drop(ENDS.lock());
+            Ok(Effect::Reads)
+        });
+        let config = Arc::new(Config::new(Url::memory()));
+        let held = ENDS.lock();
+        let check = check_on_thread(&SLOW, &config, String::new(), Caller::Request, None);
+        assert!(check.now_or_never().is_none(), "it waits for the thread");
+        assert_eq!(LONG_CHECKS.available_permits(), 0);
+        drop(held);
+        let next = tokio::time::timeout(Duration::from_mins(1), LONG_CHECKS.acquire());
+        assert!(next.await.is_ok(), "the thread has ended");
+    }
 }

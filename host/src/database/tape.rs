@@ -12,9 +12,9 @@ use super::packed;
 use super::types::{Error, Isolation, Row, Rows, Value};
 use super::value_ref;
 
-/// What a guest asks.
+/// A call of a guest on its database, with its arguments.
 #[derive(Clone, Debug)]
-pub enum Asked {
+pub enum Operation {
     /// A statement, for its rows.
     Query(String, Vec<Value>),
     /// A statement, for the number of affected rows.
@@ -41,7 +41,7 @@ pub enum Asked {
     Drop,
 }
 
-impl Asked {
+impl Operation {
     pub(super) fn query(text: &str, params: &[Value]) -> Self {
         Self::Query(text.to_owned(), params.to_vec())
     }
@@ -132,8 +132,8 @@ pub struct Call {
     pub transaction: u32,
     /// The cursor, numbered likewise; 0 for none.
     pub cursor: u32,
-    /// What was asked.
-    pub asked: Asked,
+    /// What the guest called, and with what.
+    pub operation: Operation,
     /// What came back.
     pub outcome: Outcome,
     /// How long it took.
@@ -157,7 +157,7 @@ struct State {
 
 /// The calls that a tape has noted.
 #[derive(Debug)]
-pub struct Noticed {
+pub struct TapeContents {
     /// The calls in order.
     pub calls: Vec<Call>,
     /// Their size.
@@ -185,9 +185,9 @@ impl Tape {
     }
 
     /// Takes the calls off the tape.
-    pub fn take(&self) -> Noticed {
+    pub fn take(&self) -> TapeContents {
         let mut state = self.state();
-        Noticed {
+        TapeContents {
             calls: mem::take(&mut state.calls),
             bytes: mem::take(&mut state.bytes),
             is_full: state.is_full,
@@ -209,10 +209,10 @@ impl State {
     }
 }
 
-/// A call that is being made. Nothing is noted of one without a tape.
+/// A call until its outcome is known. Without a tape, nothing of it is noted.
 #[derive(Debug, Default)]
-#[must_use = "its end is noted by `end`"]
-pub(super) struct Noted(Option<Box<Running>>);
+#[must_use = "its outcome is noted by `end`"]
+pub(super) struct PendingCall(Option<Box<Running>>);
 
 #[derive(Debug)]
 struct Running {
@@ -220,16 +220,16 @@ struct Running {
     began: Instant,
 }
 
-impl Noted {
+impl PendingCall {
     /// Notes a call that begins. Its outcome is unknown until [`end`](Self::end).
     #[cold]
-    pub(super) fn on(tape: &Arc<Tape>, asked: Asked) -> Self {
+    pub(super) fn on(tape: &Arc<Tape>, operation: Operation) -> Self {
         let mut state = tape.state();
-        if state.takes(mem::size_of::<Call>() + asked.bytes()) {
+        if state.takes(mem::size_of::<Call>() + operation.bytes()) {
             state.calls.push(Call {
                 transaction: 0,
                 cursor: 0,
-                asked,
+                operation,
                 outcome: Outcome::Unfinished,
                 took: Duration::ZERO,
             });

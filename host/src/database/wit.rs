@@ -6,7 +6,7 @@
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::gate::{Cursor, Gate, Transaction};
-use super::tape::{Asked, Outcome};
+use super::tape::{Operation, Outcome};
 use super::types::{self, Error, Isolation, Row, Rows, SqlDialect, Value};
 
 #[allow(
@@ -77,16 +77,16 @@ impl database::Host for View<'_> {
     }
 
     async fn query(&mut self, statement: String, params: Vec<Value>) -> Returned<Rows> {
-        let noted = self.gate.note(|| Asked::query(&statement, &params));
+        let pending = self.gate.note(|| Operation::query(&statement, &params));
         let result = self.gate.query(statement, params).await;
-        noted.end(|| Outcome::of(&result, Outcome::rows));
+        pending.end(|| Outcome::of(&result, Outcome::rows));
         Ok(result)
     }
 
     async fn execute(&mut self, statement: String, params: Vec<Value>) -> Returned<u64> {
-        let noted = self.gate.note(|| Asked::execute(&statement, &params));
+        let pending = self.gate.note(|| Operation::execute(&statement, &params));
         let result = self.gate.execute(statement, params).await;
-        noted.end(|| Outcome::of(&result, |count| Outcome::Affected(*count)));
+        pending.end(|| Outcome::of(&result, |count| Outcome::Affected(*count)));
         Ok(result)
     }
 }
@@ -97,15 +97,15 @@ impl database::HostTransaction for View<'_> {
         isolation: Isolation,
         read_only: bool,
     ) -> Returned<Resource<Transaction>> {
-        let mut noted = self.gate.note(|| Asked::Begin {
+        let mut pending = self.gate.note(|| Operation::Begin {
             isolation,
             read_only,
         });
         let mut begun = self.gate.begin(isolation, read_only).await;
         if let Ok(transaction) = &mut begun {
-            transaction.number = noted.begin_transaction();
+            transaction.number = pending.begin_transaction();
         }
-        noted.end(|| Outcome::of(&begun, |_| Outcome::Done));
+        pending.end(|| Outcome::of(&begun, |_| Outcome::Done));
         Ok(match begun {
             Ok(transaction) => Ok(self.table.push(transaction)?),
             Err(error) => Err(error),
@@ -119,10 +119,10 @@ impl database::HostTransaction for View<'_> {
         params: Vec<Value>,
     ) -> Returned<Rows> {
         let transaction = self.table.get_mut(&this)?;
-        let noted = self.gate.note(|| Asked::query(&statement, &params));
-        let noted = noted.in_transaction(transaction.number);
+        let pending = self.gate.note(|| Operation::query(&statement, &params));
+        let pending = pending.in_transaction(transaction.number);
         let result = self.gate.query_in(transaction, statement, params).await;
-        noted.end(|| Outcome::of(&result, Outcome::rows));
+        pending.end(|| Outcome::of(&result, Outcome::rows));
         Ok(result)
     }
 
@@ -133,35 +133,35 @@ impl database::HostTransaction for View<'_> {
         params: Vec<Value>,
     ) -> Returned<u64> {
         let transaction = self.table.get_mut(&this)?;
-        let noted = self.gate.note(|| Asked::execute(&statement, &params));
-        let noted = noted.in_transaction(transaction.number);
+        let pending = self.gate.note(|| Operation::execute(&statement, &params));
+        let pending = pending.in_transaction(transaction.number);
         let result = self.gate.execute_in(transaction, statement, params).await;
-        noted.end(|| Outcome::of(&result, |count| Outcome::Affected(*count)));
+        pending.end(|| Outcome::of(&result, |count| Outcome::Affected(*count)));
         Ok(result)
     }
 
     async fn commit(&mut self, this: Resource<Transaction>) -> Returned<()> {
         let transaction = self.table.delete(this)?;
-        let noted = self.gate.note(|| Asked::Commit);
-        let noted = noted.in_transaction(transaction.number);
+        let pending = self.gate.note(|| Operation::Commit);
+        let pending = pending.in_transaction(transaction.number);
         let result = self.gate.commit(transaction).await;
-        noted.end(|| Outcome::of(&result, |()| Outcome::Done));
+        pending.end(|| Outcome::of(&result, |()| Outcome::Done));
         Ok(result)
     }
 
     async fn rollback(&mut self, this: Resource<Transaction>) -> Returned<()> {
         let transaction = self.table.delete(this)?;
-        let noted = self.gate.note(|| Asked::Rollback);
-        let noted = noted.in_transaction(transaction.number);
+        let pending = self.gate.note(|| Operation::Rollback);
+        let pending = pending.in_transaction(transaction.number);
         let result = self.gate.rollback(transaction).await;
-        noted.end(|| Outcome::of(&result, |()| Outcome::Done));
+        pending.end(|| Outcome::of(&result, |()| Outcome::Done));
         Ok(result)
     }
 
     async fn drop(&mut self, this: Resource<Transaction>) -> wasmtime::Result<()> {
         let transaction = self.table.delete(this)?;
-        let noted = self.gate.note(|| Asked::Drop);
-        (noted.in_transaction(transaction.number)).end(|| Outcome::Done);
+        let pending = self.gate.note(|| Operation::Drop);
+        (pending.in_transaction(transaction.number)).end(|| Outcome::Done);
         Ok(())
     }
 }
@@ -170,12 +170,12 @@ impl streaming::Host for View<'_> {}
 
 impl streaming::HostCursor for View<'_> {
     async fn open(&mut self, statement: String, params: Vec<Value>) -> Returned<Resource<Cursor>> {
-        let mut noted = self.gate.note(|| Asked::open(&statement, &params));
+        let mut pending = self.gate.note(|| Operation::open(&statement, &params));
         let mut opened = self.gate.open(statement, params).await;
         if let Ok(cursor) = &mut opened {
-            cursor.number = noted.open_cursor();
+            cursor.number = pending.open_cursor();
         }
-        noted.end(|| match &opened {
+        pending.end(|| match &opened {
             Ok(cursor) => Outcome::Columns(cursor.columns()),
             Err(error) => Outcome::Failed(error.clone()),
         });
@@ -191,10 +191,10 @@ impl streaming::HostCursor for View<'_> {
 
     async fn next(&mut self, this: Resource<Cursor>, at_most: u32) -> Returned<Vec<Row>> {
         let cursor = self.table.get_mut(&this)?;
-        let noted = self.gate.note(|| Asked::Next { at_most });
-        let noted = noted.of_cursor(cursor.number);
+        let pending = self.gate.note(|| Operation::Next { at_most });
+        let pending = pending.of_cursor(cursor.number);
         let rows = self.gate.next(cursor, at_most).await;
-        noted.end(|| Outcome::of(&rows, |rows| Outcome::batch(cursor.width, rows)));
+        pending.end(|| Outcome::of(&rows, |rows| Outcome::batch(cursor.width, rows)));
         Ok(rows)
     }
 

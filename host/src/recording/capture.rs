@@ -153,7 +153,7 @@ impl Capture {
             id: self.info.id().to_owned(),
             time: kept.time,
             sent: kept.sent,
-            noticed: self.tape.take(),
+            taped: self.tape.take(),
             ended,
             took: self.began.elapsed(),
         });

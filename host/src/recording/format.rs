@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::RecordingError;
 use super::value::{self, Hex};
-use crate::database::tape::{Asked, Call, Outcome};
+use crate::database::tape::{Call, Operation, Outcome};
 use crate::database::{self, Isolation, Row, Rows, SqlDialect};
 
 /// The version of the format. Another one is a change that a reader of this one would misread.
@@ -179,7 +179,7 @@ struct CallLine {
     #[serde(default, skip_serializing_if = "is_zero")]
     cursor: u32,
     #[serde(flatten)]
-    asked: AskedJson,
+    operation: OperationJson,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     params: Vec<value::Value>,
     #[serde(flatten)]
@@ -194,7 +194,7 @@ fn is_zero(number: &u32) -> bool {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum AskedJson {
+enum OperationJson {
     Query(String),
     Execute(String),
     Open(String),
@@ -289,22 +289,24 @@ impl CallLine {
             call: number,
             transaction: call.transaction,
             cursor: call.cursor,
-            asked: match &call.asked {
-                Asked::Query(text, _) => AskedJson::Query(text.clone()),
-                Asked::Execute(text, _) => AskedJson::Execute(text.clone()),
-                Asked::Open(text, _) => AskedJson::Open(text.clone()),
-                Asked::Next { at_most } => AskedJson::Next(*at_most),
-                Asked::Begin {
+            operation: match &call.operation {
+                Operation::Query(text, _) => OperationJson::Query(text.clone()),
+                Operation::Execute(text, _) => OperationJson::Execute(text.clone()),
+                Operation::Open(text, _) => OperationJson::Open(text.clone()),
+                Operation::Next { at_most } => OperationJson::Next(*at_most),
+                Operation::Begin {
                     isolation,
                     read_only: false,
-                } => AskedJson::Begin(level(isolation)),
-                Asked::Begin { isolation, .. } => AskedJson::BeginReadOnly(level(isolation)),
-                Asked::Commit => AskedJson::Commit(()),
-                Asked::Rollback => AskedJson::Rollback(()),
-                Asked::Drop => AskedJson::Drop(()),
+                } => OperationJson::Begin(level(isolation)),
+                Operation::Begin { isolation, .. } => {
+                    OperationJson::BeginReadOnly(level(isolation))
+                }
+                Operation::Commit => OperationJson::Commit(()),
+                Operation::Rollback => OperationJson::Rollback(()),
+                Operation::Drop => OperationJson::Drop(()),
             },
             params: call
-                .asked
+                .operation
                 .statement()
                 .map_or_else(Vec::new, |(_, params)| values(params)),
             outcome: match &call.outcome {
@@ -331,7 +333,7 @@ impl CallLine {
             level.ok_or_else(|| format!("{name} is no isolation level"))
         };
         let begin = |name, read_only| {
-            Ok::<_, String>(Asked::Begin {
+            Ok::<_, String>(Operation::Begin {
                 isolation: level(name)?,
                 read_only,
             })
@@ -339,16 +341,16 @@ impl CallLine {
         Ok(Call {
             transaction: self.transaction,
             cursor: self.cursor,
-            asked: match self.asked {
-                AskedJson::Query(text) => Asked::Query(text, params),
-                AskedJson::Execute(text) => Asked::Execute(text, params),
-                AskedJson::Open(text) => Asked::Open(text, params),
-                AskedJson::Next(at_most) => Asked::Next { at_most },
-                AskedJson::Begin(name) => begin(name, false)?,
-                AskedJson::BeginReadOnly(name) => begin(name, true)?,
-                AskedJson::Commit(()) => Asked::Commit,
-                AskedJson::Rollback(()) => Asked::Rollback,
-                AskedJson::Drop(()) => Asked::Drop,
+            operation: match self.operation {
+                OperationJson::Query(text) => Operation::Query(text, params),
+                OperationJson::Execute(text) => Operation::Execute(text, params),
+                OperationJson::Open(text) => Operation::Open(text, params),
+                OperationJson::Next(at_most) => Operation::Next { at_most },
+                OperationJson::Begin(name) => begin(name, false)?,
+                OperationJson::BeginReadOnly(name) => begin(name, true)?,
+                OperationJson::Commit(()) => Operation::Commit,
+                OperationJson::Rollback(()) => Operation::Rollback,
+                OperationJson::Drop(()) => Operation::Drop,
             },
             outcome: match self.outcome {
                 OutcomeJson::Unfinished(()) => Outcome::Unfinished,

@@ -8,7 +8,7 @@ use super::format::Sent;
 use super::headers::SUBJECT;
 use super::mask::Mask;
 use super::text;
-use crate::database::tape::{Asked, Call, Outcome};
+use crate::database::tape::{Call, Operation, Outcome};
 use crate::database::{Error, Row, Value};
 
 /// A request to a component whose routes have these literal segments.
@@ -24,8 +24,10 @@ pub(super) fn request(mask: &mut Mask, sent: &mut Sent, literals: &[String]) {
 /// A call with its outcome. Its statement stays: the second run replaces it by that which the
 /// component makes of masked values.
 pub(super) fn call(mask: &mut Mask, call: &mut Call) {
-    let statement = match &mut call.asked {
-        Asked::Query(text, params) | Asked::Execute(text, params) | Asked::Open(text, params) => {
+    let statement = match &mut call.operation {
+        Operation::Query(text, params)
+        | Operation::Execute(text, params)
+        | Operation::Open(text, params) => {
             row(mask, params);
             text.as_str()
         }

@@ -11,7 +11,7 @@ use crate::database::backend::{Backend, BackendCursor, BackendPool, BackendTrans
 use crate::database::budget::Budget;
 use crate::database::policy::Policy;
 use crate::database::statement::{Effect, Statement};
-use crate::database::tape::{Asked, Call, Outcome};
+use crate::database::tape::{Call, Operation, Outcome};
 use crate::database::{Error, Isolation, OpenError, Row, Rows, SqlDialect, Value, failure};
 
 /// Permits everything.
@@ -62,23 +62,28 @@ impl Playback {
         };
     }
 
-    fn outcome(&self, transaction: u32, cursor: u32, asked: &Asked) -> Result<Outcome, Error> {
-        match self.calls().take(transaction, cursor, asked) {
+    fn outcome(
+        &self,
+        transaction: u32,
+        cursor: u32,
+        operation: &Operation,
+    ) -> Result<Outcome, Error> {
+        match self.calls().take(transaction, cursor, operation) {
             None | Some(Outcome::Unfinished) => Err(failure::unavailable(NOT_RECORDED)),
             Some(Outcome::Failed(error)) => Err(error),
             Some(outcome) => Ok(outcome),
         }
     }
 
-    fn query(&self, transaction: u32, asked: &Asked) -> Result<Rows, Error> {
-        match self.outcome(transaction, 0, asked)? {
+    fn query(&self, transaction: u32, operation: &Operation) -> Result<Rows, Error> {
+        match self.outcome(transaction, 0, operation)? {
             Outcome::Rows(rows) => Ok(rows),
             _ => Err(failure::unavailable(NOT_RECORDED)),
         }
     }
 
-    fn execute(&self, transaction: u32, asked: &Asked) -> Result<u64, Error> {
-        match self.outcome(transaction, 0, asked)? {
+    fn execute(&self, transaction: u32, operation: &Operation) -> Result<u64, Error> {
+        match self.outcome(transaction, 0, operation)? {
             Outcome::Affected(count) => Ok(count),
             _ => Err(failure::unavailable(NOT_RECORDED)),
         }
@@ -88,12 +93,12 @@ impl Playback {
 impl Calls {
     /// Takes the outcome of the recorded call that is most like this one: the one that follows the
     /// last, if it is equal, or else the first that is equal, or the first of the same statement.
-    fn take(&mut self, transaction: u32, cursor: u32, asked: &Asked) -> Option<Outcome> {
+    fn take(&mut self, transaction: u32, cursor: u32, operation: &Operation) -> Option<Outcome> {
         let of_same = |call: &Call| call.transaction == transaction && call.cursor == cursor;
         let is_equal =
-            |call: &Call| of_same(call) && likeness(&call.asked, asked) == Likeness::Equal;
-        let is_like = |call: &Call| likeness(&call.asked, asked) >= Likeness::Statement;
-        let is_of_kind = |call: &Call| likeness(&call.asked, asked) == Likeness::Kind;
+            |call: &Call| of_same(call) && likeness(&call.operation, operation) == Likeness::Equal;
+        let is_like = |call: &Call| likeness(&call.operation, operation) >= Likeness::Statement;
+        let is_of_kind = |call: &Call| likeness(&call.operation, operation) == Likeness::Kind;
         let follows = self.recorded.get(self.next).and_then(Option::as_ref);
         let at = if follows.is_some_and(is_equal) {
             Some(self.next)
@@ -127,11 +132,11 @@ pub(super) enum Likeness {
 }
 
 /// How much two calls have in common.
-pub(super) fn likeness(one: &Asked, other: &Asked) -> Likeness {
+pub(super) fn likeness(one: &Operation, other: &Operation) -> Likeness {
     match (one, other) {
-        (Asked::Query(text, params), Asked::Query(other_text, other_params))
-        | (Asked::Execute(text, params), Asked::Execute(other_text, other_params))
-        | (Asked::Open(text, params), Asked::Open(other_text, other_params)) => {
+        (Operation::Query(text, params), Operation::Query(other_text, other_params))
+        | (Operation::Execute(text, params), Operation::Execute(other_text, other_params))
+        | (Operation::Open(text, params), Operation::Open(other_text, other_params)) => {
             if text != other_text {
                 Likeness::Kind
             } else if same_values(params, other_params) {
@@ -140,16 +145,16 @@ pub(super) fn likeness(one: &Asked, other: &Asked) -> Likeness {
                 Likeness::Statement
             }
         }
-        (Asked::Next { at_most }, Asked::Next { at_most: other }) if at_most == other => {
+        (Operation::Next { at_most }, Operation::Next { at_most: other }) if at_most == other => {
             Likeness::Equal
         }
-        (Asked::Next { .. }, Asked::Next { .. }) => Likeness::Statement,
+        (Operation::Next { .. }, Operation::Next { .. }) => Likeness::Statement,
         (
-            Asked::Begin {
+            Operation::Begin {
                 isolation,
                 read_only,
             },
-            Asked::Begin {
+            Operation::Begin {
                 isolation: other,
                 read_only: other_read_only,
             },
@@ -160,9 +165,9 @@ pub(super) fn likeness(one: &Asked, other: &Asked) -> Likeness {
                 Likeness::Statement
             }
         }
-        (Asked::Commit, Asked::Commit)
-        | (Asked::Rollback, Asked::Rollback)
-        | (Asked::Drop, Asked::Drop) => Likeness::Equal,
+        (Operation::Commit, Operation::Commit)
+        | (Operation::Rollback, Operation::Rollback)
+        | (Operation::Drop, Operation::Drop) => Likeness::Equal,
         _ => Likeness::None,
     }
 }
@@ -216,7 +221,7 @@ impl BackendPool for Playback {
     ) -> Result<Rows, Error> {
         self.query(
             0,
-            &Asked::Query(statement.text.to_string(), params.to_vec()),
+            &Operation::Query(statement.text.to_string(), params.to_vec()),
         )
     }
 
@@ -228,7 +233,7 @@ impl BackendPool for Playback {
     ) -> Result<u64, Error> {
         self.execute(
             0,
-            &Asked::Execute(statement.text.to_string(), params.to_vec()),
+            &Operation::Execute(statement.text.to_string(), params.to_vec()),
         )
     }
 
@@ -240,11 +245,11 @@ impl BackendPool for Playback {
     ) -> Result<Box<dyn BackendTransaction>, Error> {
         // A begin that failed has no number.
         let number = self.calls().transactions + 1;
-        let asked = Asked::Begin {
+        let operation = Operation::Begin {
             isolation,
             read_only,
         };
-        self.outcome(number, 0, &asked)?;
+        self.outcome(number, 0, &operation)?;
         self.calls().transactions = number;
         Ok(Box::new(PlayedTransaction {
             playback: self.clone(),
@@ -259,8 +264,8 @@ impl BackendPool for Playback {
         _: &Budget,
     ) -> Result<Box<dyn BackendCursor>, Error> {
         let number = self.calls().cursors + 1;
-        let asked = Asked::Open(statement.text.to_string(), params);
-        match self.outcome(0, number, &asked)? {
+        let operation = Operation::Open(statement.text.to_string(), params);
+        match self.outcome(0, number, &operation)? {
             Outcome::Columns(columns) => {
                 self.calls().cursors = number;
                 Ok(Box::new(PlayedCursor {
@@ -289,8 +294,8 @@ impl BackendTransaction for PlayedTransaction {
         params: &[Value],
         _: &Budget,
     ) -> Result<Rows, Error> {
-        let asked = Asked::Query(statement.text.to_string(), params.to_vec());
-        self.playback.query(self.number, &asked)
+        let operation = Operation::Query(statement.text.to_string(), params.to_vec());
+        self.playback.query(self.number, &operation)
     }
 
     async fn execute(
@@ -299,17 +304,17 @@ impl BackendTransaction for PlayedTransaction {
         params: &[Value],
         _: &Budget,
     ) -> Result<u64, Error> {
-        let asked = Asked::Execute(statement.text.to_string(), params.to_vec());
-        self.playback.execute(self.number, &asked)
+        let operation = Operation::Execute(statement.text.to_string(), params.to_vec());
+        self.playback.execute(self.number, &operation)
     }
 
     async fn commit(self: Box<Self>, _: &Budget) -> Result<(), Error> {
-        let outcome = self.playback.outcome(self.number, 0, &Asked::Commit);
+        let outcome = self.playback.outcome(self.number, 0, &Operation::Commit);
         outcome.map(drop)
     }
 
     async fn rollback(self: Box<Self>, _: &Budget) -> Result<(), Error> {
-        let outcome = self.playback.outcome(self.number, 0, &Asked::Rollback);
+        let outcome = self.playback.outcome(self.number, 0, &Operation::Rollback);
         outcome.map(drop)
     }
 }
@@ -329,8 +334,8 @@ impl BackendCursor for PlayedCursor {
     }
 
     async fn next(&mut self, at_most: u32, _: &Budget) -> Result<Vec<Row>, Error> {
-        let asked = Asked::Next { at_most };
-        match self.playback.outcome(0, self.number, &asked)? {
+        let operation = Operation::Next { at_most };
+        match self.playback.outcome(0, self.number, &operation)? {
             Outcome::Batch(rows) => Ok(rows),
             _ => Err(failure::unavailable(NOT_RECORDED)),
         }

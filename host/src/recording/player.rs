@@ -133,12 +133,12 @@ impl Player {
                 }
             }
         };
-        let noticed = tape.take();
+        let taped = tape.take();
         let full = || "the component asks more than a recording may hold".to_owned();
         Run {
-            calls: noticed.calls,
+            calls: taped.calls,
             answer,
-            spoiled: spoiled.or_else(|| noticed.is_full.then(full)),
+            spoiled: spoiled.or_else(|| taped.is_full.then(full)),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::format::Sent;
-use crate::database::tape::Noticed;
+use crate::database::tape::TapeContents;
 use crate::options::show_size;
 use crate::sandbox::Runtime;
 use crate::telemetry::log::{LINES, LineLimit};
@@ -22,14 +22,14 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) time: SystemTime,
     pub(super) sent: Sent,
-    pub(super) noticed: Noticed,
+    pub(super) taped: TapeContents,
     pub(super) ended: Ended,
     pub(super) took: Duration,
 }
 
 impl Job {
     fn bytes(&self) -> usize {
-        self.sent.body.len() + self.noticed.bytes
+        self.sent.body.len() + self.taped.bytes
     }
 }
 

@@ -18,7 +18,7 @@ use super::masked;
 use super::player::Player;
 use super::queue::{Ended, Job, Queue, too_large};
 use super::verify::{self, First};
-use crate::database::tape::{Asked, Call};
+use crate::database::tape::{Call, Operation};
 use crate::database::{self, Database, SqlDialect, Statements};
 use crate::options::show_size;
 use crate::sandbox::{self, Runtime};
@@ -257,11 +257,11 @@ impl Writer {
             id,
             time,
             mut sent,
-            noticed,
+            taped,
             ended,
             took,
         } = job;
-        let mut calls = noticed.calls;
+        let mut calls = taped.calls;
         if let Some(mask) = &mut self.mask {
             masked::request(mask, &mut sent, &self.served.literals);
             for call in &mut calls {
@@ -287,7 +287,7 @@ impl Writer {
         };
         let spoiled = match &ended {
             Ended::Spoiled(why) => Some(why.clone()),
-            _ if noticed.is_full => Some(too_large(self.limit)),
+            _ if taped.is_full => Some(too_large(self.limit)),
             _ => verify::unfinished(&recording.calls).or_else(|| self.served.undetermined.clone()),
         };
         let ran = match spoiled {
@@ -344,7 +344,8 @@ impl Writer {
 
 /// Hides what a component may have put into the text of a statement.
 fn hide_text(call: &mut Call) {
-    if let Asked::Query(text, _) | Asked::Execute(text, _) | Asked::Open(text, _) = &mut call.asked
+    if let Operation::Query(text, _) | Operation::Execute(text, _) | Operation::Open(text, _) =
+        &mut call.operation
     {
         *text = database::masked(text);
     }

@@ -7,7 +7,7 @@ use similar::TextDiff;
 use super::format::{Answer, Sent};
 use super::value;
 use crate::database;
-use crate::database::tape::{Asked, Call, Outcome};
+use crate::database::tape::{Call, Operation, Outcome};
 
 /// The lines around a difference that are shown.
 const CONTEXT: usize = 3;
@@ -16,8 +16,8 @@ const CONTEXT: usize = 3;
 pub(super) fn run(calls: &[Call], answer: &Answer) -> String {
     let mut out = String::new();
     for (call, number) in calls.iter().zip(1..) {
-        line(&mut out, &format!("call {number}: {}", asked(call)));
-        if let Some((_, params)) = call.asked.statement() {
+        line(&mut out, &format!("call {number}: {}", operation(call)));
+        if let Some((_, params)) = call.operation.statement() {
             for (param, number) in params.iter().zip(1..) {
                 line(&mut out, &format!("  ${number} = {}", value(param)));
             }
@@ -73,22 +73,22 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-fn asked(call: &Call) -> String {
-    let mut text = match &call.asked {
-        Asked::Query(statement, _) => format!("query {}", one_line(statement)),
-        Asked::Execute(statement, _) => format!("execute {}", one_line(statement)),
-        Asked::Open(statement, _) => format!("open {}", one_line(statement)),
-        Asked::Next { at_most } => format!("next {at_most}"),
-        Asked::Begin {
+fn operation(call: &Call) -> String {
+    let mut text = match &call.operation {
+        Operation::Query(statement, _) => format!("query {}", one_line(statement)),
+        Operation::Execute(statement, _) => format!("execute {}", one_line(statement)),
+        Operation::Open(statement, _) => format!("open {}", one_line(statement)),
+        Operation::Next { at_most } => format!("next {at_most}"),
+        Operation::Begin {
             isolation,
             read_only,
         } => {
             let read_only = if *read_only { ", read only" } else { "" };
             format!("begin {isolation:?}{read_only}")
         }
-        Asked::Commit => "commit".to_owned(),
-        Asked::Rollback => "rollback".to_owned(),
-        Asked::Drop => "drop".to_owned(),
+        Operation::Commit => "commit".to_owned(),
+        Operation::Rollback => "rollback".to_owned(),
+        Operation::Drop => "drop".to_owned(),
     };
     if call.transaction > 0 {
         let _ = write!(text, " [transaction {}]", call.transaction);

@@ -61,8 +61,11 @@ impl First<'_> {
     }
 
     fn is_same(&self, first: &Call, second: &Call) -> bool {
-        let (one, other) = (first.asked.statement(), second.asked.statement());
-        let is_alike = match (one.zip(other), likeness(&first.asked, &second.asked)) {
+        let (one, other) = (first.operation.statement(), second.operation.statement());
+        let is_alike = match (
+            one.zip(other),
+            likeness(&first.operation, &second.operation),
+        ) {
             (_, Likeness::Equal) => true,
             (Some(((_, params), (_, others))), Likeness::Statement) => {
                 self.is_masked && params.len() == others.len()

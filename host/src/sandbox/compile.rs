@@ -20,6 +20,7 @@ use wasmtime::component::Component;
 
 use super::bounds::{self, Beyond};
 use super::compile_cache::Entry;
+use super::source::ComponentBytes;
 
 /// How long compiling may take. The service's component takes seconds.
 const TIME: Duration = Duration::from_mins(5);
@@ -164,10 +165,10 @@ impl fmt::Display for Failure {
 pub(crate) fn compile(
     engine: &Engine,
     compiler: &Compiler,
-    bytes: &[u8],
+    bytes: &ComponentBytes<'_>,
 ) -> Result<Component, Failure> {
     let entry = if let Compiler::Program(program, Some(cache)) = compiler {
-        Some(Entry::new(cache, program, bytes))
+        Some(Entry::new(cache, program, bytes.digest()))
     } else {
         None
     };

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
 
 use crate::hexadecimal::hexadecimal;
 
@@ -29,21 +29,19 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The entry of a component that `compiler` compiles for this processor.
-    pub(super) fn new(directory: &Path, compiler: &Path, component: &[u8]) -> Self {
-        let mut hash = Context::new(&SHA256);
+    /// The entry of the component with this digest that `compiler` compiles for this processor.
+    pub(super) fn new(directory: &Path, compiler: &Path, component: &str) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         // A compiler that was replaced compiles anew.
         let built = std::fs::metadata(compiler).map_or_else(
             |_| String::new(),
             |program| format!("{} {}", program.len(), program.mtime()),
         );
-        let of = format!("{version}\n{}\n{built}\n", processor());
-        hash.update(of.as_bytes());
-        hash.update(component);
+        let of = format!("{version}\n{}\n{built}\n{component}", processor());
+        let hash = digest(&SHA256, of.as_bytes());
         Self {
             directory: directory.to_owned(),
-            name: format!("{}.{EXTENSION}", hexadecimal(hash.finish().as_ref())),
+            name: format!("{}.{EXTENSION}", hexadecimal(hash.as_ref())),
         }
     }
 
@@ -203,7 +201,7 @@ mod tests {
             Self(std::env::temp_dir().join(name))
         }
 
-        fn entry(&self, component: &[u8]) -> Entry {
+        fn entry(&self, component: &str) -> Entry {
             Entry::new(&self.0, Path::new("/bin/sh"), component)
         }
 
@@ -232,17 +230,17 @@ mod tests {
     #[test]
     fn entry_is_read_as_written_by_its_own_component_alone() {
         let scratch = Scratch::new("read");
-        let entry = scratch.entry(b"one");
+        let entry = scratch.entry("one");
         assert_eq!(read(&entry), Ok(None));
         entry.write(b"code").expect("it is written");
         assert_eq!(read(&entry), Ok(Some(b"code".to_vec())));
         entry.write(b"other code").expect("it is replaced");
         assert_eq!(
-            read(&scratch.entry(b"one")),
+            read(&scratch.entry("one")),
             Ok(Some(b"other code".to_vec()))
         );
-        assert_eq!(read(&scratch.entry(b"two")), Ok(None));
-        let by_another = Entry::new(&scratch.0, Path::new("/nonexistent"), b"one");
+        assert_eq!(read(&scratch.entry("two")), Ok(None));
+        let by_another = Entry::new(&scratch.0, Path::new("/nonexistent"), "one");
         assert_eq!(read(&by_another), Ok(None));
         let mode = |path: &Path| path.metadata().expect("it is there").mode() & 0o777;
         assert_eq!((mode(&scratch.0), mode(&entry.path())), (0o700, 0o600));
@@ -251,7 +249,7 @@ mod tests {
     #[test]
     fn entry_that_others_may_write_is_refused() {
         let scratch = Scratch::new("file");
-        let entry = scratch.entry(b"one");
+        let entry = scratch.entry("one");
         entry.write(b"code").expect("it is written");
         Scratch::set_mode(&entry.path(), 0o620);
         let error = entry.open(LIMIT).expect_err("its group may write");
@@ -261,7 +259,7 @@ mod tests {
     #[test]
     fn directory_that_others_may_write_is_refused() {
         let scratch = Scratch::new("directory");
-        let entry = scratch.entry(b"one");
+        let entry = scratch.entry("one");
         entry.write(b"code").expect("it is written");
         Scratch::set_mode(&scratch.0, 0o777);
         assert!(
@@ -281,7 +279,7 @@ mod tests {
     #[test]
     fn entry_that_is_a_link_or_too_large_is_refused() {
         let scratch = Scratch::new("link");
-        let (entry, other) = (scratch.entry(b"one"), scratch.entry(b"two"));
+        let (entry, other) = (scratch.entry("one"), scratch.entry("two"));
         other.write(b"code").expect("it is written");
         std::os::unix::fs::symlink(other.path(), entry.path()).expect("a link");
         entry.open(LIMIT).expect_err("it is a link");
@@ -291,7 +289,7 @@ mod tests {
     #[test]
     fn least_recently_used_entries_are_removed() {
         let scratch = Scratch::new("oldest");
-        let entry = |number: usize| scratch.entry(&number.to_le_bytes());
+        let entry = |number: usize| scratch.entry(&number.to_string());
         let began = SystemTime::now() - std::time::Duration::from_secs(1000);
         for number in 0..MAX_ENTRIES {
             entry(number).write(b"code").expect("it is written");

@@ -11,14 +11,14 @@ use super::bindings::ServingIndices;
 use super::compile::Compiler;
 use super::error::LoadError;
 use super::grants::{self, DeniedImport, Refusal};
-use super::source::{self, Source};
+use super::source::{ComponentBytes, Source};
 use super::state::{State, StoreLimits};
 use super::{compile, declared_routes, engine, names, processor, unmap};
 
 use crate::database::manifest::Manifest;
 use crate::database::{CheckedStatements, Database, Gate, Statements};
 use crate::telemetry::Routes;
-use crate::wasi::{Chosen, Values};
+use crate::wasi::{Overrides, Values};
 use crate::wasi_http::bindings::buffered::BufferedIndices;
 
 /// The embedded component, compiled ahead of time for every processor of this architecture.
@@ -58,8 +58,8 @@ pub struct Runtime {
     needs_context: bool,
     /// What the operator has set for it.
     values: Arc<Values>,
-    /// What a test has chosen for it.
-    chosen: Chosen,
+    /// What a test has set in place of the time and the random numbers.
+    overrides: Overrides,
 }
 
 impl fmt::Debug for Runtime {
@@ -104,7 +104,7 @@ impl Runtime {
     pub(crate) fn of_bytes(
         engine: &Engine,
         source: &Source,
-        bytes: &[u8],
+        bytes: &ComponentBytes<'_>,
         compiler: &Compiler,
         denied: &[DeniedImport],
     ) -> Result<Self, LoadError> {
@@ -128,13 +128,13 @@ impl Runtime {
             serving,
             buffered,
             source: source.clone(),
-            digest: matches!(source, Source::File(_)).then(|| source::digest(bytes)),
+            digest: matches!(source, Source::File(_)).then(|| bytes.digest().to_owned()),
             manifest,
             checked: Arc::default(),
             routes,
             needs_context: granted.needs_context,
             values: Arc::default(),
-            chosen: Chosen::default(),
+            overrides: Overrides::default(),
         })
     }
 
@@ -153,8 +153,8 @@ impl Runtime {
 
     /// The component with this time and these random numbers, if it imports them.
     #[must_use]
-    pub fn with_chosen(mut self, chosen: Chosen) -> Self {
-        self.chosen = chosen;
+    pub fn with_overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = overrides;
         self
     }
 
@@ -184,7 +184,7 @@ impl Runtime {
         // Made now, so that a start does not wait for it. These bytes never change.
         let bytes = self.source.bytes();
         let bytes = bytes.map_err(|error| format!("cannot read {}: {error}", self.source))?;
-        Ok(source::digest(&bytes))
+        Ok(bytes.digest().to_owned())
     }
 
     /// An import by which the component gets what no request and no database has: the time, or
@@ -232,9 +232,9 @@ impl Runtime {
     /// A store for one instance within these limits, its database calls going through `gate`.
     pub fn store(&self, gate: Gate, limits: &StoreLimits) -> Store<State> {
         let values = Arc::clone(&self.values);
-        let state = State::new(gate, limits, self.needs_context, values, &self.chosen);
+        let state = State::new(gate, limits, self.needs_context, values, &self.overrides);
         let mut store = Store::new(self.pre.engine(), state);
-        store.limiter(|state| &mut state.growth);
+        store.limiter(|state| &mut state.linear_memory);
         // What a guest hands over in one call, and what it hands back: that is copied before
         // anybody can look at it.
         store.set_hostcall_fuel(limits.request_memory);
@@ -268,7 +268,7 @@ pub fn start_engine(capacity: Capacity) -> Result<Engine, LoadError> {
 fn load(
     engine: &Engine,
     source: &Source,
-    bytes: &[u8],
+    bytes: &ComponentBytes<'_>,
     compiler: &Compiler,
 ) -> Result<(Component, Option<Manifest>, Routes), LoadError> {
     let component = match source {
@@ -289,7 +289,7 @@ fn compile_given(
     engine: &Engine,
     source: &Source,
     compiler: &Compiler,
-    bytes: &[u8],
+    bytes: &ComponentBytes<'_>,
 ) -> Result<Component, LoadError> {
     compile::compile(engine, compiler, bytes).map_err(|failure| {
         let text = failure.to_string();

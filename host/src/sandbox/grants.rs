@@ -31,15 +31,14 @@ struct Grant {
     what: &'static str,
     /// Whether they need a [`crate::wasi::Context`].
     needs_context: bool,
-    link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
+    link: Link,
 }
 
+/// Adds interfaces to a linker.
+type Link = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+
 impl Grant {
-    const fn new(
-        interfaces: &'static [&'static str],
-        what: &'static str,
-        link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
-    ) -> Self {
+    const fn new(interfaces: &'static [&'static str], what: &'static str, link: Link) -> Self {
         Self {
             interfaces,
             what,
@@ -51,13 +50,11 @@ impl Grant {
     const fn with_context(
         interfaces: &'static [&'static str],
         what: &'static str,
-        link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
+        link: Link,
     ) -> Self {
         Self {
-            interfaces,
-            what,
             needs_context: true,
-            link,
+            ..Self::new(interfaces, what, link)
         }
     }
 

@@ -12,7 +12,7 @@
 //! | [`source`], [`config`], [`error`] | the source of a component, its limits, its errors |
 //! | `names` | the names of what a component imports and exports, read from its binary |
 //! | `declared_routes` | the routes of a component, read from its binary |
-//! | `growth`, [`state`] | the limit on linear memory; the state of one instance |
+//! | `linear_memory`, [`state`] | the limit on linear memory; the state of one instance |
 //! | [`grants`] | the interfaces that a component can get, and those that are denied |
 //! | [`component`] | a component, loaded, linked and ready to instantiate |
 //! | `compose` | one component made of two |
@@ -43,9 +43,9 @@ mod compile_cache;
 #[cfg(feature = "cli")]
 pub(crate) mod compose;
 mod declared_routes;
-mod growth;
 #[cfg(feature = "cli")]
 pub(crate) mod info;
+mod linear_memory;
 mod names;
 mod processor;
 mod report;
@@ -63,7 +63,6 @@ pub use pool::Instances;
 pub use source::Source;
 #[cfg(feature = "embedded")]
 pub use source::USERS_WASM;
-pub(crate) use source::digest;
 pub use state::{State, StoreLimits};
 
-pub use crate::wasi::{Chosen, Clock, NamedValue, Values, ValuesError};
+pub use crate::wasi::{Clock, NamedValue, Overrides, Values, ValuesError};

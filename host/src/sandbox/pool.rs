@@ -108,12 +108,12 @@ impl Instance {
     /// Drops an instance that serves no other request.
     fn discard(mut self: Box<Self>) {
         let state = self.store.data_mut();
-        if !state.growth.is_slow_to_unmap() {
+        if !state.linear_memory.is_slow_to_unmap() {
             return;
         }
         // What belongs to this thread, such as a transaction.
         state.table = ResourceTable::new();
-        unmap::drop_aside(self);
+        unmap::drop_on_another_thread(self);
     }
 }
 
@@ -486,7 +486,7 @@ impl Instances {
             .instantiate_async(&mut store)
             .await
             .map_err(failed)?;
-        store.data_mut().growth.begin();
+        store.data_mut().linear_memory.begin();
         let buffered = match &self.runtime.buffered {
             Some(indices) if self.limits.buffered => {
                 Some(indices.load(&mut store, &instance).map_err(failed)?)
@@ -523,7 +523,7 @@ impl Instances {
     /// component is replaced, or it still holds resources of this one, which are dropped with it.
     fn recycle(&self, mut instance: Box<Instance>) {
         let state = instance.store.data_mut();
-        let clean = state.gate.reset() && state.end_request() && !state.growth.is_large();
+        let clean = state.gate.reset() && state.end_request() && !state.linear_memory.is_large();
         // Bytes that the client has not read yet stay charged to the old request.
         if state.memory.used() > 0 {
             state.memory = self

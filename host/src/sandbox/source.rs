@@ -1,10 +1,14 @@
 //! Where a component comes from.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::io::Read as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
 
 use super::bounds;
 
@@ -41,8 +45,8 @@ impl Source {
     ///
     /// # Errors
     /// If its file cannot be read, or there is no embedded component.
-    pub(crate) fn bytes(&self) -> std::io::Result<Cow<'_, [u8]>> {
-        Ok(match self {
+    pub(crate) fn bytes(&self) -> std::io::Result<ComponentBytes<'_>> {
+        let bytes: Cow<'_, [u8]> = match self {
             #[cfg(feature = "embedded")]
             Self::Embedded => USERS_WASM.into(),
             #[cfg(not(feature = "embedded"))]
@@ -54,13 +58,38 @@ impl Source {
             }
             Self::File(path) => read(path)?.into(),
             Self::Bytes(bytes) => (&**bytes).into(),
-        })
+        };
+        Ok(ComponentBytes::new(bytes))
     }
 }
 
-/// The SHA-256 of a component.
-pub(crate) fn digest(component: &[u8]) -> String {
-    hexadecimal(ring::digest::digest(&ring::digest::SHA256, component).as_ref())
+/// The bytes of a component, with their SHA-256.
+pub(crate) struct ComponentBytes<'s> {
+    bytes: Cow<'s, [u8]>,
+    digest: OnceCell<String>,
+}
+
+impl<'s> ComponentBytes<'s> {
+    pub(crate) fn new(bytes: Cow<'s, [u8]>) -> Self {
+        Self {
+            bytes,
+            digest: OnceCell::new(),
+        }
+    }
+
+    /// The SHA-256 in hexadecimal, which is computed on first use.
+    pub(crate) fn digest(&self) -> &str {
+        let compute = || hexadecimal(digest(&SHA256, &self.bytes).as_ref());
+        self.digest.get_or_init(compute)
+    }
+}
+
+impl Deref for ComponentBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A file, as far as a component may be long, and one byte more by which it is seen that it is

@@ -11,12 +11,12 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
-use super::growth::Growth;
+use super::linear_memory::LinearMemory;
 use super::processor::Processor;
 use crate::database::{self, Gate};
 use crate::memory::{HostMemory, RequestMemory};
 use crate::telemetry::RequestInfo;
-use crate::wasi::{Chosen, Context, Values};
+use crate::wasi::{Context, Overrides, Values};
 use crate::wasi_http;
 
 /// The limits of one instance.
@@ -36,15 +36,15 @@ const RESOURCES: usize = 1000;
 /// The state that the host keeps for one instance.
 pub struct State {
     pub(crate) table: ResourceTable,
-    pub(crate) growth: Growth,
+    pub(crate) linear_memory: LinearMemory,
     /// The memory that the host holds for the current request.
     pub(super) memory: RequestMemory,
     pub(crate) processor: Processor,
     clocks: WasiClocksCtx,
     /// Seeded on first use; most components never use it.
     random: Option<WasiRandomCtx>,
-    /// What a test has chosen in place of the two.
-    chosen: Option<Box<WasiCtx>>,
+    /// What a test has set in place of the two.
+    overridden: Option<Box<WasiCtx>>,
     /// Only of components that import what needs it.
     wasi: Option<Box<Context>>,
     /// What the operator has set for the component.
@@ -64,7 +64,7 @@ impl State {
         limits: &StoreLimits,
         needs_context: bool,
         values: Arc<Values>,
-        chosen: &Chosen,
+        overrides: &Overrides,
     ) -> Self {
         let memory = limits.host_memory.request(limits.request_memory);
         gate.set_memory(memory.clone());
@@ -72,12 +72,12 @@ impl State {
         table.set_max_capacity(RESOURCES);
         Self {
             table,
-            growth: Growth::new(limits.memory),
+            linear_memory: LinearMemory::new(limits.memory),
             memory,
             processor: Processor::default(),
             clocks: WasiClocksCtx::default(),
             random: None,
-            chosen: chosen.context(),
+            overridden: overrides.context(),
             wasi: needs_context.then(|| Box::new(Context::new())),
             values,
             gate,
@@ -93,8 +93,8 @@ impl State {
 
     pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
         WasiClocksCtxView {
-            ctx: match &mut self.chosen {
-                Some(chosen) => chosen.clocks(),
+            ctx: match &mut self.overridden {
+                Some(overridden) => overridden.clocks(),
                 None => &mut self.clocks,
             },
             table: &mut self.table,
@@ -141,8 +141,8 @@ impl State {
     }
 
     pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
-        match &mut self.chosen {
-            Some(chosen) => chosen.random(),
+        match &mut self.overridden {
+            Some(overridden) => overridden.random(),
             None => self.random.get_or_insert_default(),
         }
     }

@@ -30,7 +30,7 @@ impl Drop for Slot {
 }
 
 /// Drops a value on another thread, or here if too many are dropped already.
-pub(super) fn drop_aside<T: Send + 'static>(value: T) {
+pub(super) fn drop_on_another_thread<T: Send + 'static>(value: T) {
     if let Some(slot) = Slot::take()
         && let Ok(runtime) = tokio::runtime::Handle::try_current()
     {
@@ -67,10 +67,10 @@ mod tests {
         for _ in 0..SLOTS {
             let (go, may) = mpsc::channel();
             wait.push(go);
-            drop_aside(Value(dropped.clone(), Some(may)));
+            drop_on_another_thread(Value(dropped.clone(), Some(may)));
         }
         let here = thread::current().id();
-        drop_aside(Value(dropped.clone(), None));
+        drop_on_another_thread(Value(dropped.clone(), None));
         assert_eq!(on.recv(), Ok(here));
         drop(wait);
         for _ in 0..SLOTS {

@@ -9,14 +9,14 @@ use http_body::{Frame, SizeHint};
 use super::connection_state::Streamed;
 use crate::recording::Capture;
 use crate::sandbox::{CallError, GuestBody};
-use crate::telemetry::request::{Blame, Recorded};
+use crate::telemetry::request::{Blame, CountedRequest};
 
 /// The body of a response from the guest or the host. When it is dropped, its request is over.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
     /// The request that it responds to, unless it is one of an operator.
-    request: Option<Recorded>,
+    request: Option<CountedRequest>,
     /// The mark on the connection of a response that is incomplete.
     streamed: Option<Streamed>,
 }
@@ -72,7 +72,7 @@ impl Body {
     }
 
     /// Records the request as over when this body is dropped.
-    pub(super) fn ends(mut self, request: Recorded) -> Self {
+    pub(super) fn ends(mut self, request: CountedRequest) -> Self {
         self.request = Some(request);
         self
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::address::Address;
-use super::service::Limits;
+use super::limits::Limits;
 use super::tls;
 use crate::options::{YEAR, defaults, duration, number, show_size};
 use crate::sandbox::{Capacity, Source, pool};

@@ -24,7 +24,8 @@ use super::connection_state::ConnectionState;
 use super::drain::Graceful;
 use super::error_body::without_empty_lines;
 use super::head_timer::{HeadTimer, Until};
-use super::service::Limits;
+use super::limits::Limits;
+
 use super::transport::Transport;
 
 /// How long hyper's connection may wait for a request. A client that is busy pays nothing for what

@@ -17,13 +17,16 @@ use bytes::Bytes;
 use http::Request;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::connection_state::ConnectionState;
 use super::drain::Watcher;
 use super::http2_io::Http2Io;
-use super::service::{Peer, Service};
+use super::limits::Limits;
+use super::peer::Peer;
+use super::service::Service;
 use super::stream_body::StreamBody;
 use super::streams::{Spawn, Streams};
 use super::transport::Transport;
@@ -57,32 +60,20 @@ pub(super) async fn serve<I: Transport>(
     let limits = &service.limits;
     let (head_timeout, max_requests) = (limits.head_timeout, limits.max_connection_requests);
     let streams = Arc::new(Streams::new(limits.write_timeout, limits.max_streams));
-    let head = u32::try_from(limits.max_head).unwrap_or(u32::MAX);
     let (announcement, called) = (drain.announcement().clone(), Arc::clone(&streams));
     let io = Http2Io::new(io, first, limits.write_timeout);
-    let mut connection = hyper::server::conn::http2::Builder::new(Spawn(Arc::clone(&streams)))
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.max_streams)
-        // The library's own 431 has no body and is not counted, so it is left for what is far
-        // beyond the limit. It counts 32 bytes for each field (RFC 9113, 6.5.2).
-        .max_header_list_size(head.saturating_mul(2))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .serve_connection(
-            TokioIo::new(io),
-            service_fn(move |mut request: Request<Incoming>| {
-                let stream = called.begin();
-                let state = Arc::new(ConnectionState::new(announcement.clone(), None));
-                join_cookies(request.headers_mut());
-                peer.prepare(&mut request);
-                let is_head = request.method() == http::Method::HEAD;
-                let response = service.respond_on(request, state);
-                async move { Ok::<_, Infallible>(StreamBody::of(response.await, is_head, stream)) }
-            }),
-        );
+    let mut connection = settings(limits, &streams).serve_connection(
+        TokioIo::new(io),
+        service_fn(move |mut request: Request<Incoming>| {
+            let stream = called.begin();
+            let state = Arc::new(ConnectionState::new(announcement.clone(), None));
+            join_cookies(request.headers_mut());
+            peer.prepare(&mut request);
+            let is_head = request.method() == http::Method::HEAD;
+            let response = service.respond_on(request, state);
+            async move { Ok::<_, Infallible>(StreamBody::of(response.await, is_head, stream)) }
+        }),
+    );
     let mut connection = Pin::new(&mut connection);
     let announcement = drain.announcement().clone();
     let mut closing = pin!(drain.closing());
@@ -139,6 +130,24 @@ pub(super) async fn serve<I: Transport>(
     if let Err(error) = served.await {
         tracing::debug!("a connection ended early: {error}");
     }
+}
+
+/// The library's settings for a connection.
+fn settings(limits: &Limits, streams: &Arc<Streams>) -> Builder<Spawn> {
+    let head = u32::try_from(limits.max_head).unwrap_or(u32::MAX);
+    let mut settings = Builder::new(Spawn(Arc::clone(streams)));
+    settings
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        // The library's own 431 has no body and is not counted, so it is left for what is far
+        // beyond the limit. It counts 32 bytes for each field (RFC 9113, 6.5.2).
+        .max_header_list_size(head.saturating_mul(2))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    settings
 }
 
 fn log_cancelled(requests: u64) {

@@ -8,9 +8,10 @@
 //! | `serve`, `start`, `shutdown`, [`error`] | start, accept, drain, and what can fail |
 //! | [`drain`] | how connections end without a lost request |
 //! | `listener`, `unix_socket`, `worker` | the sockets, and the thread of each core |
-//! | `clients` | how many connections one client has |
+//! | [`limits`], `clients` | the limits of client connections; how many one client has |
 //! | `notify` | tells the service manager what the server does |
 //! | [`connection`], `tls`, `proxy_protocol` | one client connection, and what comes before HTTP |
+//! | `peer` | who sends the requests of a connection, and what of them is believed |
 //! | [`serving`], `replacement` | the component of new requests, and how another one replaces it |
 //! | [`service`], `request_head`, `host` | one request; which head and which `Host` are valid |
 //! | `request_body` | reads the body of a request |
@@ -33,6 +34,7 @@ pub mod config;
 pub mod connection;
 pub mod drain;
 pub mod error;
+pub mod limits;
 pub mod serve;
 pub mod service;
 pub mod serving;
@@ -57,6 +59,7 @@ mod http2_io;
 mod lingering_close;
 mod listener;
 mod notify;
+mod peer;
 mod proxy_protocol;
 mod replacement;
 mod request_body;

@@ -1,10 +1,10 @@
 //! Replaces the component that is served, without a lost request.
 //!
 //! On SIGHUP, and with `--watch` when its file or that of its values changes, the component is
-//! compiled and linked aside, its migrations are applied, and an instance is made of it. Only then
-//! do new requests go to it.
-//! Requests in flight end with the component that they began with. If anything fails, nothing is
-//! replaced, and a component that is older than the schema fails in its migrations.
+//! compiled and linked on another thread, its migrations are applied, and an instance is made of
+//! it. Only then do new requests go to it. Requests in flight end with the component that they
+//! began with. If anything fails, nothing is replaced, and a component that is older than the
+//! schema fails in its migrations.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,7 +77,7 @@ pub(super) struct Replacing {
     source: Source,
     engine: Engine,
     database: Database,
-    /// For what is done aside.
+    /// For the migrations and the first instance of a component that is not served yet.
     pool: Pool,
     cores: Vec<Replaceable>,
     all_counters: AllCounters,
@@ -154,19 +154,18 @@ impl Replacing {
             // Read once, so that what is compared is what is compiled.
             let bytes = source.bytes();
             let bytes = bytes.map_err(|error| format!("cannot read {source}: {error}"))?;
-            let digest = sandbox::digest(&bytes);
             let values = config.values().map_err(|error| error.to_string())?;
-            if known.as_ref() == Some(&digest) && values == *served {
+            if known.as_deref() == Some(bytes.digest()) && values == *served {
                 return Ok(None);
             }
             let (compiler, denied) = (config.compiler(), &config.deny_imports);
             let runtime = Runtime::of_bytes(&engine, &source, &bytes, &compiler, denied);
             runtime
-                .map(|runtime| Some((digest, Arc::new(runtime.with_values(values)))))
+                .map(|runtime| Some(Arc::new(runtime.with_values(values))))
                 .map_err(|error| error.to_string())
         };
         let loaded = tokio::task::spawn_blocking(load).await;
-        let Some((digest, runtime)) = loaded.map_err(|panic| panic.to_string())?? else {
+        let Some(runtime) = loaded.map_err(|panic| panic.to_string())?? else {
             return Ok(false);
         };
         let database = runtime
@@ -178,10 +177,10 @@ impl Replacing {
             .map_err(|error| error.to_string())?;
         let counters = Arc::new(Counters::new(runtime.routes(), AccessLog::Off));
         let limits = self.config.sandbox.limits(1);
-        let aside = Instances::new(Arc::clone(&runtime), pool, limits, counters);
-        aside.probe().await.map_err(|error| error.to_string())?;
+        let instances = Instances::new(Arc::clone(&runtime), pool, limits, counters);
+        instances.probe().await.map_err(|error| error.to_string())?;
         self.hand_out(&runtime, &database).await;
-        self.digest = Some(digest);
+        self.digest = runtime.digest().ok();
         self.values = Arc::clone(runtime.values());
         Ok(true)
     }

@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::address::Address;
 use super::clients::Clients;
 use super::config::Config;
 use super::drain::Announcement;
 use super::error::ServeError;
-use super::listener::{Listener, Origin, accept, bind, listen};
+use super::listener::{Bound, Listener, Origin, accept, bind, listen};
 use super::replacement::{self, AllCounters, Replaceable, Replacing};
 use super::shutdown::Signals;
 use super::start::start;
@@ -22,8 +23,10 @@ use super::watch::{self, Heartbeat};
 use super::worker::{self, Core, Parts, Worker};
 use super::{admin, core_dump, descriptors, notify};
 use crate::access::AccessControl;
+use crate::database::Database;
 use crate::recording::Recorder;
 use crate::reload::Watch;
+use crate::sandbox::Runtime;
 
 /// Serves until a signal arrives and the connections have been drained.
 ///
@@ -36,39 +39,26 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let max_connections = max_connections(config);
     // Bound first, so that a port in use is reported at once. Clients can connect after `listen`.
-    let mut bound = Vec::new();
-    for address in &config.listen {
-        bound.push(bind(Origin::new("--listen", address), config.listen_mode).await?);
-    }
-    let operators = match &config.admin_listen {
-        None => None,
-        Some(address) => {
-            Some(bind(Origin::new("--admin-listen", address), config.listen_mode).await?)
-        }
-    };
+    let bound = bind_all("--listen", &config.listen, config).await?;
+    let operators = bind_all("--admin-listen", &config.admin_listen, config).await?;
     let tls = load_tls(config)?;
     // Before the component is read.
     let watch = replacement::watch(&config.sandbox).map_err(ServeError::System)?;
-    let start = async {
-        let access = AccessControl::load(&config.access).await;
-        let access = access.map_err(ServeError::Access)?;
-        access.watch().map_err(ServeError::System)?;
-        let (runtime, database) = start(config).await?;
-        Ok::<_, ServeError>((access, runtime, database))
-    };
     let (access, runtime, database) = tokio::select! {
-        started = start => started?,
+        loaded = load(config) => loaded?,
         signal = signals.next() => {
             tracing::info!("{signal} before the server was ready; ending");
             return Ok(());
         }
     };
-    let is_open = !access.needs_token() && config.tls.tls_client_ca.is_none();
     database.advise();
-    let has_documentation = runtime.routes().has_page(DOCUMENTATION);
+    let exposure = Exposure {
+        has_documentation: runtime.routes().has_page(DOCUMENTATION),
+        has_tls: tls.is_some(),
+        is_open: !access.needs_token() && config.tls.tls_client_ca.is_none(),
+    };
     let recorder = Recorder::start(&config.recording, &runtime, &database, &config.sandbox);
     let recorder = recorder.map_err(ServeError::Record)?;
-    let has_tls = tls.is_some();
     let announcement = Announcement::default();
     let parts = Parts {
         runtime,
@@ -100,27 +90,20 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         config.connections.trusted_proxies.clone(),
     );
     let draining = Arc::new(AtomicBool::new(false));
-    if let Some(operators) = operators
-        && let Some(listener) = listen(operators, 64)?.pop()
-    {
+    if let Some(listener) = listen_all(operators, 64)?.pop() {
         tracing::info!("operators: {}/ready", listener.url("http"));
-        tokio::spawn(admin::serve(
-            listener,
-            admin::View {
-                counters,
-                database,
-                draining: Arc::clone(&draining),
-                cores,
-                memory,
-                clients: clients.clone(),
-            },
-        ));
+        let view = admin::View {
+            counters,
+            database,
+            draining: Arc::clone(&draining),
+            cores,
+            memory,
+            clients: clients.clone(),
+        };
+        tokio::spawn(admin::serve(listener, view));
     }
-    let mut listeners = Vec::new();
-    for socket in bound {
-        listeners.extend(listen(socket, 4096)?);
-    }
-    log_addresses(&listeners, has_documentation, has_tls, is_open);
+    let listeners = listen_all(bound, 4096)?;
+    exposure.log(&listeners);
     notify::ready();
     let accepting = Accepting::start(listeners, &workers, max_connections, &clients);
     let signal = signals.next().await;
@@ -135,6 +118,37 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     };
     running.drain(config, signal, signals).await;
     Ok(())
+}
+
+/// Binds sockets to the addresses of an option.
+async fn bind_all<'a>(
+    option: &'static str,
+    addresses: impl IntoIterator<Item = &'a Address>,
+    config: &Config,
+) -> Result<Vec<Bound<'a>>, ServeError> {
+    let mut bound = Vec::new();
+    for address in addresses {
+        bound.push(bind(Origin::new(option, address), config.listen_mode).await?);
+    }
+    Ok(bound)
+}
+
+/// Has clients connect to sockets.
+fn listen_all(bound: Vec<Bound<'_>>, backlog: u32) -> Result<Vec<Listener>, ServeError> {
+    let mut listeners = Vec::new();
+    for socket in bound {
+        listeners.extend(listen(socket, backlog)?);
+    }
+    Ok(listeners)
+}
+
+/// Loads who may send requests and the component, and opens the database.
+async fn load(config: &Config) -> Result<(AccessControl, Arc<Runtime>, Database), ServeError> {
+    let access = AccessControl::load(&config.access).await;
+    let access = access.map_err(ServeError::Access)?;
+    access.watch().map_err(ServeError::System)?;
+    let (runtime, database) = start(config).await?;
+    Ok((access, runtime, database))
 }
 
 /// Replaces the component when that is asked for. Returns the counters of all that are served.
@@ -174,22 +188,43 @@ fn load_tls(config: &Config) -> Result<Option<Tls>, ServeError> {
     Ok(Some(tls))
 }
 
-/// Logs where the server listens, and warns of what it is open to.
-fn log_addresses(listeners: &[Listener], has_documentation: bool, has_tls: bool, is_open: bool) {
-    let url = |listener: &Listener| {
-        listener.url(if has_tls && listener.is_tcp() {
+/// What clients find at the server's addresses.
+struct Exposure {
+    has_documentation: bool,
+    has_tls: bool,
+    /// Whether requests need neither a token nor a certificate.
+    is_open: bool,
+}
+
+impl Exposure {
+    /// Logs where the server listens, and warns of what other machines reach.
+    fn log(&self, listeners: &[Listener]) {
+        if self.has_documentation
+            && let Some(listener) = listeners.iter().find(|found| found.is_tcp())
+        {
+            tracing::info!("documentation: {}{DOCUMENTATION}", self.url(listener));
+        }
+        if (self.is_open || !self.has_tls)
+            && let Some(listener) = listeners.iter().find(|found| found.is_public())
+        {
+            self.warn(listener);
+        }
+        // The last lines of a start: programs wait for one of them.
+        for listener in listeners {
+            tracing::info!("listening on {}", self.url(listener));
+        }
+    }
+
+    fn url(&self, listener: &Listener) -> String {
+        listener.url(if self.has_tls && listener.is_tcp() {
             "https"
         } else {
             "http"
         })
-    };
-    if has_documentation && let Some(listener) = listeners.iter().find(|found| found.is_tcp()) {
-        tracing::info!("documentation: {}{DOCUMENTATION}", url(listener));
     }
-    if (is_open || !has_tls)
-        && let Some(listener) = listeners.iter().find(|found| found.is_public())
-    {
-        let (missing, remedy) = match (is_open, has_tls) {
+
+    fn warn(&self, listener: &Listener) {
+        let (missing, remedy) = match (self.is_open, self.has_tls) {
             (true, true) => (
                 "access control",
                 "set --tokens, --jwt-keys or --tls-client-ca",
@@ -203,12 +238,8 @@ fn log_addresses(listeners: &[Listener], has_documentation: bool, has_tls: bool,
         tracing::warn!(
             "other machines reach {} without {missing}: {remedy}, listen on localhost, or let \
              nothing but a proxy that has it reach this machine",
-            url(listener)
+            self.url(listener)
         );
-    }
-    // The last lines of a start: programs wait for one of them.
-    for listener in listeners {
-        tracing::info!("listening on {}", url(listener));
     }
 }
 

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use super::clients::Place;
 use super::connection;
 use super::drain::{Announcement, Drain};
+use super::limits::Limits;
 use super::replacement::Replacement;
-use super::service::{Limits, Service};
+use super::service::Service;
 use super::tls::Tls;
 use super::transport::Incoming;
 use super::watch::Heartbeat;
@@ -89,7 +90,7 @@ impl Core {
 pub(crate) struct Worker {
     pub(crate) core: Core,
     pub(crate) counters: Arc<Counters>,
-    thread: JoinHandle<std::io::Result<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Worker {
@@ -109,18 +110,12 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name(format!("usher-core-{index}"))
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?;
-                let served = runtime.block_on(async {
-                    tokio::spawn(core_heartbeat.clone().run());
-                    let pool = parts.database.pool().map_err(std::io::Error::other)?;
-                    let work = Work { accepted, replaced };
-                    serve(parts, pool, work, &core_open, &core_counters).await;
-                    Ok(())
-                });
+                let work = Work { accepted, replaced };
+                let served = run(parts, work, &core_heartbeat, &core_open, &core_counters);
+                if let Err(error) = served {
+                    tracing::error!("core {index} serves nothing: {error}");
+                }
                 core_heartbeat.end();
-                served
             })?;
         Ok(Self {
             core: Core {
@@ -136,7 +131,7 @@ impl Worker {
 
     /// Starts the drain, unless there is another clone of the core. The returned thread ends when
     /// it is complete.
-    pub(crate) fn drain(self) -> JoinHandle<std::io::Result<()>> {
+    pub(crate) fn drain(self) -> JoinHandle<()> {
         self.thread
     }
 }
@@ -145,6 +140,28 @@ impl Worker {
 struct Work {
     accepted: mpsc::UnboundedReceiver<Accepted>,
     replaced: mpsc::UnboundedReceiver<Replacement>,
+}
+
+/// Runs a core on this thread until it is drained.
+///
+/// # Errors
+/// If the operating system refuses an event loop, or the database has no connection to give.
+fn run(
+    parts: Parts,
+    work: Work,
+    heartbeat: &Heartbeat,
+    open: &Arc<AtomicUsize>,
+    counters: &Arc<Counters>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        tokio::spawn(heartbeat.clone().run());
+        let pool = parts.database.pool().map_err(std::io::Error::other)?;
+        serve(parts, pool, work, open, counters).await;
+        Ok(())
+    })
 }
 
 async fn serve(

@@ -154,13 +154,13 @@ impl RequestInfo {
         method: &Method,
         path: &str,
         given: GivenNames<'_>,
-    ) -> Recorded {
+    ) -> CountedRequest {
         let route = counters.routes.find(path);
         Self::begin(counters, MethodName::of(method), route, given)
     }
 
     /// A request that cannot be read.
-    pub(crate) fn unreadable(counters: &Arc<Counters>) -> Recorded {
+    pub(crate) fn unreadable(counters: &Arc<Counters>) -> CountedRequest {
         let route = RouteIndex::default();
         Self::begin(counters, MethodName::OTHER, route, GivenNames::default())
     }
@@ -170,9 +170,9 @@ impl RequestInfo {
         method: MethodName,
         route: RouteIndex,
         given: GivenNames<'_>,
-    ) -> Recorded {
+    ) -> CountedRequest {
         let traceparent = |value: &HeaderValue| request_id::trace_id(value).is_some();
-        Recorded(Arc::new(Self {
+        CountedRequest(Arc::new(Self {
             id: given
                 .id
                 .if_valid(request_id::is_valid)
@@ -380,16 +380,16 @@ impl RequestInfo {
 
 /// A request that is counted, and logged, when this is dropped.
 #[derive(Debug)]
-pub struct Recorded(Arc<RequestInfo>);
+pub struct CountedRequest(Arc<RequestInfo>);
 
-impl Recorded {
+impl CountedRequest {
     /// What is known of the request, for whoever logs a line about it.
     pub(crate) fn info(&self) -> &Arc<RequestInfo> {
         &self.0
     }
 }
 
-impl Deref for Recorded {
+impl Deref for CountedRequest {
     type Target = RequestInfo;
 
     fn deref(&self) -> &RequestInfo {
@@ -397,7 +397,7 @@ impl Deref for Recorded {
     }
 }
 
-impl Drop for Recorded {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
         self.0.ended();
     }

@@ -14,18 +14,18 @@
 //! | `output` | what a component prints, as lines of the log |
 //! | `values` | the values that an operator sets for a component |
 //! | [`config`] | `wasi:config` |
-//! | `chosen` | the time and the random numbers that a test chooses |
+//! | `overrides` | the time and the random numbers that a test chooses |
 //! | `context` | the context of one instance |
 
-mod chosen;
 pub(crate) mod config;
 mod context;
 mod log_line;
 pub(crate) mod logging;
 mod output;
+mod overrides;
 mod values;
 
-pub use chosen::{Chosen, Clock};
 pub(crate) use context::Context;
+pub use overrides::{Clock, Overrides};
 pub(crate) use values::masked;
 pub use values::{NamedValue, Values, ValuesError};

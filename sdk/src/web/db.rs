@@ -32,9 +32,7 @@ pub trait Query {
         statement: &'static str,
         params: &[Param<'_>],
     ) -> Result<Vec<T>, Error> {
-        let Table { columns, rows } = self.query_table(statement, params)?;
-        let read = |values| T::from_row(&mut Row::new(&columns, values)).map_err(Error::Row);
-        rows.into_iter().map(read).collect()
+        rows(self.query_table(statement, params)?).collect()
     }
 
     /// Runs a statement and returns its first row, if there is one.
@@ -46,10 +44,9 @@ pub trait Query {
         statement: &'static str,
         params: &[Param<'_>],
     ) -> Result<Option<T>, Error> {
-        let Table { columns, rows } = self.query_table(statement, params)?;
-        let first = rows.into_iter().next();
-        let read = |values| T::from_row(&mut Row::new(&columns, values)).map_err(Error::Row);
-        first.map(read).transpose()
+        rows(self.query_table(statement, params)?)
+            .next()
+            .transpose()
     }
 
     /// Runs a statement and returns its first row.
@@ -63,6 +60,12 @@ pub trait Query {
     ) -> Result<T, Error> {
         self.query_optional(statement, params)?.ok_or(Error::NoRow)
     }
+}
+
+/// The rows of a result, each read as it is asked for.
+fn rows<T: FromRow>(Table { columns, rows }: Table) -> impl Iterator<Item = Result<T, Error>> {
+    let read = move |values| T::from_row(&mut Row::new(&columns, values)).map_err(Error::Row);
+    rows.into_iter().map(read)
 }
 
 /// The database. A statement on it is its own transaction, and runs again after a serialization

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use usher::database::tape::{Asked, Call, Outcome};
+use usher::database::tape::{Call, Operation, Outcome};
 use usher::database::{Error, Row};
 use usher::recording::{Recording, RecordingError};
 
@@ -31,22 +31,22 @@ impl Script {
     }
 
     fn add_recorded(&self, call: &Call, calls: &[Call]) {
-        match &call.asked {
-            Asked::Query(text, params) | Asked::Execute(text, params) => {
+        match &call.operation {
+            Operation::Query(text, params) | Operation::Execute(text, params) => {
                 returns(self.on(text).with_params(params).times(1), &call.outcome);
             }
-            Asked::Open(text, params) => {
+            Operation::Open(text, params) => {
                 let rule = self.on(text).with_params(params).times(1);
                 match &call.outcome {
                     Outcome::Columns(columns) => fetches(rule, columns, call.cursor, calls),
                     outcome => returns(rule, outcome),
                 }
             }
-            Asked::Begin { .. } => ends(self.on_begin().times(1), &call.outcome),
-            Asked::Commit => ends(self.on_commit().times(1), &call.outcome),
-            Asked::Rollback => ends(self.on_rollback().times(1), &call.outcome),
+            Operation::Begin { .. } => ends(self.on_begin().times(1), &call.outcome),
+            Operation::Commit => ends(self.on_commit().times(1), &call.outcome),
+            Operation::Rollback => ends(self.on_rollback().times(1), &call.outcome),
             // Its cursor's rule has it; a transaction is dropped without a result.
-            Asked::Next { .. } | Asked::Drop => {}
+            Operation::Next { .. } | Operation::Drop => {}
         }
     }
 }
@@ -66,9 +66,9 @@ fn returns(rule: When<'_, OnStatement>, outcome: &Outcome) {
 fn fetches(rule: When<'_, OnStatement>, columns: &[String], cursor: u32, calls: &[Call]) {
     let (mut rows, mut then): (Vec<Row>, Option<Error>) = (Vec::new(), None);
     for call in calls.iter().filter(|call| call.cursor == cursor) {
-        match (&call.asked, &call.outcome) {
-            (Asked::Next { .. }, Outcome::Batch(batch)) => rows.extend(batch.iter().cloned()),
-            (Asked::Next { .. }, Outcome::Failed(error)) => then = Some(error.clone()),
+        match (&call.operation, &call.outcome) {
+            (Operation::Next { .. }, Outcome::Batch(batch)) => rows.extend(batch.iter().cloned()),
+            (Operation::Next { .. }, Outcome::Failed(error)) => then = Some(error.clone()),
             _ => {}
         }
     }

@@ -176,7 +176,7 @@ pub(super) async fn collect(
 
 /// Adds a row to a result.
 pub(super) fn read(row: &tokio_postgres::Row, rows: &mut Collector) -> Result<(), Failure> {
-    rows.begin_row(row.len());
+    rows.begin_row();
     for column in 0..row.len() {
         let cell: Cell<'_> = row
             .try_get(column)

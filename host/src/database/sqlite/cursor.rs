@@ -184,7 +184,7 @@ fn serve(
         .and_then(|()| conn.prepare(statement, params));
     match begun {
         Ok((mut prepared, is_small)) => {
-            step(conn, statement, &mut prepared, meter, opened, requests);
+            run(conn, statement, &mut prepared, meter, opened, requests);
             if !is_small {
                 prepared.discard();
             }
@@ -200,7 +200,8 @@ fn resolve(conn: &Conn, failure: Failure) -> Error {
     conn.resolve(failure, false).outside_transaction(false)
 }
 
-fn step(
+/// Reports the columns of a prepared statement, then replies to requests until its last row.
+fn run(
     conn: &Conn,
     statement: &Statement,
     prepared: &mut CachedStatement<'_>,
@@ -243,39 +244,59 @@ fn step(
     }
     while let Some(BatchRequest {
         at_most,
-        mut meter,
+        meter,
         reply,
     }) = requests.blocking_recv()
     {
-        let mut batch = Collector::new(columns.names.len(), statement.is_packed);
-        // The row at which the statement stands is read, and the next one stepped to.
-        let filled = loop {
-            let Some(row) = rows.get() else {
-                break Ok(true);
-            };
-            match columns.read(row, &mut meter, &mut batch) {
-                Ok(()) => {}
-                // The next batch begins with it.
-                Err(Failure::Error(Error::TooLarge(_) | Error::Overloaded)) if batch.len() > 1 => {
-                    batch.undo_row();
-                    break Ok(false);
-                }
-                Err(failure) => break Err(resolve(conn, failure)),
-            }
-            if let Err(error) = rows.next() {
-                break Err(resolve(conn, error.into()));
-            }
-            if batch.len() as u64 >= u64::from(at_most) {
-                break Ok(rows.get().is_none());
-            }
-        };
-        let ended = !matches!(filled, Ok(false));
-        let _dropped = reply.send(filled.map(|is_last| Batch {
-            rows: batch.finish(),
-            is_last,
-        }));
-        if ended {
+        let batch = next_batch(
+            conn,
+            &columns,
+            &mut rows,
+            statement.is_packed,
+            at_most,
+            meter,
+        );
+        let has_more = batch.as_ref().is_ok_and(|batch| !batch.is_last);
+        let _dropped = reply.send(batch);
+        if !has_more {
             break;
         }
     }
+}
+
+/// Reads the row at which the statement stands, and those that follow, as many as the meter has
+/// room for.
+fn next_batch(
+    conn: &Conn,
+    columns: &Columns,
+    rows: &mut rusqlite::Rows<'_>,
+    is_packed: bool,
+    at_most: u32,
+    mut meter: Meter,
+) -> Result<Batch, Error> {
+    let mut batch = Collector::new(columns.names.len(), is_packed);
+    let is_last = loop {
+        let Some(row) = rows.get() else {
+            break true;
+        };
+        match columns.read(row, &mut meter, &mut batch) {
+            Ok(()) => {}
+            // The next batch begins with it.
+            Err(Failure::Error(Error::TooLarge(_) | Error::Overloaded)) if batch.len() > 1 => {
+                batch.undo_row();
+                break false;
+            }
+            Err(failure) => return Err(resolve(conn, failure)),
+        }
+        if let Err(error) = rows.next() {
+            return Err(resolve(conn, error.into()));
+        }
+        if batch.len() as u64 >= u64::from(at_most) {
+            break rows.get().is_none();
+        }
+    };
+    Ok(Batch {
+        rows: batch.finish(),
+        is_last,
+    })
 }

@@ -115,7 +115,7 @@ impl Columns {
         rows: &mut Collector,
     ) -> Result<(), Failure> {
         let mut bytes = 0_usize;
-        rows.begin_row(self.kinds.len());
+        rows.begin_row();
         for (index, kind) in self.kinds.iter().enumerate() {
             let value = read(row, index, *kind)?;
             bytes = bytes.saturating_add(value.bytes());

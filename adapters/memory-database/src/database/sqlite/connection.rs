@@ -206,8 +206,7 @@ impl Connection {
             Output::All => Meter::unlimited(),
             _ => Meter::new(),
         };
-        let mut collector = Collector::default();
-        let mut columns = None;
+        let mut result = None;
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next()? {
             if output == Output::Count {
@@ -215,17 +214,23 @@ impl Connection {
                 continue;
             }
             // Read after the first step, which prepares the statement anew if the schema changed.
-            let columns = match &mut columns {
-                Some(columns) => columns,
-                none => none.insert(Columns::of(row.as_ref(), &meter)?),
+            let (columns, collector) = match &mut result {
+                Some(result) => result,
+                none => {
+                    let columns = Columns::of(row.as_ref(), &meter)?;
+                    let collector = Collector::new(columns.names.len());
+                    none.insert((columns, collector))
+                }
             };
-            columns.read(row, &mut meter, &mut collector)?;
+            columns.read(row, &mut meter, collector)?;
         }
         drop(rows);
-        executed.rows = collector.finish();
         if output != Output::Count {
-            let columns = match columns {
-                Some(columns) => columns,
+            let columns = match result {
+                Some((columns, collector)) => {
+                    executed.rows = collector.finish();
+                    columns
+                }
                 None => Columns::of(prepared, &meter)?,
             };
             executed.columns = columns.names.to_vec();

@@ -1,8 +1,12 @@
 //! Group commit: writes that wait at the same time share a transaction, and none notices.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::task::Poll;
+
+use rusqlite::hooks::Action;
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -35,6 +39,11 @@ async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Out
     all.into_iter().filter_map(|(_, output)| output).collect()
 }
 
+/// Polls a future once. Returns whether it is still pending.
+async fn is_pending(mut future: Pin<&mut impl Future>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
 /// A database in a file with a table `t`, and how often its writer has committed.
 struct Served {
     // Dropped before its directory.
@@ -52,23 +61,24 @@ impl Served {
         run(&pool, table, &[]).await.unwrap();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
-        let mut lease = database.shared.writer(&budget()).await.unwrap();
         let hook = move || {
             counter.fetch_add(1, Relaxed);
             false
         };
-        lease
-            .conn_mut()
-            .unwrap()
-            .sqlite
-            .commit_hook(Some(hook))
-            .unwrap();
-        Self {
+        let served = Self {
             pool,
             database,
             scratch,
             commits,
-        }
+        };
+        served.set_up(|sqlite| sqlite.commit_hook(Some(hook))).await;
+        served
+    }
+
+    /// Changes the connection that writes.
+    async fn set_up(&self, change: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<()>) {
+        let mut lease = self.database.shared.writer(&budget()).await.unwrap();
+        change(&mut lease.conn_mut().unwrap().sqlite).unwrap();
     }
 
     /// Runs all of these while the writer is held, so that they wait together. Returns the results
@@ -256,8 +266,9 @@ async fn write_whose_caller_left_the_queue_does_not_run() {
     let served = Served::new("CREATE TABLE t (i INTEGER)").await;
     let insert = grouped("INSERT INTO t VALUES ($1)");
     let held = served.hold().await;
-    let left = tokio::time::timeout(Duration::from_millis(1), served.write(&insert, 1));
-    assert!(left.await.is_err());
+    let mut left = Box::pin(served.write(&insert, 1));
+    assert!(is_pending(left.as_mut()).await);
+    drop(left);
     let stays = async {
         tokio::task::yield_now().await;
         held.rollback(&budget()).await.unwrap();
@@ -275,15 +286,23 @@ async fn write_whose_caller_left_the_queue_does_not_run() {
 async fn running_write_whose_caller_leaves_is_stopped_and_has_no_effect() {
     let served = Served::new("CREATE TABLE t (i INTEGER)").await;
     let insert = grouped("INSERT INTO t VALUES ($1)");
-    let slow = grouped(&format!("INSERT INTO t SELECT $1 + ({ENDLESS})"));
+    // Its first row is inserted, and it goes on for ever.
+    let slow = format!("INSERT INTO t SELECT $1 UNION ALL SELECT ({ENDLESS})");
+    let slow = grouped(&slow);
+    let is_running = Arc::new(Notify::new());
+    let inserted = Arc::clone(&is_running);
+    let hook = move |_: Action, _: &str, _: &str, _: i64| inserted.notify_one();
+    served.set_up(|sqlite| sqlite.update_hook(Some(hook))).await;
     let began = Instant::now();
-    let left = tokio::time::timeout(Duration::from_millis(50), served.write(&slow, 1));
-    let (left, written) = tokio::join!(left, async {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        served.write(&insert, 2).await
-    });
-    assert!(left.is_err());
-    assert_eq!(written.unwrap(), 1);
+    let mut left = Box::pin(served.write(&slow, 1));
+    tokio::select! {
+        ended = &mut left => panic!("it goes on for ever: {ended:?}"),
+        () = is_running.notified() => {}
+    }
+    let mut written = Box::pin(served.write(&insert, 2));
+    assert!(is_pending(written.as_mut()).await);
+    drop(left);
+    assert_eq!(written.await.unwrap(), 1);
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(count(&served.pool, "t").await, 1);
 }
@@ -315,11 +334,7 @@ async fn writes_among_abandoned_ones_are_stored_once() {
         let mut abandoned = 0;
         while !is_ended.load(Relaxed) {
             let mut write = Box::pin(own.write(&left, -1));
-            let is_pending = poll_fn(|context| {
-                let polled = write.as_mut().poll(context);
-                Poll::Ready(polled.is_pending())
-            });
-            if is_pending.await {
+            if is_pending(write.as_mut()).await {
                 abandoned += 1;
             }
             drop(write);
@@ -348,9 +363,18 @@ async fn group_waits_for_the_lock_of_another_process() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let written = served.pool.execute(&insert, &[Value::Null], &soon()).await;
     assert!(matches!(written, Err(Error::Overloaded)), "{written:?}");
+    let is_refused = Arc::new(Notify::new());
+    let refused = Arc::clone(&is_refused);
+    let handler = move |_| {
+        refused.notify_one();
+        false
+    };
+    served
+        .set_up(|sqlite| sqlite.busy_handler(Some(handler)))
+        .await;
     let writes = (0..10).map(|number| served.write(&insert, number));
     let release = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        is_refused.notified().await;
         other.execute_batch("COMMIT").unwrap();
     };
     let (results, ()) = tokio::join!(join_all(writes), release);
@@ -388,20 +412,12 @@ async fn group_committed_to_a_file_that_is_moved_meanwhile_is_in_doubt() {
     let served = Served::new("CREATE TABLE t (i INTEGER UNIQUE)").await;
     let insert = grouped("INSERT INTO t VALUES ($1)");
     served.write(&insert, 0).await.unwrap();
-    {
-        let mut lease = served.database.shared.writer(&budget()).await.unwrap();
-        let (file, away) = (served.scratch.file(), served.scratch.0.join("away.db"));
-        let hook = move || {
-            std::fs::rename(&file, &away).unwrap();
-            false
-        };
-        lease
-            .conn_mut()
-            .unwrap()
-            .sqlite
-            .commit_hook(Some(hook))
-            .unwrap();
-    }
+    let (file, away) = (served.scratch.file(), served.scratch.0.join("away.db"));
+    let hook = move || {
+        std::fs::rename(&file, &away).unwrap();
+        false
+    };
+    served.set_up(|sqlite| sqlite.commit_hook(Some(hook))).await;
     let writes = (0..10).map(|number| served.write(&insert, number));
     let (results, _) = served.together(writes.collect()).await;
     for (number, result) in results.into_iter().enumerate() {

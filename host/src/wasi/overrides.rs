@@ -42,7 +42,7 @@ impl HostWallClock for Clock {
 
 /// What takes the place of the machine's clock and of its random numbers: by default nothing does.
 #[derive(Clone, Debug, Default)]
-pub struct Chosen {
+pub struct Overrides {
     clock: Option<Clock>,
     random: Option<Random>,
 }
@@ -54,7 +54,7 @@ struct Random {
     instances: Arc<AtomicU64>,
 }
 
-impl Chosen {
+impl Overrides {
     /// Chooses `wasi:clocks/wall-clock`. The monotonic clock goes on, since calls wait by it.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -73,7 +73,7 @@ impl Chosen {
         self
     }
 
-    /// The context of a new instance, if anything was chosen.
+    /// The context of a new instance, if anything is overridden.
     pub(crate) fn context(&self) -> Option<Box<WasiCtx>> {
         if self.clock.is_none() && self.random.is_none() {
             return None;

@@ -3,20 +3,20 @@
 
 use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
-/// An instance whose linear memory grew by more than this is not reused, since its pages stay
-/// resident. Those that it began with are shared with the others until they are written to.
-const KEPT: usize = 8 << 20;
+/// More bytes than these stay resident for nothing while an instance is idle, and take the system
+/// milliseconds to unmap.
+const LARGE: usize = 8 << 20;
 
 /// Limits an instance's memory.
 #[derive(Debug)]
-pub(crate) struct Growth {
+pub(crate) struct LinearMemory {
     limits: StoreLimits,
     memory: usize,
     /// What it was once the instance was made.
     initial: usize,
 }
 
-impl Growth {
+impl LinearMemory {
     /// Limits the memory to `memory` bytes.
     pub(super) fn new(memory: usize) -> Self {
         Self {
@@ -38,16 +38,17 @@ impl Growth {
 
     /// Whether the system may take milliseconds to unmap the memory.
     pub(super) fn is_slow_to_unmap(&self) -> bool {
-        self.memory > KEPT
+        self.memory > LARGE
     }
 
-    /// Whether the instance is too large to be reused.
+    /// Whether the instance has grown too large to be reused. The pages that it began with are
+    /// shared with the others until they are written to.
     pub(super) fn is_large(&self) -> bool {
-        self.memory.saturating_sub(self.initial) > KEPT
+        self.memory.saturating_sub(self.initial) > LARGE
     }
 }
 
-impl ResourceLimiter for Growth {
+impl ResourceLimiter for LinearMemory {
     fn memory_growing(
         &mut self,
         current: usize,
