@@ -147,7 +147,7 @@ async fn isolated(name: &str, request: Request, expected: &'static [Outcome], re
     let time = Duration::from_secs(measured.unwrap_or(1));
     let (scratch, fresh) = (Scratch::new(), Kind::Postgres.fresh().await);
     std::fs::write(scratch.file("greedy.wasm"), GREEDY).expect("a file");
-    let (mut running, address) = start(&scratch, &fresh.url);
+    let (running, address) = start(&scratch, &fresh.url);
     let (alone, _) = load(&address, tokio::time::sleep(time)).await;
     let elsewhere = if measured.is_some() {
         let (_other, address_of_other) = start(&scratch, &fresh.url);
