@@ -68,7 +68,7 @@ impl ConnectionState {
 
     /// Whether the connection waits for a request, of which at most a part of the head has arrived,
     /// and every response has been sent.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.progress() == Progress::Idle
             && !self.has_unsent.load(Relaxed)
             && !self.is_closing.load(Relaxed)

@@ -109,11 +109,11 @@ where
     }
 
     /// Takes hyper's connection apart if it waits for a request and has nothing left to write.
-    fn rest(&mut self) {
+    fn take_apart_if_idle(&mut self) {
         let Some(deadline) = self.timer.deadline() else {
             return;
         };
-        if !self.state.is_at_rest() {
+        if !self.state.is_idle() {
             return;
         }
         self.phase = match std::mem::replace(&mut self.phase, Phase::Between) {
@@ -175,7 +175,7 @@ where
                     if served.is_ready() || !self.timer.is_idle() {
                         return served;
                     }
-                    self.rest();
+                    self.take_apart_if_idle();
                     if matches!(self.phase, Phase::Serving(_)) {
                         return Poll::Pending;
                     }
@@ -203,7 +203,7 @@ where
 
     fn shut_down(&mut self) -> bool {
         // Only then it is known what hyper has read of the next request.
-        self.rest();
+        self.take_apart_if_idle();
         match &mut self.phase {
             Phase::Serving(connection) => Pin::new(&mut **connection).graceful_shutdown(),
             Phase::Waiting(Waiting { io, .. }) if !without_empty_lines(io.first()).is_empty() => {

@@ -196,7 +196,8 @@ async fn isolated(name: &str, request: Request, expected: &'static [Outcome], re
         name,
         &format!(
             "{offences} offences, {served} others served; p99 {alone:.1?} alone{elsewhere}, \
-             {beside:.1?} beside ({:.1} times); {} MiB before, {} most, {} after; {lines} log lines",
+             {beside:.1?} beside ({:.1} times); {} MiB before, {} most, {} after; \
+             {lines} log lines",
             beside.as_secs_f64() / alone.as_secs_f64(),
             before >> 20,
             most >> 20,
