@@ -59,9 +59,11 @@ impl Served {
             .current_dir(scratch.path())
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--component", "sql.wasm", "--no-migrate"])
-            .args(["--database", &fresh.url, "--statement-timeout", "2s"])
-            // On a machine that is busy with other work, a wait for a connection is no fault.
-            .args(["--drain-timeout", "1s", "--pool-wait", "1m"])
+            .args(["--database", &fresh.url])
+            // On a machine that is busy with other work, neither a wait for a connection nor one of
+            // seconds for the simplest statement is a fault.
+            .args(["--statement-timeout", "8s", "--pool-wait", "1m"])
+            .args(["--drain-timeout", "1s"])
             .spawn();
         let operators = running.operators();
         let clients = running.address();
