@@ -19,7 +19,7 @@
 //! | [`database`] | the gate before PostgreSQL, SQLite, or an embedder's back end |
 //! | `memory` | limits on what the host holds for requests |
 //! | `reload` | files that are read again when they change |
-//! | `pem` | what is wrong with a PEM file |
+//! | `pem` | certificates and keys from PEM files |
 //! | `hexadecimal` | bytes as digits |
 //! | `options` | parsers and defaults of settings, which each module declares |
 //! | [`telemetry`] | log lines, their limits, and counters |

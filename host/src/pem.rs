@@ -1,12 +1,49 @@
-//! What is wrong with a PEM file, in words that quote nothing of it.
+//! Reads certificates and keys from PEM files, with errors that quote nothing of a file.
 //!
 //! The library's own errors quote a line. In a file that has lost its line breaks, as in a variable
 //! or a secret that they were not copied to, that is the whole private key.
 
-use rustls::pki_types::pem::Error;
+use std::path::Path;
+
+use rustls::pki_types::pem::{Error, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The certificates in a file, perhaps none.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(&error))
+}
+
+/// The certificates in the file of an option, at least one.
+///
+/// # Errors
+/// One line that names the option, the file, and what is wrong with it.
+pub(crate) fn certificates_of_option(
+    option: &str,
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unusable = |fault: &str| format!("cannot use {option} {}: {fault}", file.display());
+    let certificates = certificates(file).map_err(|fault| unusable(&fault))?;
+    if certificates.is_empty() {
+        return Err(unusable("it has no certificate"));
+    }
+    Ok(certificates)
+}
+
+/// The first private key in a file.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| fault(&error))
+}
 
 /// What is wrong with a file.
-pub(crate) fn fault(error: &Error) -> String {
+fn fault(error: &Error) -> String {
     let text = match error {
         Error::Io(error) => return error.to_string(),
         Error::MissingSectionEnd { end_marker } if !is_label(end_marker) => NO_LINES,
@@ -30,9 +67,6 @@ fn is_label(label: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::PrivateKeyDer;
-    use rustls::pki_types::pem::PemObject as _;
-
     use super::*;
 
     #[test]

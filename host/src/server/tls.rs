@@ -7,12 +7,10 @@
 //! Open connections are not affected.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use clap::Args;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
@@ -167,10 +165,9 @@ impl Files {
     }
 
     fn load(&self) -> Result<Loaded, String> {
-        let chain = certificates("--tls-cert", &self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
+        let chain = pem::certificates_of_option("--tls-cert", &self.certificate)?;
+        let key = pem::private_key(&self.key).map_err(|fault| {
             let file = self.key.display();
-            let fault = pem::fault(&error);
             format!("cannot use --tls-key {file}: it has no key that can be read: {fault}")
         })?;
         let unusable = |error: &dyn std::fmt::Display| {
@@ -192,7 +189,7 @@ impl Files {
                     format!("cannot use --tls-client-ca {}: {error}", file.display())
                 };
                 let mut roots = RootCertStore::empty();
-                for authority in certificates("--tls-client-ca", file)? {
+                for authority in pem::certificates_of_option("--tls-client-ca", file)? {
                     roots.add(authority).map_err(|error| unusable(&error))?;
                 }
                 let verifier =
@@ -221,17 +218,4 @@ impl Files {
             certificate,
         })
     }
-}
-
-/// The certificates in a PEM file, at least one.
-fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unusable =
-        |error: &dyn std::fmt::Display| format!("cannot use {option} {}: {error}", file.display());
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable(&pem::fault(&error)))?;
-    if certificates.is_empty() {
-        return Err(unusable(&"it has no certificate"));
-    }
-    Ok(certificates)
 }

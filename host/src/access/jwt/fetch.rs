@@ -17,8 +17,7 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -243,17 +242,11 @@ fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
     if let Some(file) = ca {
-        let unusable = |error: &dyn fmt::Display| {
-            format!("cannot use --jwt-keys-ca {}: {error}", file.display())
-        };
-        let certificates = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unusable(&pem::fault(&error)))?;
-        if certificates.is_empty() {
-            return Err(unusable(&"it has no certificate"));
-        }
-        for certificate in certificates {
-            roots.add(certificate).map_err(|error| unusable(&error))?;
+        for certificate in pem::certificates_of_option("--jwt-keys-ca", file)? {
+            roots.add(certificate).map_err(|error| {
+                let file = file.display();
+                format!("cannot use --jwt-keys-ca {file}: {error}")
+            })?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificates::{Trust, Verifier};
@@ -59,12 +58,10 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
 
 /// The certificates in a PEM file, at least one.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| {
-            let (file, fault) = (file.display(), pem::fault(&error));
-            format!("the certificates in {file} cannot be read: {fault}")
-        })?;
+    let certificates = pem::certificates(file).map_err(|fault| {
+        let file = file.display();
+        format!("the certificates in {file} cannot be read: {fault}")
+    })?;
     if certificates.is_empty() {
         return Err(format!("there is no certificate in {}", file.display()));
     }
@@ -86,7 +83,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
             &"others than its owner may access it: make its mode 0600",
         ));
     }
-    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(&pem::fault(&error)))
+    pem::private_key(file).map_err(|fault| unreadable(&fault))
 }
 
 /// The files with the system's trusted certificates: Debian, Red Hat, SUSE, Alpine, the BSDs.
