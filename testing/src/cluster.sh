@@ -36,8 +36,8 @@ processes() { # the server's, the first being the parent of all others
 }
 
 killed() { # with a signal that cannot be caught, and waits until they are gone
-    # A process that were started after the list was made would wait forever for a lock of those
-    # that are dead, and hold the memory they shared. A parent that is stopped starts none.
+    # A process started after the list was made would wait forever for a lock of a dead one, and
+    # hold the memory they shared. A parent that is stopped starts none.
     read -r postmaster <data/postmaster.pid && kill -STOP "$postmaster" || return
     while read -r pid name state rest <"/proc/$postmaster/stat" && [ "$state" != T ]; do :; done
     all=$(processes) || return

@@ -26,12 +26,7 @@ impl ReservedPort {
     /// One line that says why there is none.
     pub fn new() -> Result<Self, String> {
         let reserve = || {
-            let socket = socket_with(
-                AddressFamily::INET,
-                SocketType::STREAM,
-                SocketFlags::CLOEXEC,
-                None,
-            )?;
+            let socket = socket()?;
             sockopt::set_socket_reuseaddr(&socket, true)?;
             bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
             let address = SocketAddrV4::try_from(getsockname(&socket)?)?;
@@ -47,6 +42,12 @@ impl ReservedPort {
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// A socket for TCP that is bound to nothing yet.
+fn socket() -> rustix::io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+    socket_with(family, kind, SocketFlags::CLOEXEC, None)
 }
 
 #[cfg(test)]
@@ -65,13 +66,7 @@ mod tests {
             drop(server);
         }
         // As an outgoing connection does, which shares its port with nobody.
-        let socket = socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .expect("a socket");
+        let socket = socket().expect("a socket");
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port.number());
         assert_eq!(bind(&socket, &address), Err(rustix::io::Errno::ADDRINUSE));
     }

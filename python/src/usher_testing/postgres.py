@@ -107,9 +107,11 @@ def _start_cluster() -> str:
         os.chown(secret, user["user"], user["group"])
     data = f"{folder}/data"
     run("initdb", "-D", data, "-U", "usher", "-A", "scram-sha-256", "--pwfile", secret, "-N")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # Bound until the server listens, which this option allows, so that no other program gets it.
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
     settings = (
         f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c synchronous_commit=off "
         "-c full_page_writes=off -c max_connections=200"
@@ -123,7 +125,8 @@ def _start_cluster() -> str:
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(stop)
-    run("pg_ctl", "-D", data, "-l", log, "-o", settings, "-w", "start")
+    with reserved:
+        run("pg_ctl", "-D", data, "-l", log, "-o", settings, "-w", "start")
     return f"postgresql://usher:{password}@127.0.0.1:{port}/postgres"
 
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use usher::sandbox::USERS_WASM;
+use usher_testing::reserved_port::ReservedPort;
 use usher_tests::figures;
 use usher_tests::http::{Reader, Request, Response};
 use usher_tests::janitor::{KillGuard, Scratch};
@@ -207,9 +208,8 @@ async fn start_server(scratch: &Scratch, delay: &str) -> (Running, String) {
         let address = running.address();
         return (running, address);
     };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    drop(listener);
+    let port = ReservedPort::new().expect("a free port");
+    let address = format!("127.0.0.1:{}", port.number());
     let running = Usher::new("/bin/sh")
         .current_dir(scratch.path())
         .args(["-c", &format!("exec {command}")])
